@@ -1,0 +1,123 @@
+"""What goes into a layer, as the lines of the packer's entries file.
+
+One JSON object per line: path, source, type, mode, uid, gid. The lines are made
+when the action runs (Args.map_each), from Files and never from their paths, so
+that no depset is kept flat and path mapping sees them all.
+"""
+
+def placement(attribute, owner, mode = ""):
+    """What is common to the entries that one attribute asks for.
+
+    Args:
+      attribute: str, the attribute, for messages.
+      owner: struct of uid and gid.
+      mode: str, octal, of files; "" for the packer's default.
+
+    Returns:
+      struct with line(path, **fields), which makes one line.
+    """
+    common = {"attribute": attribute, "gid": owner.gid, "uid": owner.uid}
+
+    def line(path, type = "file", **fields):
+        entry = common | {"path": path, "type": type} | fields
+        if mode and type == "file":
+            entry["mode"] = mode
+        return json.encode(entry)
+
+    return struct(line = line)
+
+def _add(args, items, map_each):
+    args.add_all(items, map_each = map_each, allow_closure = True, expand_directories = False)
+
+def add_lines(args, lines):
+    """Adds entries that stand for no File: symlinks, directories.
+
+    Args:
+      args: Args of the entries file.
+      lines: list of str.
+    """
+    args.add_all(lines)
+
+def add_files(args, files, path_of, place):
+    """Adds files, directories with all that they hold.
+
+    Args:
+      args: Args of the entries file.
+      files: depset or list of File.
+      path_of: function from a File to its path in the image.
+      place: struct that placement() made.
+    """
+
+    def each(file, directory_expander):
+        return _lines(file, path_of(file), place, directory_expander)
+
+    _add(args, files, each)
+
+def _lines(file, path, place, directory_expander):
+    if not file.is_directory:
+        return [place.line(path, source = file.path)]
+    if file.is_source:
+        # Bazel knows nothing of what is in it: the packer looks.
+        return [place.line(path, type = "directory", source = file.path)]
+    return [place.line(path, type = "directory")] + [
+        place.line(path + "/" + child.tree_relative_path, source = child.path)
+        for child in directory_expander.expand(file)
+    ]
+
+def _below_runfiles(short_path, workspace):
+    """Where Bazel puts a file below a runfiles directory."""
+    return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
+
+def add_runfiles(args, target, path, workspace, place):
+    """Adds the runfiles of a program beside it, as Bazel lays them out.
+
+    Args:
+      args: Args of the entries file.
+      target: Target, executable.
+      path: str, the program's path in the image.
+      workspace: str, ctx.workspace_name.
+      place: struct that placement() made.
+
+    Returns:
+      list of depset of File: the inputs that this adds.
+    """
+    runfiles = target[DefaultInfo].default_runfiles
+    program = target[DefaultInfo].files_to_run.executable
+
+    # A program that needs nothing beside itself, a static binary for one, gets
+    # no runfiles directory.
+    if not runfiles or not (
+        runfiles.symlinks or runfiles.root_symlinks or
+        [file for file in runfiles.files.to_list() if file != program]
+    ):
+        return []
+    root = path + ".runfiles/"
+
+    def each_file(file, directory_expander):
+        below = _below_runfiles(file.short_path, workspace)
+        if file == program:
+            # Its second place; the bytes are in the layer once.
+            up = "../" * len(below.split("/"))
+            return [place.line(root + below, type = "symlink", target = up + path.split("/")[-1])]
+        return _lines(file, root + below, place, directory_expander)
+
+    def each_symlink(prefix):
+        def each(link, directory_expander):
+            return _lines(link.target_file, prefix + link.path, place, directory_expander)
+
+        return each
+
+    def each_empty(short_path):
+        return place.line(root + _below_runfiles(short_path, workspace))
+
+    _add(args, runfiles.files, each_file)
+    _add(args, runfiles.symlinks, each_symlink(root + workspace + "/"))
+    _add(args, runfiles.root_symlinks, each_symlink(root))
+    args.add_all(runfiles.empty_filenames, map_each = each_empty, allow_closure = True)
+    links = runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()
+    inputs = [runfiles.files, depset([link.target_file for link in links])]
+    mapping = target[DefaultInfo].files_to_run.repo_mapping_manifest
+    if mapping:
+        add_files(args, [mapping], lambda _file: root + "_repo_mapping", place)
+        inputs.append(depset([mapping]))
+    return inputs

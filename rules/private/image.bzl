@@ -1,0 +1,179 @@
+"""The rule image."""
+
+load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+load(":entries.bzl", "add_files", "add_runfiles", "placement")
+load(":messages.bzl", "fail_with", "problem")
+load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
+load(":packer.bzl", "run_packer")
+load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
+
+def _image_impl(ctx):
+    problems = []
+    platform = oci_platform(ctx, problems)
+    layers = [target[LayerInfo] for target in ctx.attr.layers]
+    path = None
+    if ctx.attr.binary:
+        path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
+        layers.append(_binary_layer(ctx, path, problems))
+    else:
+        for attribute in ["binary_path", "file_capabilities", "linux_capabilities"]:
+            if getattr(ctx.attr, attribute):
+                problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
+    base = _base(ctx, problems)
+    fail_with(ctx, problems)
+
+    manifest, config, descriptor = _assemble(ctx, platform, path, layers, base)
+    layout = _layout(ctx, manifest, config, descriptor, layers, base)
+    blobs = [each.blob for each in base.layers + layers]
+    return [
+        # The layout links to the blobs: what runs with it needs them too.
+        DefaultInfo(files = depset([layout]), runfiles = ctx.runfiles([layout] + blobs)),
+        OutputGroupInfo(
+            config = depset([config]),
+            descriptor = depset([descriptor]),
+            layers = depset(blobs),
+            manifest = depset([manifest]),
+        ),
+        ImageInfo(
+            base_layouts = base.layouts,
+            config = config,
+            descriptor = descriptor,
+            layers = base.layers + layers,
+            layout = layout,
+            manifest = manifest,
+        ),
+    ]
+
+def _binary_layer(ctx, path, problems):
+    """The layer of the binary, its runfiles and its capabilities."""
+    place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
+    entries = entries_args(ctx)
+    add_files(entries, [ctx.executable.binary], lambda _file: path, place)
+    inputs = [depset([ctx.executable.binary])]
+    inputs.extend(add_runfiles(entries, ctx.attr.binary, path, ctx.workspace_name, place))
+    capabilities = file_capabilities(ctx)
+    if ctx.attr.linux_capabilities:
+        capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
+    fail_with(ctx, problems)
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities)
+
+def _base(ctx, problems):
+    """The image below: what of it the actions need."""
+    if not ctx.attr.base:
+        return struct(args = [], files = [], layers = [], layouts = [])
+    if ImageInfo in ctx.attr.base:
+        info = ctx.attr.base[ImageInfo]
+        return struct(
+            args = [("--base-manifest=%s", info.manifest), ("--base-config=%s", info.config)],
+            files = [info.manifest, info.config],
+            layers = info.layers,
+            layouts = info.base_layouts,
+        )
+    files = ctx.files.base
+    if len(files) != 1 or not files[0].is_directory:
+        problems.append(problem("base", str(ctx.attr.base.label), "not one directory; an OCI layout is a directory with index.json and blobs, or name another image"))
+        return struct(args = [], files = [], layers = [], layouts = [])
+    return struct(args = [("--base-layout=%s", files[0])], files = files, layers = [], layouts = files)
+
+def _assemble(ctx, platform, path, layers, base):
+    """Manifest, config and descriptor, from descriptors alone: no blob is read."""
+    name = ctx.label.name
+    manifest = ctx.actions.declare_file(name + ".manifest.json")
+    config = ctx.actions.declare_file(name + ".config.json")
+    descriptor = ctx.actions.declare_file(name + ".descriptor.json")
+    spec = ctx.actions.declare_file(name + ".spec.json")
+    ctx.actions.write(spec, json.encode(platform | {
+        "annotations": ctx.attr.annotations,
+        "cmd": ctx.attr.cmd or None,
+        "created": ctx.attr.created,
+        "entrypoint": ctx.attr.entrypoint or ([path] if path else None),
+        "env": ctx.attr.env,
+        "exposed_ports": ctx.attr.exposed_ports,
+        "labels": ctx.attr.labels,
+        "stop_signal": ctx.attr.stop_signal,
+        "user": ctx.attr.user,
+        "volumes": ctx.attr.volumes,
+        "working_dir": ctx.attr.working_dir,
+    }))
+    args = ctx.actions.args()
+    args.add(spec, format = "--config=%s")
+    for flag, file in base.args:
+        args.add_all([file], format_each = flag, expand_directories = False)
+    args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
+    args.add(manifest, format = "--manifest-output=%s")
+    args.add(config, format = "--config-output=%s")
+    args.add(descriptor, format = "--descriptor-output=%s")
+    run_packer(
+        ctx,
+        "image",
+        [args],
+        inputs = [spec] + base.files + [each.metadata for each in layers],
+        outputs = [manifest, config, descriptor],
+        mnemonic = "SetcapImage",
+        progress_message = "Assembling image %{label}",
+        execution_requirements = {"supports-path-mapping": "1"},
+    )
+    return manifest, config, descriptor
+
+def _layout(ctx, manifest, config, descriptor, layers, base):
+    """The OCI layout directory. Its blobs are links: nothing is copied."""
+    layout = ctx.actions.declare_directory(ctx.label.name)
+    layers = base.layers + layers
+    args = ctx.actions.args()
+    args.add(manifest, format = "--manifest=%s")
+    args.add(config, format = "--config=%s")
+    args.add(descriptor, format = "--descriptor=%s")
+    for each in layers:
+        args.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--layer=%s")
+    args.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
+    args.add_all([layout], format_each = "--output=%s", expand_directories = False)
+    run_packer(
+        ctx,
+        "layout",
+        [args],
+        inputs = [manifest, config, descriptor] + base.layouts +
+                 [each.metadata for each in layers] + [each.blob for each in layers],
+        outputs = [layout],
+        mnemonic = "SetcapLayout",
+        progress_message = "Laying out image %{label}",
+        # Links to this machine's outputs are of no use on another.
+        execution_requirements = {"no-cache": "1", "no-remote": "1"},
+    )
+    return layout
+
+image = rule(
+    doc = """An OCI image around a binary.
+
+`bazel build` gives an OCI image layout: a directory that `crane push`, `skopeo copy oci:` \
+and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.""",
+    implementation = _image_impl,
+    attrs = PACK_ATTRS | PLATFORM_ATTRS | {
+        "annotations": attr.string_dict(doc = "Annotations of the manifest."),
+        "base": attr.label(
+            doc = "The image below: another `image`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
+            allow_files = True,
+        ),
+        "binary": attr.label(
+            doc = "The program. It becomes a layer of its own, with its runfiles, and the entrypoint.",
+            executable = True,
+            cfg = "target",
+        ),
+        "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
+        "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),
+        "created": attr.string(doc = "Time of creation, RFC 3339; by default 1970, so that equal inputs give equal digests."),
+        "entrypoint": attr.string_list(doc = "What the container runs; by default the binary."),
+        "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value."),
+        "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
+        "labels": attr.string_dict(doc = "Labels of the config."),
+        "layers": attr.label_list(doc = "Layers below the binary's, the lowest first.", providers = [LayerInfo]),
+        "linux_capabilities": attr.string_list(
+            doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
+of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",
+        ),
+        "stop_signal": attr.string(doc = "The signal that stops the container."),
+        "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),
+        "volumes": attr.string_list(doc = "Paths of volumes."),
+        "working_dir": attr.string(doc = "The working directory, absolute."),
+    },
+    provides = [ImageInfo],
+)

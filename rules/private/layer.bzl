@@ -1,0 +1,77 @@
+"""The rule layer."""
+
+load("//rules:providers.bzl", "LayerInfo")
+load(":entries.bzl", "add_files", "add_lines", "add_runfiles", "placement")
+load(":messages.bzl", "fail_with", "problem")
+load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
+
+def _layer_impl(ctx):
+    problems = []
+    owner = parse_owner(ctx.attr.owner, problems)
+    srcs = placement("srcs", owner, ctx.attr.mode)
+    entries = entries_args(ctx)
+    inputs = []
+
+    for path, target in ctx.attr.srcs.items():
+        files = target[DefaultInfo].files
+        program = target[DefaultInfo].files_to_run.executable
+        if path.endswith("/"):
+            add_files(entries, files, _inside(path), srcs)
+            inputs.append(files)
+        elif program and program in files.to_list() and not program.is_source:
+            add_files(entries, [program], _exactly(path), srcs)
+            inputs.append(depset([program]))
+            inputs.extend(add_runfiles(entries, target, path, ctx.workspace_name, srcs))
+        elif len(files.to_list()) == 1:
+            add_files(entries, files, _exactly(path), srcs)
+            inputs.append(files)
+        else:
+            problems.append(problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
+                target.label,
+                len(files.to_list()),
+            )))
+
+    plain = placement("symlinks", owner)
+    add_lines(entries, [
+        plain.line(path, type = "symlink", target = to)
+        for path, to in ctx.attr.symlinks.items()
+    ])
+    directories = placement("directories", owner)
+    add_lines(entries, [directories.line(path, type = "directory") for path in ctx.attr.directories])
+
+    fail_with(ctx, problems)
+    info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx))
+    return [
+        DefaultInfo(files = depset([info.blob])),
+        OutputGroupInfo(metadata = depset([info.metadata])),
+        info,
+    ]
+
+def _exactly(path):
+    return lambda _file: path
+
+def _inside(directory):
+    return lambda file: directory + file.basename
+
+layer = rule(
+    doc = """A layer of files, some of them with capabilities.
+
+`bazel build` gives the layer as a (compressed) tar; the output group `metadata` \
+its digests and the capabilities that it carries.""",
+    implementation = _layer_impl,
+    attrs = PACK_ATTRS | {
+        "directories": attr.string_list(
+            doc = "Directories, absolute. Parents of entries need not be named.",
+        ),
+        "srcs": attr.string_keyed_label_dict(
+            doc = """Absolute path in the image -> target. The path of a directory ends with `/` and takes \
+all files of the target by their names. A program brings its runfiles along. A tree artifact is put at \
+the path with all that it holds.""",
+            allow_files = True,
+        ),
+        "symlinks": attr.string_dict(
+            doc = "Absolute path in the image -> what the symbolic link says.",
+        ),
+    },
+    provides = [LayerInfo],
+)

@@ -1,0 +1,90 @@
+"""The packer as Bazel sees it: the one place that runs tools/packer."""
+
+load("@rules_python//python:py_info.bzl", "PyInfo")
+
+PackerInfo = provider(
+    doc = "How to run the packer.",
+    fields = {
+        "files": "depset of File: the packer and the interpreter, where that is built or fetched.",
+        "interpreter": "File, or string for an interpreter of the host: Python 3.14.",
+        "main": "File: the program.",
+    },
+)
+
+# The interpreter's version has a part in the layer's bytes (its zlib), so it is
+# ours to say, whatever version the root module's targets use.
+def _python_3_14_impl(_settings, _attr):
+    return {"@rules_python//python/config_settings:python_version": "3.14"}
+
+_python_3_14 = transition(
+    implementation = _python_3_14_impl,
+    inputs = [],
+    outputs = ["@rules_python//python/config_settings:python_version"],
+)
+
+_PYTHON = "@rules_python//python:toolchain_type"
+
+def _packer_impl(ctx):
+    runtime = ctx.toolchains[_PYTHON].py3_runtime
+    files = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]
+    if runtime.files:
+        files.append(runtime.files)
+    return PackerInfo(
+        files = depset([ctx.file.main], transitive = files),
+        interpreter = runtime.interpreter or runtime.interpreter_path,
+        main = ctx.file.main,
+    )
+
+packer = rule(
+    doc = "A Python program of this repository, run by the interpreter alone: no launcher, no site-packages.",
+    implementation = _packer_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [PyInfo]),
+        "main": attr.label(allow_single_file = [".py"], mandatory = True),
+    },
+    cfg = _python_3_14,
+    toolchains = [_PYTHON],
+)
+
+PACKER_ATTRS = {
+    "_packer": attr.label(
+        cfg = "exec",
+        default = "//tools/packer:tool",
+        providers = [PackerInfo],
+    ),
+}
+
+def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, inputs = [], transitive_inputs = [], execution_requirements = {}):
+    """Declares an action that runs the packer.
+
+    Args:
+      ctx: the context of a rule with PACKER_ATTRS.
+      subcommand: what the packer does: layer, image or layout.
+      args: list of Args.
+      outputs: list of File.
+      mnemonic: the action's mnemonic.
+      progress_message: what Bazel says meanwhile.
+      inputs: list of File.
+      transitive_inputs: list of depset of File.
+      execution_requirements: dict of the action's execution requirements.
+    """
+    tool = ctx.attr._packer[PackerInfo]
+
+    # Isolated: no site-packages, no PYTHON* variables, no user site, no .pyc
+    # files; UTF-8 whatever the locale.
+    start = ctx.actions.args()
+    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main, subcommand])
+    start.add(str(ctx.label), format = "--target=%s")
+    ctx.actions.run(
+        executable = tool.interpreter,
+        arguments = [start] + args,
+        inputs = depset(inputs, transitive = transitive_inputs),
+        tools = [tool.files],
+        outputs = outputs,
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        execution_requirements = execution_requirements,
+        env = {},
+        use_default_shell_env = False,
+        toolchain = None,
+    )

@@ -1,0 +1,22 @@
+"""What the rules hand to each other and to yours."""
+
+LayerInfo = provider(
+    doc = "A layer. Digests are in files: Bazel knows them only once they are built.",
+    fields = {
+        "blob": "File: the layer as registries store it.",
+        "metadata": """File: JSON with `descriptor` (OCI: mediaType, digest, size), `diff_id` \
+(digest of the uncompressed tar), `capabilities` (path -> cap_to_text(3)) and `created_by`.""",
+    },
+)
+
+ImageInfo = provider(
+    doc = "An image for one platform.",
+    fields = {
+        "base_layouts": "list of File: OCI layout directories that hold the layers of the base.",
+        "config": "File: the OCI image config.",
+        "descriptor": "File: the OCI descriptor of the manifest, with its platform.",
+        "layers": "list of LayerInfo: the layers built here, the lowest first.",
+        "layout": "File: the image as an OCI layout directory.",
+        "manifest": "File: the OCI image manifest.",
+    },
+)

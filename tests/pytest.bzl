@@ -1,0 +1,27 @@
+"""Tests written with pytest."""
+
+load("@rules_python//python:py_test.bzl", "py_test")
+
+def pytest_test(name, srcs, deps = [], args = [], **kwargs):
+    """Runs pytest over srcs; hypothesis and //tests/support are at hand.
+
+    Args:
+      name: the name of the test.
+      srcs: the test files, each run by pytest.
+      deps: libraries they import.
+      args: further arguments for pytest.
+      **kwargs: what py_test takes.
+    """
+    py_test(
+        name = name,
+        srcs = srcs + ["//tests:pytest_main.py"],
+        args = ["$(rootpath {})".format(src) for src in srcs] + args,
+        main = "//tests:pytest_main.py",
+        python_version = "3.14",
+        deps = deps + [
+            "//tests/support",
+            "@rules_setcap_pip//hypothesis",
+            "@rules_setcap_pip//pytest",
+        ],
+        **kwargs
+    )

@@ -1,0 +1,3 @@
+"""py_library."""
+
+py_library = native.py_library
