@@ -1,5 +1,5 @@
 """The provider of Python libraries."""
 
-_PyInfo = PyInfo  # buildifier: disable=native-py
+load(":builtin.bzl", "BuiltinPyInfo")
 
-PyInfo = _PyInfo
+PyInfo = BuiltinPyInfo

@@ -1,0 +1,43 @@
+"""For a WORKSPACE file: what rules_setcap stands on. MODULE.bazel needs none of it.
+
+```starlark
+load("@rules_setcap//rules:repositories.bzl", "rules_setcap_dependencies")
+
+rules_setcap_dependencies()
+
+load("@rules_python//python:repositories.bzl", "py_repositories", "python_register_toolchains")
+
+py_repositories()
+
+python_register_toolchains(
+    name = "rules_setcap_python_3_14",
+    python_version = "3.14",
+    set_python_version_constraint = True,
+)
+```
+"""
+
+load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
+load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
+
+def rules_setcap_dependencies():
+    """Declares the repositories that your WORKSPACE file has not declared before."""
+    maybe(
+        http_archive,
+        name = "bazel_skylib",
+        sha256 = "6e78f0e57de26801f6f564fa7c4a48dc8b36873e416257a92bbb0937eeac8446",
+        urls = ["https://github.com/bazelbuild/bazel-skylib/releases/download/1.8.2/bazel-skylib-1.8.2.tar.gz"],
+    )
+    maybe(
+        http_archive,
+        name = "platforms",
+        sha256 = "29742e87275809b5e598dc2f04d86960cc7a55b3067d97221c9abbc9926bff0f",
+        urls = ["https://github.com/bazelbuild/platforms/releases/download/0.0.11/platforms-0.0.11.tar.gz"],
+    )
+    maybe(
+        http_archive,
+        name = "rules_python",
+        sha256 = "f609f341d6e9090b981b3f45324d05a819fd7a5a56434f849c761971ce2c47da",
+        strip_prefix = "rules_python-1.7.0",
+        urls = ["https://github.com/bazel-contrib/rules_python/releases/download/1.7.0/rules_python-1.7.0.tar.gz"],
+    )

@@ -1,0 +1,82 @@
+"""Images run by runc on the real kernel, as root, without a container engine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import subprocess
+from typing import NamedTuple, Sequence
+
+from support import layout as layouts
+from support import require
+
+_serial = itertools.count()
+
+
+class Outcome(NamedTuple):
+    """What became of a container."""
+
+    status: int
+    output: str  # stdout and stderr, as they came
+
+
+class Bundle:
+    """An image unpacked by umoci, ready to be run."""
+
+    def __init__(self, layout: pathlib.Path, directory: pathlib.Path) -> None:
+        require.root()
+        self.directory = directory / "bundle"
+        name = layouts.tagged(layout, directory / "layout")
+        subprocess.run(
+            [require.tool("umoci"), "unpack", "--image", name, str(self.directory)],
+            check=True,
+            capture_output=True,
+        )
+        self.rootfs = self.directory / "rootfs"
+
+    def run(
+        self,
+        *,
+        bounding: Sequence[str],
+        permitted: Sequence[str] = (),
+        no_new_privs: bool = False,
+        uid: int = 65532,
+        args: Sequence[str] | None = None,
+    ) -> Outcome:
+        """Runs the container in new namespaces, the network's among them.
+
+        Args:
+          bounding: capabilities that the runtime grants (`docker run --cap-add`), in upper case, with CAP_.
+          permitted: those that it also leaves permitted and inheritable to the process that calls execve.
+          no_new_privs: what `allowPrivilegeEscalation: false` sets.
+          uid: who the process is.
+          args: in place of the image's entrypoint and cmd.
+        """
+        path = self.directory / "config.json"
+        spec = json.loads(path.read_bytes())
+        process = spec["process"]
+        process["terminal"] = False
+        process["noNewPrivileges"] = no_new_privs
+        process["user"] = {"uid": uid, "gid": uid}
+        process["capabilities"] = {
+            "bounding": list(bounding),
+            "effective": list(permitted),
+            "permitted": list(permitted),
+            "inheritable": [],
+            "ambient": [],
+        }
+        if args is not None:
+            process["args"] = list(args)
+        spec["linux"].pop("resources", None)
+        path.write_text(json.dumps(spec))
+        name = f"rules_setcap-{self.directory.parent.name}-{next(_serial)}"
+        state = self.directory.parent / "runc"
+        done = subprocess.run(
+            [require.tool("runc"), "--root", str(state), "run", "--bundle", str(self.directory), name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return Outcome(done.returncode, done.stdout)
