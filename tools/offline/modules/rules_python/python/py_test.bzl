@@ -3,4 +3,4 @@
 load(":private.bzl", "checked")
 
 def py_test(python_version = None, **kwargs):
-    native.py_test(**checked(python_version, kwargs))
+    native.py_test(**checked(python_version, kwargs))  # buildifier: disable=native-py
