@@ -1,6 +1,7 @@
 """The packer as Bazel sees it: the one place that runs tools/packer."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load(":messages.bzl", "label_text")
 
 PackerInfo = provider(
     doc = "How to run the packer.",
@@ -74,7 +75,7 @@ def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, input
     # files; UTF-8 whatever the locale.
     start = ctx.actions.args()
     start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main, subcommand])
-    start.add(str(ctx.label), format = "--target=%s")
+    start.add(label_text(ctx.label), format = "--target=%s")
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [start] + args,
