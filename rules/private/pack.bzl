@@ -88,6 +88,7 @@ def pack(ctx, name, entries, inputs, capabilities):
     args.add(ctx.attr.compression, format = "--compression=%s")
     args.add(ctx.attr.compression_level, format = "--level=%s")
     args.add(ctx.attr.mtime, format = "--mtime=%s")
+    args.add("rules_setcap", format = "--created-by=%s")
     args.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     run_packer(
         ctx,

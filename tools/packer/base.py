@@ -1,0 +1,192 @@
+"""The image below: an OCI image layout directory, believed only as far as its digests go.
+
+OCI image-spec, "Image Layout". No layer is read here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import namedtuple
+from typing import Any, Mapping
+
+from . import oci
+from .errors import InputError, problem, quote
+
+Base = namedtuple("Base", ("manifest", "config"))
+"""Manifest and config of the image below, as dicts."""
+
+_MAX_JSON = 4 << 20
+_MAX_DEPTH = 4
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_MANIFESTS = (oci.MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
+
+# Docker's media types say the same in other words; a manifest has all of one kind.
+_LAYERS = {
+    "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+_OCI_LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?", re.ASCII)
+
+
+def blob_path(layout: str, digest: str) -> str:
+    """Where a layout keeps a blob; `digest` has been checked."""
+    return os.path.join(layout, "blobs", "sha256", digest[len("sha256:") :])
+
+
+def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
+    """The image for `platform` (os, architecture, variant) in an OCI layout directory.
+
+    Raises:
+      InputError: there is none, or it is not what its digests say.
+    """
+    index = _json(os.path.join(layout, "index.json"), layout)
+    chosen = [entry for entry in _manifests(layout, index, 0) if _matches(entry[1], platform)]
+    if len(chosen) != 1:
+        wanted = "/".join(word for word in (platform["os"], platform["architecture"], platform["variant"]) if word)
+        raise InputError([problem("base", layout, f"has {len(chosen)} images for {wanted}, not one")])
+    manifest = chosen[0][0]
+    config = _blob(layout, manifest["config"])
+    return check(layout, manifest, config)
+
+
+def load_files(manifest: str, config: str) -> Base:
+    """Another image of this build: its manifest and config.
+
+    Raises:
+      InputError: they are not what they should be.
+    """
+    return check(manifest, _json(manifest, manifest), _json(config, config))
+
+
+def check(where: str, manifest: Any, config: Any) -> Base:
+    """A manifest and config that fit each other, Docker's media types turned into OCI's.
+
+    Raises:
+      InputError: with everything wrong.
+    """
+    wrong: list[str] = []
+    layers = []
+    for layer in manifest["layers"]:
+        media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])
+        if not _OCI_LAYER.fullmatch(media_type):
+            wrong.append(problem("base", where, f"layer of unknown media type {quote(media_type)}"))
+        layers.append({**layer, "mediaType": media_type})
+    rootfs = config.get("rootfs") if isinstance(config, dict) else None
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(diff_ids, list) or not all(isinstance(each, str) and _DIGEST.fullmatch(each) for each in diff_ids):
+        wrong.append(problem("base", where, "its config has no rootfs.diff_ids"))
+    elif len(diff_ids) != len(layers):
+        wrong.append(problem("base", where, f"its manifest has {len(layers)} layers, its config {len(diff_ids)} diff_ids"))
+    if isinstance(config, dict):
+        wrong += [problem("base", where, f"its config has a wrong {name}") for name in _wrong_fields(config)]
+    if wrong:
+        raise InputError(wrong)
+    return Base({**manifest, "layers": layers}, config)
+
+
+def _wrong_fields(config: Mapping[str, Any]) -> list[str]:
+    """The fields that are read further on and have another type than the specification says."""
+    execution = config.get("config")
+    if execution is not None and not isinstance(execution, dict):
+        return ["config"]
+    execution = execution or {}
+    wrong = [name for name in ("architecture", "os", "variant") if not isinstance(config.get(name, ""), str)]
+    wrong += [name for name in ("ExposedPorts", "Volumes", "Labels") if not isinstance(execution.get(name) or {}, dict)]
+    environment = execution.get("Env") or []
+    if not isinstance(environment, list) or not all(isinstance(text, str) for text in environment):
+        wrong.append("Env")
+    if not isinstance(config.get("history") or [], list):
+        wrong.append("history")
+    return wrong
+
+
+def _manifests(layout: str, index: Any, depth: int) -> list[tuple[Any, Mapping[str, Any]]]:
+    """Manifests of an index and of those it names, each with its platform."""
+    if depth > _MAX_DEPTH:
+        raise InputError([problem("base", layout, f"indexes within indexes, more than {_MAX_DEPTH} deep")])
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(entries, list) or len(entries) > 1024:
+        raise InputError([problem("base", layout, "its index has no list of manifests")])
+    found: list[tuple[Any, Mapping[str, Any]]] = []
+    for entry in entries:
+        media_type = entry.get("mediaType") if isinstance(entry, dict) else None
+        if media_type in _INDEXES:
+            found += _manifests(layout, _blob(layout, entry), depth + 1)
+        elif media_type in _MANIFESTS:
+            manifest = _blob(layout, entry)
+            _check_manifest(layout, manifest)
+            platform = entry.get("platform")
+            if not isinstance(platform, dict):
+                platform = _blob(layout, manifest["config"])
+            found.append((manifest, platform if isinstance(platform, dict) else {}))
+    return found
+
+
+def _matches(platform: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Whether an image is for the platform; a variant counts where both name one."""
+    variant = platform.get("variant")
+    return (platform.get("os"), platform.get("architecture")) == (wanted["os"], wanted["architecture"]) and (
+        not variant or not wanted["variant"] or variant == wanted["variant"]
+    )
+
+
+def _check_manifest(where: str, manifest: Any) -> None:
+    layers = manifest.get("layers") if isinstance(manifest, dict) else None
+    if not isinstance(layers, list):
+        raise InputError([problem("base", where, "its manifest has no list of layers")])
+    for descriptor in [manifest.get("config"), *layers]:
+        _check_descriptor(where, descriptor)
+
+
+def _check_descriptor(where: str, descriptor: Any) -> None:
+    if (
+        not isinstance(descriptor, dict)
+        or not isinstance(descriptor.get("mediaType"), str)
+        or not isinstance(descriptor.get("digest"), str)
+        or not _DIGEST.fullmatch(descriptor["digest"])
+        or type(descriptor.get("size")) is not int
+        or descriptor["size"] < 0
+    ):
+        raise InputError([problem("base", where, f"{quote(descriptor)} is no descriptor (mediaType, digest by sha256, size)")])
+
+
+def _blob(layout: str, descriptor: Any) -> Any:
+    """The JSON that a descriptor names, if it is what the descriptor says."""
+    _check_descriptor(layout, descriptor)
+    if descriptor["size"] > _MAX_JSON:
+        raise InputError([problem("base", layout, f"{descriptor['digest']} has {descriptor['size']} bytes; more than {_MAX_JSON} are not read")])
+    return _json(blob_path(layout, descriptor["digest"]), layout, descriptor)
+
+
+def _json(path: str, layout: str, descriptor: Mapping[str, Any] | None = None) -> Any:
+    """A JSON file of at most 4 MiB, checked against its descriptor."""
+    name = os.path.relpath(path, layout) if path != layout else path
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_JSON + 1)
+    except OSError as error:
+        raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}; is it an OCI layout directory?")]) from None
+    if len(data) > _MAX_JSON:
+        raise InputError([problem("base", layout, f"{name} is larger than {_MAX_JSON} bytes")])
+    if descriptor is not None:
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if digest != descriptor["digest"] or len(data) != descriptor["size"]:
+            raise InputError(
+                [
+                    problem(
+                        "base",
+                        layout,
+                        f"{name} has digest {digest} and {len(data)} bytes, "
+                        f"and should have {descriptor['digest']} and {descriptor['size']}",
+                    )
+                ]
+            )
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError([problem("base", layout, f"{name} is not JSON")]) from None

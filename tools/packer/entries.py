@@ -1,0 +1,183 @@
+"""The entries of a layer: read from the rules, checked, all problems at once.
+
+The entries file has a JSON object per line: `path` (absolute), `type` ("file",
+"directory", "symlink", "hardlink"; by default "file"), `source` (what a file or a
+directory is copied from; a file without is empty), `target` (of links), `mode` (octal
+text), `uid`, `gid`, `attribute` (of the target, for messages).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import namedtuple
+from typing import Any, Iterable, Iterator
+
+from .errors import problem, quote
+
+Entry = namedtuple("Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "attribute"))
+"""One entry. path: str without trailing slash; type: as above; source, target: str, "" for
+none; mode, uid, gid: int; attribute: str."""
+
+FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
+
+_MODES = {FILE: 0o755, DIRECTORY: 0o755, SYMLINK: 0o777, HARDLINK: 0o755}
+_STRINGS = ("path", "type", "source", "target", "mode", "attribute")
+_MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "no change" to chown(2).
+
+
+def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
+    """The entries by path; of those that repeat each other, one.
+
+    Args:
+      lines: the entries file.
+      problems: gets what is wrong.
+    """
+    entries: dict[str, Entry] = {}
+    for line in lines:
+        for entry in _expand(_parse(line, problems), problems):
+            known = entries.setdefault(entry.path, entry)
+            # Runfiles name a file once for each that needs it.
+            if known[:-1] != entry[:-1]:
+                problems.append(
+                    problem(
+                        entry.attribute,
+                        entry.path,
+                        f"two entries for one path: {_what(known)} (from {known.attribute}) and {_what(entry)}; keep one",
+                    )
+                )
+    for entry in entries.values():
+        if entry.type == HARDLINK and getattr(entries.get(entry.target), "type", None) != FILE:
+            problems.append(problem(entry.attribute, entry.path, f"hard link to {quote(entry.target)}, no file of this layer"))
+    return entries
+
+
+def add_parents(entries: dict[str, Entry], problems: list[str]) -> None:
+    """Adds the directories that lead to the entries, root's and 0755 where nothing else is said."""
+    for path, entry in list(entries.items()):
+        while (path := path.rpartition("/")[0]) not in entries and path:
+            entries[path] = Entry(path, DIRECTORY, "", "", _MODES[DIRECTORY], 0, 0, entry.attribute)
+        if path and entries[path].type != DIRECTORY:
+            problems.append(
+                problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")
+            )
+
+
+def clean(path: str) -> str:
+    """`path` as the entries have it: absolute, no trailing slash.
+
+    Raises:
+      ValueError: what is wrong with it, as a sentence.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f"not absolute; write {quote('/' + path)}")
+    plain = path.rstrip("/")
+    if not plain:
+        raise ValueError("the root directory itself is no entry")
+    if any(part in ("", ".", "..") for part in plain[1:].split("/")):
+        raise ValueError('"//", "." and ".." have no place in it; write it plainly')
+    if "\0" in plain:
+        raise ValueError("has a NUL")
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is no UTF-8") from None
+    return plain
+
+
+def _parse(line: str, problems: list[str]) -> Entry | None:
+    """One line as an entry; None, and a problem, if it is wrong."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        problems.append(problem("entries", line, "not a JSON object"))
+        return None
+    attribute = fields.get("attribute", "srcs")
+    for name, value in fields.items():
+        if not isinstance(value, str) if name in _STRINGS else (not isinstance(value, int) or name not in ("uid", "gid")):
+            problems.append(problem(str(attribute), line, f"{quote(name)} is unknown or of the wrong type"))
+            return None
+    return _checked(fields, attribute, problems)
+
+
+def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Entry | None:
+    path, kind = fields.get("path", ""), fields.get("type", FILE)
+    source, target, mode = fields.get("source", ""), fields.get("target", ""), fields.get("mode", "")
+    uid, gid = fields.get("uid", 0), fields.get("gid", 0)
+    wrong: list[str] = []
+    try:
+        path = clean(path)
+        if kind == HARDLINK:
+            target = clean(target)
+    except ValueError as error:
+        wrong.append(problem(attribute, path, str(error)))
+    if kind not in _MODES:
+        wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
+    if kind == SYMLINK:
+        try:
+            if not target.encode() or "\0" in target:
+                wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
+        except UnicodeEncodeError:
+            wrong.append(problem(attribute, path, "leads to what is no UTF-8"))
+    if mode and not (len(mode) <= 5 and mode.isascii() and mode.strip("01234567") == "" and int(mode, 8) <= 0o7777):
+        wrong.append(problem(attribute, path, f"mode {quote(mode)} is no permissions; write them in octal, as \"0755\""))
+        mode = ""
+    for name, number in (("uid", uid), ("gid", gid)):
+        if not 0 <= number <= _MAX_ID:
+            wrong.append(problem(attribute, path, f"{name} {number} is none; it is 0 to {_MAX_ID}"))
+    problems += wrong
+    if wrong:
+        return None
+    return Entry(path, kind, source, target, int(mode, 8) if mode else _MODES[kind], uid, gid, attribute)
+
+
+def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:
+    """The entry; for a directory with a source all that is in it, too."""
+    if entry is None:
+        return
+    if not entry.source:
+        yield entry
+    elif entry.type == DIRECTORY or os.path.isdir(entry.source):
+        yield from _walk(entry, entry.source, entry.path, os.path.realpath(entry.source), problems)
+    else:
+        yield entry
+
+
+def _walk(entry: Entry, source: str, path: str, root: str, problems: list[str]) -> Iterator[Entry]:
+    """A directory of the disk. A relative link within `root` stays a link, others are followed."""
+    yield entry._replace(path=path, type=DIRECTORY, source="", mode=_MODES[DIRECTORY])
+    try:
+        names = sorted(os.listdir(source))
+    except OSError as error:
+        problems.append(problem(entry.attribute, source, f"cannot be read: {error.strerror}"))
+        return
+    for name in names:
+        below, at = os.path.join(source, name), f"{path}/{name}"
+        real = os.path.realpath(below)
+        try:
+            clean(at)
+        except ValueError as error:
+            problems.append(problem(entry.attribute, at, str(error)))
+            continue
+        inside = real.startswith(root + "/")
+        if os.path.islink(below) and inside and not os.path.isabs(os.readlink(below)):
+            yield entry._replace(path=at, type=SYMLINK, source="", target=os.readlink(below), mode=_MODES[SYMLINK])
+        elif os.path.isdir(below):
+            if os.path.islink(below) and (source + "/").startswith(real + "/"):
+                problems.append(problem(entry.attribute, below, "a link to a directory that it is in"))
+            else:
+                yield from _walk(entry, below, at, root, problems)
+        else:
+            mode = entry.mode if entry.type == FILE else _MODES[FILE]
+            yield entry._replace(path=at, type=FILE, source=below, mode=mode)
+
+
+def _what(entry: Entry) -> str:
+    """An entry, for a message."""
+    if entry.type == FILE:
+        return f"the file {quote(entry.source)}" if entry.source else "an empty file"
+    if entry.type == DIRECTORY:
+        return "a directory"
+    return f"a {'symbolic' if entry.type == SYMLINK else 'hard'} link to {quote(entry.target)}"

@@ -1,0 +1,29 @@
+"""What is wrong with the input, all of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Iterable
+
+
+class InputError(Exception):
+    """Input that cannot be packed.
+
+    Attributes:
+      problems: a sentence each, from problem().
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def quote(value: object) -> str:
+    """`value` for a message: what cannot be seen is escaped, what is long is cut."""
+    text = json.dumps(value, ensure_ascii=True) if isinstance(value, (str, int, float, bool)) else json.dumps(str(value))
+    return text if len(text) <= 200 else text[:197] + '..."'
+
+
+def problem(attribute: str, value: object, what: str) -> str:
+    """One problem: the attribute it comes from, its value, what is wrong and what would be right."""
+    return f"{attribute}: {quote(value)}: {what}"

@@ -1,0 +1,75 @@
+"""An OCI image layout directory whose blobs are links: nothing is copied."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Mapping, Sequence
+
+from .base import blob_path
+from .errors import InputError, problem
+from .files import write_whole
+
+VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def write(
+    output: str,
+    *,
+    manifest: bytes,
+    config: bytes,
+    descriptor: bytes,
+    blobs: Mapping[str, str],
+    base_layouts: Sequence[str],
+) -> None:
+    """Writes the directory.
+
+    Args:
+      output: its path; what is there is replaced.
+      manifest: the image's manifest.
+      config: its config.
+      descriptor: of the manifest, as JSON.
+      blobs: path of each layer that was built, by digest.
+      base_layouts: layout directories that have the others.
+
+    Raises:
+      InputError: a layer is missing, or has another size than its descriptor says.
+      OSError: it cannot be written.
+    """
+    contents = json.loads(manifest)
+    own = json.loads(descriptor)
+    links: dict[str, str] = {}
+    wrong: list[str] = []
+    for layer in contents["layers"]:
+        digest = layer["digest"]
+        places = [blobs[digest]] if digest in blobs else [blob_path(layout, digest) for layout in base_layouts]
+        found = next((place for place in places if os.path.isfile(place)), None)
+        if found is None:
+            wrong.append(problem("base", digest, "layer of the image, and in no layout: " + (", ".join(base_layouts) or "there is none")))
+        elif os.stat(found).st_size != layer["size"]:
+            wrong.append(problem("base", found, f"{os.stat(found).st_size} bytes, and the manifest says {layer['size']}"))
+        else:
+            links[blob_path(output, digest)] = found
+    if wrong:
+        raise InputError(wrong)
+
+    try:
+        os.makedirs(os.path.join(output, "blobs", "sha256"), exist_ok=True)
+        for link, place in links.items():
+            os.symlink(_target(link, place), link)
+        for digest, data in ((contents["config"]["digest"], config), (own["digest"], manifest)):
+            write_whole(blob_path(output, digest), data)
+        write_whole(os.path.join(output, "oci-layout"), VERSION)
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [own]}
+        write_whole(os.path.join(output, "index.json"), json.dumps(index, separators=(",", ":")).encode())
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)
+        raise
+
+
+def _target(link: str, place: str) -> str:
+    """What the link says: outputs of Bazel lie together wherever they lie; sources are where they are."""
+    if place.startswith("bazel-out/"):
+        return os.path.relpath(place, os.path.dirname(link))
+    return os.path.realpath(place)

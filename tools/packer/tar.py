@@ -1,0 +1,166 @@
+"""Tar headers as Go's archive/tar writes them: ustar where it can say it all, else pax.
+
+Docker, BuildKit, containerd, ko and crane all write with archive/tar, so a layer of the
+same entries has their diff_id. The rules are those of its Header.allowedFormats and
+Writer.WriteHeader for a header of unspecified format; the fields are POSIX.1-2017,
+pax, "ustar Interchange Format" and "pax Extended Header".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Mapping
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""The two blocks of zeros after the last entry; no padding to a record beyond them."""
+
+REGULAR, HARD_LINK, SYMBOLIC_LINK, DIRECTORY = b"0", b"1", b"2", b"5"
+_EXTENDED = b"x"
+
+_NAME, _PREFIX = 100, 155  # Sizes of the fields.
+_HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
+_ZERO = b"0000000\0"
+
+
+def header(
+    name: bytes,
+    kind: bytes,
+    *,
+    mode: int,
+    uid: int = 0,
+    gid: int = 0,
+    size: int = 0,
+    mtime: int = 0,
+    link: bytes = b"",
+    records: Mapping[bytes, bytes] | None = None,
+) -> bytes:
+    """The header of an entry, with a pax header before it where one is needed.
+
+    Args:
+      name: path in UTF-8, without NUL; a directory's ends with "/".
+      kind: REGULAR, HARD_LINK, SYMBOLIC_LINK or DIRECTORY.
+      mode: permissions, below 8^7.
+      uid: owner.
+      gid: group.
+      size: bytes that follow, for a regular file.
+      mtime: seconds since 1970.
+      link: what a link says, in UTF-8.
+      records: pax records of any bytes, written as they are, as
+        `SCHILY.xattr.security.capability`.
+
+    Returns:
+      512 bytes, or more by a pax header.
+    """
+    pax = dict(records or ())
+    ustar = not pax
+    prefix = b""
+    if not name.isascii() or len(name) > _NAME:
+        pax[b"path"] = name
+        prefix, _ = _split(name)
+        ustar = ustar and prefix != b""
+    if not link.isascii() or len(link) > _NAME:
+        pax[b"linkpath"] = link
+        ustar = False
+    for key, value, width in ((b"uid", uid, 8), (b"gid", gid, 8), (b"size", size, 12), (b"mtime", mtime, 12)):
+        if not _fits(value, width):
+            pax[key] = b"%d" % value
+            ustar = False
+
+    if ustar:
+        prefix, name = _split(name)
+        return _block(name, kind, mode, uid, gid, size, mtime, link, prefix)
+    data = b"".join(_record(key, pax[key]) for key in sorted(pax))
+    return (
+        _block(_extended_name(name), _EXTENDED, 0, 0, 0, len(data), 0)
+        + data
+        + bytes(-len(data) % BLOCK)
+        + _block(_ascii(name), kind, mode, uid, gid, size, mtime, _ascii(link))
+    )
+
+
+def _split(name: bytes) -> tuple[bytes, bytes]:
+    """Prefix and name of a long path, at the last "/" that leaves both short enough; else no prefix."""
+    if len(name) <= _NAME or not name.isascii():
+        return b"", name
+    end = len(name)
+    if end > _PREFIX + 1:
+        end = _PREFIX + 1
+    elif name.endswith(b"/"):
+        end -= 1
+    at = name.rfind(b"/", 0, end)
+    rest = len(name) - at - 1
+    if at <= 0 or rest > _NAME or rest == 0:
+        return b"", name
+    return name[:at], name[at + 1 :]
+
+
+def _extended_name(name: bytes) -> bytes:
+    """The name that a pax header has for tools that know no pax headers."""
+    directory, _, base = name.rpartition(b"/")
+    parts = [part for part in directory.split(b"/") if part not in (b"", b".")]
+    text = b"/".join([*parts, b"PaxHeaders.0", *([base] if base else [])])
+    return _ascii(b"/" + text if name.startswith(b"/") else text)[:_NAME].rstrip(b"/")
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """`length key=value\\n`, where the length counts its own digits."""
+    size = len(key) + len(value) + 3
+    size += len(str(size))
+    record = b"%d %s=%s\n" % (size, key, value)
+    if len(record) != size:
+        record = b"%d %s=%s\n" % (len(record), key, value)
+    return record
+
+
+def _block(
+    name: bytes,
+    kind: bytes,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    mtime: int,
+    link: bytes = b"",
+    prefix: bytes = b"",
+) -> bytes:
+    """512 bytes; a number too large for its field is zero there and right in the pax header."""
+    block = _HEADER.pack(
+        _cut(name),
+        _octal(mode, 8),
+        _octal(uid, 8),
+        _octal(gid, 8),
+        _octal(size, 12),
+        _octal(mtime, 12),
+        b"        ",  # The checksum counts itself as spaces.
+        kind,
+        _cut(link),
+        b"ustar\0",
+        b"00",
+        b"",
+        b"",
+        _ZERO,
+        _ZERO,
+        prefix,
+    )
+    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+
+
+def _cut(name: bytes) -> bytes:
+    """The first 100 bytes, not ending in "/" where more follow: readers would take a file for a directory."""
+    if len(name) > _NAME and name[_NAME - 1 : _NAME] == b"/":
+        return name[: _NAME - 1].rstrip(b"/")
+    return name[:_NAME]
+
+
+def _fits(value: int, width: int) -> bool:
+    return 0 <= value < 1 << (width - 1) * 3
+
+
+def _octal(value: int, width: int) -> bytes:
+    return b"%0*o\0" % (width - 1, value if _fits(value, width) else 0)
+
+
+def _ascii(text: bytes) -> bytes:
+    """Without the bytes of other scripts; the pax header has them."""
+    return text if text.isascii() else bytes(byte for byte in text if byte < 0x80)
