@@ -79,7 +79,9 @@ def suggestion(name: str) -> str:
     plain = lower(name[:64])
     prefix = "cap_" if plain.startswith("cap_") else ""
     words = [known[len("cap_"):] for known in NAMES] + ["all"]
-    near = difflib.get_close_matches(plain[len(prefix):], words, n=1, cutoff=0.7)
+    plain = plain[len(prefix):]
+    longer = [word for word in words if len(plain) > 2 and word.startswith(plain)]
+    near = longer if len(longer) == 1 else difflib.get_close_matches(plain, words, n=1, cutoff=0.6)
     if not near:
         return ""
     return near[0] if near[0] == "all" else prefix + near[0]

@@ -49,14 +49,25 @@ def from_list(items: Sequence[str]) -> FileCapabilities | None:
     parser = _Parser()
     for item in items:
         parser.item(item)
-    return parser.result()
+    return parser.result().check()
 
 
 def from_text(text: str) -> FileCapabilities:
-    """Clauses alone, as cap_from_text(3) and setcap(8) take them.
+    """The capabilities of a file from clauses alone, as setcap(8) takes them.
 
     Raises:
       CapabilityError: with every problem.
+    """
+    if not text.strip(_SPACE):
+        raise CapabilityError(_nothing(text))
+    return parse_clauses(text).check()
+
+
+def parse_clauses(text: str) -> FileCapabilities:
+    """The sets that cap_from_text(3) makes, whether or not a file can hold them.
+
+    Raises:
+      CapabilityError: with every problem of the text.
     """
     parser = _Parser()
     parser.clauses(text)
@@ -77,12 +88,12 @@ class _Parser:
     def result(self) -> FileCapabilities:
         if self.problems:
             raise CapabilityError(*self.problems)
-        return FileCapabilities(self.sets["p"], self.sets["i"], self.sets["e"]).check()
+        return FileCapabilities(self.sets["p"], self.sets["i"], self.sets["e"])
 
     def item(self, item: str) -> None:
         """One string of an attribute: names, or clauses."""
         if not item.strip(_SPACE):
-            self.problems.append(f'{_quote(item)}: no capability; write a name, or leave it out')
+            self.problems.append(_nothing(item))
         elif any(operator in item for operator in _OPERATORS):
             self.clauses(item)
         else:
@@ -213,6 +224,10 @@ def _number_mask(clause: str, text: str) -> int:
     if len(plain) > 7 or int(plain, base) > 63:
         raise _Clause(f"{_quote(clause)}: {_quote(text)} is more than 63, the last bit that a file has")
     return 1 << int(plain, base)
+
+
+def _nothing(text: str) -> str:
+    return f"{_quote(text)}: no capability; write a name, or leave it out"
 
 
 def _quote(text: str) -> str:

@@ -125,6 +125,7 @@ def _block(
     prefix: bytes = b"",
 ) -> bytes:
     """512 bytes; a number too large for its field is zero there and right in the pax header."""
+    device = b"" if kind == _EXTENDED else _ZERO  # Go fills in the numbers of real entries only.
     block = _HEADER.pack(
         _cut(name),
         _octal(mode, 8),
@@ -139,18 +140,23 @@ def _block(
         b"00",
         b"",
         b"",
-        _ZERO,
-        _ZERO,
+        device,
+        device,
         prefix,
     )
     return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
 
 
 def _cut(name: bytes) -> bytes:
-    """The first 100 bytes, not ending in "/" where more follow: readers would take a file for a directory."""
-    if len(name) > _NAME and name[_NAME - 1 : _NAME] == b"/":
-        return name[: _NAME - 1].rstrip(b"/")
-    return name[:_NAME]
+    """The first 100 bytes; where more follow they do not end in "/", or readers would see a directory.
+
+    Go ends the field with a NUL before the slashes, and leaves what is after it.
+    """
+    field = name[:_NAME]
+    if len(name) > _NAME and field.endswith(b"/"):
+        end = len(field[:-1].rstrip(b"/"))
+        field = field[:end] + b"\0" + field[end + 1 :]
+    return field
 
 
 def _fits(value: int, width: int) -> bool:

@@ -1,0 +1,78 @@
+"""vfs_ns_cap_data, both ways, and as the kernel takes it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import capabilities
+from capabilities import CapabilityError, FileCapabilities
+from support import require
+
+bits = st.integers(0, (1 << 64) - 1)
+rootids = st.one_of(st.just(0), st.integers(1, 0xFFFFFFFE))
+
+
+@given(bits, bits, st.booleans(), rootids)
+def test_what_is_encoded_is_decoded(permitted, inheritable, effective, rootid):
+    value = FileCapabilities(permitted, inheritable, (permitted | inheritable) if effective else 0, rootid)
+    data = capabilities.encode(value)
+    assert len(data) == (24 if rootid else 20)
+    assert capabilities.decode(data) == value
+
+
+def test_revision_3():
+    data = capabilities.encode(FileCapabilities(1 << 39, 0, 1 << 39, 1000))
+    assert data.hex() == "01000003" + "00000000" + "00000000" + "80000000" + "00000000" + "e8030000"
+
+
+def test_revision_3_with_rootid_0_reads_as_revision_2():
+    data = bytes.fromhex("01000003" + "00040000" + "00000000" * 4)
+    assert capabilities.encode(capabilities.decode(data)).hex() == "01000002" + "00040000" + "00000000" * 3
+
+
+V2 = "00000002" + "00040000" + "00000000" * 3
+REFUSED = {
+    "": "0 bytes are too few",
+    "000000": "3 bytes are too few",
+    "00000001" + "00000000" * 2: "revision 1 of security.capability; the kernel takes 2 and 3",
+    "00000004" + "00000000" * 4: "revision 4",
+    V2[:-2]: "19 bytes; revision 2 of security.capability has 20",
+    V2 + "00": "21 bytes; revision 2",
+    V2 + "00000000": "24 bytes; revision 2",
+    "00000003" + "00000000" * 4: "20 bytes; revision 3 of security.capability has 24",
+    "02000002" + "00000000" * 4: "unknown flags 0x2",
+    "00000003" + "00000000" * 4 + "ffffffff": "rootid 4294967295 is no uid",
+}
+
+
+@pytest.mark.parametrize("data", REFUSED)
+def test_what_the_kernel_refuses_is_refused(data, tmp_path):
+    with pytest.raises(CapabilityError, match=REFUSED[data]):
+        capabilities.decode(bytes.fromhex(data))
+    require.root()
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(OSError) as caught:
+        os.setxattr(file, "security.capability", bytes.fromhex(data))
+        os.getxattr(file, "security.capability")
+    assert caught.value.errno in (errno.EINVAL, errno.EPERM)
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (FileCapabilities(1 << 64, 0, 0), "a file holds capabilities 0 to 63"),
+        (FileCapabilities(0, -1, 0), "a file holds capabilities 0 to 63"),
+        (FileCapabilities(1, 0, 0, 0xFFFFFFFF), "rootid 4294967295: a uid is 1 to 4294967294"),
+        (FileCapabilities(1, 0, 0, -1), "rootid -1"),
+        (FileCapabilities(3, 0, 1), "effective for some capabilities only"),
+    ],
+)
+def test_what_no_file_can_hold_is_not_encoded(value, message):
+    with pytest.raises(CapabilityError, match=message):
+        capabilities.encode(value)
