@@ -35,7 +35,7 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
     """
     entries: dict[str, Entry] = {}
     for line in lines:
-        for entry in _expand(_parse(line, problems), problems):
+        for entry in _expand(_parse(line.rstrip("\n"), problems), problems):
             known = entries.setdefault(entry.path, entry)
             # Runfiles name a file once for each that needs it.
             if known[:-1] != entry[:-1]:

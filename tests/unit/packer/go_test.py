@@ -56,7 +56,8 @@ def go(tmp_path_factory: pytest.TempPathFactory):
 
     def headers(all_of: list[Header]) -> list[bytes | str]:
         lines = "".join(json.dumps(each.json()) + "\n" for each in all_of)
-        done = subprocess.run([str(program)], input=lines, capture_output=True, text=True, check=True)
+        done = subprocess.run([str(program)], input=lines, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         return [line if line.startswith("error") else base64.b64decode(line) for line in done.stdout.splitlines()]
 
     return headers

@@ -1,0 +1,138 @@
+"""Every reader that users have finds in a layer what went in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import tarfile
+import zlib
+
+import pytest
+
+from support import layout as layouts
+from support import packer, require
+
+ELF = b"\x7fELF" + bytes(range(256)) * 3
+NAMES = "app", "app/naïve 日本", "app/" + "long-name-" * 15
+# In text and hex; cap_setuid and cap_bpf put bytes >= 0x80 into the record.
+CAPABILITIES = {
+    "/app/server": ("cap_net_bind_service=p", "0000000200040000000000000000000000000000"),
+    "/app/naïve 日本": ("cap_setuid=ep", "0100000280000000000000000000000000000000"),
+    "/" + NAMES[2]: ("cap_net_admin,cap_perfmon,cap_bpf=p", "000000020010000000000000c000000000000000"),
+    "/app/other-name": ("cap_net_bind_service=p", "0000000200040000000000000000000000000000"),
+    "/app/empty-record": ("=", "0000000200000000000000000000000000000000"),
+}
+
+
+@pytest.fixture(scope="module")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> packer.Layer:
+    """A layer with an entry of every kind."""
+    made = packer.Layer(tmp_path_factory.mktemp("layer"))
+    made.add("/app/server", ELF, uid=65532, gid=65532)
+    for name in NAMES[1:]:
+        made.add("/" + name, ELF * 2)
+    made.add("/app/empty-record", ELF)
+    made.add("/app/other-name", type="hardlink", target="/app/server")
+    made.add("/app/link", type="symlink", target="server")
+    made.add("/app/plain", b"text\n", mode="0640")
+    made.add("/app/nothing")
+    made.add("/var/lib/data", type="directory", mode="0700")
+    done = made.pack(
+        packer.grant("/app/server", "net_bind_service"),
+        packer.grant("/" + NAMES[1], "cap_setuid=ep"),
+        packer.grant("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
+        packer.grant("/app/empty-record", "="),
+    )
+    assert done == (0, "")
+    return made
+
+
+def _check(root: pathlib.Path) -> None:
+    """What is on the disk after a reader unpacked the layer as root."""
+    for path, (_, data) in CAPABILITIES.items():
+        assert os.getxattr(root / path[1:], "security.capability").hex() == data, path
+    for name in ("plain", "nothing"):
+        assert "security.capability" not in os.listxattr(root / "app" / name)
+    server = (root / "app/server").stat()
+    assert (server.st_uid, server.st_gid, stat.S_IMODE(server.st_mode)) == (65532, 65532, 0o755)
+    assert server.st_ino == (root / "app/other-name").stat().st_ino
+    assert (root / "app/server").read_bytes() == ELF
+    assert (root / NAMES[2]).read_bytes() == ELF * 2
+    assert os.readlink(root / "app/link") == "server"
+    assert stat.S_IMODE((root / "app/plain").stat().st_mode) == 0o640
+    assert (root / "app/nothing").read_bytes() == b""
+    assert stat.S_IMODE((root / "var/lib/data").stat().st_mode) == 0o700
+
+
+def _getcap(root: pathlib.Path) -> dict[str, str]:
+    output = subprocess.run(
+        [require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+    # getcap prints "path text"; the text may be empty of names but never of "=".
+    found = {}
+    for line in output.splitlines():
+        path = max((name for name in CAPABILITIES if line.startswith("." + name)), key=len, default=line)
+        found[path] = line[len("." + path) :].strip()
+    return found
+
+
+def test_metadata_says_what_the_bytes_say(layer):
+    metadata = layer.metadata()
+    blob = layer.blob.read_bytes()
+    unpacked = zlib.decompress(blob, wbits=31)
+    assert metadata["descriptor"] == {
+        "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+        "digest": "sha256:" + hashlib.sha256(blob).hexdigest(),
+        "size": len(blob),
+    }
+    assert metadata["diff_id"] == "sha256:" + hashlib.sha256(unpacked).hexdigest()
+    assert metadata["capabilities"] == {path: text for path, (text, _) in CAPABILITIES.items()}
+
+
+def test_python(layer):
+    with tarfile.open(layer.blob) as archive:
+        entries = archive.getmembers()
+    names = [entry.name for entry in entries]
+    plain = [entry.name + "/" * entry.isdir() for entry in entries if not entry.islnk()]
+    assert plain == sorted(plain, key=str.encode)
+    assert names[-1] == "app/other-name"
+    assert {"app", "var", "var/lib"} <= set(names)
+    assert all(entry.mtime == 0 and not entry.uname for entry in entries)
+
+
+def test_gnu_tar(layer, tmp_path):
+    require.root()
+    subprocess.run(
+        [require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", str(layer.blob), "-C", str(tmp_path)], check=True
+    )
+    _check(tmp_path)
+    assert _getcap(tmp_path) == {path: text for path, (text, _) in CAPABILITIES.items()}
+
+
+def test_bsdtar(layer, tmp_path):
+    require.root()
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    subprocess.run([require.tool("bsdtar"), "-xpf", str(layer.blob), "-C", str(tmp_path)], check=True, env=environment)
+    _check(tmp_path)
+
+
+def test_umoci(layer, tmp_path):
+    """As a whole image, unpacked as container engines do."""
+    require.root()
+    spec = {
+        **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None},
+        **{"env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}},
+        **{"annotations": {}, "stop_signal": "", "created": ""},
+    }
+    (layer.directory / "spec").write_text(json.dumps(spec))
+    outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
+    assert packer.run("image", "--config=spec", "--layer=metadata", *outputs, cwd=layer.directory) == (0, "")
+    inputs = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
+    assert packer.run("layout", *inputs, "--layer=metadata=blob", "--output=layout", cwd=layer.directory) == (0, "")
+    name = layouts.tagged(layer.directory / "layout", tmp_path / "layout")
+    subprocess.run([require.tool("umoci"), "unpack", "--image", name, str(tmp_path / "bundle")], check=True)
+    _check(tmp_path / "bundle" / "rootfs")

@@ -1,0 +1,145 @@
+"""Equal entries give equal bytes: each thing that must not matter, varied by itself."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support import packer
+
+CONTENT = [bytes(f"{number}\n", "ascii") * 50000 for number in range(5)]
+
+
+def _layer(directory: pathlib.Path) -> packer.Layer:
+    directory.mkdir(parents=True, exist_ok=True)
+    layer = packer.Layer(directory)
+    for number, content in enumerate(CONTENT):
+        layer.add(f"/opt/ä{number}/file", b"\x7fELF" + content)
+    return layer.add("/link", type="symlink", target="opt")
+
+
+GRANT = packer.grant("/opt/ä1/file", "setuid", "bpf")
+
+
+def _bytes(layer: packer.Layer, *flags: str, **options) -> tuple[bytes, bytes]:
+    done = layer.pack(GRANT, *flags, **options)
+    assert done == (0, "")
+    return layer.blob.read_bytes(), (layer.directory / "metadata").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> tuple[bytes, bytes]:
+    return _bytes(_layer(tmp_path_factory.mktemp("expected")))
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2"},
+        {"TZ": "Asia/Kathmandu"},
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C.UTF-8"},
+        {"LC_ALL": "tr_TR.UTF-8"},
+        {"PYTHONPATH": "/nonexistent", "PYTHONIOENCODING": "latin-1", "HOME": "/nonexistent"},
+        {"SOURCE_DATE_EPOCH": "12345"},
+    ],
+    ids=str,
+)
+def test_environment(tmp_path, expected, env):
+    assert _bytes(_layer(tmp_path), env=env) == expected
+
+
+def test_directory(tmp_path, expected):
+    assert _bytes(_layer(tmp_path / "a" / "b c" / "ä")) == expected
+
+
+def test_umask_modes_and_mtimes_on_disk(tmp_path, expected):
+    before = os.umask(0o077)
+    try:
+        layer = _layer(tmp_path)
+        for number, source in enumerate(sorted(tmp_path.glob("source*"))):
+            source.chmod((0o400, 0o644, 0o777, 0o4755, 0o600)[number])
+            os.utime(source, (number * 10**8, number * 10**8))
+        assert _bytes(layer) == expected
+    finally:
+        os.umask(before)
+
+
+def test_order_of_entries(tmp_path, expected):
+    layer = _layer(tmp_path)
+    for seed in range(5):
+        lines = list(layer.lines)
+        random.Random(seed).shuffle(lines)
+        assert _bytes(layer, lines=lines) == expected
+
+
+def test_links_in_place_of_sources(tmp_path, expected):
+    """As in Bazel's sandbox."""
+    layer = _layer(tmp_path)
+    (tmp_path / "real").mkdir()
+    for source in tmp_path.glob("source*"):
+        source.rename(tmp_path / "real" / source.name)
+        source.symlink_to(f"real/{source.name}")
+    assert _bytes(layer) == expected
+
+
+def _interpreters() -> list[str]:
+    """Every CPython from 3.9 at hand, this one first."""
+    names = [f"python3.{minor}" for minor in range(9, 16)]
+    found = [path for name in names if (path := shutil.which(name))]
+    found += glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
+    return [sys.executable, *found]
+
+
+@pytest.mark.parametrize("python", _interpreters())
+def test_interpreter(tmp_path, expected, python):
+    version = subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 9))"], capture_output=True, text=True)
+    if version.stdout == "True\n":
+        assert _bytes(_layer(tmp_path), python=python) == expected
+
+
+def test_another_zlib_is_refused(tmp_path):
+    """A module of zlib's name and interface with other bytes, as zlib-ng's builds have."""
+    layer = _layer(tmp_path)
+    (tmp_path / "other").mkdir()
+    shutil.copytree(packer.MAIN.parent.parent, tmp_path / "other" / "tools", symlinks=False)
+    shim = tmp_path / "other" / "tools" / "packer" / "__main__.py"
+    # Another level stands for another codec: the same interface, other bytes.
+    shim.write_text(
+        shim.read_text().replace(
+            "from packer.cli import main",
+            "import zlib\n"
+            "real = zlib.compressobj\n"
+            "zlib.compressobj = lambda level, *rest: real(level % 9 + 1, *rest)\n"
+            "from packer.cli import main",
+        )
+    )
+    (tmp_path / "entries").write_text("".join(line + "\n" for line in layer.lines))
+    flags = ["layer", "--target=//app:image", "--entries=entries", "--output=blob", "--metadata=metadata"]
+    flags += ["--compression=gzip", "--level=6", "--mtime=0", "--created-by=test"]
+    done = subprocess.run([sys.executable, "-B", str(shim), *flags], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("//app:image: compression_level: 6: the zlib of this interpreter (")
+    assert 'or compression = "none"' in done.stderr
+    assert not (tmp_path / "blob").exists() and not (tmp_path / "blob.partial").exists()
+
+
+def test_levels_and_none_hold_the_same_tar(tmp_path, expected):
+    layer = _layer(tmp_path)
+    diff_ids = set()
+    for flags in ([f"--level={level}"] for level in range(1, 10)):
+        _bytes(layer, *flags)
+        diff_ids.add(layer.metadata()["diff_id"])
+    _bytes(layer, "--compression=none")
+    diff_ids.add(layer.metadata()["diff_id"])
+    assert layer.metadata()["descriptor"]["digest"] == layer.metadata()["diff_id"]
+    assert layer.metadata()["descriptor"]["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
+    assert len(diff_ids) == 1

@@ -1,0 +1,310 @@
+"""Config and manifest: what the attributes say, what a base hands down, and bases that lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from typing import Any, Callable
+
+import pytest
+
+from support import packer
+
+SPEC: dict[str, Any] = {
+    **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": None, "cmd": None, "env": {}, "user": ""},
+    **{"working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}, "annotations": {}, "stop_signal": "", "created": ""},
+}
+LAYER = {
+    "descriptor": {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "sha256:" + "a" * 64, "size": 9},
+    "diff_id": "sha256:" + "b" * 64,
+    "capabilities": {},
+    "created_by": "rules_setcap",
+}
+BASE_CONFIG: dict[str, Any] = {
+    "architecture": "amd64",
+    "os": "linux",
+    "author": "somebody",
+    "config": {
+        "Cmd": ["base"],
+        "Entrypoint": ["/entry"],
+        "Env": ["PATH=/bin", "LANG=C"],
+        "ExposedPorts": {"80/tcp": {}},
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": {"a": "1", "b": "2"},
+        "StopSignal": "SIGQUIT",
+        "User": "nobody",
+        "WorkingDir": "/srv",
+    },
+    "history": [{"created_by": "base"}],
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "c" * 64]},
+}
+BASE_LAYER = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": "sha256:" + "d" * 64, "size": 7}
+
+
+def _put(layout: pathlib.Path, media_type: str, value: Any) -> dict[str, Any]:
+    """Adds a blob; returns its descriptor."""
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    (layout / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    (layout / "blobs" / "sha256" / digest).write_bytes(data)
+    return {"mediaType": media_type, "digest": "sha256:" + digest, "size": len(data)}
+
+
+def _manifest(layout: pathlib.Path, config: Any = BASE_CONFIG, layers: Any = (BASE_LAYER,)) -> dict[str, Any]:
+    config = _put(layout, "application/vnd.docker.container.image.v1+json", config)
+    value = {"schemaVersion": 2, "config": config, "layers": list(layers)}
+    return _put(layout, "application/vnd.docker.distribution.manifest.v2+json", value)
+
+
+def _index(layout: pathlib.Path, *entries: Any) -> None:
+    layout.mkdir(exist_ok=True)
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+
+
+@pytest.fixture
+def image(tmp_path) -> Callable[..., packer.Done]:
+    """A function that assembles an image from a spec; the outputs are `manifest`, `config`, `descriptor`."""
+
+    def assemble(*flags: str, **spec: Any) -> packer.Done:
+        (tmp_path / "spec").write_text(json.dumps({**SPEC, **spec}))
+        (tmp_path / "layer").write_text(json.dumps(LAYER))
+        outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
+        return packer.run("image", "--config=spec", "--layer=layer", *outputs, *flags, cwd=tmp_path)
+
+    return assemble
+
+
+def _read(directory: pathlib.Path, name: str) -> Any:
+    return json.loads((directory / name).read_bytes())
+
+
+def test_every_attribute(image, tmp_path):
+    assert image(
+        entrypoint=["/app/server"],
+        cmd=["--port=80"],
+        env={"A": "1", "B": "$$x"},
+        user="65532:65532",
+        working_dir="/app",
+        exposed_ports=["80", "53/udp"],
+        volumes=["/data"],
+        labels={"l": "v"},
+        annotations={"org.opencontainers.image.source": "here"},
+        stop_signal="SIGTERM",
+        created="2026-01-02T03:04:05Z",
+        architecture="arm64",
+        variant="v8",
+    ) == (0, "")
+    assert (tmp_path / "config").read_text() == (
+        '{"created":"2026-01-02T03:04:05Z","architecture":"arm64","os":"linux","variant":"v8",'
+        '"config":{"User":"65532:65532","ExposedPorts":{"53/udp":{},"80/tcp":{}},"Env":["A=1","B=$x"],'
+        '"Entrypoint":["/app/server"],"Cmd":["--port=80"],"Volumes":{"/data":{}},"WorkingDir":"/app",'
+        '"Labels":{"l":"v"},"StopSignal":"SIGTERM"},'
+        f'"rootfs":{{"type":"layers","diff_ids":["{LAYER["diff_id"]}"]}},'
+        '"history":[{"created":"2026-01-02T03:04:05Z","created_by":"rules_setcap"}]}'
+    )
+    manifest = (tmp_path / "manifest").read_bytes()
+    assert json.loads(manifest) == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": "sha256:" + hashlib.sha256((tmp_path / "config").read_bytes()).hexdigest(),
+            "size": (tmp_path / "config").stat().st_size,
+        },
+        "layers": [LAYER["descriptor"]],
+        "annotations": {"org.opencontainers.image.source": "here"},
+    }
+    assert _read(tmp_path, "descriptor") == {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": "sha256:" + hashlib.sha256(manifest).hexdigest(),
+        "size": len(manifest),
+        "platform": {"architecture": "arm64", "os": "linux", "variant": "v8"},
+    }
+
+
+def test_a_base_hands_down(image, tmp_path):
+    _index(tmp_path / "base", _manifest(tmp_path / "base"))
+    assert image("--base-layout=base") == (0, "")
+    config = _read(tmp_path, "config")
+    assert config["config"] == BASE_CONFIG["config"]
+    assert config["author"] == "somebody"
+    assert config["rootfs"]["diff_ids"] == ["sha256:" + "c" * 64, LAYER["diff_id"]]
+    assert [entry["created_by"] for entry in config["history"]] == ["base", "rules_setcap"]
+    layers = _read(tmp_path, "manifest")["layers"]
+    assert layers == [{**BASE_LAYER, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}, LAYER["descriptor"]]
+
+
+def test_attributes_over_a_base(image, tmp_path):
+    _index(tmp_path / "base", _manifest(tmp_path / "base"))
+    done = image(
+        "--base-layout=base",
+        entrypoint=["/app"],
+        env={"PATH": "/app:${PATH}", "NEW": "$LANG"},
+        exposed_ports=["443"],
+        labels={"b": "3", "c": "4"},
+        user="0",
+    )
+    assert done == (0, "")
+    config = _read(tmp_path, "config")["config"]
+    assert config["Entrypoint"] == ["/app"]
+    assert "Cmd" not in config  # The base's belongs to the base's entrypoint.
+    assert config["Env"] == ["PATH=/app:/bin", "LANG=C", "NEW=C"]
+    assert config["ExposedPorts"] == {"443/tcp": {}, "80/tcp": {}}
+    assert config["Labels"] == {"a": "1", "b": "3", "c": "4"}
+    assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("0", "/srv", "SIGQUIT")
+    assert config["Healthcheck"] == {"Test": ["NONE"]}
+
+
+def test_cmd_alone_keeps_the_entrypoint(image, tmp_path):
+    _index(tmp_path / "base", _manifest(tmp_path / "base"))
+    assert image("--base-layout=base", cmd=["--help"]) == (0, "")
+    config = _read(tmp_path, "config")["config"]
+    assert (config["Entrypoint"], config["Cmd"]) == (["/entry"], ["--help"])
+
+
+def test_the_platform_chooses_from_an_index(image, tmp_path):
+    base = tmp_path / "base"
+    arm = _manifest(base, {**BASE_CONFIG, "architecture": "arm64"})
+    nested = _put(
+        base,
+        "application/vnd.oci.image.index.v1+json",
+        {"manifests": [{**arm, "platform": {"os": "linux", "architecture": "arm64"}}, _manifest(base)]},
+    )
+    _index(base, nested)
+    for architecture in ("arm64", "amd64"):
+        assert image("--base-layout=base", architecture=architecture) == (0, "")
+        assert _read(tmp_path, "config")["architecture"] == architecture
+    assert image("--base-layout=base", architecture="s390x") == (
+        1,
+        '//app:image: base: "base": has 0 images for linux/s390x, not one\n',
+    )
+
+
+def test_attributes_that_are_wrong(image, tmp_path):
+    done = image(
+        user="a b",
+        working_dir="app",
+        exposed_ports=["http", "0", "80/icmp", "65536"],
+        volumes=["data"],
+        stop_signal="TERM",
+        created="yesterday",
+        labels={"": "x"},
+        env={"A=B": "1", "C": "$D"},
+    )
+    assert done.status == 1
+    assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
+        'created: "yesterday": not a time of RFC 3339; write it as "1970-01-01T00:00:00Z"',
+        'user: "a b": not a user; write uid, uid:gid, or names',
+        'exposed_ports: "http": not a port; write it as "80", "80/tcp" or "53/udp"',
+        'exposed_ports: "0": not a port; write it as "80", "80/tcp" or "53/udp"',
+        'exposed_ports: "80/icmp": not a port; write it as "80", "80/tcp" or "53/udp"',
+        'exposed_ports: "65536": not a port; write it as "80", "80/tcp" or "53/udp"',
+        'env: "A=B": not a name of a variable',
+        'env: "C=$D": the base has no variable "D"; write $$ for a dollar sign',
+        'working_dir: "app": not absolute',
+        'stop_signal: "TERM": not a signal; write it as "SIGTERM" or "15"',
+        'volumes: "data": not absolute',
+        'labels: "": a label has a name',
+    ]
+    assert not (tmp_path / "config").exists()
+
+
+def _no_layout(base: pathlib.Path) -> None:
+    base.mkdir()
+
+
+def _no_json(base: pathlib.Path) -> None:
+    base.mkdir()
+    (base / "index.json").write_text("{")
+
+
+def _flipped(base: pathlib.Path) -> None:
+    descriptor = _manifest(base)
+    _index(base, descriptor)
+    path = base / "blobs" / "sha256" / descriptor["digest"].removeprefix("sha256:")
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+
+
+def _outside(base: pathlib.Path) -> None:
+    _index(base, {**_manifest(base), "digest": "sha256:../../../../etc/passwd"})
+
+
+def _wrong_size(base: pathlib.Path) -> None:
+    descriptor = _manifest(base)
+    _index(base, {**descriptor, "size": descriptor["size"] + 1})
+
+
+def _huge(base: pathlib.Path) -> None:
+    _index(base, {**_manifest(base), "size": 1 << 50})
+
+
+def _missing(base: pathlib.Path) -> None:
+    _index(base, {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "e" * 64, "size": 5})
+
+
+def _deep(base: pathlib.Path) -> None:
+    descriptor = _manifest(base)
+    for _ in range(9):
+        descriptor = _put(base, "application/vnd.oci.image.index.v1+json", {"manifests": [descriptor]})
+    _index(base, descriptor)
+
+
+def _wrong_shapes(base: pathlib.Path) -> None:
+    _index(base, _put(base, "application/vnd.oci.image.manifest.v1+json", {"config": [], "layers": {}}))
+
+
+def _two_counts(base: pathlib.Path) -> None:
+    _index(base, _manifest(base, layers=[BASE_LAYER, BASE_LAYER]))
+
+
+def _strange_layer(base: pathlib.Path) -> None:
+    _index(base, _manifest(base, layers=[{**BASE_LAYER, "mediaType": "text/plain"}]))
+
+
+def _wrong_types(base: pathlib.Path) -> None:
+    _index(base, _manifest(base, {**BASE_CONFIG, "config": {"Env": {"A": "1"}, "Labels": ["x"]}, "history": "none"}))
+
+
+def _bomb(base: pathlib.Path) -> None:
+    base.mkdir()
+    (base / "index.json").write_text("[" * 3_000_000)
+
+
+LIARS = [
+    (_no_layout, "index.json cannot be read: No such file or directory; is it an OCI layout directory?"),
+    (_no_json, "index.json is not JSON"),
+    (_bomb, "index.json is not JSON"),
+    (_flipped, "and should have sha256:"),
+    (_outside, "is no descriptor (mediaType, digest by sha256, size)"),
+    (_wrong_size, "and should have sha256:"),
+    (_huge, "has 1125899906842624 bytes; more than 4194304 are not read"),
+    (_missing, "cannot be read: No such file or directory"),
+    (_deep, "indexes within indexes, more than 4 deep"),
+    (_wrong_shapes, "its manifest has no list of layers"),
+    (_two_counts, "its manifest has 2 layers, its config 1 diff_ids"),
+    (_strange_layer, 'layer of unknown media type "text/plain"'),
+    (_wrong_types, "its config has a wrong Labels"),
+]
+
+
+@pytest.mark.parametrize("make, expected", LIARS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_base_that_lies(image, tmp_path, make, expected):
+    make(tmp_path / "base")
+    done = image("--base-layout=base")
+    assert done.status == 1
+    assert all(line.startswith('//app:image: base: "base": ') for line in done.stderr.splitlines()), done.stderr
+    assert expected in done.stderr
+    assert not (tmp_path / "config").exists()
+
+
+def test_another_platform_than_the_base(image, tmp_path):
+    (tmp_path / "base-manifest").write_text(json.dumps({"layers": []}))
+    (tmp_path / "base-config").write_text(json.dumps({**BASE_CONFIG, "rootfs": {"diff_ids": []}}))
+    assert image("--base-manifest=base-manifest", "--base-config=base-config", architecture="arm64") == (
+        1,
+        '//app:image: base: "amd64": is the base\'s architecture, and the image is for "arm64"; '
+        "build for the base's platform, or choose another base\n",
+    )

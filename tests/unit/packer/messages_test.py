@@ -1,0 +1,156 @@
+"""Bad input: every message, all of a target's at once, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from support import packer
+
+ELF = b"\x7fELF"
+
+
+@pytest.fixture
+def layer(tmp_path) -> packer.Layer:
+    return packer.Layer(tmp_path).add("/app/server", ELF)
+
+
+def _refused(layer: packer.Layer, *flags: str, **options) -> list[str]:
+    """The lines that the packer says, without the target that they start with."""
+    done = layer.pack(*flags, **options)
+    assert done.status == 1
+    assert layer.outputs() == []
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(packer.TARGET + ": ") for line in lines), done.stderr
+    return [line[len(packer.TARGET) + 2 :] for line in lines]
+
+
+def test_all_problems_at_once(layer):
+    layer.add("/app/run.sh", b"#!/bin/sh\n").add("/app/data", b"text", mode="0644").add("/app/link", type="symlink", target="server")
+    assert _refused(
+        layer,
+        packer.grant("/app/server", "net_bind_servce", "bfp", attribute="linux_capabilities"),
+        packer.grant("/app/run.sh", "cap_net_raw=ep"),
+        packer.grant("/app/data", "cap_net_raw=ep"),
+        packer.grant("/app/link", "cap_net_raw=ep"),
+        packer.grant("/app", "cap_net_raw=ep"),
+        packer.grant("/app/sever", "cap_net_raw=ep"),
+        packer.grant("app/server", "cap_net_raw=ep"),
+    ) == [
+        'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
+        'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
+        'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
+        'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
+        'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
+        'file_capabilities: "/app": a directory; capabilities are for programs',
+        'file_capabilities: "/app/sever": no entry of this layer has this path; did you mean "/app/server"?',
+        'file_capabilities: "app/server": not absolute; write "/app/server"',
+    ]
+
+
+def test_two_grants_for_one_file(layer):
+    layer.add("/app/second", type="hardlink", target="/app/server")
+    assert _refused(layer, packer.grant("/app/server", "bpf"), packer.grant("/app/second", "kill", attribute="linux_capabilities")) == [
+        'linux_capabilities: "/app/server": has capabilities from file_capabilities already; keep one of the two'
+    ]
+
+
+def test_partial_effective_set(layer):
+    assert _refused(layer, packer.grant("/app/server", "cap_bpf=ep cap_kill=p")) == [
+        'file_capabilities: "cap_bpf=ep cap_kill+p": effective for some capabilities only; '
+        "a file has one effective bit for all of them: write e for every capability or for none"
+    ]
+
+
+def test_an_empty_list_is_no_record_and_an_empty_string_is_refused(layer):
+    assert layer.pack(packer.grant("/app/server")) == (0, "")
+    assert layer.metadata()["capabilities"] == {}
+    os.unlink(layer.blob)
+    os.unlink(layer.directory / "metadata")
+    assert _refused(layer, packer.grant("/app/server", "")) == [
+        'file_capabilities: "": no capability; write a name, or leave it out'
+    ]
+
+
+ENTRIES = [
+    ({"path": "app"}, '"app": not absolute; write "/app"'),
+    ({"path": "/"}, '"/": the root directory itself is no entry'),
+    ({"path": "/a//b"}, '"/a//b": "//", "." and ".." have no place in it; write it plainly'),
+    ({"path": "/a/../b"}, '"/a/../b": "//", "." and ".." have no place in it; write it plainly'),
+    ({"path": "/a/./b"}, '"/a/./b": "//", "." and ".." have no place in it; write it plainly'),
+    ({"path": "/a\0b"}, '"/a\\u0000b": has a NUL'),
+    ({"path": "/a\udcff"}, '"/a\\udcff": is no UTF-8'),
+    ({"path": "/a", "type": "socket"}, '"/a": unknown type "socket"'),
+    ({"path": "/a", "type": "symlink"}, '"/a": symbolic link to nothing; say where it leads'),
+    ({"path": "/a", "type": "hardlink", "target": "/b"}, '"/a": hard link to "/b", no file of this layer'),
+    ({"path": "/a", "mode": "755x"}, '"/a": mode "755x" is no permissions; write them in octal, as "0755"'),
+    ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is no permissions; write them in octal, as "0755"'),
+    ({"path": "/a", "uid": -1}, '"/a": uid -1 is none; it is 0 to 4294967294'),
+    ({"path": "/a", "gid": 4294967295}, '"/a": gid 4294967295 is none; it is 0 to 4294967294'),
+    ({"path": "/a", "source": "missing"}, '"/a": its source "missing" cannot be read: No such file or directory'),
+]
+
+
+@pytest.mark.parametrize("entry, expected", ENTRIES, ids=lambda value: str(value)[:40])
+def test_entry(layer, entry, expected):
+    layer.lines.append(json.dumps(entry))
+    assert _refused(layer) == ["srcs: " + expected]
+
+
+def test_two_entries_for_one_path(layer):
+    layer.add("/app/server", b"other", attribute="binary").add("/app/server", type="symlink", target="x", attribute="symlinks")
+    assert _refused(layer) == [
+        'binary: "/app/server": two entries for one path: the file "source0" (from srcs) and the file "source1"; keep one',
+        'symlinks: "/app/server": two entries for one path: the file "source0" (from srcs) and a symbolic link to "x"; keep one',
+    ]
+
+
+def test_a_file_is_no_directory(layer):
+    layer.add("/app/server/data", b"", attribute="binary")
+    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is the file "source0", and cannot hold an entry']
+
+
+def test_the_same_entry_twice_is_one(layer):
+    layer.lines.append(layer.lines[0])
+    assert layer.pack() == (0, "")
+
+
+HOSTILE = [
+    ("garbage", '"garbage": not a JSON object'),
+    ("[1]", '"[1]": not a JSON object'),
+    ("[" * 100000, "not a JSON object"),
+    ('{"path": 7}', '"path" is unknown or of the wrong type'),
+    ('{"path": "/a", "uid": "0"}', '"uid" is unknown or of the wrong type'),
+    ('{"path": "/a", "size": 5}', '"size" is unknown or of the wrong type'),
+    ('{"path": "/a", "uid": 1e400}', '"uid" is unknown or of the wrong type'),
+]
+
+
+@pytest.mark.parametrize("line, expected", HOSTILE, ids=lambda value: str(value)[:30])
+def test_hostile_entries(layer, line, expected):
+    (said,) = _refused(layer, lines=[line])
+    assert expected in said
+
+
+def test_what_cannot_be_written_leaves_nothing(layer):
+    (layer.directory / "blob").mkdir()
+    done = layer.pack()
+    assert done.status == 1
+    assert layer.outputs() == ["blob"]
+
+
+def test_a_cut_off_disk_leaves_nothing(layer, tmp_path):
+    """The blob's file system is full: the real one, /dev/full."""
+    os.symlink("/dev/full", tmp_path / "blob.partial")
+    layer.add("/app/large", os.urandom(1 << 20))
+    done = layer.pack()
+    assert done.status == 1
+    assert "No space left on device" in done.stderr
+    assert layer.outputs() == []
+
+
+def test_wrong_flags(layer):
+    assert packer.run("layer", "--output=x", cwd=layer.directory).status == 2
+    assert packer.run("paint", cwd=layer.directory).status == 2
