@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
-load(":messages.bzl", "fail_with", "problem")
+load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
@@ -12,17 +12,16 @@ def _image_impl(ctx):
     platform = oci_platform(ctx, problems)
     layers = [target[LayerInfo] for target in ctx.attr.layers]
     path = None
-    if ctx.attr.binary:
+    if ctx.executable.binary:
         path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
-        layers.append(_binary_layer(ctx, path, problems))
-    else:
+        layers.append(_binary_layer(ctx, path))
+    elif not ctx.attr.binary:
         for attribute in ["binary_path", "file_capabilities", "linux_capabilities"]:
             if getattr(ctx.attr, attribute):
                 problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
     base = _base(ctx, problems)
-    fail_with(ctx, problems)
 
-    manifest, config, descriptor = _assemble(ctx, platform, path, layers, base)
+    manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
     return [
@@ -44,8 +43,9 @@ def _image_impl(ctx):
         ),
     ]
 
-def _binary_layer(ctx, path, problems):
+def _binary_layer(ctx, path):
     """The layer of the binary, its runfiles and its capabilities."""
+    problems = []
     place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
     entries = entries_args(ctx)
     add_files(entries, [ctx.executable.binary], lambda _file: path, place)
@@ -54,8 +54,7 @@ def _binary_layer(ctx, path, problems):
     capabilities = file_capabilities(ctx)
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
-    fail_with(ctx, problems)
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities)
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems)
 
 def _base(ctx, problems):
     """The image below: what of it the actions need."""
@@ -71,11 +70,11 @@ def _base(ctx, problems):
         )
     files = ctx.files.base
     if len(files) != 1 or not files[0].is_directory:
-        problems.append(problem("base", str(ctx.attr.base.label), "not one directory; an OCI layout is a directory with index.json and blobs, or name another image"))
+        problems.append(problem("base", label_text(ctx.attr.base.label), "not one directory; an OCI layout is a directory with index.json and blobs, or name another image"))
         return struct(args = [], files = [], layers = [], layouts = [])
     return struct(args = [("--base-layout=%s", files[0])], files = files, layers = [], layouts = files)
 
-def _assemble(ctx, platform, path, layers, base):
+def _assemble(ctx, platform, path, layers, base, problems):
     """Manifest, config and descriptor, from descriptors alone: no blob is read."""
     name = ctx.label.name
     manifest = ctx.actions.declare_file(name + ".manifest.json")
@@ -111,6 +110,7 @@ def _assemble(ctx, platform, path, layers, base):
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
+        problems = problems,
         execution_requirements = {"supports-path-mapping": "1"},
     )
     return manifest, config, descriptor
@@ -155,6 +155,7 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
         ),
         "binary": attr.label(
             doc = "The program. It becomes a layer of its own, with its runfiles, and the entrypoint.",
+            allow_files = True,
             executable = True,
             cfg = "target",
         ),

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":entries.bzl", "add_files", "add_lines", "add_runfiles", "placement")
-load(":messages.bzl", "fail_with", "problem")
+load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
 
 def _layer_impl(ctx):
@@ -27,7 +27,7 @@ def _layer_impl(ctx):
             inputs.append(files)
         else:
             problems.append(problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
-                target.label,
+                label_text(target.label),
                 len(files.to_list()),
             )))
 
@@ -39,8 +39,7 @@ def _layer_impl(ctx):
     directories = placement("directories", owner)
     add_lines(entries, [directories.line(path, type = "directory") for path in ctx.attr.directories])
 
-    fail_with(ctx, problems)
-    info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx))
+    info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(metadata = depset([info.metadata])),

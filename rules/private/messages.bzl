@@ -1,4 +1,8 @@
-"""Errors at analysis: all of a target's at once, each with attribute and value."""
+"""What is wrong with a target's attributes.
+
+The packer says it (run_packer(problems = ...)), together with all that it finds itself:
+fail() would stop at the rule's own and wrap them in a traceback.
+"""
 
 def label_text(label):
     """A label as its users type it.
@@ -24,14 +28,3 @@ def problem(attribute, value, what):
       str.
     """
     return "{}: {}: {}".format(attribute, json.encode(value), what)
-
-def fail_with(ctx, problems):
-    """Fails the target if there are problems.
-
-    Args:
-      ctx: the rule's context.
-      problems: list of str, from problem().
-    """
-    if problems:
-        target = label_text(ctx.label)
-        fail("\n" + "\n".join(["{}: {}".format(target, text) for text in problems]))

@@ -67,7 +67,7 @@ def entries_args(ctx):
     args.set_param_file_format("multiline")
     return args
 
-def pack(ctx, name, entries, inputs, capabilities):
+def pack(ctx, name, entries, inputs, capabilities, problems):
     """Declares the action.
 
     Args:
@@ -76,6 +76,7 @@ def pack(ctx, name, entries, inputs, capabilities):
       entries: Args from entries_args().
       inputs: list of depset of File, all that the entries name.
       capabilities: list of struct(attribute, path, capabilities: list of str).
+      problems: list of str, what is wrong with the attributes.
 
     Returns:
       LayerInfo.
@@ -98,6 +99,7 @@ def pack(ctx, name, entries, inputs, capabilities):
         transitive_inputs = inputs,
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
+        problems = problems,
         execution_requirements = {"supports-path-mapping": "1"},
     )
     return LayerInfo(blob = blob, metadata = metadata)

@@ -55,7 +55,7 @@ PACKER_ATTRS = {
     ),
 }
 
-def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, inputs = [], transitive_inputs = [], execution_requirements = {}):
+def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], execution_requirements = {}):
     """Declares an action that runs the packer.
 
     Args:
@@ -65,6 +65,7 @@ def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, input
       outputs: list of File.
       mnemonic: the action's mnemonic.
       progress_message: what Bazel says meanwhile.
+      problems: list of str, from problem(): if there are any, the action says them and fails.
       inputs: list of File.
       transitive_inputs: list of depset of File.
       execution_requirements: dict of the action's execution requirements.
@@ -76,6 +77,7 @@ def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, input
     start = ctx.actions.args()
     start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main, subcommand])
     start.add(label_text(ctx.label), format = "--target=%s")
+    start.add_all(problems, format_each = "--problem=%s")
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [start] + args,

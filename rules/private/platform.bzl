@@ -38,5 +38,5 @@ def oci_platform(ctx, problems):
     words = text.split("/")
     if not 2 <= len(words) or len(words) > 3 or "" in words:
         problems.append(problem("platform", text, "not a platform; write os/architecture, as \"linux/amd64\""))
-        return {}
+        return {"architecture": "", "os": "", "variant": ""}
     return {"architecture": words[1], "os": words[0], "variant": words[2] if len(words) == 3 else ""}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tempfile
 
 from support import layout as layouts
 from support.bazel import Workspace
@@ -19,13 +20,14 @@ def _digest(workspace: Workspace) -> str:
     return json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
 
 
-def test_directory_user_and_workspace_do_not_change_the_digest(tmp_path: pathlib.Path):
-    # Another user must be able to enter what pytest keeps to itself.
-    for folder in (tmp_path, *tmp_path.parents[:4]):
-        folder.chmod(0o755)
-    first = _digest(Workspace(tmp_path / "first"))
-    assert first.startswith("sha256:")
-    other = Workspace(tmp_path / "another" / "place", user=12345)
-    assert _digest(other) == first
-    assert other.output("image").stat().st_uid == 12345
-    assert _digest(Workspace(tmp_path / "workspace", module=False)) == first
+def test_directory_user_and_workspace_do_not_change_the_digest():
+    # Not in pytest's own directory: another user has to get there.
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = pathlib.Path(temporary)
+        directory.chmod(0o755)
+        first = _digest(Workspace(directory / "first"))
+        assert first.startswith("sha256:")
+        other = Workspace(directory / "another" / "place", user=12345)
+        assert _digest(other) == first
+        assert other.output("image").stat().st_uid == 12345
+        assert _digest(Workspace(directory / "workspace", module=False)) == first

@@ -29,6 +29,7 @@ _LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.diff.tar.zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 }
 _OCI_LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?", re.ASCII)
 
@@ -45,13 +46,12 @@ def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
       InputError: there is none, or it is not what its digests say.
     """
     index = _json(os.path.join(layout, "index.json"), layout)
-    chosen = [entry for entry in _manifests(layout, index, 0) if _matches(entry[1], platform)]
+    chosen = _manifests(layout, index, platform, 0, set())
     if len(chosen) != 1:
         wanted = "/".join(word for word in (platform["os"], platform["architecture"], platform["variant"]) if word)
         raise InputError([problem("base", layout, f"has {len(chosen)} images for {wanted}, not one")])
-    manifest = chosen[0][0]
-    config = _blob(layout, manifest["config"])
-    return check(layout, manifest, config)
+    (manifest,) = chosen
+    return check(layout, manifest, _blob(layout, manifest["config"]))
 
 
 def load_files(manifest: str, config: str) -> Base:
@@ -75,7 +75,9 @@ def check(where: str, manifest: Any, config: Any) -> Base:
         media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])
         if not _OCI_LAYER.fullmatch(media_type):
             wrong.append(problem("base", where, f"layer of unknown media type {quote(media_type)}"))
-        layers.append({**layer, "mediaType": media_type})
+        # The order of Go's Descriptor.
+        first = {"mediaType": media_type, "digest": layer["digest"], "size": layer["size"]}
+        layers.append({**first, **{key: layer[key] for key in sorted(set(layer) - set(first))}})
     rootfs = config.get("rootfs") if isinstance(config, dict) else None
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or not all(isinstance(each, str) and _DIGEST.fullmatch(each) for each in diff_ids):
@@ -105,30 +107,38 @@ def _wrong_fields(config: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
-def _manifests(layout: str, index: Any, depth: int) -> list[tuple[Any, Mapping[str, Any]]]:
-    """Manifests of an index and of those it names, each with its platform."""
+def _manifests(
+    layout: str, index: Any, wanted: Mapping[str, str], depth: int, seen: set[str]
+) -> list[Mapping[str, Any]]:
+    """The manifests for a platform in an index and in those that it names, each once, however many names it has."""
     if depth > _MAX_DEPTH:
         raise InputError([problem("base", layout, f"indexes within indexes, more than {_MAX_DEPTH} deep")])
     entries = index.get("manifests") if isinstance(index, dict) else None
-    if not isinstance(entries, list) or len(entries) > 1024:
+    if not isinstance(entries, list):
         raise InputError([problem("base", layout, "its index has no list of manifests")])
-    found: list[tuple[Any, Mapping[str, Any]]] = []
+    found: list[Mapping[str, Any]] = []
     for entry in entries:
-        media_type = entry.get("mediaType") if isinstance(entry, dict) else None
-        if media_type in _INDEXES:
-            found += _manifests(layout, _blob(layout, entry), depth + 1)
-        elif media_type in _MANIFESTS:
+        _check_descriptor(layout, entry)
+        if entry["digest"] in seen:
+            continue
+        seen.add(entry["digest"])
+        platform = entry.get("platform")
+        if isinstance(platform, dict) and not _matches(platform, wanted):
+            continue  # An index may name images that the layout leaves out.
+        if entry["mediaType"] in _INDEXES:
+            found += _manifests(layout, _blob(layout, entry), wanted, depth + 1, seen)
+        elif entry["mediaType"] in _MANIFESTS:
             manifest = _blob(layout, entry)
             _check_manifest(layout, manifest)
-            platform = entry.get("platform")
-            if not isinstance(platform, dict):
-                platform = _blob(layout, manifest["config"])
-            found.append((manifest, platform if isinstance(platform, dict) else {}))
+            if isinstance(platform, dict) or _matches(_blob(layout, manifest["config"]), wanted):
+                found.append(manifest)
     return found
 
 
-def _matches(platform: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+def _matches(platform: Any, wanted: Mapping[str, str]) -> bool:
     """Whether an image is for the platform; a variant counts where both name one."""
+    if not isinstance(platform, dict):
+        return False
     variant = platform.get("variant")
     return (platform.get("os"), platform.get("architecture")) == (wanted["os"], wanted["architecture"]) and (
         not variant or not wanted["variant"] or variant == wanted["variant"]

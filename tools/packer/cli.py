@@ -4,7 +4,8 @@ layer   packs entries into a blob, and says its digests and capabilities
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 
-Flags are --name=value. It ends with 0; with 1 and a line per problem if the input is
+Flags are --name=value; a --problem is one that the rule found, and is said with those
+found here. It ends with 0; with 1 and a line per problem if the input is
 wrong; with 2 if it is called wrongly.
 """
 
@@ -38,6 +39,13 @@ class _Flags:
             raise _UsageError(f"--{name}: given {len(values)} times")
         return values[0]
 
+    def number(self, name: str) -> int:
+        """The value of a flag that is a number."""
+        value = self.one(name)
+        if not value.removeprefix("-").isdecimal():
+            raise _UsageError(f"--{name}={value}: not a number")
+        return int(value)
+
     def end(self) -> None:
         """No flag is left."""
         if self._values:
@@ -56,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
             raise _UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
         flags = _Flags(arguments[1:])
         target = flags.one("target")
-        _SUBCOMMANDS[arguments[0]](flags)
+        problems = flags.all("problem")
+        _SUBCOMMANDS[arguments[0]](flags, problems)
     except _UsageError as error:
         print(f"packer: {error}", file=sys.stderr)
         return 2
@@ -70,20 +79,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _layer(flags: _Flags) -> None:
+def _layer(flags: _Flags, problems: list[str]) -> None:
     from . import entries, files, grants, layer
 
     output, metadata = flags.one("output"), flags.one("metadata")
     settings: dict[str, Any] = {
         "compression": flags.one("compression"),
-        "level": int(flags.one("level")),
-        "mtime": int(flags.one("mtime")),
+        "level": flags.number("level"),
+        "mtime": flags.number("mtime"),
         "created_by": flags.one("created-by"),
     }
     path, wanted = flags.one("entries"), flags.all("capabilities")
     flags.end()
 
-    problems: list[str] = []
     with open(path, encoding="utf-8", errors="surrogateescape") as lines:
         found = entries.read(lines, problems)
     entries.add_parents(found, problems)
@@ -94,7 +102,7 @@ def _layer(flags: _Flags) -> None:
     files.write_whole(metadata, layer.encode(said))
 
 
-def _image(flags: _Flags) -> None:
+def _image(flags: _Flags, problems: list[str]) -> None:
     import json
 
     from . import base, files, oci
@@ -117,7 +125,6 @@ def _image(flags: _Flags) -> None:
     else:
         below = base.Base({"layers": []}, {})
 
-    problems: list[str] = []
     config = oci.build_config(spec, layers, below.config, problems)
     if problems:
         raise InputError(problems)
@@ -129,7 +136,7 @@ def _image(flags: _Flags) -> None:
         files.write_whole(path, data)
 
 
-def _layout(flags: _Flags) -> None:
+def _layout(flags: _Flags, problems: list[str]) -> None:
     import json
 
     from . import layout
@@ -145,7 +152,9 @@ def _layout(flags: _Flags) -> None:
             blobs[json.load(file)["descriptor"]["digest"]] = blob
     base_layouts, output = flags.all("base-layout"), flags.one("output")
     flags.end()
+    if problems:
+        raise InputError(problems)
     layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
 
 
-_SUBCOMMANDS: dict[str, Callable[[_Flags], None]] = {"layer": _layer, "image": _image, "layout": _layout}
+_SUBCOMMANDS: dict[str, Callable[[_Flags, list[str]], None]] = {"layer": _layer, "image": _image, "layout": _layout}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import namedtuple
 from typing import Any, Iterable, Iterator
 
@@ -22,7 +23,10 @@ none; mode, uid, gid: int; attribute: str."""
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
 
 _MODES = {FILE: 0o755, DIRECTORY: 0o755, SYMLINK: 0o777, HARDLINK: 0o755}
-_STRINGS = ("path", "type", "source", "target", "mode", "attribute")
+_TYPES = {
+    **dict.fromkeys(("path", "type", "source", "target", "mode", "attribute"), str),
+    **dict.fromkeys(("uid", "gid"), int),
+}
 _MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "no change" to chown(2).
 
 
@@ -46,9 +50,14 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
                         f"two entries for one path: {_what(known)} (from {known.attribute}) and {_what(entry)}; keep one",
                     )
                 )
-    for entry in entries.values():
-        if entry.type == HARDLINK and getattr(entries.get(entry.target), "type", None) != FILE:
-            problems.append(problem(entry.attribute, entry.path, f"hard link to {quote(entry.target)}, no file of this layer"))
+    for path, entry in entries.items():
+        if entry.type == HARDLINK:
+            target = entries.get(entry.target)
+            if target is None or target.type != FILE:
+                problems.append(problem(entry.attribute, path, f"hard link to {quote(entry.target)}, no file of this layer"))
+            else:
+                # Unpackers apply what the link's own header says to the file that both share.
+                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid)
     return entries
 
 
@@ -76,13 +85,22 @@ def clean(path: str) -> str:
         raise ValueError("the root directory itself is no entry")
     if any(part in ("", ".", "..") for part in plain[1:].split("/")):
         raise ValueError('"//", "." and ".." have no place in it; write it plainly')
-    if "\0" in plain:
+    return _text(plain)
+
+
+def _text(text: str) -> str:
+    """`text`, if a tar can hold it as a name.
+
+    Raises:
+      ValueError: what is wrong with it, as a sentence.
+    """
+    if "\0" in text:
         raise ValueError("has a NUL")
     try:
-        plain.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise ValueError("is no UTF-8") from None
-    return plain
+    return text
 
 
 def _parse(line: str, problems: list[str]) -> Entry | None:
@@ -96,7 +114,7 @@ def _parse(line: str, problems: list[str]) -> Entry | None:
         return None
     attribute = fields.get("attribute", "srcs")
     for name, value in fields.items():
-        if not isinstance(value, str) if name in _STRINGS else (not isinstance(value, int) or name not in ("uid", "gid")):
+        if type(value) is not _TYPES.get(name):
             problems.append(problem(str(attribute), line, f"{quote(name)} is unknown or of the wrong type"))
             return None
     return _checked(fields, attribute, problems)
@@ -111,16 +129,14 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
         path = clean(path)
         if kind == HARDLINK:
             target = clean(target)
+        _text(source)
+        _text(target)
     except ValueError as error:
         wrong.append(problem(attribute, path, str(error)))
     if kind not in _MODES:
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
-    if kind == SYMLINK:
-        try:
-            if not target.encode() or "\0" in target:
-                wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
-        except UnicodeEncodeError:
-            wrong.append(problem(attribute, path, "leads to what is no UTF-8"))
+    if kind == SYMLINK and not target:
+        wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
     if mode and not (len(mode) <= 5 and mode.isascii() and mode.strip("01234567") == "" and int(mode, 8) <= 0o7777):
         wrong.append(problem(attribute, path, f"mode {quote(mode)} is no permissions; write them in octal, as \"0755\""))
         mode = ""
@@ -139,39 +155,65 @@ def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:
         return
     if not entry.source:
         yield entry
-    elif entry.type == DIRECTORY or os.path.isdir(entry.source):
-        yield from _walk(entry, entry.source, entry.path, os.path.realpath(entry.source), problems)
-    else:
-        yield entry
-
-
-def _walk(entry: Entry, source: str, path: str, root: str, problems: list[str]) -> Iterator[Entry]:
-    """A directory of the disk. A relative link within `root` stays a link, others are followed."""
-    yield entry._replace(path=path, type=DIRECTORY, source="", mode=_MODES[DIRECTORY])
-    try:
-        names = sorted(os.listdir(source))
-    except OSError as error:
-        problems.append(problem(entry.attribute, source, f"cannot be read: {error.strerror}"))
         return
-    for name in names:
-        below, at = os.path.join(source, name), f"{path}/{name}"
-        real = os.path.realpath(below)
+    try:
+        mode = os.stat(entry.source).st_mode
+    except OSError as error:
+        what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
+        problems.append(problem(entry.attribute, entry.path, what))
+        return
+    if stat.S_ISDIR(mode):
+        yield from _walk(entry, entry.source, "", os.path.realpath(entry.source), frozenset(), problems)
+    elif stat.S_ISREG(mode) and entry.type == FILE:
+        yield entry
+    else:
+        problems.append(problem(entry.attribute, entry.path, f"its source {quote(entry.source)} is no {entry.type}"))
+
+
+def _walk(
+    entry: Entry, top: str, below: str, root: str, above: frozenset[str], problems: list[str]
+) -> Iterator[Entry]:
+    """A directory of the disk with all that it holds.
+
+    A relative link that stays within it stays a link, others are followed.
+
+    Args:
+      entry: the directory that the user named.
+      top: its source.
+      below: where we are in it; "" or a path that starts with "/".
+      root: the real path of `top`.
+      above: real paths of the directories that lead here, which a link must not lead back to.
+      problems: gets what is wrong.
+    """
+    here = os.path.realpath(top + below)
+    if here in above:
+        problems.append(problem(entry.attribute, top + below, "a link to a directory that it is in"))
+        return
+    yield entry._replace(path=entry.path + below, type=DIRECTORY, source="", mode=_MODES[DIRECTORY])
+    for name in sorted(os.listdir(top + below)):
+        at = f"{below}/{name}"
+        source = top + at
         try:
             clean(at)
+            if os.path.islink(source) and _stays(source, at, root):
+                link = _text(os.readlink(source))
+                yield entry._replace(path=entry.path + at, type=SYMLINK, source="", target=link, mode=_MODES[SYMLINK])
+                continue
         except ValueError as error:
-            problems.append(problem(entry.attribute, at, str(error)))
+            problems.append(problem(entry.attribute, entry.path + at, str(error)))
             continue
-        inside = real.startswith(root + "/")
-        if os.path.islink(below) and inside and not os.path.isabs(os.readlink(below)):
-            yield entry._replace(path=at, type=SYMLINK, source="", target=os.readlink(below), mode=_MODES[SYMLINK])
-        elif os.path.isdir(below):
-            if os.path.islink(below) and (source + "/").startswith(real + "/"):
-                problems.append(problem(entry.attribute, below, "a link to a directory that it is in"))
-            else:
-                yield from _walk(entry, below, at, root, problems)
+        if os.path.isdir(source):
+            yield from _walk(entry, top, at, root, above | {here}, problems)
         else:
             mode = entry.mode if entry.type == FILE else _MODES[FILE]
-            yield entry._replace(path=at, type=FILE, source=below, mode=mode)
+            yield from _expand(entry._replace(path=entry.path + at, type=FILE, source=source, mode=mode), problems)
+
+
+def _stays(source: str, at: str, root: str) -> bool:
+    """Whether a link, by its text as well as really, leads to something within `root`."""
+    text = os.readlink(source)
+    named = os.path.normpath(os.path.join(os.path.dirname(at)[1:], text))
+    return not text.startswith("/") and named.split("/")[0] != ".." and os.path.realpath(source).startswith(root + "/")
 
 
 def _what(entry: Entry) -> str:

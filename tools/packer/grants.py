@@ -76,11 +76,15 @@ def _unfit(entry: Entry, entries: dict[str, Entry]) -> str:
         entry = entries.get(entry.target, entry)
     if entry.mode & 0o111 == 0:
         return f'mode {entry.mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
+    magic = b""
     if entry.source:
         try:
             with open(entry.source, "rb") as file:
-                if file.read(2) == b"#!":
-                    return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
+                magic = file.read(4)
         except OSError:
-            pass  # Whoever packs it says so.
+            return ""  # Whoever packs it says so.
+    if magic[:2] == b"#!":
+        return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
+    if magic != b"\x7fELF":
+        return "no ELF program; the kernel gives capabilities to those alone"
     return ""

@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any, Mapping, Sequence
 
-from .errors import problem, quote
+from .errors import InputError, problem, quote
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -30,8 +30,15 @@ _EXECUTION_ORDER = (
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON without white space; the order of keys is the caller's."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON without white space; the order of keys is the caller's.
+
+    Raises:
+      InputError: a base's config has half a surrogate pair, which is no text.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise InputError([problem("base", error.object[error.start : error.end], "a string of its config is no UTF-8")]) from None
 
 
 def descriptor(media_type: str, data: bytes) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def build_config(
         "Cmd": spec["cmd"],
         "Volumes": _added(execution.get("Volumes"), spec["volumes"]),
         "WorkingDir": _checked(spec, "working_dir", lambda path: path.startswith("/"), "not absolute", problems),
-        "Labels": {**(execution.get("Labels") or {}), **spec["labels"]},
+        "Labels": _sorted({**(execution.get("Labels") or {}), **spec["labels"]}),
         "StopSignal": _checked(spec, "stop_signal", _is_signal, 'not a signal; write it as "SIGTERM" or "15"', problems),
     }
     if spec["entrypoint"] is not None:
@@ -120,8 +127,13 @@ def build_manifest(
         "layers": list(layers),
     }
     if annotations:
-        manifest["annotations"] = dict(annotations)
+        manifest["annotations"] = _sorted(annotations)
     return manifest
+
+
+def _sorted(value: Mapping[str, Any]) -> dict[str, Any]:
+    """By key, as Go prints maps."""
+    return {key: value[key] for key in sorted(value)}
 
 
 def _ordered(value: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:

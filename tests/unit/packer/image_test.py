@@ -273,6 +273,10 @@ def _bomb(base: pathlib.Path) -> None:
     (base / "index.json").write_text("[" * 3_000_000)
 
 
+def _half_a_character(base: pathlib.Path) -> None:
+    _index(base, _manifest(base, {**BASE_CONFIG, "author": "\ud800"}))
+
+
 LIARS = [
     (_no_layout, "index.json cannot be read: No such file or directory; is it an OCI layout directory?"),
     (_no_json, "index.json is not JSON"),
@@ -287,6 +291,7 @@ LIARS = [
     (_two_counts, "its manifest has 2 layers, its config 1 diff_ids"),
     (_strange_layer, 'layer of unknown media type "text/plain"'),
     (_wrong_types, "its config has a wrong Labels"),
+    (_half_a_character, "a string of its config is no UTF-8"),
 ]
 
 
@@ -295,7 +300,7 @@ def test_a_base_that_lies(image, tmp_path, make, expected):
     make(tmp_path / "base")
     done = image("--base-layout=base")
     assert done.status == 1
-    assert all(line.startswith('//app:image: base: "base": ') for line in done.stderr.splitlines()), done.stderr
+    assert all(line.startswith("//app:image: base: ") for line in done.stderr.splitlines()), done.stderr
     assert expected in done.stderr
     assert not (tmp_path / "config").exists()
 
@@ -308,3 +313,25 @@ def test_another_platform_than_the_base(image, tmp_path):
         '//app:image: base: "amd64": is the base\'s architecture, and the image is for "arm64"; '
         "build for the base's platform, or choose another base\n",
     )
+
+
+def test_an_image_of_two_names_is_one(image, tmp_path):
+    descriptor = _manifest(tmp_path / "base")
+    _index(tmp_path / "base", *({**descriptor, "annotations": {"org.opencontainers.image.ref.name": name}} for name in "ab"))
+    assert image("--base-layout=base") == (0, "")
+
+
+def test_images_for_other_platforms_may_be_absent(image, tmp_path):
+    absent = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "e" * 64, "size": 5}
+    absent["platform"] = {"os": "linux", "architecture": "s390x"}
+    _index(tmp_path / "base", absent, _manifest(tmp_path / "base"))
+    assert image("--base-layout=base") == (0, "")
+
+
+def test_indexes_that_repeat_each_other_are_read_once(image, tmp_path):
+    base = tmp_path / "base"
+    entries = [_manifest(base)]
+    for _ in range(4):
+        entries = [_put(base, "application/vnd.oci.image.index.v1+json", {"manifests": entries})] * 1000
+    _index(base, *entries)
+    assert image("--base-layout=base") == (0, "")

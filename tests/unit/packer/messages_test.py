@@ -29,6 +29,7 @@ def _refused(layer: packer.Layer, *flags: str, **options) -> list[str]:
 
 def test_all_problems_at_once(layer):
     layer.add("/app/run.sh", b"#!/bin/sh\n").add("/app/data", b"text", mode="0644").add("/app/link", type="symlink", target="server")
+    layer.add("/app/text", b"text").add("/app/nothing")
     assert _refused(
         layer,
         packer.grant("/app/server", "net_bind_servce", "bfp", attribute="linux_capabilities"),
@@ -36,15 +37,21 @@ def test_all_problems_at_once(layer):
         packer.grant("/app/data", "cap_net_raw=ep"),
         packer.grant("/app/link", "cap_net_raw=ep"),
         packer.grant("/app", "cap_net_raw=ep"),
+        packer.grant("/app/text", "cap_net_raw=ep"),
+        packer.grant("/app/nothing", "cap_net_raw=ep"),
         packer.grant("/app/sever", "cap_net_raw=ep"),
         packer.grant("app/server", "cap_net_raw=ep"),
+        "--problem=owner: \"root\": not an owner",
     ) == [
+        'owner: "root": not an owner',
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
         'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
         'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
         'file_capabilities: "/app": a directory; capabilities are for programs',
+        'file_capabilities: "/app/text": no ELF program; the kernel gives capabilities to those alone',
+        'file_capabilities: "/app/nothing": no ELF program; the kernel gives capabilities to those alone',
         'file_capabilities: "/app/sever": no entry of this layer has this path; did you mean "/app/server"?',
         'file_capabilities: "app/server": not absolute; write "/app/server"',
     ]
@@ -89,6 +96,9 @@ ENTRIES = [
     ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is no permissions; write them in octal, as "0755"'),
     ({"path": "/a", "uid": -1}, '"/a": uid -1 is none; it is 0 to 4294967294'),
     ({"path": "/a", "gid": 4294967295}, '"/a": gid 4294967295 is none; it is 0 to 4294967294'),
+    ({"path": "/a", "source": "mi\0ssing"}, '"/a": has a NUL'),
+    ({"path": "/a", "source": "\udcff"}, '"/a": is no UTF-8'),
+    ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is no file'),
     ({"path": "/a", "source": "missing"}, '"/a": its source "missing" cannot be read: No such file or directory'),
 ]
 
@@ -97,6 +107,14 @@ ENTRIES = [
 def test_entry(layer, entry, expected):
     layer.lines.append(json.dumps(entry))
     assert _refused(layer) == ["srcs: " + expected]
+
+
+def test_all_missing_sources_are_named(layer):
+    for name in ("one", "two"):
+        layer.add(f"/{name}", source=name)
+    assert _refused(layer) == [
+        f'srcs: "/{name}": its source "{name}" cannot be read: No such file or directory' for name in ("one", "two")
+    ]
 
 
 def test_two_entries_for_one_path(layer):
@@ -123,6 +141,7 @@ HOSTILE = [
     ("[" * 100000, "not a JSON object"),
     ('{"path": 7}', '"path" is unknown or of the wrong type'),
     ('{"path": "/a", "uid": "0"}', '"uid" is unknown or of the wrong type'),
+    ('{"path": "/a", "uid": true}', '"uid" is unknown or of the wrong type'),
     ('{"path": "/a", "size": 5}', '"size" is unknown or of the wrong type'),
     ('{"path": "/a", "uid": 1e400}', '"uid" is unknown or of the wrong type'),
 ]

@@ -1,0 +1,97 @@
+"""What a user reads after a mistake: target, attribute, value, what is wrong; and nothing is built."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from support.bazel import Workspace
+
+MESSAGES = {
+    "misspelt": [
+        '//bad:misspelt: linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
+        '//bad:misspelt: linux_capabilities: "bpff": unknown capability; did you mean "bpf"?',
+        '//bad:misspelt: linux_capabilities: "cap_chown=x": unknown flag "x"; '
+        "flags are e (effective), i (inheritable), p (permitted)",
+    ],
+    "partial": [
+        '//bad:partial: linux_capabilities: "cap_net_bind_service=ep cap_chown+p": effective for some capabilities only; '
+        "a file has one effective bit for all of them: write e for every capability or for none",
+    ],
+    "empty": ['//bad:empty: linux_capabilities: "": no capability; write a name, or leave it out'],
+    "of_a_script": [
+        '//bad:of_a_script: linux_capabilities: "/app/script.sh": a script; '
+        "the kernel ignores its capabilities, and takes those of the interpreter",
+    ],
+    "of_no_entry": [
+        '//bad:of_no_entry: file_capabilities: "/app/helo": no entry of this layer has this path; did you mean "/app/hello"?',
+    ],
+    "twice": [
+        '//bad:twice: linux_capabilities: "/app/hello": has capabilities from file_capabilities already; keep one of the two',
+    ],
+    "not_executable": [
+        "in binary attribute of image rule //bad:not_executable: //bad:two_files does not refer to a valid executable target",
+    ],
+    "no_program": [
+        '//bad:no_program: linux_capabilities: "/app/hello.c": no ELF program; the kernel gives capabilities to those alone',
+    ],
+    "no_binary": [
+        '//bad:no_binary: platform: "linux": not a platform; write os/architecture, as "linux/amd64"',
+        '//bad:no_binary: linux_capabilities: ["net_bind_service"]: is about the binary, and the image has no binary; '
+        "set binary, or give file_capabilities to a layer",
+    ],
+    "many": [
+        '//bad:many: srcs: "app/relative": not absolute; write "/app/relative"',
+        '//bad:many: owner: "root": not an owner; write uid:gid in numbers, as "65532:65532"',
+        '//bad:many: srcs: "/app/data": //bad:two_files has 2 files; end the path with "/" to put them into that directory',
+    ],
+    "unfit": [
+        '//bad:unfit: srcs: "relative": not absolute; write "/relative"',
+        '//bad:unfit: symlinks: "/app/same": two entries for one path: the file "bazel-out/',
+        '//bad:unfit: file_capabilities: "/app/directory": a directory; capabilities are for programs',
+        '//bad:unfit: file_capabilities: "/app/link": a symbolic link; '
+        'the kernel looks at the file it leads to, "hello": name that',
+        '//bad:unfit: file_capabilities: "cap_net_rwa": unknown capability; did you mean "cap_net_raw"?',
+        '//bad:unfit: file_capabilities: "/app/none": no entry of this layer has this path',
+    ],
+    "not_executable_mode": [
+        '//bad:not_executable_mode: file_capabilities: "/app/hello": mode 0644 has no execute bit; '
+        'capabilities are for programs: set mode = "0755"',
+    ],
+    "bad_config": [
+        '//bad:bad_config: created: "yesterday": not a time of RFC 3339; write it as "1970-01-01T00:00:00Z"',
+        '//bad:bad_config: user: "a b": not a user; write uid, uid:gid, or names',
+        '//bad:bad_config: exposed_ports: "http": not a port; write it as "80", "80/tcp" or "53/udp"',
+        '//bad:bad_config: working_dir: "app": not absolute',
+    ],
+}
+
+
+# What the failing action would have written, where that is not the layer of the binary.
+FAILED = {
+    "bad_config": ["bad_config.manifest.json", "bad_config.config.json", "bad_config"],
+    "many": ["many.tar.gz", "many.layer.json"],
+    "no_binary": ["no_binary.manifest.json", "no_binary.config.json", "no_binary"],
+    "not_executable_mode": ["not_executable_mode.tar.gz", "not_executable_mode.layer.json"],
+    "unfit": ["unfit.tar.gz", "unfit.layer.json"],
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = Workspace(tmp_path_factory.mktemp("bad"))
+    made.write("bad/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.bad").read_text())
+    made.write("bad/hello.c", "int main(void) { return 0; }\n")
+    return made
+
+
+@pytest.mark.parametrize("target", MESSAGES)
+def test_message(workspace, target):
+    done = workspace.run("build", f"//bad:{target}", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for message in MESSAGES[target]:
+        assert message in done.stderr, done.stderr
+    for name in FAILED.get(target, [f"{target}_binary.tar.gz", f"{target}_binary.layer.json", target]):
+        assert not workspace.output(f"bad/{name}").exists()

@@ -1,0 +1,83 @@
+"""Directories of the disk: all that they hold, links as links where they stay inside."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+
+import pytest
+
+from support import packer
+
+
+@pytest.fixture
+def layer(tmp_path) -> packer.Layer:
+    (tmp_path / "source").mkdir()
+    return packer.Layer(tmp_path).add("/t", type="directory", source="source")
+
+
+def _entries(layer: packer.Layer) -> dict[str, tarfile.TarInfo]:
+    assert layer.pack() == (0, "")
+    with tarfile.open(layer.blob) as archive:
+        return {entry.name: entry for entry in archive}
+
+
+def test_all_that_it_holds(layer, tmp_path):
+    (tmp_path / "source/sub/empty").mkdir(parents=True)
+    (tmp_path / "source/sub/file").write_bytes(b"x")
+    entries = _entries(layer)
+    assert list(entries) == ["t", "t/sub", "t/sub/empty", "t/sub/file"]
+    assert entries["t/sub/file"].size == 1
+
+
+def test_links(layer, tmp_path):
+    source = tmp_path / "source"
+    (source / "sub").mkdir()
+    (source / "sub/file").write_bytes(b"inside")
+    (tmp_path / "outside").write_bytes(b"outside")
+    (source / "inside").symlink_to("sub/file")
+    (source / "sub/up").symlink_to("../inside")
+    (source / "absolute").symlink_to(source / "sub/file")
+    (source / "leaves").symlink_to("../outside")
+    (source / "leaves-and-returns").symlink_to("../source/sub/file")
+    (source / "directory").symlink_to("sub")
+    entries = _entries(layer)
+    links = {name: entry.linkname for name, entry in entries.items() if entry.issym()}
+    assert links == {"t/inside": "sub/file", "t/sub/up": "../inside", "t/directory": "sub"}
+    assert [entries[f"t/{name}"].size for name in ("absolute", "leaves", "leaves-and-returns")] == [6, 7, 6]
+
+
+def test_links_that_go_round(layer, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("a", "b"):
+        (outside / name).symlink_to(outside)
+    (tmp_path / "source/out").symlink_to(outside)
+    done = layer.pack()
+    assert done.status == 1
+    assert done.stderr.splitlines() == [
+        f'//app:image: srcs: "source/out/{name}": a link to a directory that it is in' for name in ("a", "b")
+    ]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda source: (source / "dangling").symlink_to("/nowhere"), "cannot be read: No such file or directory"),
+        (lambda source: os.mkfifo(source / "fifo"), 'is no file'),
+        (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is no UTF-8"),
+        (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is no UTF-8"),
+    ],
+)
+def test_what_cannot_be_packed(layer, tmp_path, make, message):
+    make(tmp_path / "source")
+    done = layer.pack()
+    assert done.status == 1
+    assert message in done.stderr
+    assert layer.outputs() == []
+
+
+def test_a_hard_link_has_what_its_target_has(tmp_path):
+    layer = packer.Layer(tmp_path).add("/file", b"x", mode="0640", uid=5, gid=6).add("/link", type="hardlink", target="/file")
+    link = _entries(layer)["link"]
+    assert (link.islnk(), link.linkname, link.mode, link.uid, link.gid) == (True, "file", 0o640, 5, 6)
