@@ -1,0 +1,75 @@
+"""What the rules declare: providers, actions and their requirements."""
+
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+
+def _actions(env):
+    return {action.mnemonic: action for action in analysistest.target_actions(env)}
+
+def _image_actions_impl(ctx):
+    env = analysistest.begin(ctx)
+    actions = _actions(env)
+    asserts.equals(env, ["FileWrite", "SetcapImage", "SetcapLayer", "SetcapLayout"], sorted([
+        mnemonic
+        for mnemonic in actions
+        if mnemonic != "SourceSymlinkManifest" and mnemonic != "SymlinkTree" and mnemonic != "RepoMappingManifest"
+    ]))
+
+    # The capability as the user typed it, for whoever reads aquery.
+    asserts.true(env, [
+        argument
+        for argument in actions["SetcapLayer"].argv
+        if argument.startswith("--capabilities=") and "\"net_bind_service\"" in argument
+    ] != [])
+
+    # No blob is an input of the assembly.
+    names = [file.basename for file in actions["SetcapImage"].inputs.to_list()]
+    asserts.false(env, [name for name in names if name.endswith((".tar", ".tar.gz"))] != [])
+    for action in actions.values():
+        if action.mnemonic.startswith("Setcap"):
+            asserts.equals(env, {}, action.env)
+    return analysistest.end(env)
+
+image_actions_test = analysistest.make(_image_actions_impl)
+
+def _image_providers_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    info = target[ImageInfo]
+    asserts.equals(env, ctx.attr.layers, [layer.blob.basename for layer in info.layers])
+    asserts.equals(env, [info.layout], target[DefaultInfo].files.to_list())
+    asserts.true(env, info.layout.is_directory)
+    groups = target[OutputGroupInfo]
+    for name in ["config", "descriptor", "layers", "manifest"]:
+        asserts.true(env, getattr(groups, name).to_list() != [], name)
+    return analysistest.end(env)
+
+image_providers_test = analysistest.make(
+    _image_providers_impl,
+    attrs = {"layers": attr.string_list()},
+)
+
+def _layer_providers_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    info = target[LayerInfo]
+    asserts.equals(env, [info.blob], target[DefaultInfo].files.to_list())
+    asserts.equals(env, ctx.attr.blob, info.blob.basename)
+    asserts.equals(env, [info.metadata], target[OutputGroupInfo].metadata.to_list())
+    return analysistest.end(env)
+
+layer_providers_test = analysistest.make(
+    _layer_providers_impl,
+    attrs = {"blob": attr.string()},
+)
+
+def _failure_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, ctx.attr.message)
+    return analysistest.end(env)
+
+failure_test = analysistest.make(
+    _failure_impl,
+    attrs = {"message": attr.string()},
+    expect_failure = True,
+)
