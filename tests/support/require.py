@@ -39,6 +39,8 @@ def library(soname: str) -> ctypes.CDLL:
 
 
 def root() -> None:
-    """Requires uid 0: setting file capabilities and runc need it."""
+    """Requires uid 0: setting file capabilities and runc need it. CI has it."""
     if os.geteuid() != 0:
-        missing("to run as root")
+        if os.environ.get("CI"):
+            pytest.fail("this test needs to run as root")
+        pytest.skip("needs root")
