@@ -3,8 +3,8 @@
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
-load(":packer.bzl", "run_packer")
+load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
+load(":packer.bzl", "packer_request", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
 
 def _image_impl(ctx):
@@ -47,7 +47,7 @@ def _binary_layer(ctx, path):
     """The layer of the binary, its runfiles and its capabilities."""
     problems = []
     place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
-    entries = entries_args(ctx)
+    entries = packer_request(ctx, "layer")
     add_files(entries, [ctx.executable.binary], lambda _file: path, place)
     inputs = [depset([ctx.executable.binary])]
     inputs.extend(add_runfiles(entries, ctx.attr.binary, path, ctx.workspace_name, place))
@@ -94,7 +94,7 @@ def _assemble(ctx, platform, path, layers, base, problems):
         "volumes": ctx.attr.volumes,
         "working_dir": ctx.attr.working_dir,
     }))
-    args = ctx.actions.args()
+    args = packer_request(ctx, "image")
     args.add(spec, format = "--config=%s")
     for flag, file in base.args:
         args.add_all([file], format_each = flag, expand_directories = False)
@@ -104,8 +104,7 @@ def _assemble(ctx, platform, path, layers, base, problems):
     args.add(descriptor, format = "--descriptor-output=%s")
     run_packer(
         ctx,
-        "image",
-        [args],
+        args,
         inputs = [spec] + base.files + [each.metadata for each in layers],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
@@ -119,7 +118,7 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     """The OCI layout directory. Its blobs are links: nothing is copied."""
     layout = ctx.actions.declare_directory(ctx.label.name)
     layers = base.layers + layers
-    args = ctx.actions.args()
+    args = packer_request(ctx, "layout")
     args.add(manifest, format = "--manifest=%s")
     args.add(config, format = "--config=%s")
     args.add(descriptor, format = "--descriptor=%s")
@@ -129,8 +128,7 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     args.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_packer(
         ctx,
-        "layout",
-        [args],
+        args,
         inputs = [manifest, config, descriptor] + base.layouts +
                  [each.metadata for each in layers] + [each.blob for each in layers],
         outputs = [layout],

@@ -3,13 +3,14 @@
 load("//rules:providers.bzl", "LayerInfo")
 load(":entries.bzl", "add_files", "add_lines", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "entries_args", "file_capabilities", "pack", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
+load(":packer.bzl", "packer_request")
 
 def _layer_impl(ctx):
     problems = []
     owner = parse_owner(ctx.attr.owner, problems)
     srcs = placement("srcs", owner, ctx.attr.mode)
-    entries = entries_args(ctx)
+    entries = packer_request(ctx, "layer")
     inputs = []
 
     for path, target in ctx.attr.srcs.items():

@@ -4,18 +4,17 @@ load("//rules:providers.bzl", "LayerInfo")
 load(":messages.bzl", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 
-_EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar"}
+_EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
 PACK_ATTRS = PACKER_ATTRS | {
     "compression": attr.string(
-        doc = "How the layer is stored: `gzip`, or `none`.",
+        doc = "How the layer is stored: `gzip`, which all container engines read; `zstd`, smaller and several times as fast; or `none`.",
         default = "gzip",
         values = _EXTENSIONS.keys(),
     ),
     "compression_level": attr.int(
-        doc = "The level of gzip, 1 (fast) to 9 (small).",
-        default = 6,
-        values = [1, 2, 3, 4, 5, 6, 7, 8, 9],
+        doc = "1 (fast) to 9 (small) for gzip, to 19 for zstd; by default 6 for gzip and 3 for zstd.",
+        default = 0,
     ),
     "file_capabilities": attr.string_dict(
         doc = """Capabilities of single files: absolute path in the image -> \
@@ -53,27 +52,13 @@ def parse_owner(text, problems):
         return struct(uid = 0, gid = 0)
     return struct(uid = int(numbers[0]), gid = int(numbers[1]))
 
-def entries_args(ctx):
-    """The Args that become the packer's entries file.
-
-    Args:
-      ctx: the context of a rule with PACK_ATTRS.
-
-    Returns:
-      Args, one line each.
-    """
-    args = ctx.actions.args()
-    args.use_param_file("--entries=%s", use_always = True)
-    args.set_param_file_format("multiline")
-    return args
-
-def pack(ctx, name, entries, inputs, capabilities, problems):
+def pack(ctx, name, request, inputs, capabilities, problems):
     """Declares the action.
 
     Args:
       ctx: the context of a rule with PACK_ATTRS.
       name: str, the outputs' name without extension.
-      entries: Args from entries_args().
+      request: Args from packer_request(), with the entries.
       inputs: list of depset of File, all that the entries name.
       capabilities: list of struct(attribute, path, capabilities: list of str).
       problems: list of str, what is wrong with the attributes.
@@ -83,18 +68,16 @@ def pack(ctx, name, entries, inputs, capabilities, problems):
     """
     blob = ctx.actions.declare_file(name + _EXTENSIONS[ctx.attr.compression])
     metadata = ctx.actions.declare_file(name + ".layer.json")
-    args = ctx.actions.args()
-    args.add(blob, format = "--output=%s")
-    args.add(metadata, format = "--metadata=%s")
-    args.add(ctx.attr.compression, format = "--compression=%s")
-    args.add(ctx.attr.compression_level, format = "--level=%s")
-    args.add(ctx.attr.mtime, format = "--mtime=%s")
-    args.add("rules_setcap", format = "--created-by=%s")
-    args.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
+    request.add(blob, format = "--output=%s")
+    request.add(metadata, format = "--metadata=%s")
+    request.add(ctx.attr.compression, format = "--compression=%s")
+    request.add(ctx.attr.compression_level, format = "--level=%s")
+    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    request.add("rules_setcap", format = "--created-by=%s")
+    request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     run_packer(
         ctx,
-        "layer",
-        [args, entries],
+        request,
         outputs = [blob, metadata],
         transitive_inputs = inputs,
         mnemonic = "SetcapLayer",

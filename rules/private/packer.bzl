@@ -55,38 +55,60 @@ PACKER_ATTRS = {
     ),
 }
 
-def run_packer(ctx, subcommand, args, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], execution_requirements = {}):
-    """Declares an action that runs the packer.
+_WORKER = {
+    "requires-worker-protocol": "json",
+    "supports-workers": "1",
+}
+
+def packer_request(ctx, subcommand):
+    """What an action asks of the packer; the caller adds to it.
+
+    It is a file, so that one persistent worker serves all actions.
 
     Args:
       ctx: the context of a rule with PACKER_ATTRS.
-      subcommand: what the packer does: layer, image or layout.
-      args: list of Args.
+      subcommand: layer, image or layout.
+
+    Returns:
+      Args, a line each.
+    """
+    request = ctx.actions.args()
+    request.use_param_file("@%s", use_always = True)
+    request.set_param_file_format("multiline")
+    request.add(subcommand)
+    request.add(label_text(ctx.label), format = "--target=%s")
+    return request
+
+def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], execution_requirements = {}):
+    """Declares an action that runs the packer, by itself or in a persistent worker.
+
+    Args:
+      ctx: the context of a rule with PACKER_ATTRS.
+      request: Args from packer_request().
       outputs: list of File.
       mnemonic: the action's mnemonic.
       progress_message: what Bazel says meanwhile.
       problems: list of str, from problem(): if there are any, the action says them and fails.
       inputs: list of File.
       transitive_inputs: list of depset of File.
-      execution_requirements: dict of the action's execution requirements.
+      execution_requirements: dict of the action's execution requirements, beside those of workers.
     """
     tool = ctx.attr._packer[PackerInfo]
+    request.add_all(problems, format_each = "--problem=%s")
 
     # Isolated: no site-packages, no PYTHON* variables, no user site, no .pyc
     # files; UTF-8 whatever the locale.
     start = ctx.actions.args()
-    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main, subcommand])
-    start.add(label_text(ctx.label), format = "--target=%s")
-    start.add_all(problems, format_each = "--problem=%s")
+    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
     ctx.actions.run(
         executable = tool.interpreter,
-        arguments = [start] + args,
+        arguments = [start, request],
         inputs = depset(inputs, transitive = transitive_inputs),
         tools = [tool.files],
         outputs = outputs,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        execution_requirements = execution_requirements,
+        execution_requirements = _WORKER | execution_requirements,
         env = {},
         use_default_shell_env = False,
         toolchain = None,

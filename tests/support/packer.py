@@ -27,9 +27,11 @@ def run(
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
 ) -> Done:
-    """Runs a subcommand for TARGET in `cwd`."""
+    """Runs a subcommand for TARGET in `cwd`, with its arguments in a file as the rules give them."""
+    lines = "".join(line + "\n" for line in (subcommand, f"--target={TARGET}", *flags))
+    (cwd / "arguments").write_bytes(lines.encode("utf-8", "surrogatepass"))
     done = subprocess.run(
-        [python, "-S", "-E", "-s", "-B", "-X", "utf8", str(MAIN), subcommand, f"--target={TARGET}", *flags],
+        [python, "-S", "-E", "-s", "-B", "-X", "utf8", str(MAIN), "@arguments"],
         cwd=cwd,
         env=dict(env or {}),
         capture_output=True,
@@ -62,19 +64,12 @@ class Layer:
 
     def pack(self, *flags: str, lines: Sequence[str] | None = None, **options: Any) -> Done:
         """Runs the packer; the blob and its metadata are `blob` and `metadata` in the directory."""
-        text = "".join(line + "\n" for line in (self.lines if lines is None else lines))
-        (self.directory / "entries").write_bytes(text.encode("utf-8", "surrogatepass"))
-        defaults = {"compression": "gzip", "level": "6", "mtime": "0", "created-by": "test"}
+        defaults = {"compression": "gzip", "created-by": "test"}
         given = {flag.partition("=")[0] for flag in flags}
         rest = [f"--{name}={value}" for name, value in defaults.items() if f"--{name}" not in given]
-        return run(
-            "layer",
-            *("--entries=entries", "--output=blob", "--metadata=metadata"),
-            *rest,
-            *flags,
-            cwd=self.directory,
-            **options,
-        )
+        entries = self.lines if lines is None else lines
+        outputs = ("--output=blob", "--metadata=metadata")
+        return run("layer", *outputs, *rest, *flags, *entries, cwd=self.directory, **options)
 
     @property
     def blob(self) -> pathlib.Path:
@@ -85,4 +80,4 @@ class Layer:
 
     def outputs(self) -> list[str]:
         """What there is beside the inputs."""
-        return sorted(name for name in os.listdir(self.directory) if not name.startswith(("source", "entries")))
+        return sorted(name for name in os.listdir(self.directory) if not name.startswith(("source", "arguments")))

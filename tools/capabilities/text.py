@@ -16,11 +16,14 @@ hexadecimal (0x8), binary (0b1000).
 
 from __future__ import annotations
 
-from typing import Sequence
 
 from .errors import CapabilityError
 from .names import ALL, NAMES, lower, number, suggestion
 from .sets import FileCapabilities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 _SPACE = " \t\n\v\f\r"  # C's isspace in the C locale, and no other script's
 _DIGITS = "0123456789"

@@ -10,10 +10,13 @@ import json
 import os
 import re
 from collections import namedtuple
-from typing import Any, Mapping
 
 from . import oci
 from .errors import InputError, problem, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 Base = namedtuple("Base", ("manifest", "config"))
 """Manifest and config of the image below, as dicts."""

@@ -4,119 +4,148 @@ layer   packs entries into a blob, and says its digests and capabilities
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 
-Flags are --name=value; a --problem is one that the rule found, and is said with those
-found here. It ends with 0; with 1 and a line per problem if the input is
-wrong; with 2 if it is called wrongly.
+The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
+and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
+rule found; it is said with those found here. The exit code is 0; 1, and a line for each
+problem, if the input is wrong; 2 if the packer is called wrongly.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any, Callable, Sequence
 
 from .errors import InputError
 
-
-class _Flags:
-    """The flags of one call."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._values: dict[str, list[str]] = {}
-        for argument in arguments:
-            name, equals, value = argument.partition("=")
-            if not name.startswith("--") or not equals:
-                raise _UsageError(f"{argument}: not --name=value")
-            self._values.setdefault(name[2:], []).append(value)
-
-    def all(self, name: str) -> list[str]:
-        """The values of a flag that may be repeated, or left out."""
-        return self._values.pop(name, [])
-
-    def one(self, name: str, default: str | None = None) -> str:
-        """The value of a flag that is given once."""
-        values = self._values.pop(name, [] if default is None else [default])
-        if len(values) != 1:
-            raise _UsageError(f"--{name}: given {len(values)} times")
-        return values[0]
-
-    def number(self, name: str) -> int:
-        """The value of a flag that is a number."""
-        value = self.one(name)
-        if not value.removeprefix("-").isdecimal():
-            raise _UsageError(f"--{name}={value}: not a number")
-        return int(value)
-
-    def end(self) -> None:
-        """No flag is left."""
-        if self._values:
-            raise _UsageError(f"unknown flags: {', '.join(self._values)}")
+TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
+if TYPE_CHECKING:
+    from typing import Callable, Sequence
 
 
 class _UsageError(Exception):
     """The rules call the packer wrongly."""
 
 
+class _Arguments:
+    """Flags by name, and entries."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.entries: list[str] = []
+        self._flags: dict[str, list[str]] = {}
+        for line in lines:
+            name, equals, value = line.partition("=")
+            if not line.startswith("--"):
+                self.entries.append(line)
+            elif equals:
+                self._flags.setdefault(name[2:], []).append(value)
+            else:
+                raise _UsageError(f"{line}: not --name=value")
+
+    def all(self, name: str) -> list[str]:
+        """The values of a flag that may be repeated, or left out."""
+        return self._flags.pop(name, [])
+
+    def one(self, name: str, default: str | None = None) -> str:
+        """The value of a flag that is given once."""
+        values = self._flags.pop(name, [] if default is None else [default])
+        if len(values) != 1:
+            raise _UsageError(f"--{name}: given {len(values)} times")
+        return values[0]
+
+    def number(self, name: str, default: str | None = None) -> int:
+        """The value of a flag that is a number."""
+        value = self.one(name, default)
+        if not (value.isascii() and value.removeprefix("-").isdecimal()):
+            raise _UsageError(f"--{name}={value}: not a number")
+        return int(value)
+
+    def end(self) -> None:
+        """No flag is left."""
+        if self._flags:
+            raise _UsageError(f"unknown flags: {', '.join(self._flags)}")
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Runs one subcommand; returns the exit code."""
+    """Runs one subcommand, or serves as a persistent worker; returns the exit code."""
+    if "--persistent_worker" in arguments:
+        from .worker import serve
+
+        return serve()
+    lines: list[str] = []
+    for argument in arguments:
+        if argument.startswith("@"):
+            with open(argument[1:], encoding="utf-8", errors="surrogateescape") as file:
+                lines += file.read().removesuffix("\n").split("\n")
+        else:
+            lines.append(argument)
+    status, said = run(lines)
+    if said:
+        print(said, file=sys.stderr)
+    return status
+
+
+def run(lines: Sequence[str]) -> tuple[int, str]:
+    """Runs one subcommand.
+
+    Args:
+      lines: the arguments, as in the file.
+
+    Returns:
+      The exit code, and what there is to say: a line for each problem.
+    """
     target = ""
     try:
-        if not arguments or arguments[0] not in _SUBCOMMANDS:
+        if not lines or lines[0] not in _SUBCOMMANDS:
             raise _UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
-        flags = _Flags(arguments[1:])
-        target = flags.one("target")
-        problems = flags.all("problem")
-        _SUBCOMMANDS[arguments[0]](flags, problems)
+        arguments = _Arguments(lines[1:])
+        target = arguments.one("target")
+        _SUBCOMMANDS[lines[0]](arguments, arguments.all("problem"))
     except _UsageError as error:
-        print(f"packer: {error}", file=sys.stderr)
-        return 2
+        return 2, f"packer: {error}"
     except InputError as error:
-        for text in error.problems:
-            print(f"{target}: {text}", file=sys.stderr)
-        return 1
+        return 1, "\n".join(f"{target}: {text}" for text in error.problems)
     except OSError as error:
-        print(f"{target}: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}"
+    return 0, ""
 
 
-def _layer(flags: _Flags, problems: list[str]) -> None:
+def _layer(arguments: _Arguments, problems: list[str]) -> None:
     from . import entries, files, grants, layer
 
-    output, metadata = flags.one("output"), flags.one("metadata")
-    settings: dict[str, Any] = {
-        "compression": flags.one("compression"),
-        "level": flags.number("level"),
-        "mtime": flags.number("mtime"),
-        "created_by": flags.one("created-by"),
+    output, metadata = arguments.one("output"), arguments.one("metadata")
+    settings = {
+        "level": arguments.number("level", "0"),
+        "threads": arguments.number("threads", "0") or len(os.sched_getaffinity(0)),
+        "mtime": arguments.number("mtime", "0"),
     }
-    path, wanted = flags.one("entries"), flags.all("capabilities")
-    flags.end()
+    compression, created_by = arguments.one("compression"), arguments.one("created-by")
+    wanted = arguments.all("capabilities")
+    arguments.end()
 
-    with open(path, encoding="utf-8", errors="surrogateescape") as lines:
-        found = entries.read(lines, problems)
+    found = entries.read(arguments.entries, problems)
     entries.add_parents(found, problems)
     granted = grants.resolve(wanted, found, problems)
     if problems:
         raise InputError(problems)
-    said = layer.write(output, found.values(), granted, **settings)
+    said = layer.write(output, found.values(), granted, compression=compression, created_by=created_by, **settings)
     files.write_whole(metadata, layer.encode(said))
 
 
-def _image(flags: _Flags, problems: list[str]) -> None:
+def _image(arguments: _Arguments, problems: list[str]) -> None:
     import json
 
     from . import base, files, oci
 
-    with open(flags.one("config"), encoding="utf-8") as file:
+    with open(arguments.one("config"), encoding="utf-8") as file:
         spec = json.load(file)
     layers = []
-    for path in flags.all("layer"):
+    for path in arguments.all("layer"):
         with open(path, encoding="utf-8") as file:
             layers.append(json.load(file))
-    outputs = [flags.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
-    layout, manifest_file = flags.one("base-layout", ""), flags.one("base-manifest", "")
-    config_file = flags.one("base-config", "")
-    flags.end()
+    outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
+    layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
+    config_file = arguments.one("base-config", "")
+    arguments.end()
 
     if layout:
         below = base.load_layout(layout, spec)
@@ -136,25 +165,25 @@ def _image(flags: _Flags, problems: list[str]) -> None:
         files.write_whole(path, data)
 
 
-def _layout(flags: _Flags, problems: list[str]) -> None:
+def _layout(arguments: _Arguments, problems: list[str]) -> None:
     import json
 
     from . import layout
 
     contents = {}
     for name in ("manifest", "config", "descriptor"):
-        with open(flags.one(name), "rb") as file:
+        with open(arguments.one(name), "rb") as file:
             contents[name] = file.read()
     blobs = {}
-    for pair in flags.all("layer"):
+    for pair in arguments.all("layer"):
         metadata, _, blob = pair.partition("=")
         with open(metadata, encoding="utf-8") as file:
             blobs[json.load(file)["descriptor"]["digest"]] = blob
-    base_layouts, output = flags.all("base-layout"), flags.one("output")
-    flags.end()
+    base_layouts, output = arguments.all("base-layout"), arguments.one("output")
+    arguments.end()
     if problems:
         raise InputError(problems)
     layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
 
 
-_SUBCOMMANDS: dict[str, Callable[[_Flags, list[str]], None]] = {"layer": _layer, "image": _image, "layout": _layout}
+_SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {"layer": _layer, "image": _image, "layout": _layout}

@@ -1,8 +1,9 @@
-"""How a layer is stored: as it is, or as gzip (RFC 1952) in blocks.
+"""How a layer is stored: as it is, as gzip (RFC 1952) or as zstd (RFC 8878).
 
-The deflate stream is cut into blocks of fixed size, each of which starts with the
-32 KiB before it as its dictionary. What a block compresses to therefore depends on
-the tar alone, not on how it arrives, and blocks can be compressed side by side.
+A codec cuts the tar into blocks of fixed size, each compressed by itself: a block of
+gzip with the 32 KiB before it as its dictionary, a block of zstd as a frame. So what a
+layer compresses to depends on the tar alone, not on how it arrives nor on how many
+threads there are, and blocks can be compressed side by side.
 """
 
 from __future__ import annotations
@@ -10,88 +11,137 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from typing import Callable
 
 from .errors import InputError, problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "none": "application/vnd.oci.image.layer.v1.tar",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 """OCI image-spec, "Image Layer Filesystem Changeset", by the name that users type."""
 
-Write = Callable[[bytes], object]
-
-_BLOCK = 1 << 20
 _WINDOW = 1 << 15
-
-# No name, no time, no flags, unknown system: the same header wherever it is made.
-_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-
-
-class Plain:
-    """Passes the tar through."""
-
-    def __init__(self, write: Write) -> None:
-        self.write = write
-
-    def close(self) -> None:
-        """Nothing is held back."""
 
 
 class Gzip:
-    """Compresses what is written, block by block."""
+    """Blocks of one deflate stream.
 
-    def __init__(self, write: Write, level: int) -> None:
+    Attributes:
+      block: size of a block, in bytes.
+      head: what comes before the first.
+    """
+
+    block = 1 << 20
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
+
+    def __init__(self, level: int) -> None:
         """
         Raises:
-          InputError: this interpreter's zlib does not give the bytes that others do.
+          InputError: the level is none, or this interpreter's zlib gives other bytes than others do.
         """
-        _check_zlib(level)
-        self._write = write
+        _check("gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), zlib.ZLIB_RUNTIME_VERSION)
         self._level = level
-        self._block = bytearray()
         self._window = b""
+        self._previous: tuple[Any, ...] = ()
         self._crc = 0
         self._size = 0
-        write(_HEADER)
 
-    def write(self, data: bytes) -> None:
-        """Takes bytes of the tar."""
-        self._crc = zlib.crc32(data, self._crc)
-        self._size += len(data)
-        self._block += data
-        while len(self._block) > _BLOCK:
-            self._write(self._deflate(bytes(self._block[:_BLOCK]), zlib.Z_SYNC_FLUSH))
-            del self._block[:_BLOCK]
-
-    def close(self) -> None:
-        """Writes the last block and the trailer."""
-        self._write(self._deflate(bytes(self._block), zlib.Z_FINISH))
-        self._write(struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
-
-    def _deflate(self, block: bytes, flush: int) -> bytes:
-        compressed = deflate(block, self._level, self._window, flush)
+    def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Takes the next block; returns what compresses it, in any thread."""
+        self._crc = zlib.crc32(block, self._crc)
+        self._size += len(block)
+        this = (block, self._level, self._window, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        if this != self._previous[:-1]:
+            self._previous = (*this, _Once(_deflate, *this))
         self._window = block[-_WINDOW:]
-        return compressed
+        return self._previous[-1]
+
+    def tail(self) -> bytes:
+        """What comes after the last block."""
+        return struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
 
 
-def deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
-    """One block as raw deflate (RFC 1951).
+class Zstd:
+    """Blocks that are zstd frames; their sequence is one stream (RFC 8878, 3.1).
+
+    Attributes: as of Gzip.
+    """
+
+    block = 1 << 21
+    head = b""
+
+    def __init__(self, level: int) -> None:
+        """
+        Raises:
+          InputError: the level is none, or the interpreter has no zstd, or one that gives other bytes.
+        """
+        try:
+            from compression import zstd
+        except ImportError:
+            what = "this interpreter has no zstd, Python 3.14 has; use the Python toolchain that rules_setcap registers"
+            raise InputError([problem("compression", "zstd", what)]) from None
+        _check("zstd", level, _ZSTD, lambda sample: zstd.compress(sample, level), zstd.zstd_version)
+        self._compress: Callable[[bytes, int], bytes] = zstd.compress
+        self._level = level
+        self._previous: tuple[Any, ...] = ()
+
+    def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Takes the next block; returns what compresses it, in any thread."""
+        if (block,) != self._previous[:1]:
+            self._previous = (block, _Once(self._compress, block, self._level) if block else bytes)
+        return self._previous[-1]
+
+    def tail(self) -> bytes:
+        """Frames end by themselves."""
+        return b""
+
+
+class _Once:
+    """A call that is made once, whoever asks: blocks that repeat each other, as of zeros, cost one."""
+
+    __slots__ = ("_call", "_result")
+
+    def __init__(self, call: Callable[..., bytes], *arguments: Any) -> None:
+        self._call = (call, arguments)
+        self._result: bytes | None = None
+
+    def __call__(self) -> bytes:
+        if self._result is None:
+            call, arguments = self._call
+            self._result = call(*arguments)
+        return self._result
+
+
+def codec(compression: str, level: int) -> Gzip | Zstd | None:
+    """The codec of a key of MEDIA_TYPES; None where the tar is stored as it is.
 
     Args:
-      block: at most 1 MiB.
-      level: 1 to 9.
-      window: the bytes before the block, at most 32 KiB.
-      flush: zlib.Z_SYNC_FLUSH, or zlib.Z_FINISH for the last block.
+      compression: the key.
+      level: of gzip 1 to 9, of zstd 1 to 19; 0 for the default of each.
+
+    Raises:
+      InputError: the level is none, or this interpreter has not the library that gives the known bytes.
     """
-    codec = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY, window)
-    return codec.compress(block) + codec.flush(flush)
+    if compression == "none":
+        return None
+    return Gzip(level or 6) if compression == "gzip" else Zstd(level or 3)
 
 
-# What zlib 1.2 and 1.3 make of _sample() at each level. zlib-ng and other codecs behind
-# the same interface find other matches; a layer of theirs would have another digest.
-_KNOWN = {
+def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
+    """One block of raw deflate (RFC 1951)."""
+    stream = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY, window)
+    return stream.compress(block) + stream.flush(flush)
+
+
+# CRC-32 of what zlib 1.2 and 1.3, and zstd 1.5, make of _sample() at each level.
+# zlib-ng and other codecs behind the same interface find other matches, and so does
+# another release of zstd: a layer of theirs would have another digest.
+_GZIP = {
     1: 0x02858E58,
     2: 0x145AA56E,
     3: 0x92FE92F9,
@@ -101,6 +151,27 @@ _KNOWN = {
     7: 0x4DB29B3D,
     8: 0x7C3A1160,
     9: 0xF705F63F,
+}
+_ZSTD = {
+    1: 0x597D57F6,
+    2: 0x4DD549C6,
+    3: 0x7C2102CE,
+    4: 0x42F09FDD,
+    5: 0x3ED7EAC4,
+    6: 0x97FB2DD6,
+    7: 0x8CE9CBF4,
+    8: 0x4E173E2E,
+    9: 0x59642A26,
+    10: 0x3B2444A0,
+    11: 0x922FC74C,
+    12: 0x1BA30EA3,
+    13: 0x212D6C42,
+    14: 0x7BDEB4E4,
+    15: 0x861C2BBF,
+    16: 0x77F94B99,
+    17: 0x77F94B99,
+    18: 0x77F94B99,
+    19: 0xE684BC00,
 }
 
 
@@ -114,16 +185,25 @@ def _sample() -> bytes:
     return bytes(matches) + noise
 
 
-def _check_zlib(level: int) -> None:
-    if zlib.crc32(deflate(_sample(), level, b"", zlib.Z_FINISH)) != _KNOWN[level]:
+_checked: set[tuple[str, int]] = set()
+
+
+def _check(name: str, level: int, known: dict[int, int], compress: Callable[[bytes], bytes], version: Any) -> None:
+    """Whether this interpreter's library gives the known bytes; once a process."""
+    if (name, level) in _checked:
+        return
+    if level not in known:
+        raise InputError([problem("compression_level", level, f"{name} has levels 1 to {max(known)}")])
+    if zlib.crc32(compress(_sample())) != known[level]:
         raise InputError(
             [
                 problem(
-                    "compression_level",
-                    level,
-                    f"the zlib of this interpreter ({zlib.ZLIB_RUNTIME_VERSION}) compresses to other bytes than "
-                    "zlib 1.2 and 1.3, so that the digest would differ; use the Python toolchain that "
-                    'rules_setcap registers, or compression = "none"',
+                    "compression",
+                    name,
+                    f"this interpreter's library ({version}) compresses to other bytes than those of rules_setcap, "
+                    "so that the digest would differ; use the Python toolchain that rules_setcap registers, "
+                    'or compression = "none"',
                 )
             ]
         )
+    _checked.add((name, level))

@@ -1,6 +1,6 @@
 """The entries of a layer: read from the rules, checked, all problems at once.
 
-The entries file has a JSON object per line: `path` (absolute), `type` ("file",
+An entry is a JSON object: `path` (absolute), `type` ("file",
 "directory", "symlink", "hardlink"; by default "file"), `source` (what a file or a
 directory is copied from; a file without is empty), `target` (of links), `mode` (octal
 text), `uid`, `gid`, `attribute` (of the target, for messages).
@@ -12,13 +12,16 @@ import json
 import os
 import stat
 from collections import namedtuple
-from typing import Any, Iterable, Iterator
 
 from .errors import problem, quote
 
-Entry = namedtuple("Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "attribute"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator
+
+Entry = namedtuple("Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "size", "attribute"))
 """One entry. path: str without trailing slash; type: as above; source, target: str, "" for
-none; mode, uid, gid: int; attribute: str."""
+none; mode, uid, gid: int; size: int, of the source in bytes; attribute: str."""
 
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
 
@@ -34,12 +37,12 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
     """The entries by path; of those that repeat each other, one.
 
     Args:
-      lines: the entries file.
+      lines: the entries, a line each.
       problems: gets what is wrong.
     """
     entries: dict[str, Entry] = {}
     for line in lines:
-        for entry in _expand(_parse(line.rstrip("\n"), problems), problems):
+        for entry in _expand(_parse(line, problems), problems):
             known = entries.setdefault(entry.path, entry)
             # Runfiles name a file once for each that needs it.
             if known[:-1] != entry[:-1]:
@@ -65,7 +68,7 @@ def add_parents(entries: dict[str, Entry], problems: list[str]) -> None:
     """Adds the directories that lead to the entries, root's and 0755 where nothing else is said."""
     for path, entry in list(entries.items()):
         while (path := path.rpartition("/")[0]) not in entries and path:
-            entries[path] = Entry(path, DIRECTORY, "", "", _MODES[DIRECTORY], 0, 0, entry.attribute)
+            entries[path] = Entry(path, DIRECTORY, "", "", _MODES[DIRECTORY], 0, 0, 0, entry.attribute)
         if path and entries[path].type != DIRECTORY:
             problems.append(
                 problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")
@@ -83,7 +86,8 @@ def clean(path: str) -> str:
     plain = path.rstrip("/")
     if not plain:
         raise ValueError("the root directory itself is no entry")
-    if any(part in ("", ".", "..") for part in plain[1:].split("/")):
+    slashes = plain + "/"
+    if "//" in slashes or "/./" in slashes or "/../" in slashes:
         raise ValueError('"//", "." and ".." have no place in it; write it plainly')
     return _text(plain)
 
@@ -96,10 +100,11 @@ def _text(text: str) -> str:
     """
     if "\0" in text:
         raise ValueError("has a NUL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("is no UTF-8") from None
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("is no UTF-8") from None
     return text
 
 
@@ -146,7 +151,7 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
     problems += wrong
     if wrong:
         return None
-    return Entry(path, kind, source, target, int(mode, 8) if mode else _MODES[kind], uid, gid, attribute)
+    return Entry(path, kind, source, target, int(mode, 8) if mode else _MODES[kind], uid, gid, 0, attribute)
 
 
 def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:
@@ -157,15 +162,15 @@ def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:
         yield entry
         return
     try:
-        mode = os.stat(entry.source).st_mode
+        status = os.stat(entry.source)
     except OSError as error:
         what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
         problems.append(problem(entry.attribute, entry.path, what))
         return
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         yield from _walk(entry, entry.source, "", os.path.realpath(entry.source), frozenset(), problems)
-    elif stat.S_ISREG(mode) and entry.type == FILE:
-        yield entry
+    elif stat.S_ISREG(status.st_mode) and entry.type == FILE:
+        yield entry._replace(size=status.st_size)
     else:
         problems.append(problem(entry.attribute, entry.path, f"its source {quote(entry.source)} is no {entry.type}"))
 

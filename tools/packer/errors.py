@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 
 class InputError(Exception):

@@ -7,12 +7,15 @@ A grant is what one attribute says of one path, with the words of the user:
 from __future__ import annotations
 
 import json
-from typing import Iterable
 
 import capabilities
 
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry, clean
 from .errors import problem, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 
 def resolve(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-from typing import Any, Callable, Iterable, Mapping
 
 from capabilities import FileCapabilities
 
 from . import compress, files, tar
+from .blob import Blob
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from .errors import InputError, problem, quote
 
-_CHUNK = 1 << 20
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Mapping
+
 _KINDS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 
 CAPABILITY_RECORD = b"SCHILY.xattr.security.capability"
@@ -28,6 +29,7 @@ def write(
     *,
     compression: str,
     level: int,
+    threads: int,
     mtime: int,
     created_by: str,
 ) -> dict[str, Any]:
@@ -38,7 +40,8 @@ def write(
       entries: all of them, in any order.
       grants: capabilities by path.
       compression: a key of compress.MEDIA_TYPES.
-      level: of the compression.
+      level: of the compression; 0 for its default.
+      threads: how many compress; they do not change a byte.
       mtime: of every entry, seconds since 1970.
       created_by: for the image's history.
 
@@ -49,25 +52,19 @@ def write(
       InputError: a file is missing or changes while it is read.
       OSError: the blob cannot be written.
     """
+    codec = compress.codec(compression, level)
     with files.whole(output) as file:
-        blob = _Counted(file.write)
-        if compression == "gzip":
-            codec: compress.Gzip | compress.Plain = compress.Gzip(blob.write, level)
-            diff = _Counted(codec.write)
-        else:
-            codec = compress.Plain(blob.write)
-            diff = blob
-        for entry in sorted(entries, key=_order):
-            _write_entry(diff.write, entry, grants.get(entry.path), mtime)
-        diff.write(tar.END)
-        codec.close()
+        blob = Blob(file, codec, threads)
+        try:
+            for entry in sorted(entries, key=_order):
+                _write_entry(blob, entry, grants.get(entry.path), mtime)
+            blob.write(tar.END)
+            blob.close()
+        finally:
+            blob.abandon()
     return {
-        "descriptor": {
-            "mediaType": compress.MEDIA_TYPES[compression],
-            "digest": blob.digest(),
-            "size": blob.size,
-        },
-        "diff_id": diff.digest(),
+        "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
+        "diff_id": blob.diff_id,
         "capabilities": {path: grants[path].to_text() for path in sorted(grants)},
         "created_by": created_by,
     }
@@ -76,23 +73,6 @@ def write(
 def encode(metadata: Mapping[str, Any]) -> bytes:
     """Metadata as the JSON that the other steps read."""
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
-
-
-class _Counted:
-    """Counts and hashes what passes through."""
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._hash.update(data)
-        self.size += len(data)
-        self._write(data)
-
-    def digest(self) -> str:
-        return "sha256:" + self._hash.hexdigest()
 
 
 def _name(entry: Entry) -> bytes:
@@ -105,44 +85,68 @@ def _order(entry: Entry) -> tuple[bool, bytes]:
     return entry.type == HARDLINK, _name(entry)
 
 
-def _write_entry(
-    write: Callable[[bytes], object], entry: Entry, grant: FileCapabilities | None, mtime: int
-) -> None:
-    link = entry.target
-    if entry.type == HARDLINK:
-        link = link[1:]
-
-    def header(size: int) -> bytes:
-        return tar.header(
-            _name(entry),
-            _KINDS[entry.type],
-            mode=entry.mode,
-            uid=entry.uid,
-            gid=entry.gid,
-            size=size,
-            mtime=mtime,
-            link=link.encode(),
-            records=None if grant is None else {CAPABILITY_RECORD: grant.to_xattr()},
-        )
-
-    if entry.type != FILE or not entry.source:
-        write(header(0))
+def _write_entry(blob: Blob, entry: Entry, grant: FileCapabilities | None, mtime: int) -> None:
+    header = tar.header(
+        _name(entry),
+        _KINDS[entry.type],
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size,
+        mtime=mtime,
+        link=(entry.target[1:] if entry.type == HARDLINK else entry.target).encode(),
+        records=None if grant is None else {CAPABILITY_RECORD: grant.to_xattr()},
+    )
+    blob.write(header)
+    if not entry.size:
         return
-    with _open(entry) as source:
-        size = left = os.fstat(source.fileno()).st_size
-        write(header(size))
-        while left and (data := source.read(min(left, _CHUNK))):
-            left -= len(data)
-            write(data)
-        if left or source.read(1):
-            raise InputError([problem(entry.attribute, entry.source, "its size changed while it was read")])
-    write(bytes(-size % tar.BLOCK))
-
-
-def _open(entry: Entry) -> io.FileIO:
     try:
-        return open(entry.source, "rb", buffering=0)
+        source = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(
-            [problem(entry.attribute, entry.path, f"its source {quote(entry.source)} cannot be read: {error.strerror}")]
-        ) from None
+        what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
+        raise InputError([problem(entry.attribute, entry.path, what)]) from None
+    try:
+        if not _copy(blob, source, entry.size):
+            raise InputError([problem(entry.attribute, entry.source, "its size changed while it was read")])
+    finally:
+        os.close(source)
+    blob.write(_PADDING[: -entry.size % tar.BLOCK])
+
+
+_PADDING = bytes(tar.BLOCK)
+
+
+def _copy(blob: Blob, source: int, size: int) -> bool:
+    """Hands the bytes of a file to the blob, and its holes as such; returns whether there were `size`."""
+    if size < blob.room:
+        data = os.read(source, size + 1)  # One more, if it has grown.
+        blob.write(data)
+        return len(data) == size
+    done = 0
+    hole = _next_hole(source, 0, size)
+    while done < size:
+        if done == hole[0]:
+            blob.zeros(hole[1] - done)
+            done = os.lseek(source, hole[1], os.SEEK_SET)
+            hole = _next_hole(source, done, size)
+            continue
+        data = os.read(source, min(hole[0] - done, blob.room))
+        if not data:
+            return False
+        done += len(data)
+        blob.write(data)
+    return not os.read(source, 1)
+
+
+def _next_hole(source: int, start: int, size: int) -> tuple[int, int]:
+    """Start and end of the first hole from `start` on (lseek(2), SEEK_HOLE); the end of the file is one."""
+    try:
+        begin = min(os.lseek(source, start, os.SEEK_HOLE), size)
+        try:
+            end = min(os.lseek(source, begin, os.SEEK_DATA), size)
+        except OSError:  # ENXIO: nothing but the hole.
+            end = size
+        os.lseek(source, start, os.SEEK_SET)
+        return begin, end
+    except OSError:  # A file system that knows no holes.
+        return size, size

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import Mapping, Sequence
 
 from .base import blob_path
 from .errors import InputError, problem
 from .files import write_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Sequence
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 

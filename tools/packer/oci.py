@@ -6,9 +6,12 @@ import hashlib
 import json
 import re
 import time
-from typing import Any, Mapping, Sequence
 
 from .errors import InputError, problem, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"

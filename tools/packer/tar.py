@@ -8,8 +8,12 @@ pax, "ustar Interchange Format" and "pax Extended Header".
 
 from __future__ import annotations
 
+import functools
 import struct
-from typing import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -21,6 +25,7 @@ _EXTENDED = b"x"
 _NAME, _PREFIX = 100, 155  # Sizes of the fields.
 _HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
 _ZERO = b"0000000\0"
+_MAX_8, _MAX_12 = 1 << 21, 1 << 33  # Above what an octal field of that many bytes holds.
 
 
 def header(
@@ -62,10 +67,11 @@ def header(
     if not link.isascii() or len(link) > _NAME:
         pax[b"linkpath"] = link
         ustar = False
-    for key, value, width in ((b"uid", uid, 8), (b"gid", gid, 8), (b"size", size, 12), (b"mtime", mtime, 12)):
-        if not _fits(value, width):
-            pax[key] = b"%d" % value
-            ustar = False
+    if not (0 <= uid < _MAX_8 and 0 <= gid < _MAX_8 and 0 <= size < _MAX_12 and 0 <= mtime < _MAX_12):
+        ustar = False
+        for key, value, limit in ((b"uid", uid, _MAX_8), (b"gid", gid, _MAX_8), (b"size", size, _MAX_12), (b"mtime", mtime, _MAX_12)):
+            if not 0 <= value < limit:
+                pax[key] = b"%d" % value
 
     if ustar:
         prefix, name = _split(name)
@@ -159,12 +165,10 @@ def _cut(name: bytes) -> bytes:
     return field
 
 
-def _fits(value: int, width: int) -> bool:
-    return 0 <= value < 1 << (width - 1) * 3
-
-
+@functools.lru_cache(1024)
 def _octal(value: int, width: int) -> bytes:
-    return b"%0*o\0" % (width - 1, value if _fits(value, width) else 0)
+    """A number in its field; zero if it does not fit."""
+    return b"%0*o\0" % (width - 1, value if 0 <= value < 1 << (width - 1) * 3 else 0)
 
 
 def _ascii(text: bytes) -> bytes:

@@ -137,6 +137,7 @@ def test_the_same_entry_twice_is_one(layer):
 
 HOSTILE = [
     ("garbage", '"garbage": not a JSON object'),
+    ("", '"": not a JSON object'),
     ("[1]", '"[1]": not a JSON object'),
     ("[" * 100000, "not a JSON object"),
     ('{"path": 7}', '"path" is unknown or of the wrong type'),
@@ -151,6 +152,18 @@ HOSTILE = [
 def test_hostile_entries(layer, line, expected):
     (said,) = _refused(layer, lines=[line])
     assert expected in said
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--compression=zstd", "--level=20"], "compression_level: 20: zstd has levels 1 to 19"),
+        (["--compression=gzip", "--level=10"], "compression_level: 10: gzip has levels 1 to 9"),
+        (["--compression=gzip", "--level=-1"], "compression_level: -1: gzip has levels 1 to 9"),
+    ],
+)
+def test_level(layer, flags, expected):
+    assert _refused(layer, *flags) == [expected]
 
 
 def test_what_cannot_be_written_leaves_nothing(layer):
