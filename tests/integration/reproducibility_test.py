@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import tempfile
+
+import pytest
 
 from support import layout as layouts
 from support.bazel import Workspace
@@ -31,3 +34,49 @@ def test_directory_user_and_workspace_do_not_change_the_digest():
         assert _digest(other) == first
         assert other.output("image").stat().st_uid == 12345
         assert _digest(Workspace(directory / "workspace", module=False)) == first
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("workspace"))
+
+
+WAYS = [
+    ["--strategy=SetcapLayer=worker"],
+    ["--strategy=SetcapLayer=worker", "--worker_sandboxing"],
+    ["--strategy=SetcapLayer=local"],
+    ["--strategy=SetcapLayer=processwrapper-sandbox"],
+    ["--compilation_mode=opt"],
+    ["--compilation_mode=dbg", "--experimental_output_paths=strip", "--worker_sandboxing"],
+    ["--experimental_output_paths=strip", "--strategy=SetcapLayer=processwrapper-sandbox"],
+    ["--action_env=SOURCE_DATE_EPOCH=1", "--action_env=TZ=Asia/Kathmandu", "--action_env=LC_ALL=C"],
+]
+
+
+def test_how_it_is_built_does_not_change_a_byte(workspace):
+    workspace.run("build", "//:data", "//:another_name")
+    expected = workspace.output("data.tar.gz").read_bytes(), workspace.output("data.layer.json").read_bytes()
+    assert workspace.output("another_name.tar.gz").read_bytes() == expected[0]
+    for way in WAYS:
+        for name in ("data.tar.gz", "data.layer.json"):
+            workspace.output(name).unlink(missing_ok=True)
+        workspace.run("build", "//:data", *way)
+        assert (workspace.output("data.tar.gz").read_bytes(), workspace.output("data.layer.json").read_bytes()) == expected, way
+
+
+def test_a_cache_serves_every_configuration(workspace, tmp_path):
+    """With paths stripped of it, an action of one compilation mode is a hit in another."""
+    options = [f"--disk_cache={tmp_path}/cache", "--experimental_output_paths=strip", "--worker_sandboxing", "//:data"]
+    workspace.run("clean")
+    workspace.run("build", *options)
+    workspace.run("clean")
+    done = workspace.run("build", "--compilation_mode=opt", *options)
+    assert re.search(r"processes: .*\b1 disk cache hit", done.stderr), done.stderr
+    assert not re.search(r"processes: .*\bworker", done.stderr), done.stderr
+
+
+def test_stripped_paths_want_sandboxed_workers(workspace):
+    workspace.output("data.tar.gz").unlink(missing_ok=True)
+    done = workspace.run("build", "--experimental_output_paths=strip", "//:data", check=False)
+    assert done.returncode == 1
+    assert "With --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing." in done.stderr

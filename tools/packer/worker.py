@@ -16,6 +16,10 @@ import traceback
 from .cli import run
 
 
+# Bazel maps the paths of a worker that is not sandboxed, too, and then they are nowhere.
+_UNMAPPED = "\nWith --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing."
+
+
 def serve() -> int:
     """Serves requests one after the other until stdin ends; returns the exit code."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -27,6 +31,8 @@ def serve() -> int:
             status, said = run(request["arguments"])
         except Exception:  # A bug of ours is one action's, not the end of the worker.
             status, said = 3, traceback.format_exc()
+        if status and "bazel-out/cfg/" in said:
+            said += _UNMAPPED
         answer = {"exitCode": status, "output": said, "requestId": request.get("requestId", 0)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
