@@ -11,15 +11,15 @@ def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
     layers = [target[LayerInfo] for target in ctx.attr.layers]
+    base = _base(ctx, problems)
     path = None
     if ctx.executable.binary:
         path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
-        layers.append(_binary_layer(ctx, path))
+        layers.append(_binary_layer(ctx, path, platform, base, layers))
     elif not ctx.attr.binary:
         for attribute in ["binary_path", "file_capabilities", "linux_capabilities"]:
             if getattr(ctx.attr, attribute):
                 problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
-    base = _base(ctx, problems)
 
     manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
@@ -43,7 +43,7 @@ def _image_impl(ctx):
         ),
     ]
 
-def _binary_layer(ctx, path):
+def _binary_layer(ctx, path, platform, base, layers):
     """The layer of the binary, its runfiles and its capabilities."""
     problems = []
     place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
@@ -54,7 +54,10 @@ def _binary_layer(ctx, path):
     capabilities = file_capabilities(ctx)
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems)
+    below = [struct(flag = "--below-layout=%s", file = layout) for layout in base.layouts]
+    below += [struct(flag = "--below=%s", file = layer.metadata) for layer in base.layers + layers]
+    entries.add("/".join([platform["os"], platform["architecture"], platform["variant"]]), format = "--platform=%s")
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below)
 
 def _base(ctx, problems):
     """The image below: what of it the actions need."""
@@ -95,6 +98,8 @@ def _assemble(ctx, platform, path, layers, base, problems):
         "working_dir": ctx.attr.working_dir,
     }))
     args = packer_request(ctx, "image")
+    stamp = [ctx.version_file] if ctx.attr.stamp else []
+    args.add_all(stamp, format_each = "--stamp=%s")
     args.add(spec, format = "--config=%s")
     for flag, file in base.args:
         args.add_all([file], format_each = flag, expand_directories = False)
@@ -105,7 +110,7 @@ def _assemble(ctx, platform, path, layers, base, problems):
     run_packer(
         ctx,
         args,
-        inputs = [spec] + base.files + [each.metadata for each in layers],
+        inputs = [spec] + stamp + base.files + [each.metadata for each in layers],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",

@@ -26,9 +26,32 @@ A path that the layer does not have is an error.""",
 Bazel, caches and checkouts do not keep them.""",
         default = "0755",
     ),
+    "hard_links": attr.bool(
+        doc = "Whether files of equal bytes, mode, owner and capabilities become hard links to the first of them.",
+    ),
+    "modes": attr.string_dict(
+        doc = "Permissions of single entries: absolute path in the image -> octal mode. A path that the layer does not have is an error.",
+    ),
     "mtime": attr.int(
         doc = "Modification time of every entry, in seconds since 1970.",
         default = 0,
+    ),
+    "owners": attr.string_dict(
+        doc = "Owners of single entries: absolute path in the image -> `uid:gid`. A path that the layer does not have is an error.",
+    ),
+    "parents": attr.string(
+        doc = """The directories that lead to the entries, root's and 0755: `all` of them become entries, \
+`none`, or those that are `missing` in the layers below (of an image; in a layer by itself, all).""",
+        default = "all",
+        values = ["all", "missing", "none"],
+    ),
+    "stamp": attr.bool(
+        doc = """Whether the time of the build takes the place of 1970: in every entry unless `mtime` is set, \
+and in the image's `created`. Bazel takes it from `SOURCE_DATE_EPOCH` where that is set.""",
+    ),
+    "xattrs": attr.string_list_dict(
+        doc = """Extended attributes of single entries: absolute path in the image -> list of `name=value`, the value as \
+setfattr(1) takes it: text, hex after `0x`, base64 after `0s`. Capabilities are for `file_capabilities` to say.""",
     ),
     "owner": attr.string(
         doc = "Owner of every entry: `uid:gid`, in numbers.",
@@ -52,7 +75,7 @@ def parse_owner(text, problems):
         return struct(uid = 0, gid = 0)
     return struct(uid = int(numbers[0]), gid = int(numbers[1]))
 
-def pack(ctx, name, request, inputs, capabilities, problems):
+def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     """Declares the action.
 
     Args:
@@ -62,6 +85,7 @@ def pack(ctx, name, request, inputs, capabilities, problems):
       inputs: list of depset of File, all that the entries name.
       capabilities: list of struct(attribute, path, capabilities: list of str).
       problems: list of str, what is wrong with the attributes.
+      below: list of struct(flag, file), where the directories of the layers below are found.
 
     Returns:
       LayerInfo.
@@ -75,10 +99,28 @@ def pack(ctx, name, request, inputs, capabilities, problems):
     request.add(ctx.attr.mtime, format = "--mtime=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
+    changes = (
+        [struct(attribute = "modes", path = path, mode = mode) for path, mode in ctx.attr.modes.items()] +
+        [struct(attribute = "owners", path = path, owner = owner) for path, owner in ctx.attr.owners.items()] +
+        [struct(attribute = "xattrs", path = path, xattrs = words) for path, words in ctx.attr.xattrs.items()]
+    )
+    request.add_all([json.encode(change) for change in changes], format_each = "--change=%s")
+    if ctx.attr.hard_links:
+        request.add("--hard-links=yes")
+    request.add(ctx.attr.parents, format = "--parents=%s")
+    if ctx.attr.parents != "missing":
+        below = []
+    for each in below:
+        request.add_all([each.file], format_each = each.flag, expand_directories = False)
+    extra = [each.file for each in below]
+    if ctx.attr.stamp and not ctx.attr.mtime:
+        request.add(ctx.version_file, format = "--stamp=%s")
+        extra.append(ctx.version_file)
     run_packer(
         ctx,
         request,
         outputs = [blob, metadata],
+        inputs = extra,
         transitive_inputs = inputs,
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",

@@ -37,6 +37,43 @@ _LAYERS = {
 _OCI_LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?", re.ASCII)
 
 
+class Verified:
+    """A blob that is read as a file, and found to be what its descriptor says when all of it is read.
+
+    Use it in a with statement; its end reads what is left.
+    """
+
+    def __init__(self, path: str, descriptor: Mapping[str, Any], layout: str) -> None:
+        self._path, self._descriptor, self._layout = path, descriptor, layout
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> Verified:
+        try:
+            self._file = open(self._path, "rb")
+        except OSError as error:
+            what = f"{self._descriptor['digest']} cannot be read: {error.strerror}"
+            raise InputError([problem("base", self._layout, what)]) from None
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        self._size += len(data)
+        return data
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        with self._file:
+            if kind is not None:
+                return
+            while self.read(1 << 20):
+                pass
+        if (self._size, self._hash.hexdigest()) != (self._descriptor["size"], self._descriptor["digest"][len("sha256:") :]):
+            what = f"has {self._size} bytes and digest sha256:{self._hash.hexdigest()}"
+            raise InputError([problem("base", self._layout, f"{self._descriptor['digest']} {what}")])
+
+
 def blob_path(layout: str, digest: str) -> str:
     """Where a layout keeps a blob; `digest` has been checked."""
     return os.path.join(layout, "blobs", "sha256", digest[len("sha256:") :])

@@ -19,7 +19,7 @@ from .errors import InputError
 
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
-    from typing import Callable, Sequence
+    from typing import Callable, Container, Sequence
 
 
 class _UsageError(Exception):
@@ -109,8 +109,26 @@ def run(lines: Sequence[str]) -> tuple[int, str]:
     return 0, ""
 
 
+class _Everything:
+    """Every directory is there: none is added."""
+
+    def __contains__(self, path: object) -> bool:
+        return True
+
+
+def _present(parents: str, metadata: list[str], layout: str, platform: str) -> Container[str]:
+    """The directories that are not to be added."""
+    if parents == "none":
+        return _Everything()
+    if parents == "all":
+        return ()
+    from . import directories
+
+    return directories.Below(metadata, layout, platform).load()
+
+
 def _layer(arguments: _Arguments, problems: list[str]) -> None:
-    from . import entries, files, grants, layer
+    from . import changes, duplicates, entries, files, grants, layer, stamps
 
     output, metadata = arguments.one("output"), arguments.one("metadata")
     settings = {
@@ -118,15 +136,23 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
         "threads": arguments.number("threads", "0") or len(os.sched_getaffinity(0)),
         "mtime": arguments.number("mtime", "0"),
     }
+    if stamp := arguments.one("stamp", ""):
+        settings["mtime"] = stamps.timestamp(stamp)
     compression, created_by = arguments.one("compression"), arguments.one("created-by")
-    wanted = arguments.all("capabilities")
+    wanted, changed = arguments.all("capabilities"), arguments.all("change")
+    parents, hard_links = arguments.one("parents", "all"), arguments.one("hard-links", "")
+    below = arguments.all("below"), arguments.one("below-layout", ""), arguments.one("platform", "")
     arguments.end()
 
     found = entries.read(arguments.entries, problems)
-    entries.add_parents(found, problems)
+    changes.apply(changed, found, problems)
+    entries.settle_links(found, problems)
+    entries.add_parents(found, _present(parents, *below), problems)
     granted = grants.resolve(wanted, found, problems)
     if problems:
         raise InputError(problems)
+    if hard_links:
+        duplicates.link(found, granted)
     said = layer.write(output, found.values(), granted, compression=compression, created_by=created_by, **settings)
     files.write_whole(metadata, layer.encode(said))
 
@@ -134,7 +160,7 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
 def _image(arguments: _Arguments, problems: list[str]) -> None:
     import json
 
-    from . import base, files, oci
+    from . import base, files, oci, stamps
 
     with open(arguments.one("config"), encoding="utf-8") as file:
         spec = json.load(file)
@@ -145,6 +171,8 @@ def _image(arguments: _Arguments, problems: list[str]) -> None:
     outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
     layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
     config_file = arguments.one("base-config", "")
+    if (stamp := arguments.one("stamp", "")) and not spec["created"]:
+        spec["created"] = stamps.rfc3339(stamps.timestamp(stamp))
     arguments.end()
 
     if layout:

@@ -17,11 +17,14 @@ from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Iterator
+    from typing import Any, Container, Iterable, Iterator, Mapping
 
-Entry = namedtuple("Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "size", "attribute"))
+Entry = namedtuple(
+    "Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "size", "xattrs", "attribute"), defaults=("", "", 0, 0, 0, 0, (), "")
+)
 """One entry. path: str without trailing slash; type: as above; source, target: str, "" for
-none; mode, uid, gid: int; size: int, of the source in bytes; attribute: str."""
+none; mode, uid, gid: int; size: int, of the source in bytes; xattrs: pairs of name (str) and
+value (bytes), by name; attribute: str."""
 
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
 
@@ -30,7 +33,8 @@ _TYPES = {
     **dict.fromkeys(("path", "type", "source", "target", "mode", "attribute"), str),
     **dict.fromkeys(("uid", "gid"), int),
 }
-_MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "no change" to chown(2).
+MAX_ID = (1 << 32) - 2
+"""The last uid and gid: (uid_t) -1 means "no change" to chown(2)."""
 
 
 def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
@@ -53,22 +57,32 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
                         f"two entries for one path: {_what(known)} (from {known.attribute}) and {_what(entry)}; keep one",
                     )
                 )
+    return entries
+
+
+def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
+    """Gives hard links what their targets have: unpackers apply a link's own header to the file that both share."""
     for path, entry in entries.items():
         if entry.type == HARDLINK:
             target = entries.get(entry.target)
             if target is None or target.type != FILE:
                 problems.append(problem(entry.attribute, path, f"hard link to {quote(entry.target)}, no file of this layer"))
             else:
-                # Unpackers apply what the link's own header says to the file that both share.
-                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid)
-    return entries
+                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
 
 
-def add_parents(entries: dict[str, Entry], problems: list[str]) -> None:
-    """Adds the directories that lead to the entries, root's and 0755 where nothing else is said."""
+def add_parents(entries: dict[str, Entry], present: Container[str], problems: list[str]) -> None:
+    """Adds the directories that lead to the entries, root's and 0755.
+
+    Args:
+      entries: by path.
+      present: paths of directories that need not be added.
+      problems: gets entries below what is no directory.
+    """
     for path, entry in list(entries.items()):
-        while (path := path.rpartition("/")[0]) not in entries and path:
-            entries[path] = Entry(path, DIRECTORY, "", "", _MODES[DIRECTORY], 0, 0, 0, entry.attribute)
+        while (path := path.rpartition("/")[0]) and path not in entries:
+            if path not in present:
+                entries[path] = Entry(path, DIRECTORY, mode=_MODES[DIRECTORY], attribute=entry.attribute)
         if path and entries[path].type != DIRECTORY:
             problems.append(
                 problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")
@@ -90,6 +104,14 @@ def clean(path: str) -> str:
     if "//" in slashes or "/./" in slashes or "/../" in slashes:
         raise ValueError('"//", "." and ".." have no place in it; write it plainly')
     return _text(plain)
+
+
+def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
+    """Why nothing can be said of a path that no entry has; with the one that may have been meant."""
+    import difflib
+
+    near = difflib.get_close_matches(path, [name for name, entry in entries.items() if entry.type == FILE], n=1)
+    return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
 
 
 def _text(text: str) -> str:
@@ -142,16 +164,22 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
     if kind == SYMLINK and not target:
         wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
-    if mode and not (len(mode) <= 5 and mode.isascii() and mode.strip("01234567") == "" and int(mode, 8) <= 0o7777):
-        wrong.append(problem(attribute, path, f"mode {quote(mode)} is no permissions; write them in octal, as \"0755\""))
-        mode = ""
+    permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
     for name, number in (("uid", uid), ("gid", gid)):
-        if not 0 <= number <= _MAX_ID:
-            wrong.append(problem(attribute, path, f"{name} {number} is none; it is 0 to {_MAX_ID}"))
+        if not 0 <= number <= MAX_ID:
+            wrong.append(problem(attribute, path, f"{name} {number} is none; it is 0 to {MAX_ID}"))
     problems += wrong
     if wrong:
         return None
-    return Entry(path, kind, source, target, int(mode, 8) if mode else _MODES[kind], uid, gid, 0, attribute)
+    return Entry(path, kind, source, target, permissions, uid, gid, attribute=attribute)
+
+
+def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
+    """Permissions in octal; 0, and a problem, if they are none."""
+    if 0 < len(text) <= 5 and text.isascii() and not text.strip("01234567") and int(text, 8) <= 0o7777:
+        return int(text, 8)
+    problems.append(problem(attribute, path, f"mode {quote(text)} is no permissions; write them in octal, as \"0755\""))
+    return 0
 
 
 def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:

@@ -10,7 +10,7 @@ import json
 
 import capabilities
 
-from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry, clean
+from .entries import DIRECTORY, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def resolve(
             problems.append(problem(attribute, path, str(error)))
             continue
         entry = entries.get(path)
-        fault = _no_entry(path, entries) if entry is None else _unfit(entry, entries)
+        fault = no_entry(path, entries) if entry is None else _unfit(entry, entries)
         if fault:
             problems.append(problem(attribute, path, fault))
             continue
@@ -60,13 +60,6 @@ def resolve(
         if entry.type == HARDLINK and entry.target in found:
             found[entry.path] = found[entry.target]
     return found
-
-
-def _no_entry(path: str, entries: dict[str, Entry]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(path, [name for name, entry in entries.items() if entry.type == FILE], n=1)
-    return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
 
 
 def _unfit(entry: Entry, entries: dict[str, Entry]) -> str:

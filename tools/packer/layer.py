@@ -14,7 +14,7 @@ from .errors import InputError, problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
+    from typing import Any, Collection, Mapping
 
 _KINDS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 
@@ -24,7 +24,7 @@ CAPABILITY_RECORD = b"SCHILY.xattr.security.capability"
 
 def write(
     output: str,
-    entries: Iterable[Entry],
+    entries: Collection[Entry],
     grants: Mapping[str, FileCapabilities],
     *,
     compression: str,
@@ -46,7 +46,7 @@ def write(
       created_by: for the image's history.
 
     Returns:
-      The metadata: OCI descriptor, diff_id, capabilities as text by path, created_by.
+      The metadata: OCI descriptor, diff_id, capabilities as text by path, created_by, directories.
 
     Raises:
       InputError: a file is missing or changes while it is read.
@@ -67,6 +67,7 @@ def write(
         "diff_id": blob.diff_id,
         "capabilities": {path: grants[path].to_text() for path in sorted(grants)},
         "created_by": created_by,
+        "directories": sorted(entry.path for entry in entries if entry.type == DIRECTORY),
     }
 
 
@@ -95,7 +96,7 @@ def _write_entry(blob: Blob, entry: Entry, grant: FileCapabilities | None, mtime
         size=entry.size,
         mtime=mtime,
         link=(entry.target[1:] if entry.type == HARDLINK else entry.target).encode(),
-        records=None if grant is None else {CAPABILITY_RECORD: grant.to_xattr()},
+        records=_records(entry, grant),
     )
     blob.write(header)
     if not entry.size:
@@ -111,6 +112,14 @@ def _write_entry(blob: Blob, entry: Entry, grant: FileCapabilities | None, mtime
     finally:
         os.close(source)
     blob.write(_PADDING[: -entry.size % tar.BLOCK])
+
+
+def _records(entry: Entry, grant: FileCapabilities | None) -> dict[bytes, bytes]:
+    """Extended attributes as pax records, which unpackers turn into attributes again."""
+    records = {b"SCHILY.xattr." + name.encode(): value for name, value in entry.xattrs}
+    if grant is not None:
+        records[CAPABILITY_RECORD] = grant.to_xattr()
+    return records
 
 
 _PADDING = bytes(tar.BLOCK)
