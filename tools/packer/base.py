@@ -115,9 +115,7 @@ def check(where: str, manifest: Any, config: Any) -> Base:
         media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])
         if not _OCI_LAYER.fullmatch(media_type):
             wrong.append(problem("base", where, f"layer of unknown media type {quote(media_type)}"))
-        # The order of Go's Descriptor.
-        first = {"mediaType": media_type, "digest": layer["digest"], "size": layer["size"]}
-        layers.append({**first, **{key: layer[key] for key in sorted(set(layer) - set(first))}})
+        layers.append({**layer, "mediaType": media_type})
     rootfs = config.get("rootfs") if isinstance(config, dict) else None
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or not all(isinstance(each, str) and _DIGEST.fullmatch(each) for each in diff_ids):

@@ -127,7 +127,7 @@ def build_manifest(
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(CONFIG, config),
-        "layers": list(layers),
+        "layers": [_ordered(layer, ("mediaType", "digest", "size")) for layer in layers],
     }
     if annotations:
         manifest["annotations"] = _sorted(annotations)
