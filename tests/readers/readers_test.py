@@ -120,9 +120,9 @@ def test_bsdtar(layer, tmp_path):
     _check(tmp_path)
 
 
-def test_umoci(layer, tmp_path):
-    """As a whole image, unpacked as container engines do."""
-    require.root()
+@pytest.fixture(scope="module")
+def layout(layer) -> pathlib.Path:
+    """An image of the layer, as an OCI layout directory."""
     spec = {
         **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None},
         **{"env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}},
@@ -133,6 +133,23 @@ def test_umoci(layer, tmp_path):
     assert packer.run("image", "--config=spec", "--layer=metadata", *outputs, cwd=layer.directory) == (0, "")
     inputs = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
     assert packer.run("layout", *inputs, "--layer=metadata=blob", "--output=layout", cwd=layer.directory) == (0, "")
-    name = layouts.tagged(layer.directory / "layout", tmp_path / "layout")
+    return layer.directory / "layout"
+
+
+def test_umoci(layout, tmp_path):
+    """Unpacked as container engines do."""
+    require.root()
+    name = layouts.tagged(layout, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "unpack", "--image", name, str(tmp_path / "bundle")], check=True)
     _check(tmp_path / "bundle" / "rootfs")
+
+
+def test_skopeo(layout, tmp_path):
+    """Takes the layout as it is, links and all; what it copies has the same digests."""
+    (tmp_path / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    skopeo = [require.tool("skopeo"), "--policy", str(tmp_path / "policy.json"), "--tmpdir", str(tmp_path)]
+    subprocess.run([*skopeo, "copy", "--quiet", f"oci:{layout}", f"oci:{tmp_path}/copy:test"], check=True)
+    index, copy = (json.loads((path / "index.json").read_bytes()) for path in (layout, tmp_path / "copy"))
+    assert copy["manifests"][0]["digest"] == index["manifests"][0]["digest"]
+    for blob in (layout / "blobs" / "sha256").iterdir():
+        assert (tmp_path / "copy" / "blobs" / "sha256" / blob.name).read_bytes() == blob.read_bytes()
