@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import tarfile
 
@@ -100,3 +101,12 @@ def test_images_upon_images():
 def test_an_image_and_its_layout_are_the_same_base():
     assert (HERE / "on_a_layout/index.json").read_bytes() == (HERE / "on_a_directory/index.json").read_bytes()
     assert len(layouts.manifest(HERE / "on_a_directory")["layers"]) == 3
+
+
+def test_the_time_is_that_of_the_build_only_where_asked():
+    created = layouts.config(HERE / "stamped")["created"]
+    built = datetime.datetime.fromisoformat(created).timestamp()
+    assert built > 1_700_000_000
+    listing = _listing(HERE / "stamped_layer.tar.gz")
+    assert abs(int(listing["data"].split()[3]) - built) < 86400
+    assert layouts.config(HERE / "base")["created"] == "1970-01-01T00:00:00Z"

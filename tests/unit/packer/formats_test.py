@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import tarfile
 from typing import Any
 
@@ -173,3 +174,22 @@ def test_a_file_of_more_than_8_gib(tmp_path):
     with zstd.open(layer.blob) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         entry = archive.next()
         assert entry is not None and (entry.name, entry.size) == ("huge", size)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none", "zstd"])
+@pytest.mark.parametrize("shape", ["many files", "one file"])
+def test_memory_is_bounded(tmp_path, shape, compression):
+    """64 MiB, whatever the layer's size, up to 20,000 files."""
+    layer = packer.Layer(tmp_path)
+    if shape == "one file":
+        layer.add("/large", b"")
+        with open(tmp_path / "source0", "wb") as file:
+            for _ in range(150):  # By itself: what this process holds would count for its children.
+                file.write(os.urandom(1 << 20))
+    else:
+        layer.add("/0", b"content")
+        layer.lines += [json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)]
+    assert layer.pack(f"--compression={compression}", "--threads=2") == (0, "")
+    # Of the largest child so far: this one, or one that was within the bound, too.
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert largest < 64 << 10, f"{largest} KiB"
