@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import sys
 
 from .entries import HARDLINK, MAX_ID, Entry, clean, no_entry, read_mode
 from .errors import problem
@@ -90,4 +91,4 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
 
 
 # Python 3.11 and later can refuse what is no base64.
-_STRICT = {"strict_mode": True} if "strict_mode" in (binascii.a2b_base64.__text_signature__ or "") else {}
+_STRICT = {"strict_mode": True} if sys.version_info >= (3, 11) else {}

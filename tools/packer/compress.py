@@ -48,6 +48,7 @@ class Gzip:
         self._level = level
         self._window = b""
         self._previous: tuple[Any, ...] = ()
+        self._job: Callable[[], bytes] = bytes
         self._crc = 0
         self._size = 0
 
@@ -56,10 +57,10 @@ class Gzip:
         self._crc = zlib.crc32(block, self._crc)
         self._size += len(block)
         this = (block, self._level, self._window, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-        if this != self._previous[:-1]:
-            self._previous = (*this, _Once(_deflate, *this))
+        if this != self._previous:
+            self._previous, self._job = this, _Once(_deflate, *this)
         self._window = block[-_WINDOW:]
-        return self._previous[-1]
+        return self._job
 
     def tail(self) -> bytes:
         """What comes after the last block."""
@@ -88,13 +89,14 @@ class Zstd:
         _check("zstd", level, _ZSTD, lambda sample: zstd.compress(sample, level), zstd.zstd_version)
         self._compress: Callable[[bytes, int], bytes] = zstd.compress
         self._level = level
-        self._previous: tuple[Any, ...] = ()
+        self._previous = b""
+        self._job: Callable[[], bytes] = bytes  # Of an empty block: nothing.
 
     def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
         """Takes the next block; returns what compresses it, in any thread."""
-        if (block,) != self._previous[:1]:
-            self._previous = (block, _Once(self._compress, block, self._level) if block else bytes)
-        return self._previous[-1]
+        if block != self._previous:
+            self._previous, self._job = block, _Once(self._compress, block, self._level) if block else bytes
+        return self._job
 
     def tail(self) -> bytes:
         """Frames end by themselves."""

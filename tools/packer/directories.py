@@ -13,7 +13,7 @@ from .errors import InputError, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Sequence
+    from typing import Any, Sequence
 
 
 class Below:
@@ -56,15 +56,15 @@ class Below:
                     raise InputError([problem("base", self._layout, what)]) from None
 
 
-def _apply(blob: BinaryIO, media_type: str, found: set[str]) -> None:
+def _apply(blob: base.Verified, media_type: str, found: set[str]) -> None:
     """Applies a layer to the directories (OCI image-spec, "Applying Changesets")."""
     stream: Any = blob
     if media_type.endswith("+gzip"):
-        stream = gzip.GzipFile(fileobj=blob)
+        stream = gzip.GzipFile(fileobj=stream)
     elif media_type.endswith("+zstd"):
         from compression import zstd
 
-        stream = zstd.ZstdFile(blob)
+        stream = zstd.ZstdFile(stream)
     own: set[str] = set()
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
