@@ -13,7 +13,7 @@ PACK_ATTRS = PACKER_ATTRS | {
         values = _EXTENSIONS.keys(),
     ),
     "compression_level": attr.int(
-        doc = "1 (fast) to 9 (small) for gzip, to 19 for zstd; by default 6 for gzip and 3 for zstd.",
+        doc = "1 (fast) to 9 (small) for gzip, to 19 for zstd; by default 5 for gzip and 3 for zstd.",
         default = 0,
     ),
     "file_capabilities": attr.string_dict(
