@@ -64,9 +64,9 @@ its digests and the capabilities that it carries.""",
             doc = "Directories, absolute. Parents of entries need not be named.",
         ),
         "srcs": attr.string_keyed_label_dict(
-            doc = """Absolute path in the image -> target. The path of a directory ends with `/` and takes \
-all files of the target by their names. A program brings its runfiles along. A tree artifact is put at \
-the path with all that it holds.""",
+            doc = """Absolute path in the image -> target. A program at a path of its own brings its runfiles along, \
+a tree artifact all that it holds. A path that ends with `/` is a directory, and takes the files of the target \
+by their names.""",
             allow_files = True,
         ),
         "symlinks": attr.string_dict(

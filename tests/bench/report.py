@@ -1,0 +1,265 @@
+"""What was measured, as Markdown and as a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import platform
+import statistics
+from typing import Iterator, Mapping, Sequence
+from xml.sax.saxutils import escape
+
+import contenders
+from measure import Pairs, Sample
+
+SMALL_BASE = "the same over a base of 10 kB"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """One job of the packer on one workload, and who else did it.
+
+    Attributes:
+      workload: the workload's name.
+      title: its title.
+      ours: the packer's name for the job.
+      size: bytes of the workload.
+      peers: by name what was measured, or why nothing was.
+    """
+
+    workload: str
+    title: str
+    ours: str
+    size: int
+    peers: Mapping[str, Pairs | str]
+
+    def measured(self) -> dict[str, Pairs]:
+        """The peers that ran."""
+        return {name: pairs for name, pairs in self.peers.items() if isinstance(pairs, Pairs)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Goal:
+    """Something to reach: our time is at most `bound` of a peer's, or the peer's at least `bound` of ours."""
+
+    what: str
+    workload: str
+    ours: str
+    peer: str
+    bound: float
+    faster: bool = False
+
+
+_PLAIN, _GZIP, _ZSTD = "rules_setcap (tar)", "rules_setcap (gzip 5)", "rules_setcap (zstd 3)"
+_ONE_THREAD = "rules_setcap (gzip 5, 1 thread)"
+_LARGE, _SMALL, _BINARY = "binary-1g", "small-files", "binary-120m"
+_GOALS = (
+    _Goal("1 GiB and its diff_id, to reading, hashing and writing it", _LARGE, _PLAIN, contenders.FLOOR, 1.15),
+    _Goal("the same, to `tar \\| tee \\| sha256sum`", _LARGE, _PLAIN, "tar | tee | sha256sum", 1.0),
+    _Goal("20,000 small files, to GNU tar and sha256sum", _SMALL, _PLAIN, "GNU tar, then sha256sum", 1.3),
+    _Goal("20,000 small files, to rules_pkg", _SMALL, _PLAIN, "rules_pkg", 0.5),
+    _Goal("gzip, faster than on one thread of its own", _BINARY, _GZIP, _ONE_THREAD, 1.7, True),
+    _Goal("gzip, faster than one thread of zlib", _BINARY, _GZIP, contenders.one_thread("gzip").name, 1.7, True),
+    _Goal("gzip, to pigz", _BINARY, _GZIP, "tar | pigz -6", 1.0),
+    _Goal("gzip, faster than gzip", _BINARY, _GZIP, "tar | gzip -6", 3.0, True),
+    _Goal("gzip, faster than rules_pkg", _BINARY, _GZIP, contenders.rules_pkg("gzip").name, 3.0, True),
+    _Goal("zstd of 1 GiB, to zstd of a tar that is there", _LARGE, _ZSTD, contenders.ZSTD_READY, 1.15),
+    _Goal("assembling over 2 GiB, to the same over 10 kB", "base", contenders.ASSEMBLY, SMALL_BASE, 1.1),
+)
+_MEMORY = 64 << 20
+
+
+def _goals(groups: Sequence[Group]) -> Iterator[str]:
+    """The rows of the table of goals."""
+    by_name = {(group.workload, group.ours): group.peers for group in groups}
+    for goal in _GOALS:
+        pairs = by_name.get((goal.workload, goal.ours), {}).get(goal.peer, "not measured")
+        reach = f"≥ {goal.bound:g} ×" if goal.faster else f"≤ {goal.bound:g} ×"
+        if isinstance(pairs, str):
+            yield f"| {goal.what} | {reach} | {pairs} |"
+            continue
+        ratios = sorted(1 / ratio if goal.faster else ratio for ratio in pairs.ratios())
+        yield f"| {goal.what} | {reach} | {statistics.median(ratios):.2f} × ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
+    highest = [(_memory(pairs.ours), group) for group in groups for pairs in group.measured().values()]
+    if highest:
+        memory, group = max(highest, key=lambda pair: pair[0])
+        most = f"{memory / (1 << 20):.0f} MiB ({group.title}: {group.ours})"
+        yield f"| peak memory, whatever is packed | ≤ {_MEMORY >> 20} MiB | {most} |"
+
+
+def _memory(samples: Sequence[Sample]) -> int:
+    return max(sample.memory for sample in samples)
+
+
+def _median(samples: Sequence[Sample], what: str) -> float:
+    return float(statistics.median(getattr(sample, what) for sample in samples))
+
+
+def machine(versions: Mapping[str, str], pairs: int, seconds: int) -> str:
+    """Where and with what it was measured."""
+    kernel = platform.release().partition("-")[0]
+    model = _field("/proc/cpuinfo", "model name") or platform.machine()
+    memory = int(_field("/proc/meminfo", "MemTotal").removesuffix("kB") or 0) >> 20
+    where = f"{len(os.sched_getaffinity(0))} cores of {model}, {memory} GiB of memory, Linux {kernel}."
+    tools = "; ".join(f"{name}: {version}" for name, version in versions.items())
+    return f"{where} {pairs} pairs each, {-(-seconds // 60)} min in all.\n\nTools: {tools}."
+
+
+def _field(path: str, name: str) -> str:
+    """The first value of a name in a file of `name : value`; "" if there is none."""
+    try:
+        lines = pathlib.Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+_TEXT = """\
+# Benchmarks
+
+The packer and what else packs, on the same files, in the same run. Times are ratios: of our time to the peer's, below 1
+where we are faster.
+
+![Time of each peer, the packer's being 1](benchmarks.svg)
+
+| what | reach | measured |
+|---|---|---|
+{goals}
+
+{machine}
+
+Do it again:
+
+    ./bazelw run //tests/bench --{options} --output docs/
+
+## How it is measured
+
+The packer runs as in an action: the interpreter isolated, no `.pyc` files of its own, one process unless it says otherwise. For
+each peer the two run once for the page cache, and then in turn: ours, the peer's, ours, the peer's. A ratio is taken of
+each pair, and the median of them is what counts; the lowest and the highest stand beside it. Time is wall time of the
+command with all its children; processor time is theirs, user and system. Memory is the peak of the largest process;
+less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, what was
+written is removed before the next run, and as much memory as that takes is touched before each, for a virtual machine
+may have to get it from its host. The binaries are the interpreter's own machine code over and over, each time with
+other bytes, so that they compress as a binary does.
+
+Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id
+and digest. Who does more: umoci and crane, which make manifest and config, too, as the packer does where it assembles.
+No number makes anything fail.
+
+## All of it
+"""
+
+
+def markdown(groups: Sequence[Group], where: str, options: str) -> str:
+    """The page."""
+    least = min(
+        (sample.memory for group in groups for pairs in group.measured().values() for sample in pairs.peer), default=0
+    )
+    parts = [_TEXT.format(goals="\n".join(_goals(groups)), machine=where, options=options, own=least >> 20)]
+    missing: dict[str, str] = {}
+    title = ""
+    for group in groups:
+        if group.title != title:
+            title = group.title
+            parts.append(f"### {title[0].upper()}{title[1:]}\n")
+        measured = group.measured()
+        missing |= {name: why for name, why in group.peers.items() if isinstance(why, str)}
+        if measured:
+            parts.append("\n".join(_table(group, measured)) + "\n")
+    if missing:
+        rows = "\n".join(f"- {name}: {why}" for name, why in missing.items())
+        parts.append(f"## Not here\n\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _table(group: Group, measured: Mapping[str, Pairs]) -> Iterator[str]:
+    heads = ["time", "ours", "peer's", "processor", "memory, ours", "peer's", "size, ours", "peer's"]
+    yield f"| {group.ours}, and | {' | '.join(heads)} |"
+    yield "|---|---" + "|--:" * (len(heads) - 1) + "|"
+    for name, pairs in measured.items():
+        ratios = sorted(pairs.ratios())
+        cells = [
+            name.replace("|", "\\|"),
+            f"**{pairs.ratio():.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            f"{_median(pairs.ours, 'wall'):.2f} s",
+            f"{_median(pairs.peer, 'wall'):.2f} s",
+            f"{pairs.ratio('cpu'):.2f}",
+            f"{_memory(pairs.ours) / (1 << 20):.0f} MiB",
+            f"{_memory(pairs.peer) / (1 << 20):.0f} MiB",
+            _size(group, pairs.ours),
+            _size(group, pairs.peer),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _size(group: Group, samples: Sequence[Sample]) -> str:
+    """What was written: part of what was packed, if that is much."""
+    size = _median(samples, "size")
+    if not size:
+        return ""
+    return f"{size / group.size:.1%}" if group.size > 1e6 and size < group.size else f"{size / 1e6:.1f} MB"
+
+
+# The plot: a bar for each peer, as long as its time is in ours.
+_LABELS, _UNIT, _LONGEST, _ROW, _BAR = 290, 110, 4.5, 19, 13
+_WIDTH = round(_LABELS + _LONGEST * _UNIT + 80)
+_OURS, _PEER, _GRID, _INK, _FAINT = "#c2410c", "#94a3b8", "#e2e8f0", "#1e293b", "#64748b"
+
+
+def plot(groups: Sequence[Group]) -> str:
+    """The plot, as SVG."""
+    body: list[str] = []
+    y = 58
+    text = _svg_text
+    title = ""
+    for group in groups:
+        measured = group.measured()
+        if not measured:
+            continue
+        if group.title != title:
+            title = group.title
+            y += 20
+            body.append(text(16, y, f"{title[0].upper()}{title[1:]}", weight="bold"))
+            y += 8
+        bars = [(group.ours, 1.0, _OURS)]
+        bars += [
+            (name, statistics.median(1 / ratio for ratio in pairs.ratios()), _PEER) for name, pairs in measured.items()
+        ]
+        for name, length, colour in bars:
+            shown = min(length, _LONGEST)
+            width = shown * _UNIT
+            weight = "bold" if colour == _OURS else "normal"
+            ours = _OURS if colour == _OURS else _INK
+            body.append(text(_LABELS - 8, y + _BAR - 2.5, name, anchor="end", fill=ours, weight=weight))
+            body.append(f'<rect x="{_LABELS}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2" fill="{colour}"/>')
+            if shown < length:
+                # Two strokes through a bar that is longer than there is room.
+                at, tall = _LABELS + width - 22, _BAR + 4
+                strokes = f"M{at} {y + _BAR + 2}l6 -{tall}m4 0l-6 {tall}"
+                body.append(f'<path d="{strokes}" stroke="#fff" stroke-width="2.5"/>')
+            body.append(text(_LABELS + width + 6, y + _BAR - 2.5, f"{length:.2f}", fill=ours, weight=weight))
+            y += _ROW
+        y += 6
+    height = y + 14
+    grid = []
+    for number in range(1, int(_LONGEST) + 1):
+        x = _LABELS + number * _UNIT
+        look = f'stroke="{_OURS}" stroke-dasharray="3"' if number == 1 else f'stroke="{_GRID}"'
+        grid.append(f'<path d="M{x} 54V{height - 14}" {look}/>')
+        grid.append(text(x, 48, f"{number} ×", anchor="middle", fill=_FAINT))
+    size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="system-ui, sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
+        text(16, 26, "Wall time, the packer's being 1 (shorter is faster)", weight="bold", size=15),
+    ]
+    return "\n".join([*head, *grid, *body, "</svg>"]) + "\n"
+
+
+def _svg_text(
+    x: float, y: float, text: str, *, anchor: str = "start", fill: str = _INK, weight: str = "normal", size: int = 12
+) -> str:
+    look = f'text-anchor="{anchor}" fill="{fill}" font-weight="{weight}" font-size="{size}"'
+    return f'<text x="{x:g}" y="{y:g}" {look}>{escape(text)}</text>'
