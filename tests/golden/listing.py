@@ -17,6 +17,7 @@ from compression import zstd
 
 HERE = pathlib.Path("tests/golden")
 GOLDENS = {
+    "blocks.golden": lambda: layer(HERE / "blocks_gzip.tar.gz") + layer(HERE / "blocks_zstd.tar.zst"),
     "capabilities.golden": lambda: layer(HERE / "capabilities.tar"),
     "image.golden": lambda: image() + layer(HERE / "image_binary.tar.gz"),
     "linked.golden": lambda: layer(HERE / "linked.tar.zst"),
