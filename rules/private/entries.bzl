@@ -29,15 +29,6 @@ def placement(attribute, owner, mode = ""):
 def _add(args, items, map_each):
     args.add_all(items, map_each = map_each, allow_closure = True, expand_directories = False)
 
-def add_lines(args, lines):
-    """Adds entries that stand for no File: symlinks, directories.
-
-    Args:
-      args: Args of the entries file.
-      lines: list of str.
-    """
-    args.add_all(lines)
-
 def add_files(args, files, path_of, place):
     """Adds files, directories with all that they hold.
 

@@ -1,7 +1,7 @@
 """The rule layer."""
 
 load("//rules:providers.bzl", "LayerInfo")
-load(":entries.bzl", "add_files", "add_lines", "add_runfiles", "placement")
+load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "packer_request")
@@ -33,12 +33,12 @@ def _layer_impl(ctx):
             )))
 
     plain = placement("symlinks", owner)
-    add_lines(entries, [
+    entries.add_all([
         plain.line(path, type = "symlink", target = to)
         for path, to in ctx.attr.symlinks.items()
     ])
     directories = placement("directories", owner)
-    add_lines(entries, [directories.line(path, type = "directory") for path in ctx.attr.directories])
+    entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
     return [
