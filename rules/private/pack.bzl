@@ -1,4 +1,4 @@
-"""The action that packs a layer."""
+"""The action that packs a layer, and what all rules that make one have in common."""
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":messages.bzl", "problem")
@@ -6,7 +6,7 @@ load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 
 _EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
-PACK_ATTRS = PACKER_ATTRS | {
+BLOB_ATTRS = PACKER_ATTRS | {
     "compression": attr.string(
         doc = "How the layer is stored: `gzip`, which all container engines read; `zstd`, smaller and several times as fast; or `none`.",
         default = "gzip",
@@ -16,6 +16,9 @@ PACK_ATTRS = PACKER_ATTRS | {
         doc = "1 (fast) to 9 (small) for gzip, to 19 for zstd; by default 5 for gzip and 3 for zstd.",
         default = 0,
     ),
+}
+
+PACK_ATTRS = BLOB_ATTRS | {
     "file_capabilities": attr.string_dict(
         doc = """Capabilities of single files: absolute path in the image -> \
 [what to write](capability-text.md), for instance `{"/app/helper": "cap_net_raw=ep"}`. \
@@ -75,6 +78,28 @@ def parse_owner(text, problems):
         return struct(uid = 0, gid = 0)
     return struct(uid = int(numbers[0]), gid = int(numbers[1]))
 
+def blob_outputs(ctx, name, request, capabilities):
+    """Declares a layer's outputs, and asks for them.
+
+    Args:
+      ctx: the context of a rule with BLOB_ATTRS.
+      name: str, the outputs' name without extension.
+      request: Args from packer_request().
+      capabilities: list of struct(attribute, path, capabilities: list of str).
+
+    Returns:
+      LayerInfo.
+    """
+    blob = ctx.actions.declare_file(name + _EXTENSIONS[ctx.attr.compression])
+    metadata = ctx.actions.declare_file(name + ".layer.json")
+    request.add(blob, format = "--output=%s")
+    request.add(metadata, format = "--metadata=%s")
+    request.add(ctx.attr.compression, format = "--compression=%s")
+    request.add(ctx.attr.compression_level, format = "--level=%s")
+    request.add("rules_setcap", format = "--created-by=%s")
+    request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
+    return LayerInfo(blob = blob, metadata = metadata)
+
 def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     """Declares the action.
 
@@ -90,15 +115,8 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     Returns:
       LayerInfo.
     """
-    blob = ctx.actions.declare_file(name + _EXTENSIONS[ctx.attr.compression])
-    metadata = ctx.actions.declare_file(name + ".layer.json")
-    request.add(blob, format = "--output=%s")
-    request.add(metadata, format = "--metadata=%s")
-    request.add(ctx.attr.compression, format = "--compression=%s")
-    request.add(ctx.attr.compression_level, format = "--level=%s")
+    info = blob_outputs(ctx, name, request, capabilities)
     request.add(ctx.attr.mtime, format = "--mtime=%s")
-    request.add("rules_setcap", format = "--created-by=%s")
-    request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     changes = (
         [struct(attribute = "modes", path = path, mode = mode) for path, mode in ctx.attr.modes.items()] +
         [struct(attribute = "owners", path = path, owner = owner) for path, owner in ctx.attr.owners.items()] +
@@ -119,7 +137,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     run_packer(
         ctx,
         request,
-        outputs = [blob, metadata],
+        outputs = [info.blob, info.metadata],
         inputs = extra,
         transitive_inputs = inputs,
         mnemonic = "SetcapLayer",
@@ -127,7 +145,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
         problems = problems,
         execution_requirements = {"supports-path-mapping": "1"},
     )
-    return LayerInfo(blob = blob, metadata = metadata)
+    return info
 
 def file_capabilities(ctx):
     """The attribute file_capabilities, as pack() takes it.

@@ -1,6 +1,7 @@
 """The packer's command line, as rules/private/packer.bzl calls it.
 
 layer   packs entries into a blob, and says its digests and capabilities
+setcap  copies a tar into a blob, with capabilities of other entries
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 
@@ -19,7 +20,7 @@ from .errors import InputError
 
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
-    from typing import Callable, Container, Sequence
+    from typing import Any, Callable, Container, Sequence
 
 
 class _UsageError(Exception):
@@ -127,18 +128,24 @@ def _present(parents: str, metadata: list[str], layout: str, platform: str) -> C
     return directories.Below(metadata, layout, platform).load()
 
 
+def _blob(arguments: _Arguments) -> dict[str, Any]:
+    """How a blob is written."""
+    return {
+        "compression": arguments.one("compression"),
+        "level": arguments.number("level", "0"),
+        "threads": arguments.number("threads", "0") or len(os.sched_getaffinity(0)),
+        "created_by": arguments.one("created-by"),
+    }
+
+
 def _layer(arguments: _Arguments, problems: list[str]) -> None:
     from . import changes, duplicates, entries, files, grants, layer, stamps
 
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    settings = {
-        "level": arguments.number("level", "0"),
-        "threads": arguments.number("threads", "0") or len(os.sched_getaffinity(0)),
-        "mtime": arguments.number("mtime", "0"),
-    }
+    mtime = arguments.number("mtime", "0")
     if stamp := arguments.one("stamp", ""):
-        settings["mtime"] = stamps.timestamp(stamp)
-    compression, created_by = arguments.one("compression"), arguments.one("created-by")
+        mtime = stamps.timestamp(stamp)
+    blob = _blob(arguments)
     wanted, changed = arguments.all("capabilities"), arguments.all("change")
     parents, hard_links = arguments.one("parents", "all"), arguments.one("hard-links", "")
     below = arguments.all("below"), arguments.one("below-layout", ""), arguments.one("platform", "")
@@ -148,12 +155,24 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
     changes.apply(changed, found, problems)
     entries.settle_links(found, problems)
     entries.add_parents(found, _present(parents, *below), problems)
-    granted = grants.resolve(wanted, found, problems)
+    granted = grants.resolve(grants.parse(wanted, problems), found, problems)
     if problems:
         raise InputError(problems)
     if hard_links:
         duplicates.link(found, granted)
-    said = layer.write(output, found.values(), granted, compression=compression, created_by=created_by, **settings)
+    said = layer.write(output, found.values(), granted, mtime=mtime, **blob)
+    files.write_whole(metadata, layer.encode(said))
+
+
+def _setcap(arguments: _Arguments, problems: list[str]) -> None:
+    from . import files, grants, layer, setcap
+
+    output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
+    blob = _blob(arguments)
+    granted = grants.parse(arguments.all("capabilities"), problems)
+    others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
+    arguments.end()
+    said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
     files.write_whole(metadata, layer.encode(said))
 
 
@@ -214,4 +233,9 @@ def _layout(arguments: _Arguments, problems: list[str]) -> None:
     layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
 
 
-_SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {"layer": _layer, "image": _image, "layout": _layout}
+_SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
+    "layer": _layer,
+    "setcap": _setcap,
+    "image": _image,
+    "layout": _layout,
+}

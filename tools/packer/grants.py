@@ -7,10 +7,11 @@ A grant is what one attribute says of one path, with the words of the user:
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 
 import capabilities
 
-from .entries import DIRECTORY, HARDLINK, SYMLINK, Entry, clean, no_entry
+from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
 
 TYPE_CHECKING = False
@@ -18,24 +19,25 @@ if TYPE_CHECKING:
     from typing import Iterable
 
 
-def resolve(
-    grants: Iterable[str], entries: dict[str, Entry], problems: list[str]
-) -> dict[str, capabilities.FileCapabilities]:
-    """The capabilities by path, of hard links as of what they link to.
+Grant = namedtuple("Grant", ("attribute", "path", "removed", "value"))
+"""One grant, read. attribute, path: str; removed: bool, whether there are no words: no capabilities, rather than
+an empty set; value: FileCapabilities, or None if there is none."""
+
+
+def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
+    """The grants, each path once.
 
     Args:
-      grants: JSON, as above.
-      entries: the layer's, by path.
-      problems: gets what is wrong: with the text, and with the entry that is to carry it.
+      texts: JSON, as above.
+      problems: gets what is wrong.
     """
-    found: dict[str, capabilities.FileCapabilities] = {}
-    said: dict[str, str] = {}
-    for text in grants:
-        grant = json.loads(text)
-        attribute, path, words = grant["attribute"], grant["path"], grant["capabilities"]
+    found: dict[str, Grant] = {}
+    for text in texts:
+        fields = json.loads(text)
+        attribute, path, words = fields["attribute"], fields["path"], fields["capabilities"]
         value = None
         try:
-            value = capabilities.from_list(words)
+            value = capabilities.from_list(words) if words else None
         except capabilities.CapabilityError as error:
             problems += [f"{attribute}: {text}" for text in error.problems]
         try:
@@ -43,18 +45,38 @@ def resolve(
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
             continue
-        entry = entries.get(path)
-        fault = no_entry(path, entries) if entry is None else _unfit(entry, entries)
-        if fault:
-            problems.append(problem(attribute, path, fault))
+        if path in found:
+            said = f"has capabilities from {found[path].attribute} already; keep one of the two"
+            problems.append(problem(attribute, path, said))
             continue
-        if entry is not None and entry.type == HARDLINK:
-            path = entry.target
-        if path in said:
-            problems.append(problem(attribute, path, f"has capabilities from {said[path]} already; keep one of the two"))
-        said[path] = attribute
-        if value is not None:
-            found[path] = value
+        found[path] = Grant(attribute, path, not words, value)
+    return list(found.values())
+
+
+def resolve(
+    grants: Iterable[Grant], entries: dict[str, Entry], problems: list[str]
+) -> dict[str, capabilities.FileCapabilities]:
+    """The capabilities by path, of hard links as of what they link to.
+
+    Args:
+      grants: from parse().
+      entries: the layer's, by path.
+      problems: gets what is wrong with the entries that are to carry them.
+    """
+    found: dict[str, capabilities.FileCapabilities] = {}
+    for attribute, path, _, value in grants:
+        entry = entries.get(path)
+        if entry is None:
+            problems.append(problem(attribute, path, no_entry(path, entries)))
+            continue
+        if entry.type == HARDLINK and (target := entries.get(entry.target)):
+            entry = target
+        if fault := unfit(entry.type, entry.target, entry.mode, _start(entry)):
+            problems.append(problem(attribute, path, fault))
+        elif entry.path in found:
+            problems.append(problem(attribute, path, f"the same file as {quote(entry.path)}, which has capabilities already; keep one"))
+        elif value is not None:
+            found[entry.path] = value
     for entry in entries.values():
         # An unpacker that calls lchown on a link clears the attribute of all: each says it again.
         if entry.type == HARDLINK and entry.target in found:
@@ -62,25 +84,34 @@ def resolve(
     return found
 
 
-def _unfit(entry: Entry, entries: dict[str, Entry]) -> str:
-    """Why an entry cannot carry capabilities; "" if it can."""
-    if entry.type == SYMLINK:
-        return f"a symbolic link; the kernel looks at the file it leads to, {quote(entry.target)}: name that"
-    if entry.type == DIRECTORY:
-        return "a directory; capabilities are for programs"
-    if entry.type == HARDLINK:
-        entry = entries.get(entry.target, entry)
-    if entry.mode & 0o111 == 0:
-        return f'mode {entry.mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
-    magic = b""
-    if entry.source:
-        try:
-            with open(entry.source, "rb") as file:
-                magic = file.read(4)
-        except OSError:
-            return ""  # Whoever packs it says so.
-    if magic[:2] == b"#!":
+def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
+    """Why an entry cannot carry capabilities; "" if it can.
+
+    Args:
+      type: as of entries.
+      target: of a link.
+      mode: permissions.
+      start: the first four bytes, or None if they are not known.
+    """
+    if type == SYMLINK:
+        return f"a symbolic link; the kernel looks at the file it leads to, {quote(target)}: name that"
+    if type != FILE:
+        return f"a {type}; capabilities are for programs"
+    if mode & 0o111 == 0:
+        return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
+    if start is None or start == b"\x7fELF":
+        return ""
+    if start[:2] == b"#!":
         return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
-    if magic != b"\x7fELF":
-        return "no ELF program; the kernel gives capabilities to those alone"
-    return ""
+    return "no ELF program; the kernel gives capabilities to those alone"
+
+
+def _start(entry: Entry) -> bytes | None:
+    """The first bytes of a file."""
+    if not entry.source:
+        return b""
+    try:
+        with open(entry.source, "rb") as file:
+            return file.read(4)
+    except OSError:
+        return None  # Whoever packs it says so.

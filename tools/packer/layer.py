@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -14,7 +15,7 @@ from .errors import InputError, problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Mapping
+    from typing import Any, Collection, Iterable, Iterator, Mapping
 
 _KINDS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 
@@ -52,22 +53,37 @@ def write(
       InputError: a file is missing or changes while it is read.
       OSError: the blob cannot be written.
     """
+    with new_blob(output, compression, level, threads) as blob:
+        for entry in sorted(entries, key=_order):
+            _write_entry(blob, entry, grants.get(entry.path), mtime)
+        blob.write(tar.END)
+    directories = [entry.path for entry in entries if entry.type == DIRECTORY]
+    return describe(blob, compression, grants, created_by, directories)
+
+
+@contextlib.contextmanager
+def new_blob(output: str, compression: str, level: int, threads: int) -> Iterator[Blob]:
+    """A blob that is closed, and whole, when the block ends well; arguments as of write()."""
     codec = compress.codec(compression, level)
     with files.whole(output) as file:
         blob = Blob(file, codec, threads)
         try:
-            for entry in sorted(entries, key=_order):
-                _write_entry(blob, entry, grants.get(entry.path), mtime)
-            blob.write(tar.END)
+            yield blob
             blob.close()
         finally:
             blob.abandon()
+
+
+def describe(
+    blob: Blob, compression: str, grants: Mapping[str, FileCapabilities], created_by: str, directories: Iterable[str]
+) -> dict[str, Any]:
+    """The metadata of a blob that is closed, as write() returns it."""
     return {
         "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
         "diff_id": blob.diff_id,
         "capabilities": {path: grants[path].to_text() for path in sorted(grants)},
         "created_by": created_by,
-        "directories": sorted(entry.path for entry in entries if entry.type == DIRECTORY),
+        "directories": sorted(directories),
     }
 
 

@@ -25,6 +25,7 @@ _EXTENDED = b"x"
 _NAME, _PREFIX = 100, 155  # Sizes of the fields.
 _HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
 _ZERO = b"0000000\0"
+_SPACES = b"        "
 _MAX_8, _MAX_12 = 1 << 21, 1 << 33  # Above what an octal field of that many bytes holds.
 
 
@@ -76,13 +77,24 @@ def header(
     if ustar:
         prefix, name = _split(name)
         return _block(name, kind, mode, uid, gid, size, mtime, link, prefix)
-    data = b"".join(_record(key, pax[key]) for key in sorted(pax))
-    return (
-        _block(_extended_name(name), _EXTENDED, 0, 0, 0, len(data), 0)
-        + data
-        + bytes(-len(data) % BLOCK)
-        + _block(_ascii(name), kind, mode, uid, gid, size, mtime, _ascii(link))
-    )
+    data = b"".join(record(key, pax[key]) for key in sorted(pax))
+    return extended(name, data) + _block(_ascii(name), kind, mode, uid, gid, size, mtime, _ascii(link))
+
+
+def extended(name: bytes, data: bytes, block: bytes = b"") -> bytes:
+    """A pax header.
+
+    Args:
+      name: of the entry that it is for.
+      data: its records.
+      block: the header of another pax header, of which all but the size is kept; even how it ends its numbers.
+    """
+    if block:
+        sized = block[:124] + b"%011o" % len(data) + block[135:]
+        block = sized[:148] + b"%06o" % (sum(sized[:148] + _SPACES + sized[156:512])) + block[154:]
+    else:
+        block = _block(_extended_name(name), _EXTENDED, 0, 0, 0, len(data), 0)
+    return block + data + bytes(-len(data) % BLOCK)
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
@@ -109,7 +121,7 @@ def _extended_name(name: bytes) -> bytes:
     return _ascii(b"/" + text if name.startswith(b"/") else text)[:_NAME].rstrip(b"/")
 
 
-def _record(key: bytes, value: bytes) -> bytes:
+def record(key: bytes, value: bytes) -> bytes:
     """`length key=value\\n`, where the length counts its own digits."""
     size = len(key) + len(value) + 3
     size += len(str(size))
@@ -139,7 +151,7 @@ def _block(
         _octal(gid, 8),
         _octal(size, 12),
         _octal(mtime, 12),
-        b"        ",  # The checksum counts itself as spaces.
+        _SPACES,  # The checksum counts itself as spaces.
         kind,
         _cut(link),
         b"ustar\0",

@@ -46,6 +46,7 @@ def test_all_problems_at_once(layer):
         'owner: "root": not an owner',
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
         'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
+        'file_capabilities: "app/server": not absolute; write "/app/server"',
         'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
@@ -53,13 +54,15 @@ def test_all_problems_at_once(layer):
         'file_capabilities: "/app/text": no ELF program; the kernel gives capabilities to those alone',
         'file_capabilities: "/app/nothing": no ELF program; the kernel gives capabilities to those alone',
         'file_capabilities: "/app/sever": no entry of this layer has this path; did you mean "/app/server"?',
-        'file_capabilities: "app/server": not absolute; write "/app/server"',
     ]
 
 
 def test_two_grants_for_one_file(layer):
     layer.add("/app/second", type="hardlink", target="/app/server")
     assert _refused(layer, packer.grant("/app/server", "bpf"), packer.grant("/app/second", "kill", attribute="linux_capabilities")) == [
+        'linux_capabilities: "/app/second": the same file as "/app/server", which has capabilities already; keep one'
+    ]
+    assert _refused(layer, packer.grant("/app/server", "bpf"), packer.grant("/app/server/", "kill", attribute="linux_capabilities")) == [
         'linux_capabilities: "/app/server": has capabilities from file_capabilities already; keep one of the two'
     ]
 

@@ -1,0 +1,183 @@
+"""A tar as it is, but for the capabilities of its entries: one pass, all other bytes kept."""
+
+from __future__ import annotations
+
+import binascii
+import os
+
+import capabilities
+
+from . import archive, decompress, layer, tar
+from .entries import DIRECTORY, FILE, HARDLINK
+from .errors import InputError, problem, quote
+from .grants import unfit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator
+
+    from .blob import Blob
+    from .grants import Grant
+
+RECORD = layer.CAPABILITY_RECORD
+TWIN = b"LIBARCHIVE.xattr.security.capability"
+"""bsdtar's own record: the same value in base64, without padding."""
+
+KEEP, ONLY, STRIP = "keep", "only", "strip"
+
+
+class Retrofit:
+    """What becomes of the capabilities of a tar."""
+
+    def __init__(self, source: str, grants: Iterable[Grant], others: str, revision_2: bool, problems: list[str]) -> None:
+        """
+        Args:
+          source: path of the tar: plain, or compressed by gzip, zstd or xz.
+          grants: what files are to have; one that is `removed` takes it away.
+          others: of capabilities that no grant names: KEEP them, STRIP them, or ONLY those
+            that grants name may be there.
+          revision_2: whether revision 3 with rootid 0 becomes revision 2, which it is to the kernel.
+          problems: what is wrong already.
+        """
+        self._source = source
+        self._grants = {grant.path: grant for grant in grants}
+        self._others = others
+        self._revision_2 = revision_2
+        self._problems = problems
+        self._types: dict[str, str] = {}  # By path, of all entries so far.
+        self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
+        self._carried: dict[str, bytes] = {}  # By path, those that they have now.
+
+    def write(self, output: str, *, compression: str, level: int, threads: int, created_by: str) -> dict[str, Any]:
+        """Writes the layer; returns its metadata, as layer.write.
+
+        Raises:
+          InputError: the tar is none; a path of a grant is not in it, or cannot carry capabilities.
+          OSError: the tar cannot be read, or the blob written.
+        """
+        with layer.new_blob(output, compression, level, threads) as blob:
+            last = ""
+            try:
+                with open(self._source, "rb") as file:
+                    tape = archive.Archive(decompress.Decompressed(file))
+                    for member in tape:
+                        last = member.path
+                        self._member(blob, member, tape.content())
+                    if not tape.ended:
+                        raise archive.ArchiveError("ends without an end-of-archive marker: a part is missing")
+                    for piece in tape.rest():
+                        blob.write(piece)
+            except (archive.ArchiveError, decompress.DecompressionError) as error:
+                where = f", after {quote(last)}" if last else ""
+                self._problems.append(problem("tar", self._source, f"{error}{where}"))
+            else:
+                self._unused()
+            if self._problems:
+                raise InputError(self._problems)
+        carried = {path: capabilities.decode(value) for path, value in self._carried.items()}
+        directories = [path for path, type in self._types.items() if type == DIRECTORY and path != "/" and _is_text(path)]
+        return layer.describe(blob, compression, carried, created_by, directories)
+
+    def _member(self, blob: Blob, member: archive.Member, content: Iterator[bytes]) -> None:
+        """Copies an entry, with other capabilities if that is wanted."""
+        first = next(content, b"")
+        if member.path in self._types and not self._types[member.path] == member.type == DIRECTORY:
+            self._wrong("tar", member.path, "is there twice; unpackers take the later one, people may mean the other")
+        self._types[member.path] = member.type
+        said = self._said(member)
+        value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[:4])
+        if value is not None:
+            self._carried[member.path] = value
+            if not _is_text(member.path):
+                self._wrong("tar", member.path, "has capabilities, and a name that is no UTF-8")
+        if said is not None:
+            self._original[member.path] = said
+        blob.write(member.before)
+        blob.write(_extended(member, value) if value != said or TWIN in member.records else member.extended)
+        blob.write(member.header)
+        blob.write(first)
+        for piece in content:
+            blob.write(piece)
+
+    def _said(self, member: archive.Member) -> bytes | None:
+        """The capabilities that an entry came with, in whichever record."""
+        value = member.records.get(RECORD)
+        twin = member.records.get(TWIN)
+        if twin is None:
+            return value
+        try:
+            twin = binascii.a2b_base64(twin + b"=" * (-len(twin) % 4))
+        except binascii.Error:
+            twin = b""
+        if value is not None and twin != value and member.path not in self._grants and self._others != STRIP:
+            self._wrong("tar", member.path, "its records SCHILY.xattr and LIBARCHIVE.xattr say different capabilities; say which in file_capabilities")
+        return twin if value is None else value
+
+    def _value(self, member: archive.Member, said: bytes | None, start: bytes) -> bytes | None:
+        """The capabilities that an entry is to have."""
+        grant = self._grants.pop(member.path, None)
+        if grant is not None:
+            if fault := unfit(member.type, member.link, member.mode, None if member.sparse else start):
+                self._wrong(grant.attribute, member.path, fault)
+            return grant.value.to_xattr() if grant.value is not None else None
+        if said is None or self._others == STRIP:
+            return None
+        try:
+            known = capabilities.decode(said)
+        except capabilities.CapabilityError as error:
+            self._wrong("tar", member.path, f"capabilities that no kernel takes: {error}; say others in file_capabilities")
+            return None
+        if self._others == ONLY:
+            what = f'has {known.to_text()}, and existing_capabilities is "only"; name it in file_capabilities, with "" to remove them'
+            self._wrong("tar", member.path, what)
+        return known.to_xattr() if self._revision_2 and not known.rootid else said
+
+    def _linked(self, member: archive.Member, said: bytes | None) -> bytes | None:
+        """The capabilities of a hard link: those of its target, for an unpacker that calls lchown on it clears both."""
+        grant = self._grants.pop(member.path, None)
+        if grant is not None:
+            self._wrong(grant.attribute, member.path, f"a hard link to {quote(member.link)}; name that")
+        if member.link not in self._types:
+            # Its target is in a layer below.
+            return self._value(member, said, b"") if said is not None else None
+        if said is not None and said != self._original.get(member.link):
+            self._wrong("tar", member.path, f"a hard link with other capabilities than {quote(member.link)}, which is the same file")
+        return self._carried.get(member.link)
+
+    def _unused(self) -> None:
+        """Says which paths no entry has."""
+        import difflib
+
+        names = [path for path, type in self._types.items() if type == FILE]
+        for path, grant in self._grants.items():
+            near = difflib.get_close_matches(path, names, n=1)
+            what = "no entry of the tar has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+            self._wrong(grant.attribute, path, what)
+
+    def _wrong(self, attribute: str, value: str, what: str) -> None:
+        self._problems.append(problem(attribute, value, what))
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is UTF-8, as JSON is."""
+    return path.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in path)
+
+
+def _extended(member: archive.Member, value: bytes | None) -> bytes:
+    """The pax header of an entry with these capabilities: the other records as they were, in their order."""
+    records: list[bytes] = []
+    twin = value is not None and TWIN in member.records
+    left = {RECORD: value, TWIN: binascii.b2a_base64(value, newline=False).rstrip(b"=") if twin and value else None}
+    for name, _, record in archive.split_records(member.extension):
+        if name in left:
+            new = left[name]
+            left[name] = None
+            record = tar.record(name, new) if new is not None else b""
+        records.append(record)
+    records += [tar.record(name, new) for name, new in left.items() if new is not None]
+    extension = b"".join(records)
+    if extension == member.extension:
+        return member.extended
+    if not extension:
+        return b""
+    return tar.extended(os.fsencode(member.path[1:]), extension, member.extended[: tar.BLOCK])
