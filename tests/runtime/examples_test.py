@@ -34,6 +34,11 @@ def test_netbind_binds_port_80_as_an_ordinary_user(netbind):
     assert (outcome.status, outcome.output) == (0, "listening on port 80 as uid 65532\n")
 
 
+def test_a_tar_of_rules_pkg_with_capabilities(bundle):
+    outcome = bundle("rules_pkg/image").run(bounding=["CAP_NET_BIND_SERVICE"], args=["/opt/netbind/server", "--once"])
+    assert (outcome.status, outcome.output) == (0, "listening on port 80 as uid 65532\n")
+
+
 def test_netbind_says_which_capability_the_runtime_must_grant(netbind):
     outcome = netbind.run(bounding=[], args=ONCE)
     assert outcome.status == 1

@@ -10,6 +10,6 @@ def checked(python_version, kwargs):
     Returns:
       The attributes without the version.
     """
-    if python_version not in (None, "3.14"):
+    if python_version not in (None, "3.14", "PY3"):
         fail("only Python 3.14 is here, not {}".format(python_version))
     return kwargs
