@@ -9,7 +9,7 @@ import shlex
 from capabilities.names import NAMES
 from packer.errors import InputError, problem
 
-from .runtime import Runtime
+from .versions import Runtime
 
 _LAST_UID = (1 << 31) - 1
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from capabilities.names import ALL, NAMES, lower, number
 from packer.errors import InputError, problem, quote
 
-from .runtime import Behaviour, Runtime
 from .settings import Said, Settings, called
+from .versions import Behaviour, Runtime
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
 _PODMAN_LABEL = "io.containers.capabilities"  # containers/common pkg/capabilities, ContainerImageLabels

@@ -9,7 +9,7 @@ import pytest
 from capabilities.names import ALL, NAMES
 from packer.errors import InputError
 from runtimes import Runtime, Said, Settings, before_execve, docker, runtime
-from runtimes.runtime import BEHAVIOURS
+from runtimes.versions import BEHAVIOURS
 
 
 def _bit(name: str) -> int:
