@@ -15,6 +15,22 @@ python_register_toolchains(
     set_python_version_constraint = True,
 )
 ```
+
+Only the tools that read YAML (//tools/kubernetes, //tools/runtimes) need more:
+
+```python
+load("@rules_python//python:pip.bzl", "pip_parse")
+
+pip_parse(
+    name = "rules_setcap_tools_pip",
+    python_interpreter_target = "@rules_setcap_python_3_14_host//:python",
+    requirements_lock = "@rules_setcap//tools:requirements.txt",
+)
+
+load("@rules_setcap_tools_pip//:requirements.bzl", "install_deps")
+
+install_deps()
+```
 """
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")

@@ -1,0 +1,144 @@
+"""docker run as typed: what it says, and every message about what it cannot say."""
+
+from __future__ import annotations
+
+import pytest
+
+from packer.errors import InputError
+from runtimes import Mount, Said, docker
+
+
+def _values(said):
+    return tuple(one.value for one in said)
+
+
+def _refused(command: str) -> list[str]:
+    with pytest.raises(InputError) as refused:
+        docker.read(command, "docker_run")
+    return refused.value.problems
+
+
+def test_everything_that_matters_is_read():
+    settings = docker.read(
+        """sudo docker --context remote -H=tcp://host container run -dit --rm --name web \\
+             -p80:80 -e"A=b c" --env-file=x --init --read-only=true -u 1000:1000 -u65532 \\
+             --cap-drop ALL --cap-add=NET_BIND_SERVICE --cap-add cap_net_raw --cap-add Kill \\
+             --security-opt seccomp=unconfined --security-opt=no-new-privileges:true --privileged=F \\
+             --entrypoint /bin/server -v data:/data:ro -v "$PWD":/src --tmpfs /run:exec --mount type=tmpfs,dst=/x --userns=host \\
+             -- registry.example/web:1 --cap-add=SYS_ADMIN -u 0 'a b'"""
+    )
+    assert (settings.where, settings.runtime, settings.name) == ("docker run", "docker", "web")
+    assert settings.image == Said("registry.example/web:1", "docker run")
+    assert settings.user == Said("65532", "docker run -u")
+    assert settings.added == (
+        Said("cap_net_bind_service", "docker run --cap-add"),
+        Said("cap_net_raw", "docker run --cap-add"),
+        Said("cap_kill", "docker run --cap-add"),
+    )
+    assert _values(settings.dropped) == ("all",)
+    assert settings.privileged == Said(False, "docker run --privileged")
+    assert settings.no_new_privs == Said(True, "docker run --security-opt")
+    assert (settings.init, settings.read_only) == (Said(True, "docker run --init"), Said(True, "docker run --read-only"))
+    assert settings.command == Said(("--cap-add=SYS_ADMIN", "-u", "0", "a b"), "docker run")
+    assert settings.argv(["/image"], ["cmd"]) == ("/bin/server", "--cap-add=SYS_ADMIN", "-u", "0", "a b")
+    assert _values(settings.mounts) == (
+        Mount("/data", "volume", None),
+        Mount("/src", "bind", None),
+        Mount("/run", "tmpfs", True),
+        Mount("/x", "tmpfs", True),
+    )
+    assert settings.mounted_over("/data/x/y") == Said(Mount("/data", "volume", None), "docker run -v")
+    assert settings.mounted_over("/database") is None
+    assert settings.user_namespace == Said("host", "docker run --userns")
+
+
+def test_what_nobody_says_is_none():
+    settings = docker.read("docker run image")
+    assert settings == docker.Settings(where="docker run", runtime="docker", image=Said("image", "docker run"))
+    assert settings.argv(["/image"], ["cmd"]) == ("/image", "cmd")
+    assert docker.read("docker run image other").argv(["/image"], ["cmd"]) == ("/image", "other")
+    assert docker.read("docker run --entrypoint= image").argv(["/image"], ["cmd"]) == ()
+
+
+def test_a_switch_takes_no_word_after_it():
+    assert docker.read("docker run --privileged false").image == Said("false", "docker run")
+    assert docker.read("docker run -it=false - x").image == Said("-", "docker run")
+
+
+def test_podman_differs():
+    typed = '--cap-add=NET_ADMIN,bpf -v data:/data:ro,nosuid --entrypoint \'["/bin/tini", "--"]\' --net host image serve'
+    settings = docker.read("podman run " + typed)
+    assert _values(settings.added) == ("cap_net_admin", "cap_bpf")
+    assert settings.argv([], []) == ("/bin/tini", "--", "serve")
+    assert _refused("docker run " + typed) == [
+        'docker run --cap-add: "NET_ADMIN,bpf": several in one; Docker takes one name each time the option is given',
+        'docker run -v: "data:/data:ro,nosuid": Docker has no option "nosuid" for volumes',
+    ]
+
+
+def test_all_problems_at_once():
+    assert _refused(
+        "docker run --cap-ad NET_ADMN --cap-drop=net_bind_servce --privilegd=maybe --security-opt nonew-privileges "
+        "--security-opt=no-new-privileges=si --userns=private -u $USER --tmpfs run --mount target=/x,type=tmp --mount type=bind "
+        "--mount '\"type=tmpfs\"x' -v a:/b:/c:d image"
+    ) == [
+        'docker run: "--cap-ad": unknown flag; did you mean "--cap-add"?',
+        'docker run: "--privilegd": unknown flag; did you mean "--privileged"?',
+        'docker run -u: "$USER": a variable of the shell; write its value',
+        'docker run --cap-ad: "NET_ADMN": unknown capability; did you mean "NET_ADMIN"?',
+        'docker run --cap-drop: "net_bind_servce": unknown capability; did you mean "NET_BIND_SERVICE"?',
+        'docker run --privilegd: "maybe": neither true nor false',
+        'docker run --security-opt: "nonew-privileges": unknown security option; did you mean "no-new-privileges"?',
+        'docker run --security-opt: "no-new-privileges=si": neither true nor false after no-new-privileges',
+        'docker run --tmpfs: "run": not absolute; write "/run"',
+        'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; it is one of bind, cluster, image, npipe, tmpfs, volume',
+        'docker run --mount: "type=bind": no target; write target=/path/in/container',
+        'docker run --mount: "\\"type=tmpfs\\"x": no comma-separated list: \',\' expected after \'"\'',
+        'docker run -v: "a:/b:/c:d": no volume; write it as source:/path/in/container:options',
+        'docker run --userns: "private": Docker takes "host" alone',
+    ]
+
+
+REFUSED = [
+    ("", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
+    ("docker-compose run x", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
+    ("docker run -u $(id -u) image", "has a command substitution, which only a shell can replace; write what it gives"),
+    ('docker run -u "`id -u`" image', "has a command substitution, which only a shell can replace; write what it gives"),
+    ("docker run image | cat", 'has "|" of the shell in it; give the one command, quoted where it needs it'),
+    ("docker run image\ndocker ps", 'has "\\n" of the shell in it; give the one command, quoted where it needs it'),
+    ("docker run image # a comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
+    ("docker run image # comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
+    ("docker run 'image", "no command line: no closing quotation"),
+    ("docker run \0", "has a NUL"),
+    ("docker run --rm", "names no image"),
+    ("docker run " + "x" * (128 << 10), "131083 characters; a command line has at most 131072"),
+]
+
+
+@pytest.mark.parametrize("command, what", REFUSED, ids=lambda value: value[:40])
+def test_no_command(command, what):
+    (said,) = _refused(command)
+    assert said.startswith("docker_run: ") and said.endswith(": " + what)
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("docker rn image", 'docker: "rn": did you mean "run"?'),
+        ("docker build .", 'docker: "build": only run and create make a container'),
+        ("podman --rot /x run image", 'podman: "--rot": unknown flag; did you mean "--root"?'),
+        ("docker run -k image", 'docker run: "-k": unknown flag in "-k"'),
+        ("docker run -itk image", 'docker run: "-k": unknown flag in "-itk"'),
+    ],
+)
+def test_no_such_flag(command, said):
+    assert _refused(command) == [said]
+
+
+def test_a_flag_at_the_end_needs_its_value():
+    assert _refused("docker run --rm -u") == ['docker run: "-u": needs a value', 'docker_run: "docker run --rm -u": names no image']
+
+
+def test_what_a_shell_would_not_look_into_stays():
+    settings = docker.read('docker run image sh -c \'echo $(id) | cat > "x"; `y`\' "it\'s; | fine" a\\;b ""#c d#')
+    assert settings.command == Said(("sh", "-c", 'echo $(id) | cat > "x"; `y`', "it's; | fine", "a;b", "#c", "d#"), "docker run")
