@@ -4,6 +4,8 @@ layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
+index   makes an image index of images' descriptors
+index-layout  links the layouts of images into that of their index
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
 and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
@@ -233,9 +235,45 @@ def _layout(arguments: _Arguments, problems: list[str]) -> None:
     layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
 
 
+def _index(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import files, index, oci
+
+    images = []
+    for name, path in zip(arguments.all("name"), arguments.all("image")):
+        with open(path, encoding="utf-8") as file:
+            images.append((name, json.load(file)))
+    annotations = json.loads(arguments.one("annotations"))
+    outputs = [arguments.one(f"{name}-output") for name in ("index", "descriptor")]
+    arguments.end()
+
+    data = oci.encode(index.build(images, annotations, problems))
+    if problems:
+        raise InputError(problems)
+    for path, content in zip(outputs, (data, oci.encode(oci.descriptor(oci.INDEX, data)))):
+        files.write_whole(path, content)
+
+
+def _index_layout(arguments: _Arguments, problems: list[str]) -> None:
+    from . import layout
+
+    contents = {}
+    for name in ("index", "descriptor"):
+        with open(arguments.one(name), "rb") as file:
+            contents[name] = file.read()
+    layouts, output = arguments.all("layout"), arguments.one("output")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    layout.write_index(output, layouts=layouts, **contents)
+
+
 _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layer": _layer,
     "setcap": _setcap,
     "image": _image,
     "layout": _layout,
+    "index": _index,
+    "index-layout": _index_layout,
 }
