@@ -30,3 +30,11 @@ ImageIndexInfo = provider(
         "layout": "File: the index and its images as an OCI layout directory.",
     },
 )
+
+ClientInfo = provider(
+    doc = "A program that takes images to registries or container engines.",
+    fields = {
+        "kind": "str: which it is, as `crane`; empty if it is for PATH to say.",
+        "program": "File: the program; None if it is for PATH to say.",
+    },
+)

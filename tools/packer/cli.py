@@ -6,6 +6,8 @@ image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
 index-layout  links the layouts of images into that of their index
+destination   says where an image goes
+export  writes a layout as one tar
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
 and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
@@ -269,6 +271,40 @@ def _index_layout(arguments: _Arguments, problems: list[str]) -> None:
     layout.write_index(output, layouts=layouts, **contents)
 
 
+def _destination(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import destination, files, oci, stamps
+
+    attributes = json.loads(arguments.one("attributes"))
+    held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    status, output = stamps.read(arguments.all("stamp")), arguments.one("output")
+    arguments.end()
+
+    if "tag" in attributes:
+        found = destination.engine(attributes["tag"], status, problems)
+    else:
+        found = destination.registry(**attributes, **held, status=status, problems=problems)
+    if problems:
+        raise InputError(problems)
+    files.write_whole(output, oci.encode(found))
+
+
+def _export(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import export, files
+
+    with open(arguments.one("destination"), encoding="utf-8") as file:
+        name = json.load(file)["name"]
+    layout, output = arguments.one("layout"), arguments.one("output")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    with files.whole(output) as stream:
+        export.write(stream, layout, name)
+
+
 _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layer": _layer,
     "setcap": _setcap,
@@ -276,4 +312,6 @@ _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layout": _layout,
     "index": _index,
     "index-layout": _index_layout,
+    "destination": _destination,
+    "export": _export,
 }
