@@ -28,8 +28,9 @@ def _images(ctx, problems):
     """The images, by what messages call them."""
     if ctx.attr.images:
         for attribute in ["image", "platforms"]:
-            if getattr(ctx.attr, attribute):
-                problems.append(problem(attribute, "", "given beside images; give images, or an image and its platforms"))
+            labels = [label_text(target.label) for target in getattr(ctx.attr, attribute)]
+            if labels:
+                problems.append(problem(attribute, labels, "given beside images; give images, or an image and its platforms"))
         return {label_text(target.label): target for target in ctx.attr.images}
     if not ctx.attr.image or not ctx.attr.platforms:
         problems.append(problem("images", [], "an index of no image; give images, or an image and its platforms"))

@@ -35,6 +35,11 @@ class Registry:
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": _ACCEPTED})) as answer:
             return answer.headers["Docker-Content-Digest"], answer.read()
 
+    def blob(self, repository: str, digest: str) -> bytes:
+        """The bytes of a blob."""
+        with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/blobs/{digest}") as answer:
+            return answer.read()
+
     def tags(self, repository: str) -> list[str]:
         """The tags of a repository; none where the registry knows of none."""
         try:
