@@ -105,12 +105,14 @@ def delivery(ctx, kind, destination, client):
     }))
     launcher = ctx.actions.declare_file(ctx.label.name)
     interpreter = tool.interpreter
+    of_host = type(interpreter) == "string"
     ctx.actions.write(launcher, _LAUNCHER.format(
-        interpreter = _quoted(interpreter) if type(interpreter) == "string" else "$runfiles/" + _quoted(_runfile(ctx, interpreter)),
+        interpreter = _quoted(interpreter) if of_host else "$runfiles/" + _quoted(_runfile(ctx, interpreter)),
         main = _quoted(_runfile(ctx, tool.main)),
         spec = _quoted(_runfile(ctx, spec)),
     ), is_executable = True)
-    runfiles = ctx.runfiles([destination, layout, spec], transitive_files = tool.files)
+    files = [destination, layout, spec] + ([] if of_host else [interpreter])
+    runfiles = ctx.runfiles(files, transitive_files = tool.files)
     return DefaultInfo(
         executable = launcher,
         files = depset([launcher]),
