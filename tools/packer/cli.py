@@ -143,7 +143,7 @@ def _blob(arguments: _Arguments) -> dict[str, Any]:
 
 
 def _layer(arguments: _Arguments, problems: list[str]) -> None:
-    from . import changes, duplicates, entries, files, grants, layer, stamps
+    from . import changes, duplicates, entries, files, grants, layer, stamps, styles
 
     output, metadata = arguments.one("output"), arguments.one("metadata")
     mtime = arguments.number("mtime", "0")
@@ -151,20 +151,24 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
         mtime = stamps.timestamp(stamp)
     blob = _blob(arguments)
     wanted, changed = arguments.all("capabilities"), arguments.all("change")
+    if held := arguments.one("capabilities-from", ""):
+        wanted += grants.held(held, arguments.one("capabilities-to"), problems)
     parents, hard_links = arguments.one("parents", "all"), arguments.one("hard-links", "")
     below = arguments.all("below"), arguments.one("below-layout", ""), arguments.one("platform", "")
+    style = styles.STYLES[arguments.one("style", "plain")]
     arguments.end()
 
     found = entries.read(arguments.entries, problems)
+    entries.set_directories(found, style.directory_mode)
     changes.apply(changed, found, problems)
     entries.settle_links(found, problems)
-    entries.add_parents(found, _present(parents, *below), problems)
+    entries.add_parents(found, _present(parents, *below), style.directory_mode, problems)
     granted = grants.resolve(grants.parse(wanted, problems), found, problems)
     if problems:
         raise InputError(problems)
     if hard_links:
         duplicates.link(found, granted)
-    said = layer.write(output, found.values(), granted, mtime=mtime, **blob)
+    said = layer.write(output, found.values(), granted, mtime=mtime, style=style, **blob)
     files.write_whole(metadata, layer.encode(said))
 
 
