@@ -26,9 +26,13 @@ def _image_impl(ctx):
     manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
+
+    # The layout links to the blobs: what runs with it needs them too.
+    runfiles = ctx.runfiles([layout] + blobs + base.layouts)
+    if ctx.attr.base:
+        runfiles = runfiles.merge(ctx.attr.base[DefaultInfo].default_runfiles)
     return [
-        # The layout links to the blobs: what runs with it needs them too.
-        DefaultInfo(files = depset([layout]), runfiles = ctx.runfiles([layout] + blobs)),
+        DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
             config = depset([config]),
             descriptor = depset([descriptor]),
@@ -159,7 +163,7 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
     attrs = PACK_ATTRS | PLATFORM_ATTRS | {
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
+            doc = "The image below: another `image`, an `image_index`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
             allow_files = True,
         ),
         "binary": attr.label(

@@ -170,6 +170,13 @@ def test_podman_loads_the_image_of_its_platform(podman, tmp_path):
     assert _podman(podman, "image", "inspect", "--format={{.Architecture}}", "localhost/probe:index") == "amd64"
 
 
+def test_the_archive_is_what_engines_read(tmp_path):
+    (tmp_path / "podman").write_text(f"#!/bin/sh\nexec {require.tool('cat')} >{shlex.quote(str(tmp_path / 'stream'))}\n")
+    (tmp_path / "podman").chmod(0o755)
+    assert _run("load", path=tmp_path, home=tmp_path).returncode == 0
+    assert (tmp_path / "stream").read_bytes() == (HERE / "load.tar").read_bytes()
+
+
 def test_archive(podman, tmp_path):
     """As a file: podman loads it, and skopeo reads it in both of its formats."""
     archive = HERE / "load.tar"
