@@ -34,7 +34,7 @@ ImageIndexInfo = provider(
 ClientInfo = provider(
     doc = "A program that takes images to registries or container engines.",
     fields = {
-        "kind": "str: which it is, as `crane`; empty if it is for PATH to say.",
-        "program": "File: the program; None if it is for PATH to say.",
+        "kind": "str: which it is, as `crane`; empty for any that is on PATH.",
+        "program": "File: the program; None for the one on PATH.",
     },
 )

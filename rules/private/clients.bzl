@@ -1,31 +1,30 @@
 """The programs that take images to registries and container engines, as toolchains."""
 
 load("//rules:providers.bzl", "ClientInfo")
+load(":messages.bzl", "label_text")
 
 REGISTRY_CLIENT = "//rules:registry_client_toolchain_type"
 CONTAINER_ENGINE = "//rules:container_engine_toolchain_type"
 
 def _client_impl(ctx):
     program = ctx.executable.program
-    info = ClientInfo(kind = ctx.attr.kind if program else "", program = program)
+    if program and not ctx.attr.kind:
+        fail("{}: kind: is not set; say what {} is".format(label_text(ctx.label), label_text(ctx.attr.program.label)))
     runfiles = ctx.runfiles([program] if program else [])
     if program:
         runfiles = runfiles.merge(ctx.attr.program[DefaultInfo].default_runfiles)
-    return [
-        DefaultInfo(runfiles = runfiles),
-        info,
-        platform_common.ToolchainInfo(client = info, default = DefaultInfo(runfiles = runfiles)),
-    ]
+    info = ClientInfo(kind = ctx.attr.kind, program = program)
+    default = DefaultInfo(runfiles = runfiles)
+    return [default, info, platform_common.ToolchainInfo(client = info, default = default)]
 
-def _client_attrs(kinds, what):
+def _client_attrs(kinds):
     return {
         "kind": attr.string(
-            doc = "What the program is; how it is called depends on it.",
-            default = kinds[0],
-            values = kinds,
+            doc = "What the program is, for how it is called depends on it; without a program, the only one to take from `PATH`.",
+            values = [""] + kinds,
         ),
         "program": attr.label(
-            doc = "The program, built or fetched; by default {} on `PATH`.".format(what),
+            doc = "The program, built or fetched; by default the first on `PATH` of {}.".format(", ".join(["`" + kind + "`" for kind in kinds])),
             allow_files = True,
             cfg = "target",
             executable = True,
@@ -35,14 +34,14 @@ def _client_attrs(kinds, what):
 registry_client = rule(
     doc = "A client of registries, as a toolchain of type `//rules:registry_client_toolchain_type`.",
     implementation = _client_impl,
-    attrs = _client_attrs(["crane", "skopeo"], "`crane`, else `skopeo`,"),
+    attrs = _client_attrs(["crane", "skopeo"]),
     provides = [ClientInfo],
 )
 
 container_engine = rule(
     doc = "A container engine's client, as a toolchain of type `//rules:container_engine_toolchain_type`.",
     implementation = _client_impl,
-    attrs = _client_attrs(["docker", "podman", "nerdctl"], "`docker`, else `podman`, else `nerdctl`,"),
+    attrs = _client_attrs(["docker", "podman", "nerdctl"]),
     provides = [ClientInfo],
 )
 

@@ -70,6 +70,14 @@ def test_a_client_of_a_toolchain(workspace):
     assert (done.returncode, done.stdout) == (1, "")
 
 
+def test_one_kind_of_client(workspace, registry):
+    where = f"{registry.host}/skopeo"
+    toolchain = "--extra_toolchains=//app:skopeo_toolchain"
+    done = workspace.run("run", toolchain, STATUS, "//app:push", "--", "--repository", where, "--tag", "x")
+    assert done.stdout.splitlines() == [f"{where}@{_digest(workspace, 'app/image')}", f"{where}:x"]
+    assert "Copying blob" in done.stderr  # skopeo's words.
+
+
 def test_an_engine_of_a_toolchain(workspace):
     done = workspace.run("run", "--extra_toolchains=//app:engine_toolchain", "//app:load")
     assert done.stdout == "localhost/app:dev\n"

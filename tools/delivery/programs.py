@@ -12,7 +12,7 @@ Driver = TypeVar("Driver")
 
 
 class Program(NamedTuple):
-    """A program of a toolchain, or, with neither kind nor path, any that is on PATH."""
+    """A program of a toolchain; without a path the one on PATH, without a kind any that is there."""
 
     kind: str
     path: str
@@ -35,7 +35,8 @@ class Program(NamedTuple):
             if not os.access(self.path, os.X_OK):
                 raise DeliveryError(f"{self.path}, which the toolchain names, is no program")
             return self.kind, self.path, drivers[self.kind]
-        for kind, driver in drivers.items():
+        kinds = [self.kind] if self.kind else list(drivers)
+        for kind in kinds:
             if path := shutil.which(kind):
-                return kind, path, driver
-        raise DeliveryError(f"no {what} on PATH: install {' or '.join(drivers)}, or register a toolchain of type {toolchain_type}")
+                return kind, path, drivers[kind]
+        raise DeliveryError(f"no {what} on PATH: install {' or '.join(kinds)}, or register a toolchain of type {toolchain_type}")
