@@ -61,9 +61,9 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
 
 
 def set_directories(entries: dict[str, Entry], mode: int) -> None:
-    """Gives every directory these permissions."""
+    """Gives directories these permissions in place of the default."""
     for path, entry in entries.items():
-        if entry.type == DIRECTORY:
+        if entry.type == DIRECTORY and entry.mode == _MODES[DIRECTORY]:
             entries[path] = entry._replace(mode=mode)
 
 

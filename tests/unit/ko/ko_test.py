@@ -81,7 +81,8 @@ def test_the_only_build_needs_no_name(tmp_path):
 
 
 def test_merged(tmp_path):
-    text = "x: &x {linux_capabilities: [kill]}\ny: &y {<<: *x}\nbuilds:\n- {id: a, <<: [*y, *x]}\n- {<<: *x, id: b, linux_capabilities: bpf}\n"
+    text = "x: &x {linux_capabilities: [kill]}\ny: &y {<<: *x}\nbuilds:\n"
+    text += "- {id: a, <<: [*y, *x]}\n- {<<: *x, id: b, linux_capabilities: bpf}\n"
     assert _read(tmp_path, text, "a").items == ["kill"]
     assert _read(tmp_path, text, "b").items == ["bpf"]
 
@@ -118,7 +119,8 @@ def test_a_space_in_an_item(tmp_path):
     """It is part of a name to ko."""
     items = _read(tmp_path, "builds: [{id: a, linux_capabilities: [cap_chown=p cap_kill=p]}]")
     (said,) = agreement.disagreements(items)
-    assert said.endswith(': ["cap_chown=p cap_kill=p"]: ko refuses it, " " in "cap_chown=p cap_kill=p" is no flag; write "cap_chown,cap_kill=p"')
+    refused = '["cap_chown=p cap_kill=p"]: ko refuses it, " " in "cap_chown=p cap_kill=p" is no flag'
+    assert said.endswith(f': {refused}; write "cap_chown,cap_kill=p"')
 
 
 _TERM = st.one_of(
