@@ -20,3 +20,21 @@ ImageInfo = provider(
         "manifest": "File: the OCI image manifest.",
     },
 )
+
+ImageIndexInfo = provider(
+    doc = "An image for several platforms.",
+    fields = {
+        "descriptor": "File: the OCI descriptor of the index.",
+        "images": "list of ImageInfo: its images, in the index's order.",
+        "index": "File: the OCI image index.",
+        "layout": "File: the index and its images as an OCI layout directory.",
+    },
+)
+
+ClientInfo = provider(
+    doc = "A program that takes images to registries or container engines.",
+    fields = {
+        "kind": "str: which it is, as `crane`; empty for any that is on PATH.",
+        "program": "File: the program; None for the one on PATH.",
+    },
+)

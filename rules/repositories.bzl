@@ -36,8 +36,9 @@ install_deps()
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
 
+# buildifier: disable=unnamed-macro
 def rules_setcap_dependencies():
-    """Declares the repositories that your WORKSPACE file has not declared before."""
+    """Declares the repositories that your WORKSPACE file has not declared before, and registers our toolchains."""
     maybe(
         http_archive,
         name = "bazel_skylib",
@@ -56,4 +57,8 @@ def rules_setcap_dependencies():
         sha256 = "f609f341d6e9090b981b3f45324d05a819fd7a5a56434f849c761971ce2c47da",
         strip_prefix = "rules_python-1.7.0",
         urls = ["https://github.com/bazel-contrib/rules_python/releases/download/1.7.0/rules_python-1.7.0.tar.gz"],
+    )
+    native.register_toolchains(
+        "@rules_setcap//rules:container_engine_on_path",
+        "@rules_setcap//rules:registry_client_on_path",
     )

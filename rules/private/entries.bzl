@@ -55,8 +55,16 @@ def _lines(file, path, place, directory_expander):
         for child in directory_expander.expand(file)
     ]
 
-def _below_runfiles(short_path, workspace):
-    """Where Bazel puts a file below a runfiles directory."""
+def below_runfiles(short_path, workspace):
+    """Where Bazel puts a file below a runfiles directory.
+
+    Args:
+      short_path: str, the file's.
+      workspace: str, ctx.workspace_name.
+
+    Returns:
+      str, relative.
+    """
     return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
 
 def add_runfiles(args, target, path, workspace, place):
@@ -85,7 +93,7 @@ def add_runfiles(args, target, path, workspace, place):
     root = path + ".runfiles/"
 
     def each_file(file, directory_expander):
-        below = _below_runfiles(file.short_path, workspace)
+        below = below_runfiles(file.short_path, workspace)
         if file == program:
             # Its second place; the bytes are in the layer once.
             up = "../" * len(below.split("/"))
@@ -99,7 +107,7 @@ def add_runfiles(args, target, path, workspace, place):
         return each
 
     def each_empty(short_path):
-        return place.line(root + _below_runfiles(short_path, workspace))
+        return place.line(root + below_runfiles(short_path, workspace))
 
     _add(args, runfiles.files, each_file)
     _add(args, runfiles.symlinks, each_symlink(root + workspace + "/"))

@@ -20,13 +20,19 @@ def _image_impl(ctx):
         for attribute in ["binary_path", "file_capabilities", "linux_capabilities"]:
             if getattr(ctx.attr, attribute):
                 problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
+        if ctx.file.linux_capabilities_from:
+            problems.append(problem("linux_capabilities_from", label_text(ctx.attr.linux_capabilities_from.label), "is about the binary, and the image has no binary; set binary"))
 
     manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
+
+    # The layout links to the blobs: what runs with it needs them too.
+    runfiles = ctx.runfiles([layout] + blobs + base.layouts)
+    if ctx.attr.base:
+        runfiles = runfiles.merge(ctx.attr.base[DefaultInfo].default_runfiles)
     return [
-        # The layout links to the blobs: what runs with it needs them too.
-        DefaultInfo(files = depset([layout]), runfiles = ctx.runfiles([layout] + blobs)),
+        DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
             config = depset([config]),
             descriptor = depset([descriptor]),
@@ -54,6 +60,10 @@ def _binary_layer(ctx, path, platform, base, layers):
     capabilities = file_capabilities(ctx)
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
+    if ctx.file.linux_capabilities_from:
+        entries.add(ctx.file.linux_capabilities_from, format = "--capabilities-from=%s")
+        entries.add(json.encode(path), format = "--capabilities-to=%s")
+        inputs.append(depset([ctx.file.linux_capabilities_from]))
     below = [struct(flag = "--below-layout=%s", file = layout) for layout in base.layouts]
     below += [struct(flag = "--below=%s", file = layer.metadata) for layer in base.layers + layers]
     entries.add("/".join([platform["os"], platform["architecture"], platform["variant"]]), format = "--platform=%s")
@@ -153,7 +163,7 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
     attrs = PACK_ATTRS | PLATFORM_ATTRS | {
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
+            doc = "The image below: another `image`, an `image_index`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
             allow_files = True,
         ),
         "binary": attr.label(
@@ -173,6 +183,11 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
         "linux_capabilities": attr.string_list(
             doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
 of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",
+        ),
+        "linux_capabilities_from": attr.label(
+            doc = """Capabilities of the binary from a file, in place of `linux_capabilities`: what `ko_capabilities` makes, or \
+any JSON object with `capabilities`, a list as of `linux_capabilities`, and `source`, who says so, for messages.""",
+            allow_single_file = [".json"],
         ),
         "stop_signal": attr.string(doc = "The signal that stops the container."),
         "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),

@@ -52,6 +52,12 @@ Bazel, caches and checkouts do not keep them.""",
         doc = """Whether the time of the build takes the place of 1970: in every entry unless `mtime` is set, \
 and in the image's `created`. Bazel takes it from `SOURCE_DATE_EPOCH` where that is set.""",
     ),
+    "style": attr.string(
+        doc = """How entries are written: `plain`, as Docker and BuildKit do, or as `ko` does, so that the same files have \
+the `diff_id` that they have there: names begin with `/`, directories have mode 0555. See [ko](ko.md).""",
+        default = "plain",
+        values = ["ko", "plain"],
+    ),
     "xattrs": attr.string_list_dict(
         doc = """Extended attributes of single entries: absolute path in the image -> list of `name=value`, the value as \
 setfattr(1) takes it: text, hex after `0x`, base64 after `0s`. Capabilities are for `file_capabilities` to say.""",
@@ -126,6 +132,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     if ctx.attr.hard_links:
         request.add("--hard-links=yes")
     request.add(ctx.attr.parents, format = "--parents=%s")
+    request.add(ctx.attr.style, format = "--style=%s")
     if ctx.attr.parents != "missing":
         below = []
     for each in below:

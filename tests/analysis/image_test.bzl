@@ -49,6 +49,19 @@ image_providers_test = analysistest.make(
     attrs = {"layers": attr.string_list()},
 )
 
+def _image_runfiles_impl(ctx):
+    env = analysistest.begin(ctx)
+    runfiles = analysistest.target_under_test(env)[DefaultInfo].default_runfiles
+    names = [file.basename for file in runfiles.files.to_list()]
+    for name in ctx.attr.names:
+        asserts.true(env, name in names, "{} is not in {}".format(name, names))
+    return analysistest.end(env)
+
+image_runfiles_test = analysistest.make(
+    _image_runfiles_impl,
+    attrs = {"names": attr.string_list()},
+)
+
 def _layer_providers_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)

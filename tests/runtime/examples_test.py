@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import pathlib
 
 import pytest
 
+from support import layout as layouts
 from support.container import Bundle
 
 BPF_AGENT = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]
@@ -85,3 +87,24 @@ def test_effective_bpf_agent_does_not_start_without_a_grant(bundle):
     outcome = bundle("bpf_agent/image_effective").run(bounding=["CAP_BPF", "CAP_NET_ADMIN"])
     assert outcome.status != 0
     assert "operation not permitted" in outcome.output
+
+
+def test_variants_share_all_layers_but_the_binarys():
+    images = [pathlib.Path("examples/variants") / name for name in ("image", "image_unprivileged")]
+    (pages, binary), (same, other) = (layouts.manifest(image)["layers"] for image in images)
+    assert pages == same
+    with_it, without = (gzip.decompress(layouts.blob(image, layer)) for image, layer in zip(images, (binary, other)))
+    # The pax header of the binary: a header of a block, and its records in another.
+    start = with_it.index(b"app/PaxHeaders.0/server")
+    assert with_it[:start] + with_it[start + 1024 :] == without
+    assert b"SCHILY.xattr.security.capability=" in with_it[start : start + 1024]
+
+
+def test_the_variant_with_capabilities_needs_the_grant(bundle):
+    image = bundle("variants/image")
+    assert image.run(bounding=["CAP_NET_BIND_SERVICE"]) == (0, "listening on port 80\n")
+    assert "operation not permitted" in image.run(bounding=[]).output
+
+
+def test_the_variant_without_starts_where_nothing_is_granted(bundle):
+    assert bundle("variants/image_unprivileged").run(bounding=[], no_new_privs=True) == (0, "listening on port 8080\n")

@@ -4,6 +4,10 @@ layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
+index   makes an image index of images' descriptors
+index-layout  links the layouts of images into that of their index
+destination   says where an image goes
+export  writes a layout as one tar
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
 and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
@@ -139,7 +143,7 @@ def _blob(arguments: _Arguments) -> dict[str, Any]:
 
 
 def _layer(arguments: _Arguments, problems: list[str]) -> None:
-    from . import changes, duplicates, entries, files, grants, layer, stamps
+    from . import changes, duplicates, entries, files, grants, layer, stamps, styles
 
     output, metadata = arguments.one("output"), arguments.one("metadata")
     mtime = arguments.number("mtime", "0")
@@ -147,20 +151,24 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
         mtime = stamps.timestamp(stamp)
     blob = _blob(arguments)
     wanted, changed = arguments.all("capabilities"), arguments.all("change")
+    if held := arguments.one("capabilities-from", ""):
+        wanted += grants.held(held, arguments.one("capabilities-to"), problems)
     parents, hard_links = arguments.one("parents", "all"), arguments.one("hard-links", "")
     below = arguments.all("below"), arguments.one("below-layout", ""), arguments.one("platform", "")
+    style = styles.STYLES[arguments.one("style", "plain")]
     arguments.end()
 
     found = entries.read(arguments.entries, problems)
+    entries.set_directories(found, style.directory_mode)
     changes.apply(changed, found, problems)
     entries.settle_links(found, problems)
-    entries.add_parents(found, _present(parents, *below), problems)
+    entries.add_parents(found, _present(parents, *below), style.directory_mode, problems)
     granted = grants.resolve(grants.parse(wanted, problems), found, problems)
     if problems:
         raise InputError(problems)
     if hard_links:
         duplicates.link(found, granted)
-    said = layer.write(output, found.values(), granted, mtime=mtime, **blob)
+    said = layer.write(output, found.values(), granted, mtime=mtime, style=style, **blob)
     files.write_whole(metadata, layer.encode(said))
 
 
@@ -233,9 +241,81 @@ def _layout(arguments: _Arguments, problems: list[str]) -> None:
     layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
 
 
+def _index(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import files, index, oci
+
+    images = []
+    for name, path in zip(arguments.all("name"), arguments.all("image")):
+        with open(path, encoding="utf-8") as file:
+            images.append((name, json.load(file)))
+    annotations = json.loads(arguments.one("annotations"))
+    outputs = [arguments.one(f"{name}-output") for name in ("index", "descriptor")]
+    arguments.end()
+
+    data = oci.encode(index.build(images, annotations, problems))
+    if problems:
+        raise InputError(problems)
+    for path, content in zip(outputs, (data, oci.encode(oci.descriptor(oci.INDEX, data)))):
+        files.write_whole(path, content)
+
+
+def _index_layout(arguments: _Arguments, problems: list[str]) -> None:
+    from . import layout
+
+    contents = {}
+    for name in ("index", "descriptor"):
+        with open(arguments.one(name), "rb") as file:
+            contents[name] = file.read()
+    layouts, output = arguments.all("layout"), arguments.one("output")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    layout.write_index(output, layouts=layouts, **contents)
+
+
+def _destination(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import destination, files, oci, stamps
+
+    attributes = json.loads(arguments.one("attributes"))
+    held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    status, output = stamps.read(arguments.all("stamp")), arguments.one("output")
+    arguments.end()
+
+    if "tag" in attributes:
+        found = destination.engine(attributes["tag"], status, problems)
+    else:
+        found = destination.registry(**attributes, **held, status=status, problems=problems)
+    if problems:
+        raise InputError(problems)
+    files.write_whole(output, oci.encode(found))
+
+
+def _export(arguments: _Arguments, problems: list[str]) -> None:
+    import json
+
+    from . import export, files
+
+    with open(arguments.one("destination"), encoding="utf-8") as file:
+        name = json.load(file)["name"]
+    layout, output = arguments.one("layout"), arguments.one("output")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    with files.whole(output) as stream:
+        export.write(stream, layout, name)
+
+
 _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layer": _layer,
     "setcap": _setcap,
     "image": _image,
     "layout": _layout,
+    "index": _index,
+    "index-layout": _index_layout,
+    "destination": _destination,
+    "export": _export,
 }

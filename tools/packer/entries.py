@@ -60,6 +60,13 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
     return entries
 
 
+def set_directories(entries: dict[str, Entry], mode: int) -> None:
+    """Gives directories these permissions in place of the default."""
+    for path, entry in entries.items():
+        if entry.type == DIRECTORY and entry.mode == _MODES[DIRECTORY]:
+            entries[path] = entry._replace(mode=mode)
+
+
 def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
     """Gives hard links what their targets have: unpackers apply a link's own header to the file that both share."""
     for path, entry in entries.items():
@@ -71,18 +78,19 @@ def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
 
 
-def add_parents(entries: dict[str, Entry], present: Container[str], problems: list[str]) -> None:
-    """Adds the directories that lead to the entries, root's and 0755.
+def add_parents(entries: dict[str, Entry], present: Container[str], mode: int, problems: list[str]) -> None:
+    """Adds the directories that lead to the entries, root's.
 
     Args:
       entries: by path.
       present: paths of directories that need not be added.
+      mode: their permissions.
       problems: gets entries below what is no directory.
     """
     for path, entry in list(entries.items()):
         while (path := path.rpartition("/")[0]) and path not in entries:
             if path not in present:
-                entries[path] = Entry(path, DIRECTORY, mode=_MODES[DIRECTORY], attribute=entry.attribute)
+                entries[path] = Entry(path, DIRECTORY, mode=mode, attribute=entry.attribute)
         if path and entries[path].type != DIRECTORY:
             problems.append(
                 problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")

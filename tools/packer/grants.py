@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Iterable
 
 
+_MAX_HELD = 1 << 16
+
 Grant = namedtuple("Grant", ("attribute", "path", "removed", "value"))
 """One grant, read. attribute, path: str; removed: bool, whether there are no words: no capabilities, rather than
 an empty set; value: FileCapabilities, or None if there is none."""
@@ -51,6 +53,34 @@ def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
             continue
         found[path] = Grant(attribute, path, not words, value)
     return list(found.values())
+
+
+def held(file: str, path: str, problems: list[str]) -> list[str]:
+    """What a file says of the capabilities of a path, as a text for parse(); nothing if it is wrong.
+
+    Args:
+      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, who says so.
+      path: as JSON.
+      problems: gets what is wrong.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    with open(file, "rb") as stream:
+        data = stream.read(_MAX_HELD + 1)
+    try:
+        fields = json.loads(data) if len(data) <= _MAX_HELD else None
+    except (ValueError, RecursionError):
+        fields = None
+    words = fields.get("capabilities") if isinstance(fields, dict) else None
+    source = fields.get("source") if isinstance(fields, dict) else None
+    if not isinstance(source, str) or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        what = "no JSON object with source, a string, and capabilities, a list of strings"
+        problems.append(problem("linux_capabilities_from", file, what))
+        return []
+    if not words:
+        return []
+    return [json.dumps({"attribute": source, "path": json.loads(path), "capabilities": words})]
 
 
 def resolve(

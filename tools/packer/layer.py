@@ -12,6 +12,7 @@ from . import compress, files, tar
 from .blob import Blob
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from .errors import InputError, problem, quote
+from .styles import Style
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def write(
     threads: int,
     mtime: int,
     created_by: str,
+    style: Style,
 ) -> dict[str, Any]:
     """Writes the blob in one pass over the files.
 
@@ -45,6 +47,7 @@ def write(
       threads: how many compress; they do not change a byte.
       mtime: of every entry, seconds since 1970.
       created_by: for the image's history.
+      style: how entries are written.
 
     Returns:
       The metadata: OCI descriptor, diff_id, capabilities as text by path, created_by, directories.
@@ -54,8 +57,8 @@ def write(
       OSError: the blob cannot be written.
     """
     with new_blob(output, compression, level, threads) as blob:
-        for entry in sorted(entries, key=_order):
-            _write_entry(blob, entry, grants.get(entry.path), mtime)
+        for entry in sorted(entries, key=style.order):
+            _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
         blob.write(tar.END)
     directories = [entry.path for entry in entries if entry.type == DIRECTORY]
     return describe(blob, compression, grants, created_by, directories)
@@ -92,19 +95,9 @@ def encode(metadata: Mapping[str, Any]) -> bytes:
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
 
-def _name(entry: Entry) -> bytes:
-    """The entry's name: without the leading slash, as Docker and BuildKit write it; directories end with one."""
-    return entry.path[1:].encode() + (b"/" if entry.type == DIRECTORY else b"")
-
-
-def _order(entry: Entry) -> tuple[bool, bytes]:
-    """By name, so that a directory is before what is in it; hard links last, after what they link to."""
-    return entry.type == HARDLINK, _name(entry)
-
-
-def _write_entry(blob: Blob, entry: Entry, grant: FileCapabilities | None, mtime: int) -> None:
+def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities | None, mtime: int) -> None:
     header = tar.header(
-        _name(entry),
+        name,
         _KINDS[entry.type],
         mode=entry.mode,
         uid=entry.uid,

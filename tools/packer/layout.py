@@ -9,10 +9,11 @@ import shutil
 from .base import blob_path
 from .errors import InputError, problem
 from .files import write_whole
+from .oci import INDEX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping, Sequence
+    from typing import Any, Mapping, Sequence
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -57,14 +58,39 @@ def write(
     if wrong:
         raise InputError(wrong)
 
+    _write(output, links, {contents["config"]["digest"]: config, own["digest"]: manifest}, own)
+
+
+def write_index(output: str, *, index: bytes, descriptor: bytes, layouts: Sequence[str]) -> None:
+    """Writes the directory of an image index.
+
+    Args:
+      output: its path; what is there is replaced.
+      index: the index.
+      descriptor: of the index, as JSON.
+      layouts: layout directories of its images, and of nothing else.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    own = json.loads(descriptor)
+    links = {}
+    for layout in layouts:
+        for name in sorted(os.listdir(os.path.join(layout, "blobs", "sha256"))):
+            links[blob_path(output, "sha256:" + name)] = blob_path(layout, "sha256:" + name)
+    _write(output, links, {own["digest"]: index}, own)
+
+
+def _write(output: str, links: Mapping[str, str], blobs: Mapping[str, bytes], descriptor: Mapping[str, Any]) -> None:
+    """The directory: links by path, blobs by digest, and the descriptor of what it is about."""
     try:
         os.makedirs(os.path.join(output, "blobs", "sha256"), exist_ok=True)
         for link, place in links.items():
             os.symlink(_target(link, place), link)
-        for digest, data in ((contents["config"]["digest"], config), (own["digest"], manifest)):
+        for digest, data in blobs.items():
             write_whole(blob_path(output, digest), data)
         write_whole(os.path.join(output, "oci-layout"), VERSION)
-        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [own]}
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]}
         write_whole(os.path.join(output, "index.json"), json.dumps(index, separators=(",", ":")).encode())
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)

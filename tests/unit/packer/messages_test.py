@@ -169,6 +169,24 @@ def test_level(layer, flags, expected):
     assert _refused(layer, *flags) == [expected]
 
 
+HELD = {
+    '{"source": "ko", "capabilities": ["bpff"]}': 'ko: "bpff": unknown capability; did you mean "bpf"?',
+    '{"source": "ko", "capabilities": ["bpf"]}': 'ko: "/app/server": has capabilities from linux_capabilities already; keep one of the two',
+    '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": no JSON object with ',
+    '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": no JSON object with ',
+    "[" * 50_000: 'linux_capabilities_from: "source": no JSON object with ',
+    " " * 70_000 + "{}": 'linux_capabilities_from: "source": no JSON object with ',
+}
+
+
+@pytest.mark.parametrize("text", HELD, ids=lambda text: text[:40])
+def test_capabilities_from_a_file(layer, text):
+    (layer.directory / "source").write_text(text)
+    flags = "--capabilities-from=source", '--capabilities-to="/app/server"'
+    said, *_ = _refused(layer, packer.grant("/app/server", "kill", attribute="linux_capabilities"), *flags)
+    assert said.startswith(HELD[text])
+
+
 def test_what_cannot_be_written_leaves_nothing(layer):
     (layer.directory / "blob").mkdir()
     done = layer.pack()

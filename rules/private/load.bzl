@@ -1,0 +1,59 @@
+"""The rule image_load."""
+
+load("//rules:providers.bzl", "ClientInfo")
+load(":delivery.bzl", "DELIVERY_ATTRS", "delivery", "destination", "for_host", "image_layout")
+load(":packer.bzl", "packer_request", "run_packer")
+
+def _image_load_impl(ctx):
+    name = destination(ctx, {"tag": ctx.attr.tag})
+    return [
+        delivery(ctx, "load", name, ctx.attr._client[0]),
+        OutputGroupInfo(archive = depset([_archive(ctx, name)])),
+    ]
+
+def _archive(ctx, name):
+    """The image as one file, for who asks for it; `bazel run` makes it as it loads."""
+    archive = ctx.actions.declare_file(ctx.label.name + ".tar")
+    args = packer_request(ctx, "export")
+    args.add_all([image_layout(ctx)], format_each = "--layout=%s", expand_directories = False)
+    args.add(name, format = "--destination=%s")
+    args.add(archive, format = "--output=%s")
+    run_packer(
+        ctx,
+        args,
+        inputs = [name],
+        # The layout, and what its links lead to.
+        transitive_inputs = [ctx.attr.image[DefaultInfo].default_runfiles.files],
+        outputs = [archive],
+        mnemonic = "SetcapExport",
+        progress_message = "Writing archive of %{label}",
+    )
+    return archive
+
+image_load = rule(
+    doc = """Loads an image into docker, podman or nerdctl: `bazel run //app:load`.
+
+It prints the name under which the engine then has it, so that `docker run --rm $(bazel run //app:load)` runs it. \
+`bazel run //app:load -- --tag NAME` takes the place of the attribute.
+
+The engine reads the image as it is made; no archive is kept. The output group `archive` is that archive as a file: an \
+OCI image layout in a tar, which is also what older Dockers load (`manifest.json`). skopeo's `oci-archive:` and \
+`docker-archive:`, `ctr images import`, `kind load image-archive` and `minikube image load` take it.
+
+Of an index, podman loads the image of its platform, containerd and a Docker that stores images there all that it can \
+run; a Docker that does not takes none.""",
+    implementation = _image_load_impl,
+    attrs = DELIVERY_ATTRS | {
+        "tag": attr.string(
+            doc = """What the engine calls it: `name:tag` or `host/path:tag`. A name without a host gets `localhost/`, \
+as podman does it, in every engine: to Docker it would else be an image of its public registry.""",
+            mandatory = True,
+        ),
+        "_client": attr.label(
+            cfg = for_host,
+            default = "//rules/private:current_container_engine",
+            providers = [ClientInfo],
+        ),
+    },
+    executable = True,
+)

@@ -1,0 +1,23 @@
+"""Images pushed to a registry by `bazel run`.
+
+```starlark
+load("@rules_setcap//rules:push.bzl", "image_push")
+
+image_push(
+    name = "push",
+    image = ":image",
+    repository = "localhost:5000/app",
+    remote_tags = ["latest", "{STABLE_GIT_COMMIT}"],
+    stamp = True,
+)
+```
+
+    $ bazel run //app:push
+    localhost:5000/app@sha256:52f0cf26…
+    localhost:5000/app:latest
+    localhost:5000/app:3f2c9d1
+"""
+
+load("//rules/private:push.bzl", _image_push = "image_push")
+
+image_push = _image_push

@@ -1,0 +1,90 @@
+"""The guide docs/ko.md, as it stands there: its layers are ko's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from support import layout as layouts
+from support import require
+from support.bazel import Workspace
+
+# cap_net_admin, cap_perfmon and cap_bpf, effective too: linux/capability.h.
+XATTR = "0100000200100000" + "00000000" + "c0000000" + "00000000"
+# Between "a" and what is in it: ko walks directories, and does not sort whole paths.
+KODATA = {"a/b": "1", "a.txt": "2", "a-b/c d": "3", "z": "4", "deep/" + "x" * 120: "5"}
+
+
+@pytest.fixture(scope="module")
+def ko(tmp_path_factory: pytest.TempPathFactory):
+    """A function from arguments to the diff_id of the layer that ko makes."""
+    directory = tmp_path_factory.mktemp("go")
+    source = pathlib.Path("tests/integration/kolayer/main.go").resolve()
+    environment = {**os.environ, "GOCACHE": str(directory / "cache"), "GOTOOLCHAIN": "local", "HOME": str(directory)}
+    build = [require.tool("go"), "build", "-o", str(directory / "kolayer"), str(source)]
+    subprocess.run(build, check=True, cwd=directory, env=environment)
+
+    def diff_id(*arguments: str) -> str:
+        done = subprocess.run([str(directory / "kolayer"), *arguments], check=True, stdout=subprocess.PIPE)
+        return "sha256:" + hashlib.sha256(done.stdout).hexdigest()
+
+    return diff_id
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """What the guide says, with a program in C for one in Go."""
+    guide = pathlib.Path("docs/ko.md").read_text()
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (starlark,) = re.findall(r"```starlark\n(.*?)```", guide, re.DOTALL)
+    made = Workspace(tmp_path_factory.mktemp("ko"))
+    made.write("app/.ko.yaml", yaml)
+    made.write("app/agent.c", "int main(void) { return 0; }\n")
+    loads = 'load("@rules_cc//cc:cc_binary.bzl", "cc_binary")\n'
+    made.write("app/BUILD.bazel", loads + starlark + 'cc_binary(name = "agent", srcs = ["agent.c"], linkopts = ["-static"])\n')
+    for name, text in KODATA.items():
+        made.write(f"app/kodata/{name}", text)
+    return made
+
+
+def test_the_layers_are_those_of_ko(workspace, ko):
+    workspace.run("build", "//app:image")
+    config = layouts.config(workspace.output("app/image"))
+    assert config["config"]["Entrypoint"] == ["/ko-app/agent"]
+    binary = workspace.output("app/agent")
+    kodata = workspace.directory / "app" / "kodata"
+    assert config["rootfs"]["diff_ids"] == [ko("kodata", str(kodata), "0"), ko("binary", str(binary), "agent", XATTR)]
+
+
+def test_without_capabilities_and_with_a_time(workspace, ko):
+    build = workspace.directory / "app" / "BUILD.bazel"
+    text = build.read_text()
+    before = '    directories = ["/var/run/ko"],\n'
+    assert before in text
+    text = text.replace(before, before + "    mtime = 1700000000,\n")
+    build.write_text(text.replace('    linux_capabilities_from = ":capabilities",\n', ""))
+    try:
+        workspace.run("build", "//app:image")
+    finally:
+        build.write_text(text)
+    diff_ids = layouts.config(workspace.output("app/image"))["rootfs"]["diff_ids"]
+    kodata = workspace.directory / "app" / "kodata"
+    assert diff_ids == [ko("kodata", str(kodata), "1700000000"), ko("binary", str(workspace.output("app/agent")), "agent", "")]
+
+
+def test_a_disagreement_names_file_line_and_build(workspace):
+    workspace.write("app/.ko.yaml", "builds:\n- id: agent\n  main: .\n  linux_capabilities: cap_chown=ep cap_kill=p\n")
+    done = workspace.run("build", "//app:image", check=False)
+    assert done.returncode == 1
+    # As the guide has it.
+    assert re.sub(r"\s+", " ", pathlib.Path("docs/ko.md").read_text()).count(_said(done.stderr)) == 1
+
+
+def _said(stderr: str) -> str:
+    (line,) = [line for line in stderr.splitlines() if line.startswith("//app:capabilities: ")]
+    return line.replace("app/.ko.yaml", ".ko.yaml")
