@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import posixpath
-import tarfile
-import zlib
 
-from . import base
-from .errors import InputError, problem
+from . import below
+from .entries import DIRECTORY, SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Sequence
 
 
 class Below:
@@ -37,52 +33,10 @@ class Below:
         """
         found: set[str] = set()
         if self._layout:
-            self._read_base(found)
+            files = below.tree(below.of_layout(self._layout, self._platform))
+            # An entry in place of a symbolic link to a directory would hide what that holds.
+            found.update(path for path, node in files.walk() if node.type in (DIRECTORY, SYMLINK))
         for path in self._metadata:
             with open(path, encoding="utf-8") as file:
                 found.update(json.load(file)["directories"])
         return found
-
-    def _read_base(self, found: set[str]) -> None:
-        words = (self._platform.split("/") + [""] * 3)[:3]
-        image = base.load_layout(self._layout, dict(zip(("os", "architecture", "variant"), words)))
-        for layer in image.manifest["layers"]:
-            path = base.blob_path(self._layout, layer["digest"])
-            with base.Verified(path, layer, self._layout) as blob:
-                try:
-                    _apply(blob, layer["mediaType"], found)
-                except (EOFError, ValueError, OSError, ArithmeticError, tarfile.TarError, zlib.error) as error:
-                    what = f"layer {layer['digest']} cannot be read: {error or type(error).__name__}"
-                    raise InputError([problem("base", self._layout, what)]) from None
-
-
-def _apply(blob: base.Verified, media_type: str, found: set[str]) -> None:
-    """Applies a layer to the directories (OCI image-spec, "Applying Changesets")."""
-    stream: Any = blob
-    if media_type.endswith("+gzip"):
-        stream = gzip.GzipFile(fileobj=stream)
-    elif media_type.endswith("+zstd"):
-        from compression import zstd
-
-        stream = zstd.ZstdFile(stream)
-    own: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for entry in archive:
-            path = "/" + posixpath.normpath("/" + entry.name).lstrip("/")
-            parent, _, name = path.rpartition("/")
-            if name == ".wh..wh..opq":
-                _forget(found, parent + "/")
-            elif name.startswith(".wh."):
-                _forget(found, f"{parent}/{name[4:]}/")
-                found.discard(f"{parent}/{name[4:]}")
-            elif entry.isdir():
-                own.add(path)
-            else:
-                _forget(found, path + "/")
-                found.discard(path)
-    found |= own
-
-
-def _forget(found: set[str], prefix: str) -> None:
-    """Forgets what is below a directory that a layer hides."""
-    found.difference_update([path for path in found if path.startswith(prefix)])

@@ -1,0 +1,100 @@
+"""Files of the layers below, copied up with other capabilities: what `RUN setcap` does to a base image."""
+
+from __future__ import annotations
+
+import os
+
+from . import below
+from .entries import FILE, Entry
+from .errors import InputError, problem, quote
+from .grants import unfit
+from .setcap import RECORD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Sequence
+
+    from .grants import Grant
+    from .rootfs import Node, Tree
+
+_PREFIX = b"SCHILY.xattr."
+
+
+def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, problems: list[str]) -> tuple[dict[str, Entry], list[Grant]]:
+    """The files that grants name, each with its owner, mode and other extended attributes.
+
+    Args:
+      grants: from grants.parse().
+      blobs: the layers, the lowest first.
+      directory: where to put the files' content; it is there and empty.
+      problems: gets paths that lead nowhere, or to what cannot carry capabilities.
+
+    Returns:
+      The entries by path, and the grants with the paths that those have: without symbolic links.
+
+    Raises:
+      InputError: a layer is not what it is to be.
+      OSError: the content cannot be written.
+    """
+    tree = below.tree(blobs)
+    found: dict[str, Node] = {}
+    moved: list[Grant] = []
+    for grant in grants:
+        try:
+            place = tree.find(grant.path)
+        except ValueError as error:
+            problems.append(problem(grant.attribute, grant.path, str(error)))
+            continue
+        if place is None:
+            problems.append(problem(grant.attribute, grant.path, _nowhere(grant.path, tree)))
+            continue
+        path, node = place
+        fault = unfit(node.type, node.link, node.mode, None)
+        if not fault and node.sparse:
+            fault = "a sparse file of tar, which has no place in a layer of ours"
+        if fault:
+            problems.append(problem(grant.attribute, grant.path, fault))
+            continue
+        found[path] = node
+        moved.append(grant._replace(path=path))
+    if problems:
+        raise InputError(problems)
+    return _extract(found, blobs, directory), moved
+
+
+def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
+    """Writes the content of files to `directory`; each layer that has some is read once more."""
+    entries: dict[str, Entry] = {}
+    for number, blob in enumerate(blobs):
+        wanted = {node.entry: (path, node) for path, node in found.items() if node.layer == number}
+        if not wanted:
+            continue
+        with below.entries(blob) as archive:
+            for at, member in enumerate(archive):
+                if at not in wanted:
+                    continue
+                source = os.path.join(directory, str(len(entries)))
+                left = member.size
+                with open(source, "wb") as file:
+                    for piece in archive.content():
+                        file.write(piece[:left])
+                        left -= min(left, len(piece))
+                for path, node in found.items():
+                    if (node.layer, node.entry) == (number, at):
+                        entries[path] = _entry(path, node, source)
+    return entries
+
+
+def _entry(path: str, node: Node, source: str) -> Entry:
+    xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
+    return Entry(
+        path, FILE, source=source, mode=node.mode, uid=node.uid, gid=node.gid, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base"
+    )
+
+
+def _nowhere(path: str, tree: Tree) -> str:
+    """Why nothing can be copied from a path; with the one that may have been meant."""
+    import difflib
+
+    near = difflib.get_close_matches(path, [name for name, node in tree.walk() if node.type == FILE], n=1, cutoff=0.8)
+    return "neither the binary's layer nor those below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
