@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "packer_request", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
 
@@ -12,16 +12,23 @@ def _image_impl(ctx):
     platform = oci_platform(ctx, problems)
     layers = [target[LayerInfo] for target in ctx.attr.layers]
     base = _base(ctx, problems)
+    below = struct(blobs = base.layers + layers, layouts = base.layouts)
+    copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
+    elsewhere = None
     path = None
     if ctx.executable.binary:
         path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
-        layers.append(_binary_layer(ctx, path, platform, base, layers))
+        elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if copies else None
+        layers.append(_binary_layer(ctx, path, platform, below, elsewhere))
     elif not ctx.attr.binary:
-        for attribute in ["binary_path", "file_capabilities", "linux_capabilities"]:
+        for attribute in ["binary_path", "linux_capabilities"] + ([] if copies else ["file_capabilities"]):
             if getattr(ctx.attr, attribute):
                 problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
         if ctx.file.linux_capabilities_from:
             problems.append(problem("linux_capabilities_from", label_text(ctx.attr.linux_capabilities_from.label), "is about the binary, and the image has no binary; set binary"))
+
+    if copies:
+        layers.append(_copied_layer(ctx, platform, below, elsewhere))
 
     manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
@@ -49,7 +56,37 @@ def _image_impl(ctx):
         ),
     ]
 
-def _binary_layer(ctx, path, platform, base, layers):
+def _platform_text(platform):
+    return "/".join([platform["os"], platform["architecture"], platform["variant"]])
+
+def _copied_layer(ctx, platform, below, elsewhere):
+    """The layer of files from the layers below, with the capabilities that they are to have.
+
+    A layer of its own: another binary does not make Bazel read the base again.
+    """
+    request = packer_request(ctx, "copy")
+    info = blob_outputs(ctx, ctx.label.name + "_copied", request, file_capabilities(ctx, removable = True))
+    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    request.add(_platform_text(platform), format = "--platform=%s")
+    request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
+    for each in below.blobs:
+        request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
+    inputs = below.layouts + [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
+    if elsewhere:
+        request.add(elsewhere, format = "--elsewhere=%s")
+        inputs.append(elsewhere)
+    run_packer(
+        ctx,
+        request,
+        outputs = [info.blob, info.metadata],
+        inputs = inputs,
+        mnemonic = "SetcapCopy",
+        progress_message = "Setting capabilities of the base's files for %{label}",
+        execution_requirements = {"supports-path-mapping": "1"},
+    )
+    return info
+
+def _binary_layer(ctx, path, platform, below, elsewhere):
     """The layer of the binary, its runfiles and its capabilities."""
     problems = []
     place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
@@ -57,17 +94,17 @@ def _binary_layer(ctx, path, platform, base, layers):
     add_files(entries, [ctx.executable.binary], lambda _file: path, place)
     inputs = [depset([ctx.executable.binary])]
     inputs.extend(add_runfiles(entries, ctx.attr.binary, path, ctx.workspace_name, place))
-    capabilities = file_capabilities(ctx)
+    capabilities = file_capabilities(ctx, removable = bool(elsewhere))
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
     if ctx.file.linux_capabilities_from:
         entries.add(ctx.file.linux_capabilities_from, format = "--capabilities-from=%s")
         entries.add(json.encode(path), format = "--capabilities-to=%s")
         inputs.append(depset([ctx.file.linux_capabilities_from]))
-    below = [struct(flag = "--below-layout=%s", file = layout) for layout in base.layouts]
-    below += [struct(flag = "--below=%s", file = layer.metadata) for layer in base.layers + layers]
-    entries.add("/".join([platform["os"], platform["architecture"], platform["variant"]]), format = "--platform=%s")
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below)
+    directories = [struct(flag = "--below-layout=%s", file = layout) for layout in below.layouts]
+    directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
+    entries.add(_platform_text(platform), format = "--platform=%s")
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
 
 def _base(ctx, problems):
     """The image below: what of it the actions need."""
@@ -82,10 +119,29 @@ def _base(ctx, problems):
             layouts = info.base_layouts,
         )
     files = ctx.files.base
-    if len(files) != 1 or not files[0].is_directory:
-        problems.append(problem("base", label_text(ctx.attr.base.label), "not one directory; an OCI layout is a directory with index.json and blobs, or name another image"))
+    if len(files) != 1:
+        problems.append(problem("base", label_text(ctx.attr.base.label), "{} files; a base is an OCI layout directory, an archive of one, what docker save writes, or another image".format(len(files))))
         return struct(args = [], files = [], layers = [], layouts = [])
+    if not files[0].is_directory:
+        files = [_unpacked(ctx, files[0])]
     return struct(args = [("--base-layout=%s", files[0])], files = files, layers = [], layouts = files)
+
+def _unpacked(ctx, archive):
+    """The OCI layout directory of an image in one file."""
+    layout = ctx.actions.declare_directory(ctx.label.name + ".base")
+    request = packer_request(ctx, "unpack")
+    request.add(archive, format = "--archive=%s")
+    request.add_all([layout], format_each = "--output=%s", expand_directories = False)
+    run_packer(
+        ctx,
+        request,
+        outputs = [layout],
+        inputs = [archive],
+        mnemonic = "SetcapUnpack",
+        progress_message = "Unpacking the base of %{label}",
+        execution_requirements = {"supports-path-mapping": "1"},
+    )
+    return layout
 
 def _assemble(ctx, platform, path, layers, base, problems):
     """Manifest, config and descriptor, from descriptors alone: no blob is read."""
@@ -163,7 +219,7 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
     attrs = PACK_ATTRS | PLATFORM_ATTRS | {
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, an `image_index`, or an OCI layout directory. The layers of a directory are verified when they are unpacked, its manifest and config here.",
+            doc = "The image below: another `image`, an `image_index`, an OCI layout directory (of rules_oci's `oci_pull`, of `crane pull --format=oci`, of `skopeo copy`), an OCI archive, or what `docker save` writes. The layers of a directory are verified where they are read, its manifest and config always.",
             allow_files = True,
         ),
         "binary": attr.label(

@@ -106,7 +106,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     return LayerInfo(blob = blob, metadata = metadata)
 
-def pack(ctx, name, request, inputs, capabilities, problems, below = []):
+def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhere = None):
     """Declares the action.
 
     Args:
@@ -117,6 +117,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
       capabilities: list of struct(attribute, path, capabilities: list of str).
       problems: list of str, what is wrong with the attributes.
       below: list of struct(flag, file), where the directories of the layers below are found.
+      elsewhere: File, gets the paths of file_capabilities that the layer does not have; without it they are an error.
 
     Returns:
       LayerInfo.
@@ -141,10 +142,12 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     if ctx.attr.stamp and not ctx.attr.mtime:
         request.add(ctx.version_file, format = "--stamp=%s")
         extra.append(ctx.version_file)
+    if elsewhere:
+        request.add(elsewhere, format = "--elsewhere=%s")
     run_packer(
         ctx,
         request,
-        outputs = [info.blob, info.metadata],
+        outputs = [info.blob, info.metadata] + ([elsewhere] if elsewhere else []),
         inputs = extra,
         transitive_inputs = inputs,
         mnemonic = "SetcapLayer",
@@ -154,16 +157,17 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = []):
     )
     return info
 
-def file_capabilities(ctx):
+def file_capabilities(ctx, removable = False):
     """The attribute file_capabilities, as pack() takes it.
 
     Args:
-      ctx: the context of a rule with PACK_ATTRS.
+      ctx: the context of a rule with file_capabilities.
+      removable: whether "" takes away what a file has.
 
     Returns:
       list of struct.
     """
     return [
-        struct(attribute = "file_capabilities", path = path, capabilities = [text])
+        struct(attribute = "file_capabilities", path = path, capabilities = [text] if text or not removable else [])
         for path, text in ctx.attr.file_capabilities.items()
     ]

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "BLOB_ATTRS", "blob_outputs")
+load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
 
 def _setcap_impl(ctx):
@@ -12,11 +12,7 @@ def _setcap_impl(ctx):
         problems.append(problem("tar", label_text(ctx.attr.tar.label), "{} files; a layer is one tar".format(len(tars))))
         tars = []
     request = packer_request(ctx, "setcap")
-    info = blob_outputs(ctx, ctx.label.name, request, [
-        # No words are none to have: what is there is taken away.
-        struct(attribute = "file_capabilities", path = path, capabilities = [text] if text else [])
-        for path, text in ctx.attr.file_capabilities.items()
-    ])
+    info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
     request.add_all(tars, format_each = "--tar=%s")
     request.add(ctx.attr.existing_capabilities, format = "--existing=%s")
     if ctx.attr.revision_2:

@@ -2,6 +2,8 @@
 
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
+copy    packs files of the layers below again, with other capabilities
+unpack  turns an image in one file into an OCI image layout directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -17,6 +19,7 @@ problem, if the input is wrong; 2 if the packer is called wrongly.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -156,6 +159,7 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
     parents, hard_links = arguments.one("parents", "all"), arguments.one("hard-links", "")
     below = arguments.all("below"), arguments.one("below-layout", ""), arguments.one("platform", "")
     style = styles.STYLES[arguments.one("style", "plain")]
+    elsewhere = arguments.one("elsewhere", "")
     arguments.end()
 
     found = entries.read(arguments.entries, problems)
@@ -163,13 +167,50 @@ def _layer(arguments: _Arguments, problems: list[str]) -> None:
     changes.apply(changed, found, problems)
     entries.settle_links(found, problems)
     entries.add_parents(found, _present(parents, *below), style.directory_mode, problems)
-    granted = grants.resolve(grants.parse(wanted, problems), found, problems)
+    parsed = grants.parse(wanted, problems)
+    if elsewhere:
+        # Whether the layers below have the other paths is for the action "copy" to say.
+        others = [grant for grant in parsed if grant.attribute == "file_capabilities" and grant.path not in found]
+        parsed = [grant for grant in parsed if grant not in others]
+    granted = grants.resolve(parsed, found, problems)
     if problems:
         raise InputError(problems)
     if hard_links:
         duplicates.link(found, granted)
     said = layer.write(output, found.values(), granted, mtime=mtime, style=style, **blob)
     files.write_whole(metadata, layer.encode(said))
+    if elsewhere:
+        files.write_whole(elsewhere, json.dumps(sorted(grant.path for grant in others)).encode())
+
+
+def _copy(arguments: _Arguments, problems: list[str]) -> None:
+    import tempfile
+
+    from . import below, copies, files, grants, layer, styles
+
+    output, metadata = arguments.one("output"), arguments.one("metadata")
+    blob, mtime = _blob(arguments), arguments.number("mtime", "0")
+    parsed = grants.parse(arguments.all("capabilities"), problems)
+    if elsewhere := arguments.one("elsewhere", ""):
+        with open(elsewhere, encoding="utf-8") as file:
+            missing = json.load(file)
+        parsed = [grant for grant in parsed if grant.path in missing]
+    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
+        found: dict[str, Any] = {}
+        if parsed:
+            blobs = [each for layout in layouts for each in below.of_layout(layout, platform)] + below.of_pairs(pairs)
+            found, parsed = copies.find(parsed, blobs, directory, problems)
+        granted = grants.resolve(parsed, found, problems)
+        if problems:
+            raise InputError(problems)
+        said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
+    # One without entries is not made a part of the image.
+    files.write_whole(metadata, layer.encode({**said, "empty": not found}))
 
 
 def _setcap(arguments: _Arguments, problems: list[str]) -> None:
@@ -184,9 +225,17 @@ def _setcap(arguments: _Arguments, problems: list[str]) -> None:
     files.write_whole(metadata, layer.encode(said))
 
 
-def _image(arguments: _Arguments, problems: list[str]) -> None:
-    import json
+def _unpack(arguments: _Arguments, problems: list[str]) -> None:
+    from . import unpack
 
+    output, source = arguments.one("output"), arguments.one("archive")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    unpack.write(output, source)
+
+
+def _image(arguments: _Arguments, problems: list[str]) -> None:
     from . import base, files, oci, stamps
 
     with open(arguments.one("config"), encoding="utf-8") as file:
@@ -194,7 +243,9 @@ def _image(arguments: _Arguments, problems: list[str]) -> None:
     layers = []
     for path in arguments.all("layer"):
         with open(path, encoding="utf-8") as file:
-            layers.append(json.load(file))
+            metadata = json.load(file)
+        if not metadata.get("empty"):
+            layers.append(metadata)
     outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
     layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
     config_file = arguments.one("base-config", "")
@@ -221,8 +272,6 @@ def _image(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _layout(arguments: _Arguments, problems: list[str]) -> None:
-    import json
-
     from . import layout
 
     contents = {}
@@ -242,8 +291,6 @@ def _layout(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _index(arguments: _Arguments, problems: list[str]) -> None:
-    import json
-
     from . import files, index, oci
 
     images = []
@@ -276,8 +323,6 @@ def _index_layout(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _destination(arguments: _Arguments, problems: list[str]) -> None:
-    import json
-
     from . import destination, files, oci, stamps
 
     attributes = json.loads(arguments.one("attributes"))
@@ -295,8 +340,6 @@ def _destination(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _export(arguments: _Arguments, problems: list[str]) -> None:
-    import json
-
     from . import export, files
 
     with open(arguments.one("destination"), encoding="utf-8") as file:
@@ -312,6 +355,8 @@ def _export(arguments: _Arguments, problems: list[str]) -> None:
 _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layer": _layer,
     "setcap": _setcap,
+    "copy": _copy,
+    "unpack": _unpack,
     "image": _image,
     "layout": _layout,
     "index": _index,
