@@ -151,6 +151,7 @@ def _assemble(ctx, platform, path, layers, base, problems):
     descriptor = ctx.actions.declare_file(name + ".descriptor.json")
     spec = ctx.actions.declare_file(name + ".spec.json")
     ctx.actions.write(spec, json.encode(platform | {
+        "annotate_capabilities": ctx.attr.annotate_capabilities,
         "annotations": ctx.attr.annotations,
         "cmd": ctx.attr.cmd or None,
         "created": ctx.attr.created,
@@ -217,6 +218,11 @@ image = rule(
 and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.""",
     implementation = _image_impl,
     attrs = PACK_ATTRS | PLATFORM_ATTRS | {
+        "annotate_capabilities": attr.bool(
+            doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
+`io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \
+on the manifest. A file that replaces one with capabilities, without any of its own, counts as having them.""",
+        ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
             doc = "The image below: another `image`, an `image_index`, an OCI layout directory (of rules_oci's `oci_pull`, of `crane pull --format=oci`, of `skopeo copy`), an OCI archive, or what `docker save` writes. The layers of a directory are verified where they are read, its manifest and config always.",

@@ -44,6 +44,19 @@ def test_files_of_the_base_by_bazel(name, tmp_path):
     assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr/bin/first", "usr/bin/second"]
 
 
+@pytest.mark.parametrize("name", ["above", "above_archive"])
+def test_what_the_manifest_says_of_capabilities(name):
+    key = "io.github.rules_setcap.capabilities"
+    manifest = layouts.manifest(HERE / name)
+    assert [json.loads(layer["annotations"][key]) for layer in manifest["layers"]] == [
+        {"/usr/bin/second": "cap_kill=ep"},
+        {"/app/helper": "cap_bpf=p"},
+        {"/usr/bin/first": "cap_net_raw=ep", "/usr/bin/second": ""},
+    ]
+    assert json.loads(manifest["annotations"][key]) == {"/app/helper": "cap_bpf=p", "/usr/bin/first": "cap_net_raw=ep"}
+    assert "annotations" not in layouts.manifest(HERE / "own")
+
+
 def test_no_layer_where_nothing_is_copied():
     assert len(layouts.manifest(HERE / "own")["layers"]) == 2
     assert len(layouts.config(HERE / "own")["rootfs"]["diff_ids"]) == 2

@@ -210,7 +210,8 @@ def _copy(arguments: _Arguments, problems: list[str]) -> None:
             raise InputError(problems)
         said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
     # One without entries is not made a part of the image.
-    files.write_whole(metadata, layer.encode({**said, "empty": not found}))
+    removed = sorted(set(found) - set(granted))
+    files.write_whole(metadata, layer.encode({**said, "empty": not found, "removed": removed}))
 
 
 def _setcap(arguments: _Arguments, problems: list[str]) -> None:
@@ -236,7 +237,7 @@ def _unpack(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _image(arguments: _Arguments, problems: list[str]) -> None:
-    from . import base, files, oci, stamps
+    from . import annotations, base, files, oci, stamps
 
     with open(arguments.one("config"), encoding="utf-8") as file:
         spec = json.load(file)
@@ -265,7 +266,13 @@ def _image(arguments: _Arguments, problems: list[str]) -> None:
         raise InputError(problems)
     encoded_config = oci.encode(config)
     descriptors = below.manifest["layers"] + [layer["descriptor"] for layer in layers]
-    manifest = oci.encode(oci.build_manifest(encoded_config, descriptors, spec["annotations"]))
+    said = dict(spec["annotations"])
+    if spec.get("annotate_capabilities"):
+        descriptors = below.manifest["layers"] + [annotations.of_layer(layer) for layer in layers]
+        said.update(annotations.of_image(descriptors, problems))
+    if problems:
+        raise InputError(problems)
+    manifest = oci.encode(oci.build_manifest(encoded_config, descriptors, said))
     descriptor = {**oci.descriptor(oci.MANIFEST, manifest), "platform": oci.platform(config)}
     for path, data in zip(outputs, (manifest, encoded_config, oci.encode(descriptor))):
         files.write_whole(path, data)
