@@ -17,8 +17,8 @@ setcap(
 )
 ```
 
-What it gives is an entry of `layers` of our `image`, of `tars` of rules_oci's `oci_image`, and of
-`layers` of rules_img's `image_manifest`.
+What it gives is an entry of `layers` of our `image`, of `tars` of rules_oci's `oci_image`, and the
+`src` of rules_img's `layer_from_tar`.
 """
 
 load("//rules/private:setcap.bzl", _setcap = "setcap")
