@@ -94,6 +94,16 @@ def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
     return check(layout, manifest, _blob(layout, manifest["config"]))
 
 
+def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:
+    """Every image in an OCI layout directory, or every one for `platform`; those that an index names and the layout leaves out are not.
+
+    Raises:
+      InputError: one of them is not what its digests say.
+    """
+    index = _json(os.path.join(layout, "index.json"), layout)
+    return [check(layout, manifest, _blob(layout, manifest["config"])) for manifest in _manifests(layout, index, platform, 0, set())]
+
+
 def load_files(manifest: str, config: str) -> Base:
     """Another image of this build: its manifest and config.
 
@@ -146,9 +156,9 @@ def _wrong_fields(config: Mapping[str, Any]) -> list[str]:
 
 
 def _manifests(
-    layout: str, index: Any, wanted: Mapping[str, str], depth: int, seen: set[str]
+    layout: str, index: Any, wanted: Mapping[str, str] | None, depth: int, seen: set[str]
 ) -> list[Mapping[str, Any]]:
-    """The manifests for a platform in an index and in those that it names, each once, however many names it has."""
+    """The manifests for a platform, or for any, in an index and in those that it names, each once, however many names it has."""
     if depth > _MAX_DEPTH:
         raise InputError([problem("base", layout, f"indexes within indexes, more than {_MAX_DEPTH} deep")])
     entries = index.get("manifests") if isinstance(index, dict) else None
@@ -163,6 +173,8 @@ def _manifests(
         platform = entry.get("platform")
         if isinstance(platform, dict) and not _matches(platform, wanted):
             continue  # An index may name images that the layout leaves out.
+        if wanted is None and depth and not os.path.exists(blob_path(layout, entry["digest"])):
+            continue
         if entry["mediaType"] in _INDEXES:
             found += _manifests(layout, _blob(layout, entry), wanted, depth + 1, seen)
         elif entry["mediaType"] in _MANIFESTS:
@@ -173,10 +185,13 @@ def _manifests(
     return found
 
 
-def _matches(platform: Any, wanted: Mapping[str, str]) -> bool:
+def _matches(platform: Any, wanted: Mapping[str, str] | None) -> bool:
     """Whether an image is for the platform; a variant counts where both name one."""
     if not isinstance(platform, dict):
         return False
+    if wanted is None:
+        # BuildKit's attestations are manifests too.
+        return platform.get("os") != "unknown"
     variant = platform.get("variant")
     return (platform.get("os"), platform.get("architecture")) == (wanted["os"], wanted["architecture"]) and (
         not variant or not wanted["variant"] or variant == wanted["variant"]

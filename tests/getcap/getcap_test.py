@@ -1,0 +1,234 @@
+"""The program getcap, on images of this build and on bad ones."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+from typing import NamedTuple, Sequence
+
+import pytest
+
+import capabilities
+from getcap import images
+
+NETBIND = "examples/netbind/image"
+RECORD = "SCHILY.xattr.security.capability"
+NET = capabilities.from_text("cap_net_bind_service=p")
+BPF = capabilities.from_text("cap_net_admin=ep")
+
+
+class Done(NamedTuple):
+    status: int
+    output: str
+    errors: str
+
+
+def getcap(*arguments: object) -> Done:
+    done = subprocess.run(["tools/getcap/getcap", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str]) -> bytes:
+    """A tar of (path, capabilities or None, kind): "file", "directory" or what a hard link ("=/x") or a symbolic one (">x") is to."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, value, kind in entries:
+            info = tarfile.TarInfo(path.strip("/"))
+            info.mode = 0o755
+            if value is not None:
+                data = value if isinstance(value, bytes) else value.to_xattr()
+                info.pax_headers[RECORD] = data.decode("latin-1")
+            content = b""
+            if kind == "directory":
+                info.type = tarfile.DIRTYPE
+            elif kind.startswith("="):
+                info.type, info.linkname = tarfile.LNKTYPE, kind[2:]
+            elif kind.startswith(">"):
+                info.type, info.linkname = tarfile.SYMTYPE, kind[1:]
+            elif kind != "file":
+                content = kind.encode()
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+def layout(directory: pathlib.Path, *layers: bytes, **config: object) -> pathlib.Path:
+    """An image of these layers."""
+    blobs = directory / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes, kind: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
+
+    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    own = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    manifest = {
+        "schemaVersion": 2,
+        "config": put(json.dumps(own).encode(), "config.v1+json"),
+        "layers": [put(layer, "layer.v1.tar") for layer in layers],
+    }
+    index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")]}
+    (directory / "index.json").write_text(json.dumps(index))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return directory
+
+
+def test_images_of_this_build():
+    probe = "tests/runtime/probe_"
+    assert getcap(NETBIND) == (0, "/app/server cap_net_bind_service=p\n", "")
+    assert getcap(probe + "effective") == (0, "/app/probe cap_net_bind_service,cap_bpf=ep\n", "")
+    assert getcap(probe + "empty") == (0, "/app/probe =\n", "")
+    assert getcap(probe + "none") == (0, "", "")
+    assert getcap(NETBIND, probe + "empty").output == f"{NETBIND}: /app/server cap_net_bind_service=p\n{probe}empty: /app/probe =\n"
+
+
+def test_every_platform_of_an_index():
+    names = "linux/amd64", "linux/arm64/v8", "linux/arm/v7"
+    everything = getcap("tests/index/index")
+    assert everything.status == 0
+    lines = everything.output.splitlines()
+    assert [line.split(": ")[0] for line in lines] == list(names)
+    for name, line in zip(names, lines):
+        assert getcap("--platform", name, "tests/index/index") == (0, line.partition(": ")[2] + "\n", "")
+    assert getcap("--platform=linux/arm64", "tests/index/index").output == lines[1].partition(": ")[2] + "\n"
+    refused = getcap("--platform=linux/s390x", "tests/index/index")
+    assert refused.status == 2 and len(refused.errors.splitlines()) == 1
+    assert '"linux/s390x"' in refused.errors and '"linux/arm/v7"' in refused.errors
+
+
+def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
+    below = tar(
+        ("/app/kept", NET, "file"),
+        ("/app/replaced", NET, "file"),
+        ("/app/removed", NET, "file"),
+        ("/opaque/gone", NET, "file"),
+        ("/app/other", None, "=/app/kept"),
+        ("/link", None, ">app"),
+    )
+    above = tar(
+        ("/link/replaced", BPF, "file"),
+        ("/app/.wh.removed", None, "file"),
+        ("/opaque/new", BPF, "file"),
+        ("/opaque/.wh..wh..opq", None, "file"),
+    )
+    image = layout(tmp_path / "image", below, above)
+    (read,) = images.read(str(image))
+    assert read.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
+    assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone"]
+    assert read.layers[1].capabilities == {"/link/replaced": BPF, "/opaque/new": BPF}
+    digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
+    assert getcap("--layer", image).output.splitlines() == [
+        f"/app/kept cap_net_bind_service=p {digests[0]}",
+        f"/app/other cap_net_bind_service=p {digests[0]}",
+        f"/app/replaced cap_net_admin=ep {digests[1]}",
+        f"/opaque/new cap_net_admin=ep {digests[1]}",
+    ]
+    assert f"{digests[0]} /app/removed cap_net_bind_service=p\n" in getcap("--all-layers", image).output
+    (said,) = json.loads(getcap("--json", "--all-layers", image).output)["images"]
+    assert said["files"][2] == {"path": "/app/replaced", "capabilities": "cap_net_admin=ep", "rootid": 0, "layer": digests[1]}
+    assert [len(layer["files"]) for layer in said["layers"]] == [4, 2]
+    assert (read.file("/link/kept").path, read.file("/app/removed"), read.file("/app")) == ("/app/kept", None, None)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
+    path = tmp_path / "layer"
+    path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert getcap("--layer", path) == (0, f"/bin/x cap_net_bind_service=p [rootid=100] sha256:{digest}\n", "")
+
+
+def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
+    path = tmp_path / "layer.tar"
+    path.write_bytes(
+        tar(
+            ("/fine", NET, "file"),
+            ("/old", b"\0\0\0\1" + bytes(8), "file"),
+            ("/directory", NET, "directory"),
+            ("/hard", BPF, "=/fine"),
+            ("/new\nline", NET, "file"),
+        )
+    )
+    done = getcap(path)
+    assert done.status == 1
+    assert done.output == "/fine cap_net_bind_service=p\n/hard cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
+    errors = done.errors.splitlines()
+    assert len(errors) == 3
+    assert any('"/old": capabilities that no kernel takes' in line for line in errors)
+    assert any('"/directory": capabilities on a directory' in line for line in errors)
+    assert any('"/hard": a hard link with other capabilities' in line for line in errors)
+
+
+def _damaged(directory: pathlib.Path) -> pathlib.Path:
+    image = layout(directory / "image", tar(("/x", NET, "file")))
+    digest = json.loads((image / "index.json").read_bytes())["manifests"][0]["digest"][7:]
+    layer = json.loads((image / "blobs/sha256" / digest).read_bytes())["layers"][0]["digest"][7:]
+    path = image / "blobs/sha256" / layer
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return image
+
+
+def _links(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "loop.tar"
+    path.write_bytes(tar(("/a", None, ">b"), ("/b", None, ">a"), ("/a/x", NET, "file")))
+    return path
+
+
+def _cut(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "cut.tar"
+    path.write_bytes(tar(("/x", NET, "file"))[:1024])
+    return path
+
+
+def _fifo(directory: pathlib.Path) -> pathlib.Path:
+    os.mkfifo(directory / "fifo")
+    return directory / "fifo"
+
+
+def _bzip2(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "x.tar.bz2"
+    path.write_bytes(bz2.compress(tar(("/x", NET, "file"))))
+    return path
+
+
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _bzip2, lambda directory: directory, lambda directory: directory / "none"])
+def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
+    path = make(tmp_path)
+    done = getcap(path)
+    assert (done.status, done.output) == (2, "")
+    assert len(done.errors.splitlines()) == 1
+    assert done.errors.startswith("getcap: ") and path.name in done.errors
+
+
+@pytest.mark.parametrize("flags", [["--frobnicate", NETBIND], [], ["--platform=linux", NETBIND], ["--platform=linux/amd64/v1/x", NETBIND]])
+def test_bad_flags_are_one_line(flags: Sequence[str]):
+    done = getcap(*flags)
+    assert (done.status, done.output) == (2, "")
+    assert len(done.errors.splitlines()) == 1
+
+
+def test_one_bad_image_does_not_hide_the_others(tmp_path: pathlib.Path):
+    done = getcap(tmp_path, NETBIND)
+    assert (done.status, done.output) == (2, f"{NETBIND}: /app/server cap_net_bind_service=p\n")
+
+
+def test_the_program_needs_no_bazel():
+    python = shutil.which("python3")
+    done = subprocess.run(
+        [python, "-S", "-m", "getcap", NETBIND], env={"PYTHONPATH": "tools"}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "/app/server cap_net_bind_service=p\n"), done.stderr

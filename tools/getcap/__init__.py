@@ -1,0 +1,1 @@
+"""The file capabilities of container images, read without unpacking or running any."""
