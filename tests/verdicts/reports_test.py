@@ -1,0 +1,54 @@
+"""What the tests of images say when they fail, and that they fail."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+HERE = pathlib.Path("tests/verdicts").absolute()
+RIGHT = """\
+//tests/verdicts:{name}: if the image is right, write
+  expected = {{
+    "/app/helper": "cap_bpf=p",
+    "/usr/bin/first": "cap_net_raw=ep",
+  }},
+"""
+
+
+def _report(name: str) -> str:
+    done = subprocess.run([HERE / name], capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_file_too_many():
+    assert _report("extra") == (
+        '//tests/verdicts:extra: expected: "/usr/bin/first": has cap_net_raw=ep, which is not expected\n' + RIGHT.format(name="extra")
+    )
+
+
+def test_others_than_expected():
+    assert _report("missing") == (
+        '//tests/verdicts:missing: expected: "/app/other": has no capabilities, and cap_kill=ep is expected\n'
+        '//tests/verdicts:missing: expected: "/usr/bin/first": has cap_net_raw=ep, and cap_net_raw=p is expected\n'
+        + RIGHT.format(name="missing")
+    )
+
+
+def test_a_manifest_that_grants_too_little():
+    at = "tests/verdicts/manifests/not_granted.yaml"
+    container = "spec.template.spec.containers[0]"
+    assert _report("not_granted") == (
+        f'//tests/verdicts:not_granted: {at}:10: {container}: "/app/server" has cap_net_bind_service=ep, and the process does not get '
+        'NET_BIND_SERVICE, so it does not start ("operation not permitted"): granted are none: '
+        f"{at}:15: {container}.securityContext.capabilities.drop[0]; with cap_chown "
+        f'({at}:16: {container}.securityContext.capabilities.add[0]); set securityContext.capabilities.add: ["NET_BIND_SERVICE"]\n'
+    )
+
+
+def test_a_pod_security_standard():
+    lines = _report("not_baseline").splitlines()
+    assert len(lines) == 3
+    assert lines[1].endswith(
+        "not restricted by the Pod Security Standards v1.36 (Privilege Escalation): set securityContext.allowPrivilegeEscalation: false"
+    )

@@ -1,0 +1,1 @@
+"""What capability_test and kubernetes_test find out about an image."""
