@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from packer.errors import quote
+
 # The grammar of github.com/distribution/reference, which every runtime uses.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
@@ -45,9 +47,9 @@ def reference(text: str) -> Reference:
     if ":" in name.rpartition("/")[2]:
         name, _, tag = name.rpartition(":")
         if not _TAG.fullmatch(tag):
-            raise ValueError(f'no image\'s name: "{tag[:40]}" is no tag')
+            raise ValueError(f"no image's name: {quote(tag[:40])} is no tag")
     if at and not _DIGEST.fullmatch(digest):
-        raise ValueError(f'no image\'s name: "{digest[:80]}" is no digest')
+        raise ValueError(f"no image's name: {quote(digest[:80])} is no digest")
     domain, slash, path = name.partition("/")
     if not slash or not (re.search("[.:]", domain) or domain == "localhost" or domain != domain.lower()):
         domain, path = _DEFAULT_DOMAIN, name

@@ -330,7 +330,7 @@ def _value(name: str, rest: str, environment: Mapping[str, str], depth: int) -> 
     empty = rest.startswith(":")
     operator, word = rest[empty : empty + 1], rest[empty + 1 :]
     if rest and operator not in ("-", "?", "+"):
-        raise ValueError(f'"${{{name}{rest[:40]}}}" is no variable; write it as ${{{name}:-default}}')
+        raise ValueError(f"{quote('${' + name + rest[:40] + '}')} is no variable; write it as ${{{name}:-default}}")
     is_set = value is not None and not (empty and value == "")
     if operator == "+":
         return interpolate(word, environment, depth + 1) if is_set else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
+from packer.errors import quote
+
 from .settings import Mount, target
 
 # moby daemon/volume/mounts/linux_parser.go; nosuid is not among them.
@@ -38,7 +40,7 @@ def volume(text: str, runtime: str) -> Mount:
     if runtime == "docker":
         for option in options:
             if option and option not in _DOCKER_MODES:
-                raise ValueError(f'Docker has no option "{option}" for volumes')
+                raise ValueError(f"Docker has no option {quote(option)} for volumes")
         return Mount(target(path), kind, None)
     return Mount(target(path), kind, _nosuid(options, True if kind == "volume" else None))
 
@@ -72,9 +74,9 @@ def mount(text: str, runtime: str) -> Mount:
         elif key in ("target", "dst", "destination", "dest"):
             path = value
         elif key in ("nosuid", "suid") and runtime == "docker":
-            raise ValueError(f'Docker has no option "{key}" for mounts')
+            raise ValueError(f"Docker has no option {quote(key)} for mounts")
     if kind not in _TYPES[runtime]:
-        raise ValueError(f'unknown type "{kind[:40]}"; it is one of ' + ", ".join(sorted(_TYPES[runtime])))
+        raise ValueError(f"unknown type {quote(kind[:40])}; it is one of " + ", ".join(sorted(_TYPES[runtime])))
     if kind == "glob" and not path:
         path = "/"
     if not path:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capabilities import names
+from packer.errors import quote
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def target(path: str) -> str:
     if "\0" in path:
         raise ValueError("has a NUL")
     if not path.startswith("/"):
-        raise ValueError(f'not absolute; write "/{path}"' if path else "no path in the container")
+        raise ValueError(f"not absolute; write {quote('/' + path)}" if path else "no path in the container")
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
