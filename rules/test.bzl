@@ -1,12 +1,18 @@
 """Tests of images: what their files carry, and what a cluster makes of that.
 
 ```starlark
-load("@rules_setcap//rules:test.bzl", "capability_test", "kubernetes_test")
+load("@rules_setcap//rules:test.bzl", "capability_test", "digest_test", "kubernetes_test")
 
 capability_test(
     name = "capabilities_test",
     image = ":image",
     expected = {"/app/server": "cap_net_bind_service=p"},
+)
+
+digest_test(
+    name = "digest_test",
+    image = ":image",
+    digest = "sha256:5c9f1a0e7f35a5d7b7fb0ab6ef0a8b7f7b84c5b2bd8c9a3b1d1d4f0e2a6c7d98",
 )
 
 kubernetes_test(
@@ -18,7 +24,8 @@ kubernetes_test(
 ```
 """
 
-load("//rules/private:verdict.bzl", _capability_test = "capability_test", _kubernetes_test = "kubernetes_test")
+load("//rules/private:verdict.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
 
 capability_test = _capability_test
+digest_test = _digest_test
 kubernetes_test = _kubernetes_test

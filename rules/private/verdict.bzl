@@ -63,6 +63,25 @@ It fails with every difference, and with the lines to write if the image is righ
     test = True,
 )
 
+def _digest_test_impl(ctx):
+    args = ctx.actions.args()
+    args.add(ctx.attr.digest, format = "--digest=%s")
+    return _verdict(ctx, "digest", args)
+
+digest_test = rule(
+    doc = """That an image, or index, is the very one that it was: that a change, a machine or an upgrade left every byte alone.
+
+It fails with the digests that it found, of config and layers too, and with the command that writes the new one.""",
+    implementation = _digest_test_impl,
+    attrs = _VERDICT_ATTRS | {
+        "digest": attr.string(
+            doc = "The digest of its manifest, as registries show it: `sha256:...`.",
+            mandatory = True,
+        ),
+    },
+    test = True,
+)
+
 def _kubernetes_test_impl(ctx):
     args = ctx.actions.args()
     args.add(ctx.attr.image_name, format = "--name=%s")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
+
+from support import layout as layouts
 
 HERE = pathlib.Path("tests/verdicts").absolute()
 RIGHT = """\
@@ -44,6 +47,19 @@ def test_a_manifest_that_grants_too_little():
         f"{at}:15: {container}.securityContext.capabilities.drop[0]; with cap_chown "
         f'({at}:16: {container}.securityContext.capabilities.add[0]); set securityContext.capabilities.add: ["NET_BIND_SERVICE"]\n'
     )
+
+
+def test_another_digest():
+    """The one that it says is right, and so are its layers': they are hashed here."""
+    lines = _report("other_digest").splitlines()
+    layout = pathlib.Path("tests/base/below")
+    manifest = layouts.manifest(layout)
+    digest = re.search("the image is (sha256:[0-9a-f]{64})", lines[0])[1]
+    assert (layout / "blobs/sha256" / digest[7:]).is_file()
+    assert lines[1].endswith(f"  config {manifest['config']['digest']}")
+    assert lines[2].endswith(f"  layer 0 {manifest['layers'][0]['digest']}")
+    layouts.config(layout)
+    assert lines[-1] == f"  buildozer 'set digest {digest}' //tests/verdicts:other_digest"
 
 
 def test_a_pod_security_standard():

@@ -1,6 +1,7 @@
 """Writes the report of a test; an empty one if all is well. rules/private/verdict.bzl runs it.
 
     capabilities --target=LABEL --report=FILE --image=LAYOUT --expected=JSON
+    digest --target=LABEL --report=FILE --image=LAYOUT --digest=DIGEST
     kubernetes --target=LABEL --report=FILE --image=LAYOUT --name=IMAGE --runtime=RUNTIME --level=LEVEL --manifest=FILE...
 
 The exit status is 0 whatever the report says; 1, and no report, if the target is wrong; 2 if it is called wrongly.
@@ -21,24 +22,27 @@ from packer.files import write_whole
 def main(arguments: Sequence[str]) -> int:
     """Runs a subcommand; returns the exit status."""
     parser = argparse.ArgumentParser(allow_abbrev=False, fromfile_prefix_chars="@")
-    parser.add_argument("subject", choices=["capabilities", "kubernetes"])
+    parser.add_argument("subject", choices=["capabilities", "digest", "kubernetes"])
     for flag in ("target", "report", "image"):
         parser.add_argument(f"--{flag}", required=True)
     parser.add_argument("--expected", default="{}")
-    for flag in ("name", "runtime", "level"):
+    for flag in ("digest", "name", "runtime", "level"):
         parser.add_argument(f"--{flag}", default="")
     parser.add_argument("--manifest", action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        found = images.read(options.image)
-        if options.subject == "capabilities":
-            from .contents import check
+        if options.subject == "digest":
+            from . import digests
 
-            said = check(found, json.loads(options.expected))
+            said = digests.check(options.image, options.digest, options.target)
+        elif options.subject == "capabilities":
+            from . import contents
+
+            said = contents.check(images.read(options.image), json.loads(options.expected))
         else:
-            from .manifests import check as check_manifests
+            from . import manifests
 
-            said = check_manifests(found, options.manifest, options.name, options.runtime, options.level)
+            said = manifests.check(images.read(options.image), options.manifest, options.name, options.runtime, options.level)
     except InputError as error:
         for text in error.problems:
             print(f"{options.target}: {text}", file=sys.stderr)
