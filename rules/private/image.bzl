@@ -6,6 +6,7 @@ load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "packer_request", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
+load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 
 def _image_impl(ctx):
     problems = []
@@ -45,6 +46,7 @@ def _image_impl(ctx):
             descriptor = depset([descriptor]),
             layers = depset(blobs),
             manifest = depset([manifest]),
+            runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
         ),
         ImageInfo(
             base_layouts = base.layouts,
@@ -215,9 +217,13 @@ image = rule(
     doc = """An OCI image around a binary.
 
 `bazel build` gives an OCI image layout: a directory that `crane push`, `skopeo copy oci:` \
-and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.""",
+and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.
+
+The output group `runtime_settings` is what container runtimes must be told, no more and no less, so that the capabilities \
+of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
+a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
-    attrs = PACK_ATTRS | PLATFORM_ATTRS | {
+    attrs = PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | {
         "annotate_capabilities": attr.bool(
             doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
 `io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \

@@ -79,6 +79,20 @@ def packer_request(ctx, subcommand):
     request.add(label_text(ctx.label), format = "--target=%s")
     return request
 
+def isolated(ctx, tool):
+    """How the interpreter starts a program: no site-packages, no PYTHON* variables, no user site, no .pyc files; UTF-8 whatever the locale.
+
+    Args:
+      ctx: a rule's context.
+      tool: PackerInfo.
+
+    Returns:
+      Args, the first of an action.
+    """
+    start = ctx.actions.args()
+    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
+    return start
+
 def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], execution_requirements = {}):
     """Declares an action that runs the packer, by itself or in a persistent worker.
 
@@ -96,13 +110,9 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
     tool = ctx.attr._packer[PackerInfo]
     request.add_all(problems, format_each = "--problem=%s")
 
-    # Isolated: no site-packages, no PYTHON* variables, no user site, no .pyc
-    # files; UTF-8 whatever the locale.
-    start = ctx.actions.args()
-    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
     ctx.actions.run(
         executable = tool.interpreter,
-        arguments = [start, request],
+        arguments = [isolated(ctx, tool), request],
         inputs = depset(inputs, transitive = transitive_inputs),
         tools = [tool.files],
         outputs = outputs,

@@ -57,6 +57,15 @@ def test_what_the_manifest_says_of_capabilities(name):
     assert "annotations" not in layouts.manifest(HERE / "own")
 
 
+def test_what_runtimes_must_be_told():
+    """For what the files have in the end: the base's cap_kill was taken away."""
+    assert (HERE / "above.docker.txt").read_text() == "--cap-drop=ALL --cap-add=NET_RAW --cap-add=BPF\n"
+    assert (HERE / "above.compose.yaml").read_text() == (
+        'services:\n  "above":\n    cap_drop: ["ALL"]\n    cap_add: ["NET_RAW", "BPF"]\n'
+    )
+    assert '  add: ["NET_RAW", "BPF"]\n' in (HERE / "above.kubernetes.yaml").read_text()
+
+
 def test_no_layer_where_nothing_is_copied():
     assert len(layouts.manifest(HERE / "own")["layers"]) == 2
     assert len(layouts.config(HERE / "own")["rootfs"]["diff_ids"]) == 2

@@ -1,0 +1,46 @@
+"""What a container runtime must be told so that an image's file capabilities take effect."""
+
+load(":packer.bzl", "PackerInfo", "isolated")
+
+SETTINGS_ATTRS = {
+    "_settings": attr.label(
+        cfg = "exec",
+        default = "//tools/runtimes:tool",
+        providers = [PackerInfo],
+    ),
+}
+
+def runtime_settings(ctx, layers):
+    """Declares the action, which runs if somebody asks for the files.
+
+    Args:
+      ctx: the context of a rule with SETTINGS_ATTRS.
+      layers: list of LayerInfo.
+
+    Returns:
+      list of File: flags of docker run and podman run, Compose, Kubernetes.
+    """
+    tool = ctx.attr._settings[PackerInfo]
+    outputs = {
+        kind: ctx.actions.declare_file(ctx.label.name + "." + kind + extension)
+        for kind, extension in {"compose": ".yaml", "docker": ".txt", "kubernetes": ".yaml", "podman": ".txt"}.items()
+    }
+    args = ctx.actions.args()
+    args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
+    args.add(ctx.label.name, format = "--service=%s")
+    for kind, output in outputs.items():
+        args.add(output, format = "--" + kind + "=%s")
+    ctx.actions.run(
+        executable = tool.interpreter,
+        arguments = [isolated(ctx, tool), args],
+        inputs = [each.metadata for each in layers],
+        tools = [tool.files],
+        outputs = outputs.values(),
+        mnemonic = "SetcapSettings",
+        progress_message = "Writing runtime settings of %{label}",
+        env = {},
+        use_default_shell_env = False,
+        toolchain = None,
+        execution_requirements = {"supports-path-mapping": "1"},
+    )
+    return outputs.values()
