@@ -13,7 +13,8 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
+from collections.abc import Sequence
 
 import pytest
 

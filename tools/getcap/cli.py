@@ -13,7 +13,7 @@ from packer.errors import InputError
 from . import images
 
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from capabilities import FileCapabilities
 
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs it; returns the exit status."""
     try:
         if arguments[:1] == ["explain"]:
-            from . import explain
-
-            status = explain.main(arguments[1:])
+            status = _explain(arguments[1:])
         else:
             status = _main(arguments)
         sys.stdout.flush()
@@ -53,6 +51,21 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 2
+
+
+def _explain(arguments: Sequence[str]) -> int:
+    if sys.version_info < (3, 14):
+        _complain("explain needs Python 3.14; bazel run brings it")
+        return 2
+    from . import explain
+
+    try:
+        return explain.main(arguments)
+    except ModuleNotFoundError as error:
+        if error.name != "yaml":
+            raise
+        _complain("YAML needs PyYAML; bazel run brings it")
+        return 2
 
 
 def _main(arguments: Sequence[str]) -> int:

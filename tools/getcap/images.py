@@ -27,7 +27,7 @@ from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
 if TYPE_CHECKING:
-    from typing import Iterator
+    from collections.abc import Iterator
 
     from capabilities import FileCapabilities
     from packer.archive import Member
