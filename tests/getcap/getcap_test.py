@@ -13,13 +13,14 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
-from typing import NamedTuple
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 
 import capabilities
 from getcap import images
+from support import require
 
 NETBIND = "examples/netbind/image"
 RECORD = "SCHILY.xattr.security.capability"
@@ -149,6 +150,43 @@ def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert getcap("--layer", path) == (0, f"/bin/x cap_net_bind_service=p [rootid=100] sha256:{digest}\n", "")
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_archives_of_images(tmp_path: pathlib.Path, kind: str, compress):
+    path = tmp_path / "archive"
+    command = [require.tool("skopeo"), f"--tmpdir={tmp_path}", "--insecure-policy", "copy", "--quiet", f"oci:{NETBIND}", f"{kind}:{path}:app:latest"]
+    subprocess.run(command, check=True, timeout=60)
+    path.write_bytes(compress(path.read_bytes()))
+    assert getcap(path) == (0, "/app/server cap_net_bind_service=p\n", "")
+    assert getcap("--platform=linux/s390x", path).status == 2
+    (read,) = images.read(str(path))
+    assert read.config["config"]["User"] == "65532"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    broken = getcap(path)
+    assert (broken.status, broken.output, len(broken.errors.splitlines())) == (2, "", 1)
+
+
+def test_an_image_that_names_missing_ones(tmp_path: pathlib.Path):
+    """crane and skopeo copy an index with some of its images alone; a nested index is how layouts hold one."""
+    image = tmp_path / "index"
+    shutil.copytree("tests/index/index", image)
+    (outer,) = json.loads((image / "index.json").read_bytes())["manifests"]
+    inner = json.loads((image / "blobs/sha256" / outer["digest"][7:]).read_bytes())
+    os.unlink(image / "blobs/sha256" / inner["manifests"][1]["digest"][7:])
+    done = getcap(image)
+    assert done.status == 0
+    assert [line.split(": ")[0] for line in done.output.splitlines()] == ["linux/amd64", "linux/arm/v7"]
+
+
+def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
+    """Paths that make more directories than anyone has."""
+    path = tmp_path / "deep.tar"
+    raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
+    path.write_bytes(gzip.compress(raw, 1))
+    done = getcap(path)
+    assert done.status == 2 and "files and directories" in done.errors and len(done.errors) < 400
 
 
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
