@@ -129,7 +129,7 @@ def test_every_hop_counts(bundles, capsys, program: str, good: bool, version: st
     command = f"docker run --cap-drop=ALL {NET} {no_new_privs} --entrypoint={words[0]} app {shlex.join(words[1:])}"
     status, said = explain(capsys, _layout("chain"), "--docker-run", command, "--runtime", version)
     agree(said, real(bundles["chain"], command, version))
-    assert said["programs"][-1] == "/app/probe"
+    assert said["programs"][-1] == {"path": "/app/probe", "script": "/run.sh" if program == "/run.sh" else ""}
     assert (status == 0) == (not no_new_privs or (good and version == KEEPS))
     if no_new_privs and not good and version == KEEPS:
         assert any("lost by /bin/tini" in why for why in said["why"])
@@ -146,7 +146,7 @@ def test_nosuid_mounts(bundles, capsys, option: str, good: bool):
 
 def test_the_images_own_entrypoint_is_followed(capsys):
     _, said = explain(capsys, _layout("chain"), "--docker-run", "docker run --init app")
-    assert said["programs"] == ["the runtime's init", "/bin/tini", "/app/probe"]
+    assert [each["path"] for each in said["programs"]] == ["the runtime's init", "/bin/tini", "/app/probe"]
 
 
 POD = """\

@@ -72,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     if verdict.after is not None:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
         made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
-    made["programs"] = [hop.path for hop in hops]
-    _print(made, options.json)
+    made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
+    _print(made, options.json, " -> ".join(f"{hop.script} ({hop.path})" if hop.script else hop.path for hop in hops))
     return 0 if verdict.good else 1
 
 
@@ -132,13 +132,11 @@ def _names(mask: int) -> list[str]:
     return [name for bit, name in enumerate(NAMES) if mask >> bit & 1]
 
 
-def _print(made: dict[str, object], as_json: bool) -> int:
+def _print(made: dict[str, object], as_json: bool, subject: str = "the container") -> int:
     """Prints a report; returns the exit status of one that is bad."""
     if as_json:
         print(json.dumps(made, indent=2))
         return 1
-    programs = made.get("programs")
-    subject = " -> ".join(map(str, programs)) if isinstance(programs, list) else "the container"
     print(_plain(f"{subject}: {made['verdict']}"))
     for title in ("why", "fix", "notes"):
         lines = made[title]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from packer.rootfs import Node
 
 _XATTR = xattr.NAME.encode()
-_MAX_NODES = 1_500_000  # Files and directories of an image; each takes half a kilobyte of memory.
+_MAX_NODES = 1_500_000  # Files and directories of an image; each takes some 400 bytes of memory.
 _MAX_LINKS = 40  # ELOOP, path_resolution(7).
 _MAX_PATH = 4096  # PATH_MAX, linux/limits.h.
 _MAX_VALUE = 64  # More than any revision of the attribute has.

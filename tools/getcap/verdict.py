@@ -215,7 +215,8 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, Callable[[Plan
     last = plan.hops[-1]
     known = last.file.capabilities or FileCapabilities(0, 0, 0)
     if wanted & ~known.permitted or known.rootid:
-        granted = FileCapabilities(known.permitted | wanted, known.inheritable, 0)
+        sets = known.permitted | wanted, known.inheritable
+        granted = FileCapabilities(*sets, sets[0] | sets[1] if known.effective else 0)
         of_script = f", not {last.script}: a script cannot have any" if last.script else ""
         text = f'give {last.path} the capabilities{of_script}: file_capabilities = {{"{last.path}": "{granted.to_text()}"}}'
         yield text, lambda old: replace(old, hops=(*old.hops[:-1], _with(old.hops[-1], granted)))
