@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
+from random import Random
 from typing import NamedTuple
 
 import pytest
 
 import capabilities
 from getcap import images
+from packer.errors import InputError
 from support import require
 
 NETBIND = "examples/netbind/image"
@@ -251,6 +253,41 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     assert (done.status, done.output) == (2, "")
     assert len(done.errors.splitlines()) == 1
     assert done.errors.startswith("getcap: ") and path.name in done.errors
+
+
+def _changed(data: bytes, random: Random) -> bytes:
+    """Some bytes changed, with the header's checksum put right so that it is read on."""
+    made = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        made[random.randrange(len(made))] = random.choice(b"\0\1/.=09Aax\x7f\x80\xff")
+    for at in range(0, len(made) - 511, 512):
+        if made[at + 257 : at + 262] == b"ustar":
+            made[at + 148 : at + 156] = b" " * 8
+            made[at + 148 : at + 156] = b"%06o\0 " % sum(made[at : at + 512])
+    return bytes(made)
+
+
+def test_damaged_bytes_raise_nothing_else(tmp_path: pathlib.Path):
+    random = Random(40)
+    data = tar(
+        ("/app", None, "directory"),
+        ("/app/x", NET, "#!/bin/sh"),
+        ("/link", None, ">app"),
+        ("/hard", NET, "=/app/x"),
+        ("/etc/passwd", None, "root:x:0:0::/:/x"),
+        ("/app/.wh.y", None, "file"),
+    )
+    path = tmp_path / "layer.tar"
+    refused = 0
+    for _ in range(1000):
+        path.write_bytes(_changed(data, random))
+        try:
+            for image in images.read(str(path)):
+                image.file("/link/x")
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert 100 < refused < 900
 
 
 @pytest.mark.parametrize("flags", [["--frobnicate", NETBIND], [], ["--platform=linux", NETBIND], ["--platform=linux/amd64/v1/x", NETBIND]])

@@ -13,7 +13,7 @@ from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
 from . import chain, images
-from .cli import Parser
+from .cli import Parser, plain
 from .verdict import Verdict, judge
 
 _DESCRIPTION = """\
@@ -137,19 +137,15 @@ def _print(made: dict[str, object], as_json: bool, subject: str = "the container
     if as_json:
         print(json.dumps(made, indent=2))
         return 1
-    print(_plain(f"{subject}: {made['verdict']}"))
+    print(plain(f"{subject}: {made['verdict']}"))
     for title in ("why", "fix", "notes"):
         lines = made[title]
         assert isinstance(lines, (list, tuple))
         for line in lines:
-            print(_plain(f"  {title.removesuffix('s')}: {line}"))
+            print(plain(f"  {title.removesuffix('s')}: {line}"))
     if "permitted" in made:
         for name in _SETS:
             names = made[name]
             assert isinstance(names, list)
             print(f"  {name}: {','.join(names) or 'none'}")
     return 1
-
-
-def _plain(line: str) -> str:
-    return "".join(each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode() for each in line)

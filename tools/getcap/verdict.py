@@ -83,7 +83,7 @@ def _wanted(plan: Plan) -> int:
 
 def _run(image: Image, plan: Plan, runtime: Runtime) -> tuple[Process, tuple[execve.Outcome, ...]]:
     config = image.config.get("config") or {}
-    labels = config.get("Labels") or {}
+    labels = {name: text for name, text in (config.get("Labels") or {}).items() if isinstance(text, str)}
     before = before_execve(plan.settings, runtime, str(config.get("User") or ""), image.users, labels)
     process = execve.Process.of(
         before.uid,
