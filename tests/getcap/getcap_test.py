@@ -13,12 +13,16 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
 
 import pytest
 
 import capabilities
 from getcap import images
+from packer.errors import InputError
+from support import require
 
 NETBIND = "examples/netbind/image"
 RECORD = "SCHILY.xattr.security.capability"
@@ -150,6 +154,43 @@ def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     assert getcap("--layer", path) == (0, f"/bin/x cap_net_bind_service=p [rootid=100] sha256:{digest}\n", "")
 
 
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_archives_of_images(tmp_path: pathlib.Path, kind: str, compress):
+    path = tmp_path / "archive"
+    command = [require.tool("skopeo"), f"--tmpdir={tmp_path}", "--insecure-policy", "copy", "--quiet", f"oci:{NETBIND}", f"{kind}:{path}:app:latest"]
+    subprocess.run(command, check=True, timeout=60)
+    path.write_bytes(compress(path.read_bytes()))
+    assert getcap(path) == (0, "/app/server cap_net_bind_service=p\n", "")
+    assert getcap("--platform=linux/s390x", path).status == 2
+    (read,) = images.read(str(path))
+    assert read.config["config"]["User"] == "65532"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    broken = getcap(path)
+    assert (broken.status, broken.output, len(broken.errors.splitlines())) == (2, "", 1)
+
+
+def test_an_image_that_names_missing_ones(tmp_path: pathlib.Path):
+    """crane and skopeo copy an index with some of its images alone; a nested index is how layouts hold one."""
+    image = tmp_path / "index"
+    shutil.copytree("tests/index/index", image)
+    (outer,) = json.loads((image / "index.json").read_bytes())["manifests"]
+    inner = json.loads((image / "blobs/sha256" / outer["digest"][7:]).read_bytes())
+    os.unlink(image / "blobs/sha256" / inner["manifests"][1]["digest"][7:])
+    done = getcap(image)
+    assert done.status == 0
+    assert [line.split(": ")[0] for line in done.output.splitlines()] == ["linux/amd64", "linux/arm/v7"]
+
+
+def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
+    """Paths that make more directories than anyone has."""
+    path = tmp_path / "deep.tar"
+    raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
+    path.write_bytes(gzip.compress(raw, 1))
+    done = getcap(path)
+    assert done.status == 2 and "files and directories" in done.errors and len(done.errors) < 400
+
+
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
     path = tmp_path / "layer.tar"
     path.write_bytes(
@@ -212,6 +253,41 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     assert (done.status, done.output) == (2, "")
     assert len(done.errors.splitlines()) == 1
     assert done.errors.startswith("getcap: ") and path.name in done.errors
+
+
+def _changed(data: bytes, random: Random) -> bytes:
+    """Some bytes changed, with the header's checksum put right so that it is read on."""
+    made = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        made[random.randrange(len(made))] = random.choice(b"\0\1/.=09Aax\x7f\x80\xff")
+    for at in range(0, len(made) - 511, 512):
+        if made[at + 257 : at + 262] == b"ustar":
+            made[at + 148 : at + 156] = b" " * 8
+            made[at + 148 : at + 156] = b"%06o\0 " % sum(made[at : at + 512])
+    return bytes(made)
+
+
+def test_damaged_bytes_raise_nothing_else(tmp_path: pathlib.Path):
+    random = Random(40)
+    data = tar(
+        ("/app", None, "directory"),
+        ("/app/x", NET, "#!/bin/sh"),
+        ("/link", None, ">app"),
+        ("/hard", NET, "=/app/x"),
+        ("/etc/passwd", None, "root:x:0:0::/:/x"),
+        ("/app/.wh.y", None, "file"),
+    )
+    path = tmp_path / "layer.tar"
+    refused = 0
+    for _ in range(1000):
+        path.write_bytes(_changed(data, random))
+        try:
+            for image in images.read(str(path)):
+                image.file("/link/x")
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert 100 < refused < 900
 
 
 @pytest.mark.parametrize("flags", [["--frobnicate", NETBIND], [], ["--platform=linux", NETBIND], ["--platform=linux/amd64/v1/x", NETBIND]])

@@ -13,7 +13,7 @@ from packer.errors import InputError
 from . import images
 
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from capabilities import FileCapabilities
 
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs it; returns the exit status."""
     try:
         if arguments[:1] == ["explain"]:
-            from . import explain
-
-            status = explain.main(arguments[1:])
+            status = _explain(arguments[1:])
         else:
             status = _main(arguments)
         sys.stdout.flush()
@@ -49,10 +47,25 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        _complain(f"{_plain(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+        _complain(f"{plain(str(error.filename))}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         return 130
     return 2
+
+
+def _explain(arguments: Sequence[str]) -> int:
+    if sys.version_info < (3, 14):
+        _complain("explain needs Python 3.14; bazel run brings it")
+        return 2
+    from . import explain
+
+    try:
+        return explain.main(arguments)
+    except ModuleNotFoundError as error:
+        if error.name != "yaml":
+            raise
+        _complain("YAML needs PyYAML; bazel run brings it")
+        return 2
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -74,15 +87,15 @@ def _main(arguments: Sequence[str]) -> int:
             status = 2
             continue
         except OSError as error:
-            _complain(f"{_plain(path)}: {error.strerror or error}")
+            _complain(f"{plain(path)}: {error.strerror or error}")
             status = 2
             continue
         for image in there:
             found.append(_json(path, image, options.all_layers))
-            prefix = f"{_plain(path)}: " if len(options.paths) > 1 else ""
+            prefix = f"{plain(path)}: " if len(options.paths) > 1 else ""
             prefix += f"{image.platform}: " if len(there) > 1 else ""
             for text in image.problems:
-                _complain(f"{_plain(path)}: {text}")
+                _complain(f"{plain(path)}: {text}")
                 status = status or 1
             if not options.json:
                 for line in _lines(image, options.layer, options.all_layers):
@@ -96,10 +109,10 @@ def _lines(image: images.Image, layer: bool, all_layers: bool) -> Iterator[str]:
     if all_layers:
         for each in image.layers:
             for path, known in sorted(each.capabilities.items()):
-                yield f"{each.digest} {_plain(path)} {text(known)}"
+                yield f"{each.digest} {plain(path)} {text(known)}"
         return
     for path, known in image.capabilities.items():
-        yield f"{_plain(path)} {text(known)}" + (f" {image.layers[image.origin[path]].digest}" if layer else "")
+        yield f"{plain(path)} {text(known)}" + (f" {image.layers[image.origin[path]].digest}" if layer else "")
 
 
 def _json(path: str, image: images.Image, all_layers: bool) -> dict[str, Any]:
@@ -125,11 +138,11 @@ def text(known: FileCapabilities) -> str:
     return known.to_text() + (f" [rootid={known.rootid}]" if known.rootid else "")
 
 
-def _plain(path: str) -> str:
-    """A path for a terminal: what is no text, or would move the cursor, is escaped."""
-    if path.isprintable() and "\\" not in path:
-        return path
-    return "".join(each if each.isprintable() and each != "\\" else each.encode("unicode_escape", "backslashreplace").decode() for each in path)
+def plain(line: str) -> str:
+    """A line for a terminal: what is no text, or would move the cursor, is escaped."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def _complain(what: str) -> None:

@@ -27,14 +27,14 @@ from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
 if TYPE_CHECKING:
-    from typing import Iterator
+    from collections.abc import Iterator
 
     from capabilities import FileCapabilities
     from packer.archive import Member
     from packer.rootfs import Node
 
 _XATTR = xattr.NAME.encode()
-_MAX_PARTS = 4_000_000  # Names in all paths of an image, each a node of memory.
+_MAX_NODES = 1_500_000  # Files and directories of an image; each takes some 400 bytes of memory.
 _MAX_LINKS = 40  # ELOOP, path_resolution(7).
 _MAX_PATH = 4096  # PATH_MAX, linux/limits.h.
 _MAX_VALUE = 64  # More than any revision of the attribute has.
@@ -203,7 +203,7 @@ class _Reader:
         self.layers: list[Layer] = []
         self._tree = Tree()
         self._problems: list[str] = []
-        self._parts = 0
+        self._nodes = 0
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
         self._manifest = b""
@@ -244,10 +244,16 @@ class _Reader:
     def _members(self, archive: Archive, links: dict[str, bytes]) -> Iterator[Member]:
         """The entries, without what nobody here asks for."""
         layer = len(self.layers) - 1
+        last = ""
         for number, member in enumerate(archive):
-            self._parts += max(1, member.path.count("/"))
-            if self._parts > _MAX_PARTS:
-                raise ArchiveError(f"more than {_MAX_PARTS} names in its paths")
+            folder = member.path.rpartition("/")[0]
+            if folder != last:
+                # An entry may stand for all the directories on its way, and one through a link for those that the link names.
+                self._nodes += member.path.count("/") if len(member.path) <= _MAX_PATH and self._tree.find(folder) is None else 0
+                last = folder
+            self._nodes += 1 + member.link.count("/")
+            if self._nodes > _MAX_NODES:
+                raise ArchiveError(f"more than {_MAX_NODES} files and directories")
             if len(member.link) > _MAX_PATH:
                 raise ArchiveError(f"a link of {len(member.link)} letters; no file system takes more than {_MAX_PATH}")
             value = self._value(member)

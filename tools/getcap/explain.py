@@ -1,0 +1,151 @@
+"""getcap explain: an image and what somebody tells a runtime, as the capabilities that its process ends up with."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Sequence
+
+from capabilities.names import NAMES
+from packer.errors import InputError, problem, quote
+from runtimes import Runtime, Settings, docker, runtime
+from runtimes.process import describe
+
+from . import chain, images
+from .cli import Parser, plain
+from .verdict import Verdict, judge
+
+_DESCRIPTION = """\
+Says which capabilities the process of a container has, of an image and what a runtime is told: the verdict first, then
+why, then the fix."""
+_EPILOG = "exit status: 0 if it has all that its file asks for; 1 if it does not, or does not start; 2 if something cannot be read"
+_SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs it; returns the exit status.
+
+    Raises:
+      InputError: what is given is wrong.
+      OSError: a file cannot be read.
+    """
+    parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
+    source.add_argument("--kubernetes", metavar="FILE", help="manifests")
+    source.add_argument("--compose", metavar="FILE", help="a Compose file")
+    parser.add_argument("--container", metavar="NAME", help="with --kubernetes: which, if there are several; Kind/name/container if need be")
+    parser.add_argument("--service", metavar="NAME", help="with --compose: which")
+    parser.add_argument("--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest by default")
+    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this")
+    parser.add_argument("--program", default="", metavar="PATH", help="what it is about, if not the last program that the command names")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    for flag, of in (("container", "kubernetes"), ("service", "compose")):
+        if getattr(options, flag) is not None and getattr(options, of) is None:
+            parser.error(f"--{flag} goes with --{of}")
+    if options.compose is not None and options.service is None:
+        parser.error("--compose needs --service")
+    chosen = runtime(options.runtime) if options.runtime else None
+    if options.docker_run is not None:
+        settings = docker.read(options.docker_run, "--docker-run")
+    elif options.compose is not None:
+        from runtimes import compose
+
+        settings = compose.read(_bytes(options.compose), options.compose, options.service, os.environ)
+    else:
+        settings = _kubernetes(options.kubernetes, options.container, chosen.name if chosen else "containerd")
+    if chosen and chosen.name != settings.runtime:
+        raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
+    image = _image(options.image, options.platform)
+    hops = chain.hops(image, settings, options.program)
+    try:
+        verdict = judge(image, settings, hops, chosen or Runtime(settings.runtime))
+    except InputError as error:
+        refused = settings.run_as_non_root
+        if not refused or not all(text.startswith(refused.where) for text in error.problems):
+            raise
+        return _print({"verdict": "does not start", "why": error.problems, "fix": ["set runAsUser to a uid that is not 0"], "notes": []}, options.json)
+    made: dict[str, object] = {"verdict": _sentence(hops[-1], verdict), "why": verdict.why, "fix": verdict.fixes, "notes": verdict.notes}
+    if verdict.after is not None:
+        made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
+        made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
+    made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
+    _print(made, options.json, " -> ".join(f"{hop.script} ({hop.path})" if hop.script else hop.path for hop in hops))
+    return 0 if verdict.good else 1
+
+
+def _kubernetes(file: str, container: str | None, name: str) -> Settings:
+    import kubernetes
+
+    if name not in ("containerd", "cri-o"):
+        raise InputError([problem("--runtime", name, "nodes of Kubernetes run containerd or cri-o")])
+    pods = kubernetes.read(_bytes(file), file, name)
+    if container is not None:
+        return kubernetes.one(pods, container, "--container").settings
+    there = [(f"{pod.kind}/{pod.name}/{each.name}", each) for pod in pods for each in pod.containers]
+    if len(there) != 1:
+        what = "there are several containers; write --container, one of " + ", ".join(quote(full) for full, _ in there[:20])
+        raise InputError([problem("--kubernetes", file, what if there else "no container in it")])
+    return there[0][1].settings
+
+
+def _image(path: str, platform: str) -> images.Image:
+    found = images.read(path, platform)
+    if len(found) > 1:
+        names = ", ".join(quote(each.platform) for each in found)
+        raise InputError([problem("image", path, f"has {len(found)} images; write --platform, one of {names}")])
+    return found[0]
+
+
+def _bytes(path: str) -> bytes:
+    """A file's, as much as is ever read of one."""
+    from runtimes.documents import MAX_BYTES
+
+    with open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InputError([problem("file", path, "no regular file")])
+        return file.read(MAX_BYTES + 1)
+
+
+def _sentence(last: chain.Hop, verdict: Verdict) -> str:
+    """The verdict in a line."""
+    after = verdict.after
+    if after is None:
+        return "does not start: execve of it fails with EPERM, operation not permitted"
+    effective, held = verdict.wanted & after.effective, verdict.wanted & after.permitted
+    parts = []
+    if effective:
+        parts.append(f"with {describe(effective)} effective")
+    if held & ~effective:
+        parts.append(f"with {describe(held & ~effective)} permitted, and not effective until the program makes it so")
+    if verdict.wanted & ~held:
+        parts.append(f"without {describe(verdict.wanted & ~held)}")
+    if not verdict.wanted:
+        parts.append(f"with {describe(after.effective)} effective" if after.effective else "without capabilities, and asks for none")
+    return "runs " + ", ".join(parts)
+
+
+def _names(mask: int) -> list[str]:
+    return [name for bit, name in enumerate(NAMES) if mask >> bit & 1]
+
+
+def _print(made: dict[str, object], as_json: bool, subject: str = "the container") -> int:
+    """Prints a report; returns the exit status of one that is bad."""
+    if as_json:
+        print(json.dumps(made, indent=2))
+        return 1
+    print(plain(f"{subject}: {made['verdict']}"))
+    for title in ("why", "fix", "notes"):
+        lines = made[title]
+        assert isinstance(lines, (list, tuple))
+        for line in lines:
+            print(plain(f"  {title.removesuffix('s')}: {line}"))
+    if "permitted" in made:
+        for name in _SETS:
+            names = made[name]
+            assert isinstance(names, list)
+            print(f"  {name}: {','.join(names) or 'none'}")
+    return 1
