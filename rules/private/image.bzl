@@ -47,6 +47,7 @@ def _image_impl(ctx):
             layers = depset(blobs),
             manifest = depset([manifest]),
             runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
+            _validation = depset(_checked(ctx, path, platform)),
         ),
         ImageInfo(
             base_layouts = base.layouts,
@@ -60,6 +61,31 @@ def _image_impl(ctx):
 
 def _platform_text(platform):
     return "/".join([platform["os"], platform["architecture"], platform["variant"]])
+
+def _checked(ctx, path, platform):
+    """What is looked at beside the build, not before it: whether the binary's capabilities will reach it."""
+    carries = ctx.attr.linux_capabilities or ctx.attr.linux_capabilities_from or path in ctx.attr.file_capabilities
+    if not path or not carries:
+        return []
+    output = ctx.actions.declare_file(ctx.label.name + ".checked")
+    request = packer_request(ctx, "check")
+    request.add(ctx.executable.binary, format = "--binary=%s")
+    request.add(json.encode(path), format = "--path=%s")
+    request.add(platform["architecture"], format = "--architecture=%s")
+    request.add(json.encode(ctx.attr.entrypoint), format = "--entrypoint=%s")
+    request.add(json.encode(ctx.attr.file_capabilities.keys()), format = "--others=%s")
+    request.add(json.encode(ctx.attr.checks_off), format = "--off=%s")
+    request.add(output, format = "--output=%s")
+    run_packer(
+        ctx,
+        request,
+        outputs = [output],
+        inputs = [ctx.executable.binary],
+        mnemonic = "SetcapCheck",
+        progress_message = "Checking the binary of %{label}",
+        execution_requirements = {"supports-path-mapping": "1"},
+    )
+    return [output]
 
 def _copied_layer(ctx, platform, below, elsewhere):
     """The layer of files from the layers below, with the capabilities that they are to have.
@@ -241,6 +267,11 @@ on the manifest. A file that replaces one with capabilities, without any of its 
             cfg = "target",
         ),
         "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
+        "checks_off": attr.string_list(
+            doc = """Checks of a binary with capabilities that are not made, by name: `architecture` (it is for another than the image), \
+`runpath` (it looks for its libraries by `$ORIGIN`, which the loader then ignores), `wrapper` (the entrypoint is another \
+program, which has none). They run beside the build, as validation actions: `--norun_validations` leaves out all.""",
+        ),
         "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),
         "created": attr.string(doc = "Time of creation, RFC 3339; by default 1970, so that equal inputs give equal digests."),
         "entrypoint": attr.string_list(doc = "What the container runs; by default the binary."),

@@ -33,6 +33,15 @@ MESSAGES = {
     "not_executable": [
         "in binary attribute of image rule //bad:not_executable: //bad:two_files does not refer to a valid executable target",
     ],
+    "runpath": [
+        '//bad:runpath: binary: "/app/beside_its_libraries": looks for its libraries (libc.so.6) in RUNPATH "$ORIGIN/lib", '
+        "which the loader ignores for a program with capabilities",
+    ],
+    "checks": [
+        '//bad:checks: checks_off: "architecure": no check of this name; did you mean "architecture"?',
+        '//bad:checks: binary: "/app/beside_its_libraries": a program for amd64 in an image for s390x; build both for one platform',
+        '//bad:checks: binary: "/app/beside_its_libraries": has capabilities, and the container starts "/sbin/tini", which has none',
+    ],
     "no_program": [
         '//bad:no_program: linux_capabilities: "/app/hello.c": no ELF program; the kernel gives capabilities to those alone',
     ],
@@ -75,6 +84,9 @@ FAILED = {
     "no_binary": ["no_binary.manifest.json", "no_binary.config.json", "no_binary"],
     "not_executable_mode": ["not_executable_mode.tar.gz", "not_executable_mode.layer.json"],
     "unfit": ["unfit.tar.gz", "unfit.layer.json"],
+    # Checked beside the build, which goes on.
+    "checks": ["checks.checked"],
+    "runpath": ["runpath.checked"],
 }
 
 
@@ -95,3 +107,8 @@ def test_message(workspace, target):
         assert message in done.stderr, done.stderr
     for name in FAILED.get(target, [f"{target}_binary.tar.gz", f"{target}_binary.layer.json", target]):
         assert not workspace.output(f"bad/{name}").exists()
+
+
+def test_a_check_that_is_turned_off(workspace):
+    workspace.run("build", "//bad:runpath_off")
+    assert workspace.output("bad/runpath_off.checked").exists()

@@ -3,6 +3,7 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
+check   looks for what would keep a program from its capabilities
 unpack  turns an image in one file into an OCI image layout directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
@@ -226,6 +227,20 @@ def _setcap(arguments: _Arguments, problems: list[str]) -> None:
     files.write_whole(metadata, layer.encode(said))
 
 
+def _check(arguments: _Arguments, problems: list[str]) -> None:
+    from . import checks, files
+
+    output, binary = arguments.one("output"), arguments.one("binary")
+    path, entrypoint = json.loads(arguments.one("path")), json.loads(arguments.one("entrypoint"))
+    architecture, others = arguments.one("architecture"), json.loads(arguments.one("others"))
+    off = json.loads(arguments.one("off"))
+    arguments.end()
+    problems += checks.check(binary, path, architecture, entrypoint, others, off)
+    if problems:
+        raise InputError(problems)
+    files.write_whole(output, b"")
+
+
 def _unpack(arguments: _Arguments, problems: list[str]) -> None:
     from . import unpack
 
@@ -363,6 +378,7 @@ _SUBCOMMANDS: dict[str, Callable[[_Arguments, list[str]], None]] = {
     "layer": _layer,
     "setcap": _setcap,
     "copy": _copy,
+    "check": _check,
     "unpack": _unpack,
     "image": _image,
     "layout": _layout,
