@@ -61,7 +61,8 @@ def hops(image: images.Image, settings: Settings, program: str = "") -> list[Hop
     config = image.config.get("config") or {}
     argv: Sequence[str] = settings.argv(_strings(config, "Entrypoint"), _strings(config, "Cmd"))
     if not argv and not program:
-        raise InputError([problem("image", settings.image.value if settings.image else "", "neither it nor the command names a program; write --program")])
+        name = settings.image.value if settings.image else ""
+        raise InputError([problem("image", name, "neither it nor the command names a program; write --program")])
     finder = _Finder(image, settings, config)
     found: list[Hop] = []
     if settings.init and settings.init.value:

@@ -71,7 +71,7 @@ def _explain(arguments: Sequence[str]) -> int:
 def _main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="getcap", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image")
-    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this alone; all by default")
+    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this; all by default")
     parser.add_argument("--layer", action="store_true", help="say which layer has the file")
     parser.add_argument("--all-layers", action="store_true", help="what each layer says, even if those above it hide that")
     parser.add_argument("--json", action="store_true", help="print JSON")

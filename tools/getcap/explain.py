@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
     source.add_argument("--kubernetes", metavar="FILE", help="manifests")
     source.add_argument("--compose", metavar="FILE", help="a Compose file")
-    parser.add_argument("--container", metavar="NAME", help="with --kubernetes: which, if there are several; Kind/name/container if need be")
+    parser.add_argument("--container", metavar="NAME", help="with --kubernetes: which, as name or Kind/name/container")
     parser.add_argument("--service", metavar="NAME", help="with --compose: which")
     parser.add_argument("--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest by default")
     parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this")
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str]) -> int:
         refused = settings.run_as_non_root
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
-        return _print({"verdict": "does not start", "why": error.problems, "fix": ["set runAsUser to a uid that is not 0"], "notes": []}, options.json)
+        fix = ["set runAsUser to a uid that is not 0"]
+        return _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": []}, options.json)
     made: dict[str, object] = {"verdict": _sentence(hops[-1], verdict), "why": verdict.why, "fix": verdict.fixes, "notes": verdict.notes}
     if verdict.after is not None:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}

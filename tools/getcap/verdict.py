@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from capabilities import FileCapabilities, execve
 from capabilities.names import ALL, NAMES
@@ -146,7 +147,8 @@ def _why(plan: Plan, verdict: Verdict) -> Iterator[str]:
                 where = hop.mount.where if hop.mount else ""
                 yield f"{hop.path} is on a nosuid mount, where file capabilities do not count: {where}"
             case execve.OTHER_NAMESPACE:
-                yield f"the file's capabilities are for the user namespace whose root is uid {known.rootid if known else 0}, not for this one"
+                rootid = known.rootid if known else 0
+                yield f"the file's capabilities are for the user namespace whose root is uid {rootid}, not for this one"
             case execve.UNKNOWN:
                 yield "the file has capabilities that no kernel knows; they are passed over"
             case execve.ROOT:
@@ -166,8 +168,8 @@ def _why(plan: Plan, verdict: Verdict) -> Iterator[str]:
 def _notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
     for hop in plan.hops:
         if hop.mount:
-            and_suid = "" if hop.mount.value.nosuid else ", on a file system without nosuid"
-            yield f"{hop.path} is hidden by a mount ({hop.mount.where}): what runs is what that holds; it is taken to be the same file{and_suid}"
+            taken = "the same file" + ("" if hop.mount.value.nosuid else ", on a file system without nosuid")
+            yield f"{hop.path} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {taken}"
     if verdict.before.user_namespace:
         yield f"they count in the container's own user namespace alone ({verdict.before.because['user_namespace']})"
     known = plan.hops[-1].file.capabilities
@@ -219,18 +221,17 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, Callable[[Plan
         granted = FileCapabilities(*sets, sets[0] | sets[1] if known.effective else 0)
         of_script = f", not {last.script}: a script cannot have any" if last.script else ""
         text = f'give {last.path} the capabilities{of_script}: file_capabilities = {{"{last.path}": "{granted.to_text()}"}}'
-        yield text, lambda old: replace(old, hops=(*old.hops[:-1], _with(old.hops[-1], granted)))
-    for at, hop in enumerate(plan.hops[:-1]):
-        if not hop.file.path:
-            continue
+        yield text, partial(_granted, path=last.path, capabilities=granted)
+    earlier = {hop.path: hop for hop in plan.hops[:-1] if hop.file.path and hop.path != last.path}
+    for path, hop in earlier.items():
         mine = hop.file.capabilities or FileCapabilities(0, 0, 0)
         if wanted & ~mine.permitted:
             more = FileCapabilities(mine.permitted | wanted, mine.inheritable, 0)
-            text = f'give {hop.path}, which runs before, the same: file_capabilities = {{"{hop.path}": "{more.to_text()}"}}'
-            yield text, lambda old, at=at, more=more: replace(old, hops=(*old.hops[:at], _with(old.hops[at], more), *old.hops[at + 1 :]))  # type: ignore[misc]
+            text = f'give {path}, which runs before, the same: file_capabilities = {{"{path}": "{more.to_text()}"}}'
+            yield text, partial(_granted, path=path, capabilities=more)
     if settings.init and settings.init.value:
         text = f"leave out {settings.init.where}: the runtime's init has no file capabilities"
-        yield text, lambda old: replace(old, settings=replace(old.settings, init=None), hops=old.hops[1:] if not old.hops[0].file.path else old.hops)
+        yield text, _without_init
     if last.mount and last.mount.value.nosuid:
         text = f"keep {last.path} out of the nosuid mount of {last.mount.where}"
         yield text, lambda old: replace(old, hops=(*old.hops[:-1], replace(old.hops[-1], mount=None)))
@@ -241,5 +242,15 @@ def _grant(settings: Settings, names: Sequence[str]) -> Settings:
     return replace(settings, added=(*settings.added, *(Said(name, "the fix") for name in names)), dropped=kept)
 
 
-def _with(hop: Hop, capabilities: FileCapabilities) -> Hop:
-    return replace(hop, file=replace(hop.file, capabilities=capabilities))
+def _granted(plan: Plan, path: str, capabilities: FileCapabilities) -> Plan:
+    """A plan in which a file has other capabilities."""
+
+    def changed(hop: Hop) -> Hop:
+        return replace(hop, file=replace(hop.file, capabilities=capabilities)) if hop.path == path else hop
+
+    return replace(plan, hops=tuple(map(changed, plan.hops)))
+
+
+def _without_init(plan: Plan) -> Plan:
+    hops = tuple(hop for hop in plan.hops if hop.file.path)
+    return replace(plan, settings=replace(plan.settings, init=None), hops=hops)
