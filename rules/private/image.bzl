@@ -269,7 +269,7 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
         "checks_off": attr.string_list(
             doc = """Checks of a binary with capabilities that are not made, by name: `architecture` (it is for another than the image), \
-`runpath` (it looks for its libraries by `$ORIGIN`, which the loader then ignores), `wrapper` (the entrypoint is another \
+`format` (it is a damaged ELF file), `runpath` (it looks for its libraries by `$ORIGIN`, which the loader then ignores), `wrapper` (the entrypoint is another \
 program, which has none). They run beside the build, as validation actions: `--norun_validations` leaves out all.""",
         ),
         "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
 
-ARCHITECTURE, RUNPATH, WRAPPER = "architecture", "runpath", "wrapper"
-NAMES = (ARCHITECTURE, RUNPATH, WRAPPER)
+ARCHITECTURE, FORMAT, RUNPATH, WRAPPER = "architecture", "format", "runpath", "wrapper"
+NAMES = (ARCHITECTURE, FORMAT, RUNPATH, WRAPPER)
 # GOARCH: e_machine, bits, little-endian (elf.h).
 _MACHINES = {
     "386": (3, 32, True),
@@ -48,18 +48,15 @@ def check(binary: str, path: str, architecture: str, entrypoint: Sequence[str], 
             near = difflib.get_close_matches(name, NAMES, n=1)
             hint = f"did you mean {quote(near[0])}?" if near else "they are " + ", ".join(NAMES)
             said.append(problem("checks_off", name, f"no check of this name; {hint}"))
+    found = {WRAPPER: _wrapper(path, entrypoint, others)}
     try:
         with open(binary, "rb") as file:
             program = elf.read(file)
+        found = {ARCHITECTURE: _architecture(program, architecture), RUNPATH: _runpath(program), **found}
     except elf.NoElf:
         return said  # Whoever packs it says so.
     except elf.ElfError as error:
-        return [*said, problem("binary", path, str(error))]
-    found = {
-        ARCHITECTURE: _architecture(program, architecture),
-        RUNPATH: _runpath(program),
-        WRAPPER: _wrapper(path, entrypoint, others),
-    }
+        found[FORMAT] = str(error)
     return said + [problem("binary", path, f'{what} (checks_off = ["{name}"] turns this off)') for name, what in found.items() if what and name not in off]
 
 
