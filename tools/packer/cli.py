@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if argument.startswith("@"):
             with open(argument[1:], encoding="utf-8", errors="surrogateescape") as file:
-                lines += file.read().removesuffix("\n").split("\n")
+                lines += [line.removesuffix("\n") for line in file]
         else:
             lines.append(argument)
     status, said = run(lines)

@@ -148,10 +148,9 @@ def _parse(line: str, problems: list[str]) -> Entry | None:
         problems.append(problem("entries", line, "not a JSON object"))
         return None
     attribute = fields.get("attribute", "srcs")
-    for name, value in fields.items():
-        if type(value) is not _TYPES.get(name):
-            problems.append(problem(str(attribute), line, f"{quote(name)} is unknown or of the wrong type"))
-            return None
+    if wrong := [name for name, value in fields.items() if type(value) is not _TYPES.get(name)]:
+        problems.append(problem(str(attribute), line, f"{quote(wrong[0])} is unknown or of the wrong type"))
+        return None
     return _checked(fields, attribute, problems)
 
 
@@ -173,9 +172,9 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
     if kind == SYMLINK and not target:
         wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
     permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
-    for name, number in (("uid", uid), ("gid", gid)):
-        if not 0 <= number <= MAX_ID:
-            wrong.append(problem(attribute, path, f"{name} {number} is none; it is 0 to {MAX_ID}"))
+    if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
+        numbers = {"uid": uid, "gid": gid}
+        wrong += [problem(attribute, path, f"{name} {n} is none; it is 0 to {MAX_ID}") for name, n in numbers.items() if not 0 <= n <= MAX_ID]
     problems += wrong
     if wrong:
         return None
