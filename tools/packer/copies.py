@@ -87,9 +87,8 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
 
 def _entry(path: str, node: Node, source: str) -> Entry:
     xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
-    return Entry(
-        path, FILE, source=source, mode=node.mode, uid=node.uid, gid=node.gid, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base"
-    )
+    owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
+    return Entry(path, FILE, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
 
 
 def _nowhere(path: str, tree: Tree) -> str:

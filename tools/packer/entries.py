@@ -174,7 +174,8 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
     permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
     if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
         numbers = {"uid": uid, "gid": gid}
-        wrong += [problem(attribute, path, f"{name} {n} is none; it is 0 to {MAX_ID}") for name, n in numbers.items() if not 0 <= n <= MAX_ID]
+        beyond = [(name, number) for name, number in numbers.items() if not 0 <= number <= MAX_ID]
+        wrong += [problem(attribute, path, f"{name} {number} is none; it is 0 to {MAX_ID}") for name, number in beyond]
     problems += wrong
     if wrong:
         return None

@@ -110,7 +110,8 @@ class Retrofit:
         except binascii.Error:
             twin = b""
         if value is not None and twin != value and member.path not in self._grants and self._others != STRIP:
-            self._wrong("tar", member.path, "its records SCHILY.xattr and LIBARCHIVE.xattr say different capabilities; say which in file_capabilities")
+            what = "its records SCHILY.xattr and LIBARCHIVE.xattr say different capabilities; say which in file_capabilities"
+            self._wrong("tar", member.path, what)
         return twin if value is None else value
 
     def _value(self, member: archive.Member, said: bytes | None, start: bytes) -> bytes | None:

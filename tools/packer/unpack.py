@@ -52,7 +52,8 @@ def write(output: str, source: str) -> None:
             _Unpacker(output, source).run(Archive(Decompressed(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
-        raise InputError([problem("base", source, f"{error}; a base is an OCI layout directory, an OCI archive or what docker save writes")]) from None
+        what = f"{error}; a base is an OCI layout directory, an OCI archive or what docker save writes"
+        raise InputError([problem("base", source, what)]) from None
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

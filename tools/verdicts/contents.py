@@ -17,12 +17,14 @@ def expected(texts: Mapping[str, str], problems: list[str]) -> dict[str, capabil
       texts: path -> what file_capabilities takes.
       problems: gets what is wrong.
     """
-    found = {}
+    found: dict[str, capabilities.FileCapabilities] = {}
     for path, text in texts.items():
         if not path.startswith("/"):
             problems.append(problem("expected", path, "not absolute"))
         try:
-            found[path] = capabilities.from_list([text])
+            known = capabilities.from_list([text])
+            if known is not None:  # It is None for an empty list alone.
+                found[path] = known
         except capabilities.CapabilityError as error:
             problems += [f"expected: {said}" for said in error.problems]
     return found

@@ -25,7 +25,8 @@ def check(layout: str, expected: str, target: str) -> list[str]:
       InputError: `expected` is no digest.
     """
     if not _DIGEST.fullmatch(expected):
-        raise InputError([problem("digest", expected, "no digest; write sha256: and 64 hexadecimal digits (with zeros, the test says which)")])
+        what = "no digest; write sha256: and 64 hexadecimal digits (with zeros, the test says which)"
+        raise InputError([problem("digest", expected, what)])
     (descriptor,) = _load(os.path.join(layout, "index.json"))["manifests"]
     if descriptor["digest"] == expected:
         return []

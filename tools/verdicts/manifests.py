@@ -73,7 +73,9 @@ def _container(image: Image, container: Container, runtime: str) -> Iterator[str
     """What is wrong with a container: of its program or, if that has no capabilities, of those in the image that have."""
     settings = container.settings
     chain = hops(image, settings)
-    chains = [chain] if chain[-1].file.capabilities or not image.capabilities else [hops(image, settings, path) for path in image.capabilities]
+    chains = [chain]
+    if not chain[-1].file.capabilities and image.capabilities:
+        chains = [hops(image, settings, path) for path in image.capabilities]
     for each in chains:
         verdict = judge(image, settings, each, named(runtime))
         if verdict.good:
