@@ -6,6 +6,7 @@ LayerInfo = provider(
         "blob": "File: the layer as registries store it.",
         "metadata": """File: JSON with `descriptor` (OCI: mediaType, digest, size), `diff_id` \
 (digest of the uncompressed tar), `capabilities` (path -> cap_to_text(3)) and `created_by`.""",
+        "programs": "list of struct of path (str), file (File) and off (list of str): programs with capabilities, and which checks of them are off.",
     },
 )
 

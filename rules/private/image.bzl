@@ -1,6 +1,7 @@
 """The rule image."""
 
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
@@ -47,7 +48,7 @@ def _image_impl(ctx):
             layers = depset(blobs),
             manifest = depset([manifest]),
             runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
-            _validation = depset(_checked(ctx, path, platform)),
+            _validation = depset(check_programs(ctx, _programs(ctx, path), base.layers + layers, config)),
         ),
         ImageInfo(
             base_layouts = base.layouts,
@@ -62,30 +63,17 @@ def _image_impl(ctx):
 def _platform_text(platform):
     return "/".join([platform["os"], platform["architecture"], platform["variant"]])
 
-def _checked(ctx, path, platform):
-    """What is looked at beside the build, not before it: whether the binary's capabilities will reach it."""
+def _programs(ctx, path):
+    """The programs to check: the binary, if it gets capabilities, and those of layers."""
     carries = ctx.attr.linux_capabilities or ctx.attr.linux_capabilities_from or path in ctx.attr.file_capabilities
-    if not path or not carries:
-        return []
-    output = ctx.actions.declare_file(ctx.label.name + ".checked")
-    request = packer_request(ctx, "check")
-    request.add(ctx.executable.binary, format = "--binary=%s")
-    request.add(json.encode(path), format = "--path=%s")
-    request.add(platform["architecture"], format = "--architecture=%s")
-    request.add(json.encode(ctx.attr.entrypoint), format = "--entrypoint=%s")
-    request.add(json.encode(ctx.attr.file_capabilities.keys()), format = "--others=%s")
-    request.add(json.encode(ctx.attr.checks_off), format = "--off=%s")
-    request.add(output, format = "--output=%s")
-    run_packer(
-        ctx,
-        request,
-        outputs = [output],
-        inputs = [ctx.executable.binary],
-        mnemonic = "SetcapCheck",
-        progress_message = "Checking the binary of %{label}",
-        execution_requirements = {"supports-path-mapping": "1"},
-    )
-    return [output]
+    own = [struct(attribute = "binary", file = ctx.executable.binary, off = ctx.attr.checks_off, path = path)] if path and carries else []
+
+    # Their layers say the rest.
+    return own + [
+        struct(attribute = "layers", file = each.file, off = ctx.attr.checks_off + each.off + LAYER_CHECKS, path = each.path)
+        for target in ctx.attr.layers
+        for each in getattr(target[LayerInfo], "programs", [])
+    ]
 
 def _copied_layer(ctx, platform, below, elsewhere):
     """The layer of files from the layers below, with the capabilities that they are to have.
@@ -249,7 +237,7 @@ The output group `runtime_settings` is what container runtimes must be told, no 
 of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
 a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
-    attrs = PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | {
+    attrs = CHECK_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | {
         "annotate_capabilities": attr.bool(
             doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
 `io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \
@@ -267,11 +255,6 @@ on the manifest. A file that replaces one with capabilities, without any of its 
             cfg = "target",
         ),
         "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
-        "checks_off": attr.string_list(
-            doc = """Checks of a binary with capabilities that are not made, by name: `architecture` (it is for another than the image), \
-`format` (it is a damaged ELF file), `runpath` (it looks for its libraries by `$ORIGIN`, which the loader then ignores), `wrapper` (the entrypoint is another \
-program, which has none). They run beside the build, as validation actions: `--norun_validations` leaves out all.""",
-        ),
         "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),
         "created": attr.string(doc = "Time of creation, RFC 3339; by default 1970, so that equal inputs give equal digests."),
         "entrypoint": attr.string_list(doc = "What the container runs; by default the binary."),

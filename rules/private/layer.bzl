@@ -1,6 +1,7 @@
 """The rule layer."""
 
 load("//rules:providers.bzl", "LayerInfo")
+load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
@@ -41,11 +42,30 @@ def _layer_impl(ctx):
     entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
+    programs = _programs(ctx)
     return [
         DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(metadata = depset([info.metadata])),
-        info,
+        OutputGroupInfo(
+            metadata = depset([info.metadata]),
+            _validation = depset(check_programs(ctx, programs, [info])),
+        ),
+        LayerInfo(blob = info.blob, metadata = info.metadata, programs = programs),
     ]
+
+def _programs(ctx):
+    """The files of srcs that get capabilities; those of runfiles and directories are known only once they are built."""
+    found = []
+    for path in ctx.attr.file_capabilities:
+        folder = path.rpartition("/")[0] + "/"
+        files = []
+        if path in ctx.attr.srcs:
+            info = ctx.attr.srcs[path][DefaultInfo]
+            files = [info.files_to_run.executable] if info.files_to_run.executable else info.files.to_list()
+        elif folder in ctx.attr.srcs:
+            files = [file for file in ctx.attr.srcs[folder][DefaultInfo].files.to_list() if folder + file.basename == path]
+        if len(files) == 1 and not files[0].is_directory:
+            found.append(struct(attribute = "srcs", file = files[0], off = ctx.attr.checks_off, path = path))
+    return found
 
 def _exactly(path):
     return lambda _file: path
@@ -59,7 +79,7 @@ layer = rule(
 `bazel build` gives the layer as a (compressed) tar; the output group `metadata` \
 its digests and the capabilities that it carries.""",
     implementation = _layer_impl,
-    attrs = PACK_ATTRS | {
+    attrs = CHECK_ATTRS | PACK_ATTRS | {
         "directories": attr.string_list(
             doc = "Directories, absolute. Parents of entries need not be named.",
         ),

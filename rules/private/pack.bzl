@@ -104,7 +104,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add(ctx.attr.compression_level, format = "--level=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
-    return LayerInfo(blob = blob, metadata = metadata)
+    return LayerInfo(blob = blob, metadata = metadata, programs = [])
 
 def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhere = None):
     """Declares the action.

@@ -34,11 +34,30 @@ MESSAGES = {
         "in binary attribute of image rule //bad:not_executable: //bad:two_files does not refer to a valid executable target",
     ],
     "runpath": [
-        '//bad:runpath: binary: "/app/beside_its_libraries": looks for its libraries (libc.so.6) in RUNPATH "$ORIGIN/lib", '
-        "which the loader ignores for a program with capabilities",
+        '//bad:runpath: binary: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
+        "which the loader ignores for a program with capabilities (secure-execution mode)",
+        '(checks_off = ["runpath"] turns this off)',
+    ],
+    "runpath_relative": [
+        '//bad:runpath_relative: binary: "/app/below_anything": looks for its libraries (libc.so.6) in RUNPATH "lib", '
+        'of which "lib" is a place below the working directory',
+    ],
+    "layer_runpath": [
+        '//bad:layer_runpath: srcs: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
+        '//bad:layer_runpath: srcs: "/bin/greet": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
+    ],
+    "of_layers": [
+        '//bad:of_layers: layers: "/bin/greet": has capabilities, and the container starts "/bin/sh", which has none',
+    ],
+    "of_layers_elsewhere": [
+        '//bad:of_layers_elsewhere: layers: "/bin/greet": a program for amd64 in an image for arm64; build both for one platform',
+    ],
+    "unknown_check": [
+        '//bad:unknown_check: checks_off: "speed": no check of this name; they are architecture, format, runpath, wrapper',
     ],
     "checks": [
-        '//bad:checks: checks_off: "architecure": no check of this name; did you mean "architecture"?',
+        '//bad:checks: checks_off: "architecure": no check of this name; did you mean "architecture"? '
+        "they are architecture, format, runpath, wrapper",
         '//bad:checks: binary: "/app/beside_its_libraries": a program for amd64 in an image for s390x; build both for one platform',
         '//bad:checks: binary: "/app/beside_its_libraries": has capabilities, and the container starts "/sbin/tini", which has none',
     ],
@@ -85,8 +104,10 @@ FAILED = {
     "not_executable_mode": ["not_executable_mode.tar.gz", "not_executable_mode.layer.json"],
     "unfit": ["unfit.tar.gz", "unfit.layer.json"],
     # Checked beside the build, which goes on.
-    "checks": ["checks.checked"],
-    "runpath": ["runpath.checked"],
+    **{
+        name: [f"{name}.checked"]
+        for name in ("checks", "layer_runpath", "of_layers", "of_layers_elsewhere", "runpath", "runpath_relative", "unknown_check")
+    },
 }
 
 
@@ -109,6 +130,8 @@ def test_message(workspace, target):
         assert not workspace.output(f"bad/{name}").exists()
 
 
-def test_a_check_that_is_turned_off(workspace):
-    workspace.run("build", "//bad:runpath_off")
-    assert workspace.output("bad/runpath_off.checked").exists()
+def test_what_is_right_or_turned_off(workspace):
+    targets = ["layer_runpath_off", "runpath_off", "runpath_of_the_system", "runpath_without_capabilities", "wrapper_right"]
+    workspace.run("build", *(f"//bad:{name}" for name in targets))
+    for name in targets:
+        assert workspace.output(f"bad/{name}.checked").exists()

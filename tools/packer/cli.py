@@ -3,7 +3,7 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
-check   looks for what would keep a program from its capabilities
+check   looks for what would keep programs from their capabilities, or from starting with them
 unpack  turns an image in one file into an OCI image layout directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
@@ -228,14 +228,33 @@ def _setcap(arguments: _Arguments, problems: list[str]) -> None:
 
 
 def _check(arguments: _Arguments, problems: list[str]) -> None:
+    import capabilities
+
     from . import checks, files
 
-    output, binary = arguments.one("output"), arguments.one("binary")
-    path, entrypoint = json.loads(arguments.one("path")), json.loads(arguments.one("entrypoint"))
-    architecture, others = arguments.one("architecture"), json.loads(arguments.one("others"))
-    off = json.loads(arguments.one("off"))
+    output, off = arguments.one("output"), json.loads(arguments.one("off"))
+    carried: dict[str, str] = {}
+    for path in arguments.all("layer"):
+        with open(path, encoding="utf-8") as file:
+            metadata = json.load(file)
+        carried.update(metadata["capabilities"])
+        for removed in metadata.get("removed", ()):
+            carried.pop(removed, None)
+    config: dict[str, Any] = {}
+    if path := arguments.one("config", ""):
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    programs = [checks.Program(**json.loads(said), source=source) for said, source in zip(arguments.all("program"), arguments.all("source"))]
     arguments.end()
-    problems += checks.check(binary, path, architecture, entrypoint, others, off)
+
+    # An empty set raises nothing, and keeps nothing from its libraries.
+    values = {path: capabilities.from_text(text) for path, text in carried.items()}
+    capable = {path for path, value in values.items() if value.permitted | value.inheritable}
+    started = [word for name in ("Entrypoint", "Cmd") for word in config.get("config", {}).get(name) or ()]
+    problems += checks.unknown(off)
+    for program in programs:
+        if program.path in capable:
+            problems += checks.check(program, config.get("architecture", ""), started, capable)
     if problems:
         raise InputError(problems)
     files.write_whole(output, b"")

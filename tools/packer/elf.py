@@ -22,6 +22,9 @@ _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_STRSZ, _DT_RUNPATH = 1, 5, 15, 10, 29
 _MAX_HEADERS = 1 << 12
 _MAX_DYNAMIC = 1 << 20
 _MAX_STRINGS = 16 << 20
+_MAX_NAMES = 1 << 10
+_MAX_NAME = 1 << 12  # PATH_MAX, linux/limits.h.
+_MAX_PATHS = 1 << 20
 
 
 class ElfError(ValueError):
@@ -57,7 +60,7 @@ def read(file: BinaryIO) -> Program:
         raise ElfError("damaged: its program headers are none")
     table = _at(file, offset, size * count)
     segments = [_segment(table, at * size, wide, order) for at in range(count)]
-    interpreter = next((_text(_at(file, start, min(length, 4096)), 0) for kind, start, _, length in segments if kind == _INTERP), "")
+    interpreter = next((_text(_at(file, start, min(length, _MAX_NAME)), 0, _MAX_NAME) for kind, start, _, length in segments if kind == _INTERP), "")
     found = next(((start, length) for kind, start, _, length in segments if kind == _DYNAMIC), None)
     needed, rpath, runpath = _dynamic(file, segments, *found, wide, order) if found else ((), "", "")
     return Program(machine, 64 if wide else 32, order == "<", interpreter, needed, rpath, runpath)
@@ -87,19 +90,26 @@ def _dynamic(
         tags.setdefault(tag, []).append(value)
     if not any(tag in tags for tag in (_DT_NEEDED, _DT_RPATH, _DT_RUNPATH)):
         return (), "", ""
+    if len(tags.get(_DT_NEEDED, ())) > _MAX_NAMES:
+        raise ElfError("damaged: it needs more libraries than there are")
     address, size = tags.get(_DT_STRTAB, [0])[0], tags.get(_DT_STRSZ, [0])[0]
     place = next((start + address - begin for kind, start, begin, span in segments if kind == _LOAD and begin <= address < begin + span), None)
     if place is None or size > _MAX_STRINGS:
         raise ElfError("damaged: its names are nowhere in it")
     strings = _at(file, place, size)
-    names = {tag: [_text(strings, value) for value in tags.get(tag, [])] for tag in (_DT_NEEDED, _DT_RPATH, _DT_RUNPATH)}
-    return tuple(names[_DT_NEEDED]), "".join(names[_DT_RPATH][:1]), "".join(names[_DT_RUNPATH][:1])
+    needed = tuple(_text(strings, value, _MAX_NAME) for value in tags.get(_DT_NEEDED, ()))
+    rpath, runpath = (_text(strings, tags[tag][0], _MAX_PATHS) if tag in tags else "" for tag in (_DT_RPATH, _DT_RUNPATH))
+    return needed, rpath, runpath
 
 
-def _text(data: bytes, at: int) -> str:
+def _text(data: bytes, at: int, most: int) -> str:
+    """The text that starts there, and ends with a NUL or with the data."""
     if at > len(data):
         raise ElfError("damaged: a name beyond its names")
-    return data[at : data.find(b"\0", at) if b"\0" in data[at:] else len(data)].decode("utf-8", "backslashreplace")
+    end = data.find(b"\0", at, at + most)
+    if end < 0 and at + most < len(data):
+        raise ElfError("damaged: a name that does not end")
+    return data[at : end if end >= 0 else len(data)].decode("utf-8", "backslashreplace")
 
 
 def _at(file: BinaryIO, offset: int, size: int) -> bytes:
