@@ -11,8 +11,8 @@ They are validation actions: `--norun_validations` leaves out all.""",
     ),
 }
 
+# What a layer finds out by itself, without the image that it is for.
 LAYER_CHECKS = ["format", "runpath"]
-"""What a layer finds out by itself, without the image that it is for."""
 
 def check_programs(ctx, programs, layers, config = None):
     """Declares the action.
