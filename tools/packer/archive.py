@@ -327,10 +327,11 @@ def _number(field: bytes, what: str) -> int:
 
 
 def _check_sum(block: bytes) -> None:
-    said = _number(block[148:156], "checksum")
     rest = block[:148] + _SPACES + block[156:]
+    text = block[148:156].strip(b"\0 ")
+    said = -1 if not text or text.strip(b"01234567") else int(text, 8)
     # Some old programs take the bytes for signed.
-    if said not in (sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest)):
+    if said != sum(rest) and said != sum(byte - 256 if byte > 127 else byte for byte in rest):
         raise ArchiveError("no tar, or a damaged one: a header whose checksum is wrong")
 
 
