@@ -48,6 +48,10 @@ class Blob:
 
     def write(self, data: bytes) -> None:
         """Takes bytes of the tar."""
+        if len(data) < self.room:
+            self._parts.append(data)
+            self.room -= len(data)
+            return
         while len(data) >= self.room:
             # A whole block, or what completes one; not copied if it is one by itself.
             room = self.room

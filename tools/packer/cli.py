@@ -20,6 +20,7 @@ problem, if the input is wrong; 2 if the packer is called wrongly.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         from .worker import serve
 
         return serve()
+    gc.disable()  # One action makes no garbage that goes in circles; to look for it takes time.
     lines: list[str] = []
     for argument in arguments:
         if argument.startswith("@"):

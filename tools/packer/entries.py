@@ -17,7 +17,7 @@ from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Iterable, Iterator, Mapping
+    from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 Entry = namedtuple(
     "Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "size", "xattrs", "attribute"), defaults=("", "", 0, 0, 0, 0, (), "")
@@ -33,11 +33,12 @@ _TYPES = {
     **dict.fromkeys(("path", "type", "source", "target", "mode", "attribute"), str),
     **dict.fromkeys(("uid", "gid"), int),
 }
+_AT_ONCE = 256  # Lines.
 MAX_ID = (1 << 32) - 2
 """The last uid and gid: (uid_t) -1 means "no change" to chown(2)."""
 
 
-def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
+def read(lines: Sequence[str], problems: list[str]) -> dict[str, Entry]:
     """The entries by path; of those that repeat each other, one.
 
     Args:
@@ -45,8 +46,8 @@ def read(lines: Iterable[str], problems: list[str]) -> dict[str, Entry]:
       problems: gets what is wrong.
     """
     entries: dict[str, Entry] = {}
-    for line in lines:
-        for entry in _expand(_parse(line, problems), problems):
+    for line, fields in _objects(lines):
+        for entry in _parse(line, fields, problems):
             known = entries.setdefault(entry.path, entry)
             # Runfiles name a file once for each that needs it.
             if known[:-1] != entry[:-1]:
@@ -138,27 +139,38 @@ def _text(text: str) -> str:
     return text
 
 
-def _parse(line: str, problems: list[str]) -> Entry | None:
-    """One line as an entry; None, and a problem, if it is wrong."""
+def _objects(lines: Sequence[str]) -> Iterator[tuple[str, object]]:
+    """Each line and the JSON in it; None for what is none.
+
+    Many lines at once take a third of the time that one by one takes.
+    """
+    for start in range(0, len(lines), _AT_ONCE):
+        some = lines[start : start + _AT_ONCE]
+        values = _json("[" + ",".join(some) + "]")
+        if not isinstance(values, list) or len(values) != len(some):
+            values = [_json(line) for line in some]
+        yield from zip(some, values)
+
+
+def _json(text: str) -> object:
     try:
-        fields = json.loads(line)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        fields = None
+        return None
+
+
+def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
+    """What a line asks for; nothing, and problems, if it is wrong."""
     if not isinstance(fields, dict):
         problems.append(problem("entries", line, "not a JSON object"))
-        return None
+        return ()
     attribute = fields.get("attribute", "srcs")
     if wrong := [name for name, value in fields.items() if type(value) is not _TYPES.get(name)]:
         problems.append(problem(str(attribute), line, f"{quote(wrong[0])} is unknown or of the wrong type"))
-        return None
-    return _checked(fields, attribute, problems)
-
-
-def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Entry | None:
+        return ()
     path, kind = fields.get("path", ""), fields.get("type", FILE)
     source, target, mode = fields.get("source", ""), fields.get("target", ""), fields.get("mode", "")
     uid, gid = fields.get("uid", 0), fields.get("gid", 0)
-    wrong: list[str] = []
     try:
         path = clean(path)
         if kind == HARDLINK:
@@ -176,10 +188,12 @@ def _checked(fields: dict[str, Any], attribute: str, problems: list[str]) -> Ent
         numbers = {"uid": uid, "gid": gid}
         beyond = [(name, number) for name, number in numbers.items() if not 0 <= number <= MAX_ID]
         wrong += [problem(attribute, path, f"{name} {number} is none; it is 0 to {MAX_ID}") for name, number in beyond]
-    problems += wrong
     if wrong:
-        return None
-    return Entry(path, kind, source, target, permissions, uid, gid, attribute=attribute)
+        problems += wrong
+        return ()
+    if source:
+        return _from(source, path, kind, permissions, uid, gid, attribute, problems)
+    return (Entry(path, kind, "", target, permissions, uid, gid, 0, (), attribute),)
 
 
 def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
@@ -190,25 +204,22 @@ def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
     return 0
 
 
-def _expand(entry: Entry | None, problems: list[str]) -> Iterator[Entry]:
-    """The entry; for a directory with a source all that is in it, too."""
-    if entry is None:
-        return
-    if not entry.source:
-        yield entry
-        return
+def _from(
+    source: str, path: str, kind: str, mode: int, uid: int, gid: int, attribute: str, problems: list[str]
+) -> Iterable[Entry]:
+    """The entry of a source; of a directory all that is in it, too."""
     try:
-        status = os.stat(entry.source)
+        status = os.stat(source)
     except OSError as error:
-        what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
-        problems.append(problem(entry.attribute, entry.path, what))
-        return
+        problems.append(problem(attribute, path, f"its source {quote(source)} cannot be read: {error.strerror}"))
+        return ()
+    if stat.S_ISREG(status.st_mode) and kind == FILE:
+        return (Entry(path, FILE, source, "", mode, uid, gid, status.st_size, (), attribute),)
     if stat.S_ISDIR(status.st_mode):
-        yield from _walk(entry, entry.source, "", os.path.realpath(entry.source), frozenset(), problems)
-    elif stat.S_ISREG(status.st_mode) and entry.type == FILE:
-        yield entry._replace(size=status.st_size)
-    else:
-        problems.append(problem(entry.attribute, entry.path, f"its source {quote(entry.source)} is no {entry.type}"))
+        entry = Entry(path, kind, source, "", mode, uid, gid, 0, (), attribute)
+        return _walk(entry, source, "", os.path.realpath(source), frozenset(), problems)
+    problems.append(problem(attribute, path, f"its source {quote(source)} is no {kind}"))
+    return ()
 
 
 def _walk(
@@ -247,7 +258,7 @@ def _walk(
             yield from _walk(entry, top, at, root, above | {here}, problems)
         else:
             mode = entry.mode if entry.type == FILE else _MODES[FILE]
-            yield from _expand(entry._replace(path=entry.path + at, type=FILE, source=source, mode=mode), problems)
+            yield from _from(source, entry.path + at, FILE, mode, entry.uid, entry.gid, entry.attribute, problems)
 
 
 def _stays(source: str, at: str, root: str) -> bool:

@@ -105,7 +105,7 @@ def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities 
         size=entry.size,
         mtime=mtime,
         link=(entry.target[1:] if entry.type == HARDLINK else entry.target).encode(),
-        records=_records(entry, grant),
+        records=_records(entry, grant) if entry.xattrs or grant else None,
     )
     blob.write(header)
     if not entry.size:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import threading
+from queue import SimpleQueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ class Pipeline:
           threads: how many for jobs.
         """
         self._finish = finish
-        self._todo: collections.deque[list[Any]] = collections.deque()
-        self._order: collections.deque[list[Any]] = collections.deque()
-        self._changed = threading.Condition()
-        self._limit = threads + 2
-        self._closed = False
         self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-        self._threads.append(threading.Thread(target=self._drain, daemon=True))
-        for thread in self._threads:
+        self._todo: SimpleQueue[Any] = SimpleQueue()  # Jobs, each with the queue that gets its result.
+        self._order: SimpleQueue[Any] = SimpleQueue()  # Those queues.
+        self._free: SimpleQueue[None] = SimpleQueue()  # As many as items may yet come.
+        for _ in range(threads + 2):
+            self._free.put(None)
+        self._workers = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        self._last = threading.Thread(target=self._drain, daemon=True)
+        for thread in (*self._workers, self._last):
             thread.start()
 
     def put(self, job: Callable[[], bytes]) -> None:
@@ -41,14 +41,11 @@ class Pipeline:
         Raises:
           BaseException: what an earlier job, or `finish`, raised.
         """
-        slot: list[Any] = [job]  # Becomes [job, result].
-        with self._changed:
-            while len(self._order) >= self._limit and self._error is None:
-                self._changed.wait()
-            self._fail()
-            self._todo.append(slot)
-            self._order.append(slot)
-            self._changed.notify_all()
+        self._free.get()
+        self._fail()
+        result: SimpleQueue[Any] = SimpleQueue()
+        self._todo.put((job, result))
+        self._order.put(result)
 
     def close(self) -> None:
         """Waits for all of it.
@@ -56,61 +53,41 @@ class Pipeline:
         Raises:
           BaseException: what a job, or `finish`, raised.
         """
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        for thread in self._threads:
+        for _ in self._workers:
+            self._todo.put(None)
+        self._order.put(None)
+        for thread in (*self._workers, self._last):
             thread.join()
         self._fail()
 
     def abandon(self) -> None:
-        """Stops without finishing what is under way."""
-        with self._changed:
-            self._error = self._error or InterruptedError()
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        """Stops without finishing what is under way; nothing, once it is closed."""
+        self._error = self._error or InterruptedError()
+        if self._last.is_alive():
+            try:
+                self.close()
+            except BaseException:  # Whoever abandons it knows.
+                pass
 
     def _fail(self) -> None:
         if self._error is not None:
             raise self._error
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._todo and not self._closed and self._error is None:
-                    self._changed.wait()
-                if self._error is not None or not self._todo:
-                    return
-                slot = self._todo.popleft()
+        while item := self._todo.get():
+            job, result = item
             try:
-                result = slot[0]()
+                result.put(job() if self._error is None else b"")
             except BaseException as error:  # Raised again in put() or close().
-                with self._changed:
-                    self._error = self._error or error
-                    self._changed.notify_all()
-                return
-            with self._changed:
-                slot.append(result)
-                self._changed.notify_all()
+                self._error = self._error or error
+                result.put(b"")
 
     def _drain(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._order and len(self._order[0]) == 2) and self._error is None:
-                    if self._closed and not self._order:
-                        return
-                    self._changed.wait()
-                if self._error is not None:
-                    return
-                slot = self._order[0]
+        while result := self._order.get():
+            data = result.get()
             try:
-                self._finish(slot[1])
+                if self._error is None:
+                    self._finish(data)
             except BaseException as error:  # Raised again in put() or close().
-                with self._changed:
-                    self._error = self._error or error
-                    self._changed.notify_all()
-                return
-            with self._changed:
-                self._order.popleft()
-                self._changed.notify_all()
+                self._error = self._error or error
+            self._free.put(None)

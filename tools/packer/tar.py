@@ -23,7 +23,7 @@ REGULAR, HARD_LINK, SYMBOLIC_LINK, DIRECTORY = b"0", b"1", b"2", b"5"
 _EXTENDED = b"x"
 
 _NAME, _PREFIX = 100, 155  # Sizes of the fields.
-_HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
+_REST = struct.Struct("c 100s 6s 2s 32s 32s 8s 8s 155s 12x")  # What follows the checksum.
 _ZERO = b"0000000\0"
 _SPACES = b"        "
 _MAX_8, _MAX_12 = 1 << 21, 1 << 33  # Above what an octal field of that many bytes holds.
@@ -143,26 +143,20 @@ def _block(
     prefix: bytes = b"",
 ) -> bytes:
     """512 bytes; a number too large for its field is zero there and right in the pax header."""
+    owner, time, rest, total = _common(kind, mode, uid, gid, mtime, link, prefix)
+    name, length = _cut(name), _octal(size, 12)
+    return b"%s%s%s%s%06o\0 %s" % (name.ljust(_NAME, b"\0"), owner, length, time, total + sum(name) + sum(length), rest)
+
+
+@functools.lru_cache(256)
+def _common(
+    kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes, prefix: bytes
+) -> tuple[bytes, bytes, bytes, int]:
+    """What most headers of a layer share: the fields between name and size, size and checksum, after it; and their sum."""
     device = b"" if kind == _EXTENDED else _ZERO  # Go fills in the numbers of real entries only.
-    block = _HEADER.pack(
-        _cut(name),
-        _octal(mode, 8),
-        _octal(uid, 8),
-        _octal(gid, 8),
-        _octal(size, 12),
-        _octal(mtime, 12),
-        _SPACES,  # The checksum counts itself as spaces.
-        kind,
-        _cut(link),
-        b"ustar\0",
-        b"00",
-        b"",
-        b"",
-        device,
-        device,
-        prefix,
-    )
-    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+    owner, time = _octal(mode, 8) + _octal(uid, 8) + _octal(gid, 8), _octal(mtime, 12)
+    rest = _REST.pack(kind, _cut(link), b"ustar\0", b"00", b"", b"", device, device, prefix)
+    return owner, time, rest, sum(owner) + sum(time) + sum(_SPACES) + sum(rest)  # The checksum counts itself as spaces.
 
 
 def _cut(name: bytes) -> bytes:
@@ -177,7 +171,6 @@ def _cut(name: bytes) -> bytes:
     return field
 
 
-@functools.lru_cache(1024)
 def _octal(value: int, width: int) -> bytes:
     """A number in its field; zero if it does not fit."""
     return b"%0*o\0" % (width - 1, value if 0 <= value < 1 << (width - 1) * 3 else 0)
