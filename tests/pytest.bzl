@@ -2,6 +2,10 @@
 
 load("@rules_python//python:py_test.bzl", "py_test")
 
+# For tests of //tools/packer that compress by libdeflate.
+LIBDEFLATE = "//tools/packer:libdeflate"
+LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
+
 def pytest_test(name, srcs, deps = [], args = [], **kwargs):
     """Runs pytest over srcs; hypothesis and //tests/support are at hand.
 

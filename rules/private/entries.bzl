@@ -1,6 +1,6 @@
 """What goes into a layer, as the lines of the packer's entries file.
 
-One JSON object per line: path, source, type, mode, uid, gid. The lines are made
+One JSON object per line (tools/packer/entries.py says what is in it). The lines are made
 when the action runs (Args.map_each), from Files and never from their paths, so
 that no depset is kept flat and path mapping sees them all.
 """
@@ -16,13 +16,14 @@ def placement(attribute, owner, mode = ""):
     Returns:
       struct with line(path, **fields), which makes one line.
     """
-    common = {"attribute": attribute, "gid": owner.gid, "uid": owner.uid}
 
-    def line(path, type = "file", **fields):
-        entry = common | {"path": path, "type": type} | fields
-        if mode and type == "file":
-            entry["mode"] = mode
-        return json.encode(entry)
+    # What a line leaves out is as the packer has it by default: there are many lines.
+    common = {"attribute": attribute} | {name: id for name, id in (("gid", owner.gid), ("uid", owner.uid)) if id}
+    of_files = common | ({"mode": mode} if mode else {})
+
+    def line(path, type = "", **fields):
+        entry = common | {"type": type} if type else of_files
+        return json.encode(entry | {"path": path} | fields)
 
     return struct(line = line)
 

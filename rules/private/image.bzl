@@ -96,6 +96,7 @@ def _copied_layer(ctx, platform, below, elsewhere):
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
+        tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
         execution_requirements = {"supports-path-mapping": "1"},

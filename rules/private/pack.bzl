@@ -1,19 +1,22 @@
 """The action that packs a layer, and what all rules that make one have in common."""
 
 load("//rules:providers.bzl", "LayerInfo")
+load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
 load(":messages.bzl", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 
-_EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
+_EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
-BLOB_ATTRS = PACKER_ATTRS | {
+BLOB_ATTRS = PACKER_ATTRS | LIBDEFLATE_ATTRS | {
     "compression": attr.string(
-        doc = "How the layer is stored: `gzip`, which all container engines read; `zstd`, smaller and several times as fast; or `none`.",
+        doc = """How the layer is stored: `gzip`, which all container engines read; `libdeflate`, which is gzip too, \
+smaller and more than twice as fast, by a library that the build then fetches; `zstd`, smaller and faster still; or \
+`none`. See [Layers](layers.md).""",
         default = "gzip",
         values = _EXTENSIONS.keys(),
     ),
     "compression_level": attr.int(
-        doc = "1 (fast) to 9 (small) for gzip, to 19 for zstd; by default 5 for gzip and 3 for zstd.",
+        doc = "1 (fast) to 9 (small) for gzip, to 12 for libdeflate, to 19 for zstd; by default 5 for gzip and libdeflate, 3 for zstd.",
         default = 0,
     ),
 }
@@ -102,6 +105,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add(metadata, format = "--metadata=%s")
     request.add(ctx.attr.compression, format = "--compression=%s")
     request.add(ctx.attr.compression_level, format = "--level=%s")
+    request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     return LayerInfo(blob = blob, metadata = metadata, programs = [])
@@ -150,6 +154,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhe
         outputs = [info.blob, info.metadata] + ([elsewhere] if elsewhere else []),
         inputs = extra,
         transitive_inputs = inputs,
+        tools = ctx.files._libdeflate,
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
         problems = problems,

@@ -17,7 +17,7 @@ PackerInfo = provider(
 def _python_3_14_impl(_settings, _attr):
     return {"@rules_python//python/config_settings:python_version": "3.14"}
 
-_python_3_14 = transition(
+PYTHON_3_14 = transition(
     implementation = _python_3_14_impl,
     inputs = [],
     outputs = ["@rules_python//python/config_settings:python_version"],
@@ -43,7 +43,7 @@ packer = rule(
         "deps": attr.label_list(providers = [PyInfo]),
         "main": attr.label(allow_single_file = [".py"], mandatory = True),
     },
-    cfg = _python_3_14,
+    cfg = PYTHON_3_14,
     toolchains = [_PYTHON],
 )
 
@@ -93,7 +93,7 @@ def isolated(ctx, tool):
     start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
     return start
 
-def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], execution_requirements = {}):
+def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], execution_requirements = {}):
     """Declares an action that runs the packer, by itself or in a persistent worker.
 
     Args:
@@ -105,6 +105,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
       problems: list of str, from problem(): if there are any, the action says them and fails.
       inputs: list of File.
       transitive_inputs: list of depset of File.
+      tools: list of File, what the packer itself needs more.
       execution_requirements: dict of the action's execution requirements, beside those of workers.
     """
     tool = ctx.attr._packer[PackerInfo]
@@ -114,7 +115,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
         executable = tool.interpreter,
         arguments = [isolated(ctx, tool), request],
         inputs = depset(inputs, transitive = transitive_inputs),
-        tools = [tool.files],
+        tools = [tool.files] + tools,
         outputs = outputs,
         mnemonic = mnemonic,
         progress_message = progress_message,

@@ -22,6 +22,7 @@ def _setcap_impl(ctx):
         request,
         outputs = [info.blob, info.metadata],
         inputs = tars,
+        tools = ctx.files._libdeflate,
         mnemonic = "SetcapTar",
         progress_message = "Setting capabilities in layer %{label}",
         problems = problems,

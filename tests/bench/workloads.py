@@ -65,7 +65,9 @@ def _finish(directory: pathlib.Path, names: list[str]) -> None:
     names = sorted(names)
     with open(directory / "entries", "w") as entries:
         for name in names:
-            entries.write(json.dumps({"path": f"/{name}", "source": f"in/{name}"}) + "\n")
+            # As rules/private/entries.bzl writes it.
+            entry = {"attribute": "srcs", "mode": "0755", "path": f"/{name}", "source": f"in/{name}"}
+            entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))
     total = sum((directory / "in" / name).stat().st_size for name in names)

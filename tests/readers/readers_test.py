@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import pathlib
+import random
 import stat
 import subprocess
 import tarfile
-import zlib
+from compression import zstd
 
 import pytest
 
@@ -17,6 +19,7 @@ from support import layout as layouts
 from support import packer, require
 
 ELF = b"\x7fELF" + bytes(range(256)) * 3
+LARGE = random.Random(0).randbytes(5 << 20)
 NAMES = "app", "app/naïve 日本", "app/" + "long-name-" * 15
 # In text and hex; cap_setuid and cap_bpf put bytes >= 0x80 into the record.
 CAPABILITIES = {
@@ -28,9 +31,9 @@ CAPABILITIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> packer.Layer:
-    """A layer with an entry of every kind."""
+@pytest.fixture(scope="module", params=["gzip", "libdeflate", "zstd"])
+def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> packer.Layer:
+    """A layer with an entry of every kind, and of several blocks."""
     made = packer.Layer(tmp_path_factory.mktemp("layer"))
     made.add("/app/server", ELF, uid=65532, gid=65532)
     for name in NAMES[1:]:
@@ -40,12 +43,14 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> packer.Layer:
     made.add("/app/link", type="symlink", target="server")
     made.add("/app/plain", b"text\n", mode="0640")
     made.add("/app/nothing")
+    made.add("/app/large", LARGE)
     made.add("/var/lib/data", type="directory", mode="0700")
     done = made.pack(
         packer.grant("/app/server", "net_bind_service"),
         packer.grant("/" + NAMES[1], "cap_setuid=ep"),
         packer.grant("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
         packer.grant("/app/empty-record", "="),
+        *packer.compressed(request.param),
     )
     assert done == (0, "")
     return made
@@ -65,6 +70,7 @@ def _check(root: pathlib.Path) -> None:
     assert os.readlink(root / "app/link") == "server"
     assert stat.S_IMODE((root / "app/plain").stat().st_mode) == 0o640
     assert (root / "app/nothing").read_bytes() == b""
+    assert (root / "app/large").read_bytes() == LARGE
     assert stat.S_IMODE((root / "var/lib/data").stat().st_mode) == 0o700
 
 
@@ -83,9 +89,10 @@ def _getcap(root: pathlib.Path) -> dict[str, str]:
 def test_metadata_says_what_the_bytes_say(layer):
     metadata = layer.metadata()
     blob = layer.blob.read_bytes()
-    unpacked = zlib.decompress(blob, wbits=31)
+    codec, media_type = (gzip, "tar+gzip") if blob.startswith(b"\x1f\x8b") else (zstd, "tar+zstd")
+    unpacked = codec.decompress(blob)
     assert metadata["descriptor"] == {
-        "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+        "mediaType": f"application/vnd.oci.image.layer.v1.{media_type}",
         "digest": "sha256:" + hashlib.sha256(blob).hexdigest(),
         "size": len(blob),
     }

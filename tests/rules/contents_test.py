@@ -110,3 +110,8 @@ def test_the_time_is_that_of_the_build_only_where_asked():
     listing = _listing(HERE / "stamped_layer.tar.gz")
     assert abs(int(listing["data"].split()[3]) - built) < 86400
     assert layouts.config(HERE / "base")["created"] == "1970-01-01T00:00:00Z"
+
+
+def test_libdeflate_is_gzip():
+    assert (HERE / "smaller.tar.gz").read_bytes().startswith(b"\x1f\x8b")
+    assert _listing(HERE / "smaller.tar.gz") == {"data": "file 0755 0:0 0 5"}

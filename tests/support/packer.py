@@ -42,6 +42,12 @@ def run(
     return Done(done.returncode, done.stderr)
 
 
+def compressed(compression: str) -> list[str]:
+    """The flags of a compression; libdeflate's library is the one that BUILD files name in LIBDEFLATE."""
+    library = [f"--library={pathlib.Path(os.environ['LIBDEFLATE']).absolute()}"] if compression == "libdeflate" else []
+    return [f"--compression={compression}", *library]
+
+
 def grant(path: str, *words: str, attribute: str = "file_capabilities") -> str:
     """The flag that gives `path` capabilities."""
     return "--capabilities=" + json.dumps({"attribute": attribute, "path": path, "capabilities": words})

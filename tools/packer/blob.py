@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from .compress import Gzip, Zstd
+from .compress import Frames, Gzip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Blob:
       size: of the blob, in bytes, once it is closed.
     """
 
-    def __init__(self, file: BinaryIO, codec: Gzip | Zstd | None, threads: int) -> None:
+    def __init__(self, file: BinaryIO, codec: Gzip | Frames | None, threads: int) -> None:
         """
         Args:
           file: where the blob is written.

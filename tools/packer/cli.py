@@ -143,6 +143,7 @@ def _blob(arguments: _Arguments) -> dict[str, Any]:
     return {
         "compression": arguments.one("compression"),
         "level": arguments.number("level", "0"),
+        "library": arguments.one("library", ""),
         "threads": arguments.number("threads", "0") or len(os.sched_getaffinity(0)),
         "created_by": arguments.one("created-by"),
     }

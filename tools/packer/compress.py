@@ -1,9 +1,10 @@
 """How a layer is stored: as it is, as gzip (RFC 1952) or as zstd (RFC 8878).
 
 A codec cuts the tar into blocks of fixed size, each compressed by itself: a block of
-gzip with the 32 KiB before it as its dictionary, a block of zstd as a frame. So what a
-layer compresses to depends on the tar alone, not on how it arrives nor on how many
-threads there are, and blocks can be compressed side by side.
+zlib's gzip with the 32 KiB before it as its dictionary, a block of zstd as a frame, one
+of libdeflate's gzip as a member. So what a layer compresses to depends on the tar alone,
+not on how it arrives nor on how many threads there are, and blocks can be compressed
+side by side.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import struct
 import zlib
 
-from .errors import InputError, problem
+from .errors import InputError, problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "libdeflate": "application/vnd.oci.image.layer.v1.tar+gzip",
     "none": "application/vnd.oci.image.layer.v1.tar",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
@@ -44,7 +46,9 @@ class Gzip:
         Raises:
           InputError: the level is none, or this interpreter's zlib gives other bytes than others do.
         """
-        _check("gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), zlib.ZLIB_RUNTIME_VERSION)
+        library = f"this interpreter's library ({zlib.ZLIB_RUNTIME_VERSION})"
+        instead = f'{_TOOLCHAIN}, or compression = "none"'
+        _check("gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), (_matches,), library, instead)
         self._level = level
         self._window = b""
         self._previous: tuple[Any, ...] = ()
@@ -67,40 +71,65 @@ class Gzip:
         return struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
 
 
-class Zstd:
-    """Blocks that are zstd frames; their sequence is one stream (RFC 8878, 3.1).
+class Frames:
+    """Blocks that can be read by themselves: zstd's frames (RFC 8878, 3.1), gzip's members (RFC 1952, 2.2).
 
     Attributes: as of Gzip.
     """
 
-    block = 1 << 21
     head = b""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, block: int, compress: Callable[[bytes], bytes]) -> None:
         """
-        Raises:
-          InputError: the level is none, or the interpreter has no zstd, or one that gives other bytes.
+        Args:
+          block: size of a block, in bytes.
+          compress: makes one of a block, in any thread.
         """
-        try:
-            from compression import zstd
-        except ImportError:
-            what = "this interpreter has no zstd, Python 3.14 has; use the Python toolchain that rules_setcap registers"
-            raise InputError([problem("compression", "zstd", what)]) from None
-        _check("zstd", level, _ZSTD, lambda sample: zstd.compress(sample, level), zstd.zstd_version)
-        self._compress: Callable[[bytes, int], bytes] = zstd.compress
-        self._level = level
+        self.block = block
+        self._compress = compress
         self._previous = b""
         self._job: Callable[[], bytes] = bytes  # Of an empty block: nothing.
 
     def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
         """Takes the next block; returns what compresses it, in any thread."""
         if block != self._previous:
-            self._previous, self._job = block, _Once(self._compress, block, self._level) if block else bytes
+            self._previous, self._job = block, _Once(self._compress, block) if block else bytes
         return self._job
 
     def tail(self) -> bytes:
-        """Frames end by themselves."""
+        """They end by themselves."""
         return b""
+
+
+def _zstd(level: int) -> Frames:
+    try:
+        from compression import zstd
+    except ImportError:
+        what = f"this interpreter has no zstd, Python 3.14 has; {_TOOLCHAIN}"
+        raise InputError([problem("compression", "zstd", what)]) from None
+
+    def compress(block: bytes) -> bytes:
+        return zstd.compress(block, level)
+
+    library = f"this interpreter's library ({zstd.zstd_version})"
+    _check("zstd", level, _ZSTD, compress, (_mixture,), library, f'{_TOOLCHAIN}, or compression = "gzip"')
+    return Frames(1 << 21, compress)
+
+
+def _libdeflate(level: int, path: str) -> Frames:
+    from . import libdeflate
+
+    try:
+        library = libdeflate.Library(path)
+    except OSError as error:
+        raise InputError([problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
+
+    def compress(block: bytes) -> bytes:
+        return library.gzip(block, level)
+
+    instead = 'use the one that rules_setcap has by default, or compression = "gzip"'
+    _check("libdeflate", level, _LIBDEFLATE, compress, (_mixture, _table), f"the library {quote(path)}", instead)
+    return Frames(1 << 20, compress)
 
 
 class _Once:
@@ -119,20 +148,24 @@ class _Once:
         return self._result
 
 
-def codec(compression: str, level: int) -> Gzip | Zstd | None:
+def codec(compression: str, level: int, library: str) -> Gzip | Frames | None:
     """The codec of a key of MEDIA_TYPES; None where the tar is stored as it is.
 
     Args:
       compression: the key.
-      level: of gzip 1 to 9, of zstd 1 to 19; 0 for the default of each.
+      level: of gzip 1 to 9, of zstd 1 to 19, of libdeflate 1 to 12; 0 for the default of each.
+      library: path of libdeflate, if it is that.
 
     Raises:
-      InputError: the level is none, or this interpreter has not the library that gives the known bytes.
+      InputError: the level is none, or the library does not give the known bytes.
     """
     if compression == "none":
         return None
-    # Level 5 of zlib is half again as fast as 6, the default of gzip(1), and 1 % larger.
-    return Gzip(level or 5) if compression == "gzip" else Zstd(level or 3)
+    if compression == "zstd":
+        return _zstd(level or 3)
+    # Level 5 of zlib is half again as fast as 6, the default of gzip(1), and 1 % larger;
+    # that of libdeflate is smaller than either.
+    return _libdeflate(level or 5, library) if compression == "libdeflate" else Gzip(level or 5)
 
 
 def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
@@ -141,9 +174,12 @@ def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
     return stream.compress(block) + stream.flush(flush)
 
 
-# CRC-32 of what zlib 1.2 and 1.3, and zstd 1.5, make of _sample() at each level.
-# zlib-ng and other codecs behind the same interface find other matches, and so does
-# another release of zstd: a layer of theirs would have another digest.
+_TOOLCHAIN = "use the Python toolchain that rules_setcap registers"
+
+# CRC-32 of what zlib 1.2 and 1.3, zstd 1.5.7, and libdeflate since 1.20 make of samples at
+# each level. zlib-ng and other codecs behind the same interface find other matches, and
+# so do other releases of zstd and libdeflate: a layer of theirs would have another
+# digest. The samples are such that releases that differ at all differ on them.
 _GZIP = {
     1: 0x02858E58,
     2: 0x145AA56E,
@@ -155,32 +191,46 @@ _GZIP = {
     8: 0x7C3A1160,
     9: 0xF705F63F,
 }
+_LIBDEFLATE = {
+    1: 0xEF54E59C,
+    2: 0x574B9B5F,
+    3: 0x9EEF4920,
+    4: 0x7FE3069F,
+    5: 0xFA1C63F3,
+    6: 0x55F4694C,
+    7: 0x05EF4ED2,
+    8: 0xAE413271,
+    9: 0x5F8DAF03,
+    10: 0x21F02CEA,
+    11: 0x9CA702C1,
+    12: 0x34FBCB3E,
+}
 _ZSTD = {
-    1: 0x597D57F6,
-    2: 0x4DD549C6,
-    3: 0x7C2102CE,
-    4: 0x42F09FDD,
-    5: 0x3ED7EAC4,
-    6: 0x97FB2DD6,
-    7: 0x8CE9CBF4,
-    8: 0x4E173E2E,
-    9: 0x59642A26,
-    10: 0x3B2444A0,
-    11: 0x922FC74C,
-    12: 0x1BA30EA3,
-    13: 0x212D6C42,
-    14: 0x7BDEB4E4,
-    15: 0x861C2BBF,
-    16: 0x77F94B99,
-    17: 0x77F94B99,
-    18: 0x77F94B99,
-    19: 0xE684BC00,
+    1: 0x74B09B92,
+    2: 0xB540F4E2,
+    3: 0xF577278E,
+    4: 0xFE2F6462,
+    5: 0x7CA80A67,
+    6: 0xE4B98668,
+    7: 0xD86BF93F,
+    8: 0xE8BA2155,
+    9: 0xE8BA2155,
+    10: 0xBEA31A9F,
+    11: 0x56384155,
+    12: 0x56384155,
+    13: 0xF3FFE6C1,
+    14: 0x70D56E63,
+    15: 0x464E5F9A,
+    16: 0xA08EC33F,
+    17: 0x71E7415E,
+    18: 0x8495B4B7,
+    19: 0xD6714114,
 }
 
 
-def _sample() -> bytes:
+def _matches() -> bytes:
     """Matches of many lengths and distances, and more literals than deflate puts into one block (16 Ki)."""
-    noise = hashlib.shake_128(b"rules_setcap").digest(20480)
+    noise = _noise()[:20480]
     matches = bytearray()
     for at in range(1024):
         start = len(matches) * noise[at] >> 8
@@ -188,25 +238,43 @@ def _sample() -> bytes:
     return bytes(matches) + noise
 
 
-_checked: set[tuple[str, int]] = set()
+def _mixture() -> bytes:
+    """Three blocks of zstd (128 KiB), one of libdeflate; each ends with other data than it starts with, as in a binary."""
+    noise = _noise()
+    few = noise.translate(bytes((byte * byte >> 11) + 64 for byte in range(256)))
+    words = b" ".join([noise[at : at + 2 + (at & 7)].hex().encode() for at in noise[:16384]])
+    rows = struct.pack("<32768I", *range(1 << 20, (1 << 20) + 3 * 32768, 3))
+    blocks = (few[:60000] + words, rows[:50000] + noise[:30000] + few, _matches() + words[80000:] + rows[50000:])
+    return b"".join([block[: 1 << 17] for block in blocks])
 
 
-def _check(name: str, level: int, known: dict[int, int], compress: Callable[[bytes], bytes], version: Any) -> None:
-    """Whether this interpreter's library gives the known bytes; once a process."""
-    if (name, level) in _checked:
+def _table() -> bytes:
+    """Literals without a match, few of them: releases of libdeflate differ in the code of distances that is not used."""
+    return b"".join([bytes((byte, 57)) for byte in range(197, 221)])
+
+
+def _noise() -> bytes:
+    return hashlib.shake_128(b"rules_setcap").digest(1 << 16)
+
+
+_checked: set[tuple[int, str]] = set()
+
+
+def _check(
+    name: str,
+    level: int,
+    known: dict[int, int],
+    compress: Callable[[bytes], bytes],
+    samples: tuple[Callable[[], bytes], ...],
+    library: str,
+    instead: str,
+) -> None:
+    """Whether a library gives the known bytes, or an error; once a process."""
+    if (level, library) in _checked:
         return
     if level not in known:
         raise InputError([problem("compression_level", level, f"{name} has levels 1 to {max(known)}")])
-    if zlib.crc32(compress(_sample())) != known[level]:
-        raise InputError(
-            [
-                problem(
-                    "compression",
-                    name,
-                    f"this interpreter's library ({version}) compresses to other bytes than those of rules_setcap, "
-                    "so that the digest would differ; use the Python toolchain that rules_setcap registers, "
-                    'or compression = "none"',
-                )
-            ]
-        )
-    _checked.add((name, level))
+    if zlib.crc32(b"".join([compress(sample()) for sample in samples])) != known[level]:
+        what = f"{library} compresses to other bytes than those of rules_setcap, so that the digest would differ; {instead}"
+        raise InputError([problem("compression", name, what)])
+    _checked.add((level, library))

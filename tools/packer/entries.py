@@ -8,6 +8,7 @@ text), `uid`, `gid`, `attribute` (of the target, for messages).
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
@@ -198,10 +199,17 @@ def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
 
 def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
     """Permissions in octal; 0, and a problem, if they are none."""
+    mode = _permissions(text)
+    if mode is None:
+        problems.append(problem(attribute, path, f"mode {quote(text)} is no permissions; write them in octal, as \"0755\""))
+    return mode or 0
+
+
+@functools.lru_cache
+def _permissions(text: str) -> int | None:
     if 0 < len(text) <= 5 and text.isascii() and not text.strip("01234567") and int(text, 8) <= 0o7777:
         return int(text, 8)
-    problems.append(problem(attribute, path, f"mode {quote(text)} is no permissions; write them in octal, as \"0755\""))
-    return 0
+    return None
 
 
 def _from(

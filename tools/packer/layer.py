@@ -31,6 +31,7 @@ def write(
     *,
     compression: str,
     level: int,
+    library: str,
     threads: int,
     mtime: int,
     created_by: str,
@@ -44,6 +45,7 @@ def write(
       grants: capabilities by path.
       compression: a key of compress.MEDIA_TYPES.
       level: of the compression; 0 for its default.
+      library: path of the compression's library, if that is not the interpreter's.
       threads: how many compress; they do not change a byte.
       mtime: of every entry, seconds since 1970.
       created_by: for the image's history.
@@ -56,7 +58,7 @@ def write(
       InputError: a file is missing or changes while it is read.
       OSError: the blob cannot be written.
     """
-    with new_blob(output, compression, level, threads) as blob:
+    with new_blob(output, compression, level, library, threads) as blob:
         for entry in sorted(entries, key=style.order):
             _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
         blob.write(tar.END)
@@ -65,9 +67,9 @@ def write(
 
 
 @contextlib.contextmanager
-def new_blob(output: str, compression: str, level: int, threads: int) -> Iterator[Blob]:
+def new_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[Blob]:
     """A blob that is closed, and whole, when the block ends well; arguments as of write()."""
-    codec = compress.codec(compression, level)
+    codec = compress.codec(compression, level, library)
     with files.whole(output) as file:
         blob = Blob(file, codec, threads)
         try:

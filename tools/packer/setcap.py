@@ -48,14 +48,14 @@ class Retrofit:
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
 
-    def write(self, output: str, *, compression: str, level: int, threads: int, created_by: str) -> dict[str, Any]:
+    def write(self, output: str, *, compression: str, level: int, library: str, threads: int, created_by: str) -> dict[str, Any]:
         """Writes the layer; returns its metadata, as layer.write.
 
         Raises:
           InputError: the tar is none; a path of a grant is not in it, or cannot carry capabilities.
           OSError: the tar cannot be read, or the blob written.
         """
-        with layer.new_blob(output, compression, level, threads) as blob:
+        with layer.new_blob(output, compression, level, library, threads) as blob:
             last = ""
             try:
                 with open(self._source, "rb") as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import gzip
+import hashlib
 import os
 import pathlib
 import random
@@ -130,12 +132,41 @@ def test_another_zlib_is_refused(tmp_path):
     assert not (tmp_path / "blob").exists() and not (tmp_path / "blob.partial").exists()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "none", "zstd"])
+def test_another_libdeflate_is_refused(tmp_path):
+    """A library of the same functions that gives other bytes: here, at another level."""
+    layer = _layer(tmp_path)
+    (tmp_path / "other.c").write_text(
+        f"""
+        #include <dlfcn.h>
+        #include <stddef.h>
+        static void *real(const char *name) {{
+            return dlsym(dlopen("{pathlib.Path(os.environ["LIBDEFLATE"]).absolute()}", RTLD_LAZY | RTLD_LOCAL), name);
+        }}
+        void *libdeflate_alloc_compressor(int level) {{
+            return ((void *(*)(int))real("libdeflate_alloc_compressor"))(level % 12 + 1);
+        }}
+        void libdeflate_free_compressor(void *c) {{ ((void (*)(void *))real("libdeflate_free_compressor"))(c); }}
+        size_t libdeflate_gzip_compress_bound(void *c, size_t size) {{
+            return ((size_t (*)(void *, size_t))real("libdeflate_gzip_compress_bound"))(c, size);
+        }}
+        size_t libdeflate_gzip_compress(void *c, const void *in, size_t size, void *out, size_t room) {{
+            return ((size_t (*)(void *, const void *, size_t, void *, size_t))real("libdeflate_gzip_compress"))(c, in, size, out, room);
+        }}
+        """
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "other.so", "other.c"], cwd=tmp_path, check=True)
+    status, said = layer.pack("--compression=libdeflate", "--library=other.so")
+    assert status == 1
+    assert said.startswith('//app:image: compression: "libdeflate": the library "other.so" compresses to other bytes')
+    assert not layer.blob.exists()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
 def test_threads(tmp_path, compression):
     """Of layers with many blocks, and blocks that repeat each other."""
     layer = packer.Layer(tmp_path)
     layer.add("/noise", random.Random(1).randbytes(5 << 20)).add("/zeros", bytes(9 << 20)).add("/text", b"text\n" * (1 << 20))
-    results = {_blob(layer, f"--compression={compression}", f"--threads={threads}") for threads in (1, 2, 3, 8)}
+    results = {_blob(layer, *packer.compressed(compression), f"--threads={threads}") for threads in (1, 2, 3, 8)}
     assert len(results) == 1
 
 
@@ -156,8 +187,8 @@ def test_holes_are_zeros(tmp_path):
     whole = packer.Layer(tmp_path / "whole")
     (tmp_path / "whole").mkdir()
     whole.add("/sparse", content)
-    for compression in ("gzip", "none", "zstd"):
-        assert _blob(layer, f"--compression={compression}") == _blob(whole, f"--compression={compression}")
+    for compression in ("gzip", "libdeflate", "none", "zstd"):
+        assert _blob(layer, *packer.compressed(compression)) == _blob(whole, *packer.compressed(compression))
     assert _blob(layer, "--compression=none")[512 : 512 + len(content)] == content
 
 
@@ -170,6 +201,10 @@ def test_levels_and_none_hold_the_same_tar(tmp_path, expected):
     for level in (1, 3, 19):
         _bytes(layer, "--compression=zstd", f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
+    for level in range(1, 13):
+        blob, _ = _bytes(layer, *packer.compressed("libdeflate"), f"--level={level}")
+        diff_ids.add(layer.metadata()["diff_id"])
+        assert "sha256:" + hashlib.sha256(gzip.decompress(blob)).hexdigest() == layer.metadata()["diff_id"]
     _bytes(layer, "--compression=none")
     diff_ids.add(layer.metadata()["diff_id"])
     assert layer.metadata()["descriptor"]["digest"] == layer.metadata()["diff_id"]

@@ -176,7 +176,7 @@ def test_a_file_of_more_than_8_gib(tmp_path):
         assert entry is not None and (entry.name, entry.size) == ("huge", size)
 
 
-@pytest.mark.parametrize("compression", ["gzip", "none", "zstd"])
+@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
 @pytest.mark.parametrize("shape", ["many files", "one file"])
 def test_memory_is_bounded(tmp_path, shape, compression):
     """64 MiB, whatever the layer's size, up to 20,000 files."""
@@ -189,7 +189,7 @@ def test_memory_is_bounded(tmp_path, shape, compression):
     else:
         layer.add("/0", b"content")
         layer.lines += [json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)]
-    assert layer.pack(f"--compression={compression}", "--threads=2") == (0, "")
+    assert layer.pack(*packer.compressed(compression), "--threads=2") == (0, "")
     # Of the largest child so far: this one, or one that was within the bound, too.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert largest < 64 << 10, f"{largest} KiB"

@@ -161,12 +161,19 @@ def test_hostile_entries(layer, line, expected):
     "flags, expected",
     [
         (["--compression=zstd", "--level=20"], "compression_level: 20: zstd has levels 1 to 19"),
+        ([*packer.compressed("libdeflate"), "--level=13"], "compression_level: 13: libdeflate has levels 1 to 12"),
         (["--compression=gzip", "--level=10"], "compression_level: 10: gzip has levels 1 to 9"),
         (["--compression=gzip", "--level=-1"], "compression_level: -1: gzip has levels 1 to 9"),
     ],
 )
 def test_level(layer, flags, expected):
     assert _refused(layer, *flags) == [expected]
+
+
+@pytest.mark.parametrize("library", ["none.so", "source0", "/nonexistent/libdeflate.so"])
+def test_no_library(layer, library):
+    (said,) = _refused(layer, "--compression=libdeflate", f"--library={library}")
+    assert said.startswith(f'compression: "libdeflate": "{library}" cannot be loaded: ')
 
 
 HELD = {
