@@ -12,6 +12,7 @@ from typing import Any, Iterator
 import pytest
 
 from support import layout as layouts
+from support import podman as podmans
 from support import registry as registries
 from support import require
 from support.container import Bundle
@@ -32,17 +33,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """podman as root, with a storage of its own, as the program of that name in a directory."""
-    require.root()
-    state = tmp_path_factory.mktemp("podman")
-    program = state / "bin" / "podman"
-    program.parent.mkdir()
-    flags = f"--root={state}/root --runroot={state}/run --tmpdir={state}/tmp --storage-driver=vfs --events-backend=none"
-    program.write_text(
-        f'#!/bin/sh\nPATH={shlex.quote(os.environ["PATH"])} exec {require.tool("podman")} {flags} "$@"\n'
-    )
-    program.chmod(0o755)
-    return program
+    return podmans.program(tmp_path_factory.mktemp("podman"))
 
 
 def _only(directory: pathlib.Path, client: str) -> pathlib.Path:
@@ -134,25 +125,20 @@ def test_what_is_pulled_has_its_capabilities(pushed, tmp_path, client):
     assert f"CapPrm:\t{1 << 10 | 1 << 39:016x}\n" in outcome.output
 
 
-def _podman(program: pathlib.Path, *arguments: str) -> str:
-    environment = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1", "HOME": str(program.parent)}
-    return subprocess.run([str(program), *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout.strip()
-
-
 def _check_in_podman(program: pathlib.Path, name: str) -> None:
-    assert _podman(program, "image", "inspect", "--format={{.Digest}}", name) == _descriptor(PROBE)["digest"]
-    root = pathlib.Path(_podman(program, "image", "mount", name))
+    assert podmans.run(program, "image", "inspect", "--format={{.Digest}}", name) == _descriptor(PROBE)["digest"]
+    root = pathlib.Path(podmans.run(program, "image", "mount", name))
     try:
         assert os.getxattr(root / "app/probe", "security.capability") == XATTR
     finally:
-        _podman(program, "image", "unmount", name)
+        podmans.run(program, "image", "unmount", name)
 
 
 def test_podman_pulls(pushed, podman):
-    _podman(podman, "pull", "--tls-verify=false", f"{pushed}:image")
+    podmans.run(podman, "pull", "--tls-verify=false", f"{pushed}:image")
     _check_in_podman(podman, f"{pushed}:image")
-    _podman(podman, "pull", "--tls-verify=false", "--arch=arm64", f"{pushed}:index")
-    assert _podman(podman, "image", "inspect", "--format={{.Architecture}}", f"{pushed}:index") == "arm64"
+    podmans.run(podman, "pull", "--tls-verify=false", "--arch=arm64", f"{pushed}:index")
+    assert podmans.run(podman, "image", "inspect", "--format={{.Architecture}}", f"{pushed}:index") == "arm64"
 
 
 def test_podman_loads(podman, tmp_path):
@@ -167,7 +153,7 @@ def test_podman_loads(podman, tmp_path):
 def test_podman_loads_the_image_of_its_platform(podman, tmp_path):
     done = _run("load_index", path=podman.parent, home=tmp_path)
     assert (done.returncode, done.stdout) == (0, "localhost/probe:index\n"), done.stderr
-    assert _podman(podman, "image", "inspect", "--format={{.Architecture}}", "localhost/probe:index") == "amd64"
+    assert podmans.run(podman, "image", "inspect", "--format={{.Architecture}}", "localhost/probe:index") == "amd64"
 
 
 def test_the_archive_is_what_engines_read(tmp_path):
@@ -180,7 +166,7 @@ def test_the_archive_is_what_engines_read(tmp_path):
 def test_archive(podman, tmp_path):
     """As a file: podman loads it, and skopeo reads it in both of its formats."""
     archive = HERE / "load.tar"
-    assert "localhost/probe:test" in _podman(podman, "load", f"--input={archive}")
+    assert "localhost/probe:test" in podmans.run(podman, "load", f"--input={archive}")
     _check_in_podman(podman, "localhost/probe:test")
     skopeo = [require.tool("skopeo"), "--tmpdir", str(tmp_path), "copy", "--quiet"]
     subprocess.run([*skopeo, f"oci-archive:{archive}:test", f"oci:{tmp_path}/oci:test"], check=True)

@@ -17,6 +17,7 @@ import pytest
 
 from support import layout as layouts
 from support import packer, require
+from support import podman as podmans
 
 ELF = b"\x7fELF" + bytes(range(256)) * 3
 LARGE = random.Random(0).randbytes(5 << 20)
@@ -160,3 +161,10 @@ def test_skopeo(layout, tmp_path):
     assert copy["manifests"][0]["digest"] == index["manifests"][0]["digest"]
     for blob in (layout / "blobs" / "sha256").iterdir():
         assert (tmp_path / "copy" / "blobs" / "sha256" / blob.name).read_bytes() == blob.read_bytes()
+
+
+def test_podman(layout, tmp_path):
+    podman = podmans.program(tmp_path)
+    image = podmans.run(podman, "pull", "--quiet", f"oci:{layout}")
+    _check(pathlib.Path(podmans.run(podman, "image", "mount", image)))
+    podmans.run(podman, "image", "unmount", image)

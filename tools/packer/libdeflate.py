@@ -44,7 +44,7 @@ class Library:
             size = functions.libdeflate_gzip_compress(compressor, data, len(data), member, bound)
         finally:
             functions.libdeflate_free_compressor(compressor)
-        return member[:size]
+        return ctypes.string_at(member, size)
 
 
 @functools.lru_cache
