@@ -16,7 +16,7 @@ python_register_toolchains(
 )
 ```
 
-Only the tools that read YAML (//tools/kubernetes, //tools/runtimes) need more:
+Only the tools that read YAML (//tools/kubernetes, //tools/runtimes) and layers with `compression = "libdeflate"` need more:
 
 ```python
 load("@rules_python//python:pip.bzl", "pip_parse")
