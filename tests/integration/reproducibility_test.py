@@ -57,14 +57,16 @@ WAYS = [
 
 
 def test_how_it_is_built_does_not_change_a_byte(workspace):
-    workspace.run("build", "//:data", "//:another_name")
-    expected = workspace.output("data.tar.gz").read_bytes(), workspace.output("data.layer.json").read_bytes()
-    assert workspace.output("another_name.tar.gz").read_bytes() == expected[0]
+    layers = ("data", "by_libdeflate")
+    names = [name + extension for name in layers for extension in (".tar.gz", ".layer.json")]
+    workspace.run("build", "//:another_name", *(f"//:{name}" for name in layers))
+    expected = {name: workspace.output(name).read_bytes() for name in names}
+    assert workspace.output("another_name.tar.gz").read_bytes() == expected["data.tar.gz"]
     for way in WAYS:
-        for name in ("data.tar.gz", "data.layer.json"):
+        for name in names:
             workspace.output(name).unlink(missing_ok=True)
-        workspace.run("build", "//:data", *way)
-        assert (workspace.output("data.tar.gz").read_bytes(), workspace.output("data.layer.json").read_bytes()) == expected, way
+        workspace.run("build", *(f"//:{name}" for name in layers), *way)
+        assert {name: workspace.output(name).read_bytes() for name in names} == expected, way
 
 
 def test_a_cache_serves_every_configuration(workspace, tmp_path):
