@@ -4,14 +4,19 @@ Usage: ./bazelw run //tests/bench:in_bazel
 
 Two hundred layers of one file each, packed again and again by a warm Bazel, in turn with
 two hundred times touch(1), which is what an action costs whatever it does. Medians of
-five, and the median of the ratios of what ran one after the other.
+five, and the median of the ratios of what ran one after the other. Twice: with the
+system's interpreter, and with the same as files of the build, as rules_python fetches
+one: all of them are inputs of each action.
 """
 
 from __future__ import annotations
 
+import os
 import pathlib
+import shutil
 import statistics
 import sys
+import sysconfig
 import tempfile
 import time
 
@@ -47,6 +52,24 @@ filegroup(name = "layers", srcs = ["layer%d" % n for n in range(COUNT)])
 filegroup(name = "touches", srcs = ["touch%d" % n for n in range(COUNT)])
 """
 
+_MODULE = 'bazel_dep(name = "rules_python", version = "1.7.0")\n'
+
+_HERMETIC = """\
+load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
+
+py_runtime(
+    name = "runtime",
+    files = glob(["lib/**"], exclude = ["**/* *"]),
+    interpreter = "bin/python",
+    python_version = "PY3",
+    stub_shebang = "#!/usr/bin/env python3",
+)
+
+py_runtime_pair(name = "pair", py3_runtime = ":runtime")
+
+toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_python//python:toolchain_type")
+"""
+
 _WAYS = {
     "touch, in a sandbox": ("touches", "touch*", []),
     "layer, in a worker (the default)": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=worker"]),
@@ -64,26 +87,45 @@ def _time(workspace: Workspace, target: str, outputs: str, options: list[str]) -
     return time.monotonic() - start
 
 
-def main() -> None:
-    """Measures and prints."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        workspace = Workspace(pathlib.Path(directory) / "bench")
-        workspace.write("many/touch.bzl", _RULES)
-        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(_COUNT)))
-        workspace.run("build", "//many:files")
-        times: dict[str, list[float]] = {name: [] for name in _WAYS}
-        for turn in range(_ROUNDS + 1):
-            print(f"round {turn} of {_ROUNDS}", file=sys.stderr, flush=True)
-            for name, way in _WAYS.items():
-                seconds = _time(workspace, *way)
-                if turn:  # The first warms.
-                    times[name].append(seconds)
+def _copy_interpreter(directory: pathlib.Path) -> int:
+    """Copies this interpreter and its standard library; returns how many files that is."""
+    library = pathlib.Path(sysconfig.get_path("stdlib"))
+    ignore = shutil.ignore_patterns("__pycache__", "test", "site-packages", "dist-packages")
+    shutil.copytree(library, directory / "lib" / library.name, ignore=ignore)
+    (directory / "bin").mkdir()
+    shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
+    return sum(len(names) for _, _, names in os.walk(directory))
+
+
+def _table(workspace: Workspace, interpreter: str, options: list[str]) -> None:
+    """Measures all ways with an interpreter, and prints them."""
+    times: dict[str, list[float]] = {name: [] for name in _WAYS}
+    for turn in range(_ROUNDS + 1):
+        print(f"{interpreter}: round {turn} of {_ROUNDS}", file=sys.stderr, flush=True)
+        for name, (target, outputs, way) in _WAYS.items():
+            seconds = _time(workspace, target, outputs, [*way, *options])
+            if turn:  # The first warms.
+                times[name].append(seconds)
     cheapest = times["touch, in a sandbox"]
-    print(f"| {_COUNT} actions | time | to touch | each, more than touch |\n|---|--:|--:|--:|")
+    print(f"\n| {_COUNT} actions, {interpreter} | time | to touch | each, more than touch |\n|---|--:|--:|--:|")
     for name, seconds in times.items():
         ratio = statistics.median(ours / theirs for ours, theirs in zip(seconds, cheapest))
         more = statistics.median(ours - theirs for ours, theirs in zip(seconds, cheapest)) / _COUNT
         print(f"| {name} | {statistics.median(seconds):.2f} s | {ratio:.2f} × | {more * 1000:+.1f} ms |")
+
+
+def main() -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        workspace = Workspace(pathlib.Path(directory) / "bench")
+        workspace.write("MODULE.bazel", (workspace.directory / "MODULE.bazel").read_text() + _MODULE)
+        workspace.write("many/touch.bzl", _RULES)
+        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(_COUNT)))
+        workspace.write("hermetic/BUILD.bazel", _HERMETIC)
+        files = _copy_interpreter(workspace.directory / "hermetic")
+        workspace.run("build", "//many:files")
+        _table(workspace, "the system's interpreter", [])
+        _table(workspace, f"an interpreter of {files:,} files", ["--extra_toolchains=//hermetic:toolchain"])
 
 
 if __name__ == "__main__":
