@@ -37,9 +37,10 @@ def copy_packer(directory: pathlib.Path) -> pathlib.Path:
     """
     tools = _HERE.parent.parent / "tools"
     for name in _SOURCES:
-        (directory / name).mkdir(parents=True)
-        for source in (tools / name).glob("*.py"):
-            shutil.copyfile(source, directory / name / source.name)
+        for source in (tools / name).rglob("*.py"):
+            target = directory / source.relative_to(tools)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
     return directory / "packer/__main__.py"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import namedtuple
 
-from . import base
+from . import base, files
 from .archive import Archive, ArchiveError
 from .decompress import Decompressed, DecompressionError
 from .errors import InputError, problem
@@ -40,8 +39,7 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
     blobs = []
     for pair in pairs:
         metadata, _, blob = pair.partition("=")
-        with open(metadata, encoding="utf-8") as file:
-            blobs.append(Blob(blob, json.load(file)["descriptor"], blob))
+        blobs.append(Blob(blob, files.read_json(metadata)["descriptor"], blob))
     return blobs
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from . import below
+from . import below, files
 from .entries import DIRECTORY, SYMLINK
 
 TYPE_CHECKING = False
@@ -33,10 +31,9 @@ class Below:
         """
         found: set[str] = set()
         if self._layout:
-            files = below.tree(below.of_layout(self._layout, self._platform))
+            tree = below.tree(below.of_layout(self._layout, self._platform))
             # An entry in place of a symbolic link to a directory would hide what that holds.
-            found.update(path for path, node in files.walk() if node.type in (DIRECTORY, SYMLINK))
+            found.update(path for path, node in tree.walk() if node.type in (DIRECTORY, SYMLINK))
         for path in self._metadata:
-            with open(path, encoding="utf-8") as file:
-                found.update(json.load(file)["directories"])
+            found.update(files.read_json(path)["directories"])
         return found

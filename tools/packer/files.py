@@ -1,13 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files that are read whole, and written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, Iterator
+    from typing import Any, BinaryIO, Iterator
 
 
 @contextlib.contextmanager
@@ -32,3 +33,14 @@ def write_whole(path: str, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
     with whole(path) as file:
         file.write(data)
+
+
+def read(path: str) -> bytes:
+    """A whole file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def read_json(path: str) -> Any:
+    """A file of JSON that another action wrote."""
+    return json.loads(read(path))

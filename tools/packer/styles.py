@@ -13,7 +13,8 @@ directory_mode: int, permissions of directories that nobody gave any."""
 
 def _plain_name(entry: Entry) -> bytes:
     """Without the leading slash, as Docker and BuildKit write it; directories end with one."""
-    return entry.path[1:].encode() + (b"/" if entry.type == DIRECTORY else b"")
+    name: bytes = entry.path[1:].encode()
+    return name + b"/" if entry.type == DIRECTORY else name
 
 
 def _plain_order(entry: Entry) -> tuple[bool, bytes]:

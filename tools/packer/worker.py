@@ -15,7 +15,6 @@ import traceback
 
 from .cli import run
 
-
 # Bazel maps the paths of a worker that is not sandboxed, too, and then they are nowhere.
 _UNMAPPED = "\nWith --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing."
 

@@ -1,0 +1,41 @@
+"""Packs files of the layers below again, with other capabilities."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from .. import below, copies, files, grants, layer, styles
+from ..errors import InputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    output, metadata = arguments.one("output"), arguments.one("metadata")
+    blob, mtime = arguments.blob(), arguments.number("mtime", "0")
+    parsed = grants.parse(arguments.all("capabilities"), problems)
+    if elsewhere := arguments.one("elsewhere", ""):
+        missing = files.read_json(elsewhere)
+        parsed = [grant for grant in parsed if grant.path in missing]
+    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
+        found: dict[str, Any] = {}
+        if parsed:
+            blobs = [each for layout in layouts for each in below.of_layout(layout, platform)] + below.of_pairs(pairs)
+            found, parsed = copies.find(parsed, blobs, directory, problems)
+        granted = grants.resolve(parsed, found, problems)
+        if problems:
+            raise InputError(problems)
+        said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
+    # One without entries is not made a part of the image.
+    removed = sorted(set(found) - set(granted))
+    files.write_whole(metadata, layer.encode({**said, "empty": not found, "removed": removed}))

@@ -1,0 +1,27 @@
+"""Says where an image goes."""
+
+from __future__ import annotations
+
+import json
+
+from .. import destination, files, oci, stamps
+from ..errors import InputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    attributes = json.loads(arguments.one("attributes"))
+    held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    status, output = stamps.read(arguments.all("stamp")), arguments.one("output")
+    arguments.end()
+
+    if "tag" in attributes:
+        found = destination.engine(attributes["tag"], status, problems)
+    else:
+        found = destination.registry(**attributes, **held, status=status, problems=problems)
+    if problems:
+        raise InputError(problems)
+    files.write_whole(output, oci.encode(found))

@@ -1,0 +1,19 @@
+"""Copies a tar into a blob, with capabilities of other entries."""
+
+from __future__ import annotations
+
+from .. import files, grants, layer, setcap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
+    blob = arguments.blob()
+    granted = grants.parse(arguments.all("capabilities"), problems)
+    others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
+    arguments.end()
+    said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
+    files.write_whole(metadata, layer.encode(said))
