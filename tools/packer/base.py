@@ -222,7 +222,8 @@ def _blob(layout: str, descriptor: Any) -> Any:
     """The JSON that a descriptor names, if it is what the descriptor says."""
     _check_descriptor(layout, descriptor)
     if descriptor["size"] > _MAX_JSON:
-        raise InputError([problem("base", layout, f"{descriptor['digest']} has {descriptor['size']} bytes; more than {_MAX_JSON} are not read")])
+        what = f"{descriptor['digest']} has {descriptor['size']} bytes; more than {_MAX_JSON} are not read"
+        raise InputError([problem("base", layout, what)])
     return _json(blob_path(layout, descriptor["digest"]), layout, descriptor)
 
 

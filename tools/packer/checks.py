@@ -67,7 +67,8 @@ def check(program: Program, architecture: str, started: Sequence[str], capable: 
     try:
         with open(program.source, "rb") as file:
             read = elf.read(file)
-        found = [(ARCHITECTURE, said) for said in _architecture(read, architecture)] + [(RUNPATH, said) for said in _runpath(read, program.path)] + found
+        found = [(RUNPATH, said) for said in _runpath(read, program.path)] + found
+        found = [(ARCHITECTURE, said) for said in _architecture(read, architecture)] + found
     except elf.NoElf:
         return []  # Whoever packs it says so.
     except elf.ElfError as error:
@@ -105,8 +106,8 @@ def _runpath(program: elf.Program, path: str) -> Iterator[str]:
     loose = [part for part in parts if not part.startswith(("/", "$"))]
     if loose and program.needed:
         yield (
-            f"looks for its libraries ({', '.join(program.needed)}) in {name} {quote(paths)}, of which {quote(loose[0])} is a place below "
-            "the working directory: who chooses that chooses code that runs with the program's capabilities; link it with an absolute RUNPATH"
+            f"looks for its libraries ({', '.join(program.needed)}) in {name} {quote(paths)}, of which {quote(loose[0])} is a place "
+            "below the working directory: who chooses that chooses code that runs with the program's capabilities; link it with an absolute RUNPATH"
         )
 
 

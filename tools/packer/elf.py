@@ -60,7 +60,8 @@ def read(file: BinaryIO) -> Program:
         raise ElfError("damaged: its program headers are none")
     table = _at(file, offset, size * count)
     segments = [_segment(table, at * size, wide, order) for at in range(count)]
-    interpreter = next((_text(_at(file, start, min(length, _MAX_NAME)), 0, _MAX_NAME) for kind, start, _, length in segments if kind == _INTERP), "")
+    names = (_at(file, start, min(length, _MAX_NAME)) for kind, start, _, length in segments if kind == _INTERP)
+    interpreter = next((_text(name, 0, _MAX_NAME) for name in names), "")
     found = next(((start, length) for kind, start, _, length in segments if kind == _DYNAMIC), None)
     needed, rpath, runpath = _dynamic(file, segments, *found, wide, order) if found else ((), "", "")
     return Program(machine, 64 if wide else 32, order == "<", interpreter, needed, rpath, runpath)
@@ -93,7 +94,8 @@ def _dynamic(
     if len(tags.get(_DT_NEEDED, ())) > _MAX_NAMES:
         raise ElfError("damaged: it needs more libraries than there are")
     address, size = tags.get(_DT_STRTAB, [0])[0], tags.get(_DT_STRSZ, [0])[0]
-    place = next((start + address - begin for kind, start, begin, span in segments if kind == _LOAD and begin <= address < begin + span), None)
+    loaded = ((start, begin, span) for kind, start, begin, span in segments if kind == _LOAD)
+    place = next((start + address - begin for start, begin, span in loaded if begin <= address < begin + span), None)
     if place is None or size > _MAX_STRINGS:
         raise ElfError("damaged: its names are nowhere in it")
     strings = _at(file, place, size)

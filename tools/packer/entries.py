@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 Entry = namedtuple(
-    "Entry", ("path", "type", "source", "target", "mode", "uid", "gid", "size", "xattrs", "attribute"), defaults=("", "", 0, 0, 0, 0, (), "")
+    "Entry",
+    ("path", "type", "source", "target", "mode", "uid", "gid", "size", "xattrs", "attribute"),
+    defaults=("", "", 0, 0, 0, 0, (), ""),
 )
 """One entry. path: str without trailing slash; type: as above; source, target: str, "" for
 none; mode, uid, gid: int; size: int, of the source in bytes; xattrs: pairs of name (str) and
