@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measures the packer against its peers.
 
-Usage: ./bazelw run //tests/bench -- [--quick] [--only NAME ...] [--output DIR] [--work DIR]
+Usage: ./bazelw run //tests/bench -- [--quick] [--only NAME ...] [--output DIR] [--work DIR] [--peers DIR]
 
 For every workload (workloads.py) it runs the packer and each peer (contenders.py) in
 turn, five pairs, and prints the median of the ratios of the pairs: what the machine does
 beside them meets both. With --output it also writes benchmarks.md and benchmarks.svg.
 No number makes it fail, people judge; a packer that does not work does. A peer that is
-missing is said to be not here. Run it by the interpreter that is to pack: Python 3.14.
+missing is said to be not here; ko is built if it can be (ko.py). Run it by the interpreter
+that is to pack: Python 3.14.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from typing import Iterator, Sequence
 
 import contenders
+import ko
 import measure
 import report
 from workloads import WORKLOADS
@@ -53,17 +55,22 @@ def _groups(
 
     binary = name.startswith("binary")
     grant = first if binary else ""
-    yield packer.layer("none", grant), contenders.plain(first if binary or name == "zeros" else "")
+    single = first if binary or name == "zeros" else ""
+    yield packer.layer("none", grant), contenders.plain(single, linked=name == "empty-files")
+    # What makes larger blobs than the packer's default is compared with that, and once
+    # more with the level that comes next to it in size.
+    larger = contenders.gzips("umoci", "crane", "ko", "ko, empty", "img 1", "img")
     if name == "binary-120m":
         gzips = [
             packer.layer("gzip", grant, threads=1),
             contenders.one_thread("gzip"),
-            *contenders.gzips("pigz", "gzip", "bsdtar", "rules_pkg", "umoci"),
+            *contenders.gzips("pigz", "gzip", "bsdtar", "rules_pkg"),
         ]
-        yield packer.layer("gzip", grant), gzips
-        yield packer.layer("gzip", grant, level=1), [contenders.crane()]
+        yield packer.layer("gzip", grant), [*gzips, *larger]
+        yield packer.layer("gzip", grant, level=1), larger
     elif name == "small-files":
-        yield packer.layer("gzip", grant), contenders.gzips("pigz", "gzip", "umoci")
+        yield packer.layer("gzip", grant), [*contenders.gzips("pigz", "gzip"), *larger]
+        yield packer.layer("gzip", grant, level=1), larger
     elif name == "zeros":
         yield packer.layer("gzip", grant), contenders.gzips("pigz")
     if binary:
@@ -112,10 +119,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), metavar="NAME", help=f"only these of {names}")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR", help="gets benchmarks.md and benchmarks.svg")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR", help=where)
+    parser.add_argument("--peers", type=pathlib.Path, metavar="DIR", help="where to look for peers, before PATH")
     options = parser.parse_args(arguments)
     # What `bazel run` was started in; it starts programs elsewhere.
     started = pathlib.Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     count = 3 if options.quick else 5
+    if options.peers:
+        os.environ["PATH"] = f"{(started / options.peers).absolute()}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    ko.provide(_say)
 
     groups: list[report.Group] = []
     versions = contenders.versions()
@@ -132,6 +143,7 @@ def main(arguments: Sequence[str]) -> int:
                     return 1
     machine = report.machine(versions, count, round(time.monotonic() - start))
     again = ["--quick"] * options.quick + (["--only", *options.only] if options.only else [])
+    again += ["--peers DIR"] * bool(options.peers)
     text = report.markdown(groups, machine, "".join(f" {word}" for word in again))
     if options.output:
         output = started / options.output

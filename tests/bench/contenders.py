@@ -18,6 +18,7 @@ import subprocess
 import sys
 from typing import Callable, Sequence
 
+import ko
 from measure import ISOLATED, Contender
 
 _HERE = pathlib.Path(__file__).parent
@@ -188,14 +189,20 @@ def _ready_fifo(out: pathlib.Path) -> None:
     _fifo(out)
 
 
-def plain(single: str) -> list[Contender]:
-    """Peers that make a tar; `single`: path of the only file, if there is but one."""
+def plain(single: str, *, linked: bool = False) -> list[Contender]:
+    """Peers that make a tar.
+
+    Args:
+      single: path of the only file, if there is but one.
+      linked: whether files are equal, which rules_img makes hard links of one file: another job.
+    """
     peers = [
         _shell("GNU tar, no digest", f"{_TAR} -f out/blob app", "tar"),
         _shell("GNU tar, then sha256sum", f"{_TAR} -f out/blob app\nsha256sum out/blob", "tar", "sha256sum"),
         _shell("tar | tee | sha256sum", f"{_TAR} -f - app | tee out/blob | sha256sum", "tar", "sha256sum"),
         _shell("bsdtar, no digest", f"{_BSDTAR} -f out/blob app", "bsdtar"),
         rules_pkg("none"),
+        *([] if linked else [img("none")]),
     ]
     if single:
         argv = [sys.executable, *ISOLATED, str(_HERE / "floor.py"), "none", f"in{single}", "out/blob"]
@@ -218,13 +225,18 @@ def one_thread(compression: str) -> Contender:
 
 
 def gzips(*wanted: str) -> list[Contender]:
-    """Peers that make a tar.gz and both digests, by what they are called here."""
+    """Peers that make a tar.gz and both digests, by what they are called here; some make more of it."""
     peers = {
         "pigz": _shell("tar | pigz -6", _hashed(f"{_TAR} -f - app", "pigz -n -6"), "pigz", before=_fifo),
         "gzip": _shell("tar | gzip -6", _hashed(f"{_TAR} -f - app", "gzip -n -6"), "gzip", before=_fifo),
         "bsdtar": _shell("bsdtar | gzip -6", _hashed(f"{_BSDTAR} -f - app", "gzip -n -6"), "bsdtar", before=_fifo),
         "rules_pkg": rules_pkg("gzip"),
         "umoci": _umoci(),
+        "crane": _crane(),
+        "ko": ko.build(),
+        "ko, empty": ko.build(files=False),
+        "img 1": img("gzip", 1),
+        "img": img("gzip"),
     }
     return [peers[name] for name in wanted]
 
@@ -234,6 +246,8 @@ def zstds() -> list[Contender]:
     return [
         _shell(ZSTD_READY, _hashed("cat ready.tar", "zstd -q -T0 -3"), "zstd", before=_ready_fifo),
         _shell("tar | zstd -T0 -3", _hashed(f"{_TAR} -f - app", "zstd -q -T0 -3"), "zstd", before=_fifo),
+        img("zstd", 1),
+        img("zstd"),
     ]
 
 
@@ -251,7 +265,26 @@ def rules_pkg(compression: str) -> Contender:
     return Contender(name, argv, needs=(program,), env=(("PYTHONPATH", _RULES_PKG), ("PYTHONUTF8", "1")))
 
 
-def crane() -> Contender:
+def img(compression: str, level: int = 0) -> Contender:
+    """The program of rules_img as its rules run it.
+
+    Args:
+      compression: none, gzip or zstd.
+      level: 1, which the rules ask for in fastbuild; 0 for that of its libraries, as in dbg.
+    """
+    argv = ["img", "layer", "--add-from-file=params", f"--format={compression}", "--metadata=out/metadata"]
+    if compression == "gzip":
+        argv.append("--compressor-jobs=nproc")
+    if level:
+        argv.append(f"--compression-level={level}")
+    words = "tar" if compression == "none" else f"{compression} {level}, fastbuild" if level else f"{compression}, dbg"
+    return Contender(f"rules_img ({words})", [*argv, "out/blob"], needs=("img",), source=_IMG)
+
+
+_IMG = "from a checkout of rules_img: `cd img_tool && go build ./cmd/img`, then `--peers` with its directory"
+
+
+def _crane() -> Contender:
     """A tar by GNU tar, an image by crane; gzip at crane's level, 1."""
     script = f"{_TAR} -f out/layer.tar app\ncrane append --oci-empty-base -t app -f out/layer.tar -o out/blob"
     return _shell("tar, then crane append (gzip 1)", script, "crane")
@@ -298,8 +331,10 @@ def _run(directory: pathlib.Path, script: str) -> None:
 def versions() -> dict[str, str]:
     """The peers that are here, and what they say of themselves."""
     commands = {
-        **{name: (name, "--version") for name in ("tar", "bsdtar", "gzip", "pigz", "zstd", "sha256sum", "umoci")},
-        "crane": ("crane", "version"),
+        **{name: [name, "--version"] for name in ("tar", "bsdtar", "gzip", "pigz", "zstd", "sha256sum", "umoci")},
+        **{name: [name, "version"] for name in ("crane", "ko")},
+        # It has no command for that; Go may have noted the module's in it.
+        "img": ["bash", "-c", 'go version -m "$(command -v img)" | grep -m1 -w mod'],
     }
     found = {"Python": sys.version.split()[0]}
     for name, command in commands.items():

@@ -33,6 +33,7 @@ class Contender:
       before: makes what it needs below `out`, and is not measured.
       needs: programs it cannot do without; paths of files, too.
       env: environment variables, beside PATH and locale.
+      source: where to get what it needs, if no package has it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Contender:
     before: Callable[[pathlib.Path], None] | None = None
     needs: Sequence[str] = ()
     env: Sequence[tuple[str, str]] = ()
+    source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,7 @@ def run(contender: Contender, directory: pathlib.Path) -> Sample:
     """
     missing = [need for need in contender.needs if not (os.path.exists(need) if "/" in need else shutil.which(need))]
     if missing:
-        raise Unfit(f"no {', '.join(missing)}")
+        raise Unfit(f"no {', '.join(missing)}" + (f" ({contender.source})" if contender.source else ""))
     out = directory / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()

@@ -145,8 +145,13 @@ may have to get it from its host. The binaries are the interpreter's own machine
 other bytes, so that they compress as a binary does.
 
 Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id
-and digest. Who does more: umoci and crane, which make manifest and config, too, as the packer does where it assembles.
-No number makes anything fail.
+and digest. Who does more: umoci, crane and ko, which make manifest and config, too, as the packer does where it
+assembles; and ko, which also has Go build a program, from its cache, and packs that: see what it takes without files.
+rules_img reads each file twice, because files of equal content become hard links of one. It runs as in Bazel's
+compilation modes: fastbuild, the default, asks for level 1, dbg for none.
+
+Time alone says little where the sizes differ: peers whose gzip blobs are larger than those of the packer's default are
+compared with that, and with `gzip 1`, which comes next to them in size. No number makes anything fail.
 
 ## All of it
 """

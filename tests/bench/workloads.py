@@ -3,9 +3,9 @@
 Usage: workloads.py NAME DIRECTORY
 
 Each workload is a directory with `in/app`, the files; `entries`, the packer's list of
-them; `manifest`, that of rules_pkg; and `facts`, a line of JSON. A process of its own
-makes it: the one that measures must stay small, because the peak memory of a child
-counts from what its parent had when it started.
+them; `manifest`, that of rules_pkg; `params`, that of rules_img; and `facts`, a line of
+JSON. A process of its own makes it: the one that measures must stay small, because the
+peak memory of a child counts from what its parent had when it started.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def _finish(directory: pathlib.Path, names: list[str]) -> None:
             entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))
+    # Path in the image, NUL, the letter of a file, source.
+    (directory / "params").write_text("".join(f"{name}\0fin/{name}\n" for name in names))
     total = sum((directory / "in" / name).stat().st_size for name in names)
     (directory / "facts").write_text(json.dumps({"bytes": total, "first": f"/{names[0]}"}))
 
@@ -129,7 +131,7 @@ def _layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]
             )
             names.append(name)
         for name, size in bases.items():
-            _base(directory / name, size)
+            base(directory / name, size)
         nothing: dict[str, None] = dict.fromkeys(("entrypoint", "cmd"))
         texts = dict.fromkeys(("variant", "user", "working_dir", "stop_signal", "created"), "")
         lists: dict[str, list[str]] = {"exposed_ports": [], "volumes": []}
@@ -141,8 +143,17 @@ def _layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]
     return make
 
 
-def _base(layout: pathlib.Path, size: int) -> None:
-    """An OCI image layout of ten layers; sparse files, for nobody is to read them."""
+def base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
+    """An OCI image layout of one image, its layers sparse files, for nobody is to read them.
+
+    Args:
+      layout: the directory to make.
+      size: bytes of all layers.
+      layers: how many.
+
+    Returns:
+      Digest of the manifest.
+    """
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -152,31 +163,33 @@ def _base(layout: pathlib.Path, size: int) -> None:
         (blobs / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    layers = []
-    for number in range(10):
+    descriptors = []
+    for number in range(layers):
         partial = layout / "layer"
         with open(partial, "w+b") as file:
             file.write(b"%d" % number)
-            file.truncate(size // 10)
+            file.truncate(size // layers)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         partial.rename(blobs / digest)
-        layers.append({"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size // 10})
+        descriptors.append({"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size // layers})
     config = put(
         "application/vnd.oci.image.config.v1+json",
         {
             "architecture": "amd64",
             "os": "linux",
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
-            "history": [{"created_by": "base"} for _ in layers],
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in descriptors]},
+            "history": [{"created_by": "base"} for _ in descriptors],
         },
     )
     media_type = "application/vnd.oci.image.manifest.v1+json"
-    manifest = put(media_type, {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers})
+    parts = {"config": config, "layers": descriptors}
+    manifest = put(media_type, {"schemaVersion": 2, "mediaType": media_type, **parts})
     named = {**manifest, "annotations": {"org.opencontainers.image.ref.name": "base"}}
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return manifest["digest"]
 
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
