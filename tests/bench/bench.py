@@ -68,9 +68,14 @@ def _groups(
         ]
         yield packer.layer("gzip", grant), [*gzips, *larger]
         yield packer.layer("gzip", grant, level=1), larger
+        same = [packer.layer("gzip", grant), packer.layer("libdeflate", grant, threads=1)]
+        yield packer.layer("libdeflate", grant), [*same, *contenders.gzips("pigz")]
+        yield packer.layer("libdeflate", grant, level=1), larger
     elif name == "small-files":
         yield packer.layer("gzip", grant), [*contenders.gzips("pigz", "gzip"), *larger]
         yield packer.layer("gzip", grant, level=1), larger
+        yield packer.layer("libdeflate", grant), [packer.layer("gzip", grant), *contenders.gzips("pigz")]
+        yield packer.layer("libdeflate", grant, level=1), larger
     elif name == "zeros":
         yield packer.layer("gzip", grant), contenders.gzips("pigz")
     if binary:
@@ -89,7 +94,7 @@ def _measure(name: str, program: pathlib.Path, work: pathlib.Path, count: int) -
     maker = [sys.executable, str(pathlib.Path(__file__).with_name("workloads.py")), name, str(directory)]
     subprocess.run(maker, check=True)
     facts = json.loads((directory / "facts").read_text())
-    for ours, peers in _groups(name, contenders.Packer(program, directory), facts["first"]):
+    for ours, peers in _groups(name, contenders.Packer(program, directory, os.environ["LIBDEFLATE"]), facts["first"]):
         # A packer that fails is no peer that is missing: nothing more is measured.
         measure.run(ours, directory)
         results: dict[str, measure.Pairs | str] = {}

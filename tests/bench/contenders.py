@@ -48,12 +48,14 @@ def copy_packer(directory: pathlib.Path) -> pathlib.Path:
 class Packer:
     """The packer, run as the rules run it."""
 
-    def __init__(self, main: pathlib.Path, directory: pathlib.Path) -> None:
+    def __init__(self, main: pathlib.Path, directory: pathlib.Path, libdeflate: str) -> None:
         """
         Args:
           main: from copy_packer().
           directory: the workload's.
+          libdeflate: path of the library.
         """
+        self._libdeflate = os.path.abspath(libdeflate)
         self._directory = directory
         self._start = [sys.executable, *ISOLATED, str(main)]
         self._requests = 0
@@ -86,6 +88,8 @@ class Packer:
     ) -> str:
         flags = [f"--output=out/{name}", f"--metadata=out/{name}.json", f"--compression={compression}"]
         flags += [f"--level={level}", "--mtime=0", "--created-by=bench"]
+        if compression == "libdeflate":
+            flags.append(f"--library={self._libdeflate}")
         if threads:
             flags.append(f"--threads={threads}")
         if grant:
@@ -97,12 +101,12 @@ class Packer:
         """A layer of the whole workload.
 
         Args:
-          compression: none, gzip or zstd.
+          compression: none, gzip, libdeflate or zstd.
           grant: path of the file that gets a capability.
           level: of the compression; the default of the rules if 0.
           threads: all that there are if 0.
         """
-        words = {"none": "tar", "gzip": f"gzip {level or 5}", "zstd": f"zstd {level or 3}"}[compression]
+        words = "tar" if compression == "none" else f"{compression} {level or {'zstd': 3}.get(compression, 5)}"
         name = f"rules_setcap ({words}{', 1 thread' if threads == 1 else ''})"
         return Contender(name, [*self._start, "@" + self._layer(compression, level, threads, grant)])
 

@@ -52,6 +52,7 @@ class _Goal:
 
 
 _PLAIN, _GZIP, _ZSTD = "rules_setcap (tar)", "rules_setcap (gzip 5)", "rules_setcap (zstd 3)"
+_LIBDEFLATE, _LIBDEFLATE_1 = "rules_setcap (libdeflate 5)", "rules_setcap (libdeflate 1)"
 _ONE_THREAD = "rules_setcap (gzip 5, 1 thread)"
 _LARGE, _SMALL, _BINARY = "binary-1g", "small-files", "binary-120m"
 _GOALS = (
@@ -64,6 +65,10 @@ _GOALS = (
     _Goal("gzip, to pigz", _BINARY, _GZIP, "tar | pigz -6", 1.0),
     _Goal("gzip, faster than gzip", _BINARY, _GZIP, "tar | gzip -6", 3.0, True),
     _Goal("gzip, faster than rules_pkg", _BINARY, _GZIP, contenders.rules_pkg("gzip").name, 3.0, True),
+    _Goal("libdeflate, faster than on one thread of its own", _BINARY, _LIBDEFLATE, f"{_LIBDEFLATE[:-1]}, 1 thread)", 1.7, True),
+    _Goal("libdeflate, to gzip", _BINARY, _LIBDEFLATE, _GZIP, 1.0),
+    _Goal("libdeflate 1, to umoci at its size", _BINARY, _LIBDEFLATE_1, "umoci insert (gzip)", 1.0),
+    _Goal("libdeflate 1, to rules_img at its size", _BINARY, _LIBDEFLATE_1, "rules_img (gzip, dbg)", 1.0),
     _Goal("zstd of 1 GiB, to zstd of a tar that is there", _LARGE, _ZSTD, contenders.ZSTD_READY, 1.15),
     _Goal("assembling over 2 GiB, to the same over 10 kB", "base", contenders.ASSEMBLY, SMALL_BASE, 1.1),
 )
@@ -151,7 +156,7 @@ rules_img reads each file twice, because files of equal content become hard link
 compilation modes: fastbuild, the default, asks for level 1, dbg for none.
 
 Time alone says little where the sizes differ: peers whose gzip blobs are larger than those of the packer's default are
-compared with that, and with `gzip 1`, which comes next to them in size. No number makes anything fail.
+compared with that, and with `gzip 1` and `libdeflate 1`, which come next to them in size. No number makes anything fail.
 
 ## All of it
 """
