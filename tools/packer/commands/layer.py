@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .. import changes, duplicates, entries, files, grants, layer, stamps, styles
+from .. import entries, files, grants, layer, styles
 from ..errors import InputError
 
 TYPE_CHECKING = False
@@ -18,6 +18,8 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
     mtime = arguments.number("mtime", "0")
     if stamp := arguments.one("stamp", ""):
+        from .. import stamps  # This and the like where it is used: few layers need it, and loading takes time.
+
         mtime = stamps.timestamp(stamp)
     blob = arguments.blob()
     wanted, changed = arguments.all("capabilities"), arguments.all("change")
@@ -31,7 +33,10 @@ def run(arguments: Arguments, problems: list[str]) -> None:
 
     found = entries.read(arguments.entries, problems)
     entries.set_directories(found, style.directory_mode)
-    changes.apply(changed, found, problems)
+    if changed:
+        from .. import changes
+
+        changes.apply(changed, found, problems)
     entries.settle_links(found, problems)
     entries.add_parents(found, _present(parents, *below), style.directory_mode, problems)
     parsed = grants.parse(wanted, problems)
@@ -43,6 +48,8 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     if problems:
         raise InputError(problems)
     if hard_links:
+        from .. import duplicates
+
         duplicates.link(found, granted)
     said = layer.write(output, found.values(), granted, mtime=mtime, style=style, **blob)
     files.write_whole(metadata, layer.encode(said))
@@ -63,6 +70,6 @@ def _present(parents: str, metadata: list[str], layout: str, platform: str) -> C
         return _Everything()
     if parents == "all":
         return ()
-    from .. import directories  # Reads layouts, and few layers have to.
+    from .. import directories
 
     return directories.Below(metadata, layout, platform).load()
