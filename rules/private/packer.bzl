@@ -57,6 +57,7 @@ PACKER_ATTRS = {
 
 _WORKER = {
     "requires-worker-protocol": "json",
+    "supports-worker-cancellation": "1",
     "supports-workers": "1",
 }
 

@@ -93,6 +93,7 @@ def _measure(name: str, program: pathlib.Path, work: pathlib.Path, count: int) -
     _say(f"{name}: making it")
     maker = [sys.executable, str(pathlib.Path(__file__).with_name("workloads.py")), name, str(directory)]
     subprocess.run(maker, check=True)
+    os.sync()  # Or the first to be measured would share the machine with the disk.
     facts = json.loads((directory / "facts").read_text())
     for ours, peers in _groups(name, contenders.Packer(program, directory, os.environ["LIBDEFLATE"]), facts["first"]):
         # A packer that fails is no peer that is missing: nothing more is measured.

@@ -146,7 +146,8 @@ each pair, and the median of them is what counts; the lowest and the highest sta
 command with all its children; processor time is theirs, user and system. Memory is the peak of the largest process;
 less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, what was
 written is removed before the next run, and as much memory as that takes is touched before each, for a virtual machine
-may have to get it from its host. The binaries are the interpreter's own machine code over and over, each time with
+may have to get it from its host. (It does not always help: then a run of 1 GiB takes a second or two of processor time more
+than its like, as the table's highest and lowest show.) The binaries are the interpreter's own machine code over and over, each time with
 other bytes, so that they compress as a binary does.
 
 Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id

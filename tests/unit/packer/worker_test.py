@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import random
 import subprocess
 import sys
+import time
 from typing import Any, Iterator
 
 import pytest
@@ -29,14 +32,23 @@ class Worker:
 
     def ask(self, *arguments: str) -> tuple[int, str]:
         """One request: exit code and output of its response."""
-        assert self.process.stdin and self.process.stdout
-        self._serial += 1
-        request: dict[str, Any] = {"arguments": arguments, "inputs": [{"path": "x", "digest": "y"}], "requestId": self._serial}
-        self.process.stdin.write(json.dumps(request) + "\n")
+        self.send(arguments=arguments, inputs=[{"path": "x", "digest": "y"}])
+        response = self.receive()
+        return response["exitCode"], response["output"]
+
+    def send(self, **request: Any) -> None:
+        """One request, without waiting for its response; a cancellation is of the one before."""
+        self._serial += "cancel" not in request
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({**request, "requestId": self._serial}) + "\n")
         self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """The response to the last request."""
+        assert self.process.stdout
         response = json.loads(self.process.stdout.readline())
         assert response["requestId"] == self._serial
-        return response["exitCode"], response["output"]
+        return response
 
     def memory(self) -> int:
         """Resident set, in bytes."""
@@ -83,3 +95,53 @@ def test_ten_thousand_requests_with_errors_among_them(tmp_path, worker):
             early = worker.memory()
     assert worker.memory() < early + (4 << 20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "good.json", "good.tar"]
+
+
+def test_cancellation(tmp_path, worker):
+    """In the midst of work that would take minutes, before it starts, and too late."""
+    (tmp_path / "file").write_bytes(b"content")
+    with open(tmp_path / "large", "wb") as file:
+        for _ in range(64):
+            file.write(os.urandom(1 << 20) + bytes(range(256)) * 4096)
+    entries = [{"path": f"/{number}", "source": "large"} for number in range(40)]
+    large = [*_request("large", *entries), "--level=9"]
+    small = _request("small", {"path": "/file", "source": "file"})
+    for _ in range(3):
+        worker.send(arguments=large)
+        while not (tmp_path / "large.tar.partial").exists():
+            time.sleep(0.01)
+        time.sleep(0.3)
+        start = time.monotonic()
+        worker.send(cancel=True)
+        assert worker.receive().get("wasCancelled") is True
+        assert time.monotonic() - start < 5
+        assert worker.ask(*small) == (0, "")
+    worker.send(arguments=large)
+    worker.send(cancel=True)
+    assert worker.receive().get("wasCancelled") is True
+    assert worker.ask(*small) == (0, "")
+    for _ in range(100):
+        worker.send(cancel=True)
+        assert worker.ask(*small) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "large", "small.json", "small.tar"]
+
+
+def test_cancellation_at_any_moment(tmp_path, worker):
+    """There is one response to each request, a result or none; and the worker goes on."""
+    (tmp_path / "file").write_bytes(os.urandom(3 << 20))
+    request = _request("layer", {"path": "/file", "source": "file"})
+    start = time.monotonic()
+    assert worker.ask(*request) == (0, "")
+    takes = time.monotonic() - start
+    results = set()
+    for number in range(200):
+        worker.send(arguments=request)
+        # Up to three times as long as it takes, so that some of them come too late.
+        time.sleep(random.Random(number).random() * 3 * takes)
+        worker.send(cancel=True)
+        response = worker.receive()
+        results.add(response.get("wasCancelled", False))
+        assert response.get("wasCancelled") or (response["exitCode"], response["output"]) == (0, "")
+    assert results == {False, True}
+    assert worker.ask(*request) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "layer.json", "layer.tar"]
