@@ -57,11 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def run(lines: Sequence[str]) -> tuple[int, str]:
+def run(lines: list[str]) -> tuple[int, str]:
     """Runs one subcommand.
 
     Args:
-      lines: the arguments, as in the file.
+      lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
 
     Returns:
       The exit code, and what there is to say: a line for each problem.
@@ -70,10 +70,11 @@ def run(lines: Sequence[str]) -> tuple[int, str]:
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
-        arguments = Arguments(lines[1:])
-        target = arguments.one("target")
         # One by one: to load them all takes longer than to pack a small layer.
         command = importlib.import_module(f".commands.{lines[0].replace('-', '_')}", __package__)
+        arguments = Arguments(lines[1:])
+        lines.clear()
+        target = arguments.one("target")
         command.run(arguments, arguments.all("problem"))
     except UsageError as error:
         return 2, f"packer: {error}"

@@ -12,7 +12,7 @@ from . import compress, files, tar
 from .blob import Blob
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from .errors import InputError, problem, quote
-from .styles import Style
+from .styles import Style, arrange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write(
       OSError: the blob cannot be written.
     """
     with new_blob(output, compression, level, library, threads) as blob:
-        for entry in sorted(entries, key=style.order):
+        for entry in arrange(entries, style):
             _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
         blob.write(tar.END)
     directories = [entry.path for entry in entries if entry.type == DIRECTORY]

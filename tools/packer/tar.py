@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import functools
 import struct
+from zlib import adler32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping
+    from typing import Mapping, Tuple
+
+    _Common = Tuple[bytes, bytes, bytes, int]
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -58,6 +61,10 @@ def header(
     Returns:
       512 bytes, or more by a pax header.
     """
+    if not records and len(name) <= _NAME and 0 <= size < _MAX_12 and name.isascii():
+        shared = _shared(kind, mode, uid, gid, mtime, link)
+        if shared:
+            return _block(name, size, shared)
     pax = dict(records or ())
     ustar = not pax
     prefix = b""
@@ -76,9 +83,9 @@ def header(
 
     if ustar:
         prefix, name = _split(name)
-        return _block(name, kind, mode, uid, gid, size, mtime, link, prefix)
+        return _block(name, size, _common(kind, mode, uid, gid, mtime, link, prefix))
     data = b"".join(record(key, pax[key]) for key in sorted(pax))
-    return extended(name, data) + _block(_ascii(name), kind, mode, uid, gid, size, mtime, _ascii(link))
+    return extended(name, data) + _block(_ascii(name), size, _common(kind, mode, uid, gid, mtime, _ascii(link)))
 
 
 def extended(name: bytes, data: bytes, block: bytes = b"") -> bytes:
@@ -93,7 +100,7 @@ def extended(name: bytes, data: bytes, block: bytes = b"") -> bytes:
         sized = block[:124] + b"%011o" % len(data) + block[135:]
         block = sized[:148] + b"%06o" % (sum(sized[:148] + _SPACES + sized[156:512])) + block[154:]
     else:
-        block = _block(_extended_name(name), _EXTENDED, 0, 0, 0, len(data), 0)
+        block = _block(_extended_name(name), len(data), _common(_EXTENDED, 0, 0, 0, 0))
     return block + data + bytes(-len(data) % BLOCK)
 
 
@@ -131,46 +138,45 @@ def record(key: bytes, value: bytes) -> bytes:
     return record
 
 
-def _block(
-    name: bytes,
-    kind: bytes,
-    mode: int,
-    uid: int,
-    gid: int,
-    size: int,
-    mtime: int,
-    link: bytes = b"",
-    prefix: bytes = b"",
-) -> bytes:
+def _block(name: bytes, size: int, common: _Common) -> bytes:
     """512 bytes; a number too large for its field is zero there and right in the pax header."""
-    owner, time, rest, total = _common(kind, mode, uid, gid, mtime, link, prefix)
-    name, length = _cut(name), _octal(size, 12)
-    return b"%s%s%s%s%06o\0 %s" % (name.ljust(_NAME, b"\0"), owner, length, time, total + sum(name) + sum(length), rest)
+    owner, time, rest, total = common
+    field, length = name.ljust(_NAME, b"\0") if len(name) <= _NAME else _cut(name), _octal(size, 12)
+    # The lower half of an Adler-32 is a sum of bytes, modulo 65521, which those of two fields do not come to.
+    total += adler32(length, adler32(field, 0)) & 0xFFFF
+    return b"%s%s%s%s%06o\0 %s" % (field, owner, length, time, total, rest)
 
 
-@functools.lru_cache(256)
 def _common(
-    kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes, prefix: bytes
-) -> tuple[bytes, bytes, bytes, int]:
+    kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes = b"", prefix: bytes = b""
+) -> _Common:
     """What most headers of a layer share: the fields between name and size, size and checksum, after it; and their sum."""
     device = b"" if kind == _EXTENDED else _ZERO  # Go fills in the numbers of real entries only.
     owner, time = _octal(mode, 8) + _octal(uid, 8) + _octal(gid, 8), _octal(mtime, 12)
-    rest = _REST.pack(kind, _cut(link), b"ustar\0", b"00", b"", b"", device, device, prefix)
+    rest = _REST.pack(kind, _cut(link) if len(link) > _NAME else link, b"ustar\0", b"00", b"", b"", device, device, prefix)
     return owner, time, rest, sum(owner) + sum(time) + sum(_SPACES) + sum(rest)  # The checksum counts itself as spaces.
 
 
+@functools.lru_cache(256)
+def _shared(kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes) -> _Common | None:
+    """_common(), where ustar can say all of it; else None."""
+    fits = 0 <= uid < _MAX_8 and 0 <= gid < _MAX_8 and 0 <= mtime < _MAX_12 and len(link) <= _NAME and link.isascii()
+    return _common(kind, mode, uid, gid, mtime, link) if fits else None
+
+
 def _cut(name: bytes) -> bytes:
-    """The first 100 bytes; where more follow they do not end in "/", or readers would see a directory.
+    """The first 100 bytes of more; they do not end in "/", or readers would see a directory.
 
     Go ends the field with a NUL before the slashes, and leaves what is after it.
     """
     field = name[:_NAME]
-    if len(name) > _NAME and field.endswith(b"/"):
+    if field.endswith(b"/"):
         end = len(field[:-1].rstrip(b"/"))
         field = field[:end] + b"\0" + field[end + 1 :]
     return field
 
 
+@functools.lru_cache(1024)
 def _octal(value: int, width: int) -> bytes:
     """A number in its field; zero if it does not fit."""
     return b"%0*o\0" % (width - 1, value if 0 <= value < 1 << (width - 1) * 3 else 0)

@@ -393,7 +393,7 @@ def test_damaged(files, tmp_path):
                     if damaged[at + 257 : at + 262] == b"ustar":
                         damaged[at : at + 512] = _with(bytes(damaged[at : at + 512]), 0, b"")
             tar.write_bytes(damaged)
-            status, said = cli.run(request)
+            status, said = cli.run([*request])
             tried += 1
             assert status in (0, 1)
             if status:
