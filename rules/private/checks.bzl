@@ -47,6 +47,5 @@ def check_programs(ctx, programs, layers, config = None):
         inputs = [each.file for each in programs] + metadata + ([config] if config else []),
         mnemonic = "SetcapCheck",
         progress_message = "Checking programs of %{label}",
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return [output]

@@ -99,7 +99,6 @@ def _copied_layer(ctx, platform, below, elsewhere):
         tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return info
 
@@ -156,7 +155,6 @@ def _unpacked(ctx, archive):
         inputs = [archive],
         mnemonic = "SetcapUnpack",
         progress_message = "Unpacking the base of %{label}",
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return layout
 
@@ -199,7 +197,6 @@ def _assemble(ctx, platform, path, layers, base, problems):
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
         problems = problems,
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return manifest, config, descriptor
 

@@ -60,7 +60,6 @@ def _assemble(ctx, images, problems):
         mnemonic = "SetcapIndex",
         progress_message = "Assembling image index %{label}",
         problems = problems,
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return index, descriptor
 

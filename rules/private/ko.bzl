@@ -1,6 +1,7 @@
 """The rule ko_capabilities."""
 
 load(":messages.bzl", "label_text")
+load(":packer.bzl", "PATH_MAPPING")
 
 def _ko_capabilities_impl(ctx):
     output = ctx.actions.declare_file(ctx.label.name + ".json")
@@ -20,7 +21,7 @@ def _ko_capabilities_impl(ctx):
         env = {},
         use_default_shell_env = False,
         toolchain = None,
-        execution_requirements = {"supports-path-mapping": "1"},
+        execution_requirements = PATH_MAPPING,
     )
     return [DefaultInfo(files = depset([output]))]
 

@@ -158,7 +158,6 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhe
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
         problems = problems,
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return info
 

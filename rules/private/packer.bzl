@@ -94,7 +94,10 @@ def isolated(ctx, tool):
     start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
     return start
 
-def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], execution_requirements = {}):
+PATH_MAPPING = {"supports-path-mapping": "1"}
+"""Requirements of an action that is the same whatever the configuration is called: all but those that make links."""
+
+def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], execution_requirements = PATH_MAPPING):
     """Declares an action that runs the packer, by itself or in a persistent worker.
 
     Args:
@@ -107,7 +110,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
       inputs: list of File.
       transitive_inputs: list of depset of File.
       tools: list of File, what the packer itself needs more.
-      execution_requirements: dict of the action's execution requirements, beside those of workers.
+      execution_requirements: dict of the action's execution requirements, in place of PATH_MAPPING and beside those of workers.
     """
     tool = ctx.attr._packer[PackerInfo]
     request.add_all(problems, format_each = "--problem=%s")

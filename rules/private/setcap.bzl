@@ -26,7 +26,6 @@ def _setcap_impl(ctx):
         mnemonic = "SetcapTar",
         progress_message = "Setting capabilities in layer %{label}",
         problems = problems,
-        execution_requirements = {"supports-path-mapping": "1"},
     )
     return [
         DefaultInfo(files = depset([info.blob])),

@@ -1,6 +1,6 @@
 """What a container runtime must be told so that an image's file capabilities take effect."""
 
-load(":packer.bzl", "PackerInfo", "isolated")
+load(":packer.bzl", "PATH_MAPPING", "PackerInfo", "isolated")
 
 SETTINGS_ATTRS = {
     "_settings": attr.label(
@@ -41,6 +41,6 @@ def runtime_settings(ctx, layers):
         env = {},
         use_default_shell_env = False,
         toolchain = None,
-        execution_requirements = {"supports-path-mapping": "1"},
+        execution_requirements = PATH_MAPPING,
     )
     return outputs.values()

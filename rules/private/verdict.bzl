@@ -2,6 +2,7 @@
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load(":messages.bzl", "label_text")
+load(":packer.bzl", "PATH_MAPPING")
 
 _VERDICT_ATTRS = {
     "image": attr.label(
@@ -34,6 +35,7 @@ def _verdict(ctx, subject, args, inputs = []):
         env = {},
         use_default_shell_env = False,
         toolchain = None,
+        execution_requirements = PATH_MAPPING,
     )
     test = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(test, _TEST.format(report = report.short_path), is_executable = True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import re
 import tempfile
 
 import pytest
@@ -69,15 +68,53 @@ def test_how_it_is_built_does_not_change_a_byte(workspace):
         assert {name: workspace.output(name).read_bytes() for name in names} == expected, way
 
 
-def test_a_cache_serves_every_configuration(workspace, tmp_path):
+@pytest.fixture(scope="module")
+def every(workspace: Workspace) -> Workspace:
+    """With every action that there is, below //every."""
+    workspace.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
+    workspace.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
+    return workspace
+
+
+MAPPED = {"SetcapCheck", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
+MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapVerdict"}
+
+
+def test_every_action_maps_its_paths(every):
+    """But for those that make links, which stay where they are made."""
+    done = every.run("aquery", "--output=jsonproto", "--noinclude_commandline", 'mnemonic("Setcap.*", //every/...)')
+    requirements = {
+        action["mnemonic"]: {each["key"] for each in action.get("executionInfo", [])} for action in json.loads(done.stdout)["actions"]
+    }
+    assert {mnemonic for mnemonic, keys in requirements.items() if "supports-path-mapping" in keys} == MAPPED
+    assert requirements.keys() - MAPPED == {"SetcapLayout"}
+    assert {"no-cache", "no-remote"} <= requirements["SetcapLayout"]
+
+
+def test_a_cache_serves_every_configuration(every, tmp_path):
     """With paths stripped of it, an action of one compilation mode is a hit in another."""
-    options = [f"--disk_cache={tmp_path}/cache", "--experimental_output_paths=strip", "--worker_sandboxing", "//:data"]
-    workspace.run("clean")
-    workspace.run("build", *options)
-    workspace.run("clean")
-    done = workspace.run("build", "--compilation_mode=opt", *options)
-    assert re.search(r"processes: .*\b1 disk cache hit", done.stderr), done.stderr
-    assert not re.search(r"processes: .*\bworker", done.stderr), done.stderr
+    log = tmp_path / "log"
+    options = [f"--disk_cache={tmp_path}/cache", "--experimental_output_paths=strip", "--worker_sandboxing"]
+    options += [f"--execution_log_json_file={log}", "//every/..."]
+    run: dict[str, dict[str, bool]] = {}
+    for mode in ("fastbuild", "opt"):
+        every.run("clean")
+        every.run("build", f"--compilation_mode={mode}", *options)
+        run[mode] = _hits(log.read_text())
+    assert run["fastbuild"] == {**dict.fromkeys(MAPPED, False), "SetcapLayout": False}
+    assert run["opt"] == {**dict.fromkeys(MAPPED, True), "SetcapLayout": False}
+
+
+def _hits(log: str) -> dict[str, bool]:
+    """Of an execution log: mnemonics of our actions, and whether all of them were hits of a cache."""
+    hits: dict[str, bool] = {}
+    decoder = json.JSONDecoder()
+    while log := log.lstrip():
+        spawn, end = decoder.raw_decode(log)
+        log = log[end:]
+        if spawn["mnemonic"].startswith("Setcap"):
+            hits[spawn["mnemonic"]] = hits.get(spawn["mnemonic"], True) and spawn["cacheHit"]
+    return hits
 
 
 def test_stripped_paths_want_sandboxed_workers(workspace):
