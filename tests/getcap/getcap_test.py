@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import io
@@ -10,6 +11,8 @@ import json
 import lzma
 import os
 import pathlib
+import pty
+import re
 import shutil
 import subprocess
 import tarfile
@@ -304,6 +307,28 @@ def test_bad_flags_are_one_line(flags: Sequence[str]):
 def test_one_bad_image_does_not_hide_the_others(tmp_path: pathlib.Path):
     done = getcap(tmp_path, NETBIND)
     assert (done.status, done.output) == (2, f"{NETBIND}: /app/server cap_net_bind_service=p\n")
+
+
+def test_long_reading_shows_how_far_it_is(tmp_path: pathlib.Path):
+    """On a terminal, which is as empty afterwards as it was."""
+    entry = tarfile.TarInfo("large")
+    entry.size = 3 << 30
+    with open(tmp_path / "image.tar", "wb") as file:
+        file.write(entry.tobuf())
+        file.truncate(512 + entry.size + 1024)
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(["tools/getcap/getcap", tmp_path / "image.tar"], stdout=subprocess.DEVNULL, stderr=terminal) as process:
+        os.close(terminal)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the other end any more.
+            while data := os.read(ours, 4096):
+                said += data
+    os.close(ours)
+    assert process.returncode == 0
+    *lines, last = said.decode().split("\r\033[K")[1:]
+    assert last == "" and lines
+    read = [int(re.fullmatch(r"getcap: .*/image\.tar: ([\d,]+) MB read", line)[1].replace(",", "")) for line in lines]
+    assert read == sorted(read) and 0 < read[0] and read[-1] <= 4000
 
 
 def test_the_program_needs_no_bazel():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from packer.errors import InputError
 
-from . import images
+from . import images, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +80,8 @@ def _main(arguments: Sequence[str]) -> int:
     found: list[dict[str, Any]] = []
     for path in options.paths:
         try:
-            there = images.read(path, options.platform)
+            with progress.shown(f"getcap: {plain(path)}"):
+                there = images.read(path, options.platform)
         except InputError as error:
             for text in error.problems:
                 _complain(text)

@@ -12,7 +12,7 @@ from packer.errors import InputError, problem, quote
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
-from . import chain, images
+from . import chain, images, progress
 from .cli import Parser, plain
 from .verdict import Verdict, judge
 
@@ -94,7 +94,8 @@ def _kubernetes(file: str, container: str | None, name: str) -> Settings:
 
 
 def _image(path: str, platform: str) -> images.Image:
-    found = images.read(path, platform)
+    with progress.shown(f"getcap: {plain(path)}"):
+        found = images.read(path, platform)
     if len(found) > 1:
         names = ", ".join(quote(each.platform) for each in found)
         raise InputError([problem("image", path, f"has {len(found)} images; write --platform, one of {names}")])
