@@ -144,11 +144,11 @@ The packer runs as in an action: the interpreter isolated, no `.pyc` files of it
 each peer the two run once for the page cache, and then in turn: ours, the peer's, ours, the peer's. A ratio is taken of
 each pair, and the median of them is what counts; the lowest and the highest stand beside it. Time is wall time of the
 command with all its children; processor time is theirs, user and system. Memory is the peak of the largest process;
-less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, what was
-written is removed before the next run, and as much memory as that takes is touched before each, for a virtual machine
-may have to get it from its host. (It does not always help: then a run of 1 GiB takes a second or two of processor time more
-than its like, as the table's highest and lowest show.) The binaries are the interpreter's own machine code over and over, each time with
-other bytes, so that they compress as a binary does.
+less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, and what was
+written is removed before the next run. Before each, as much memory as it takes is written and removed, until that takes
+no longer than the time before: a virtual machine gives freed memory back to its host within seconds, and to get 1 GiB
+from there again costs seconds of processor time, for whoever comes next. The binaries are the interpreter's own machine
+code over and over, each time with other bytes, so that they compress as a binary does.
 
 Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id
 and digest. Who does more: umoci, crane and ko, which make manifest and config, too, as the packer does where it
