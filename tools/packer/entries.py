@@ -158,7 +158,7 @@ def _entries(lines: Sequence[str], problems: list[str]) -> Iterator[Entry]:
             like = _like(**fields)
         except TypeError:  # A list or an object, which is of the wrong type.
             like = None
-        if like is None:
+        if like is None or source and like.target:
             yield from _parse(line, {**fields, "path": path, "source": source}, problems)
         elif source:
             yield from _from(source, like, path, problems)
@@ -177,13 +177,15 @@ def _objects(lines: Sequence[str]) -> list[Any]:
 def _plain(objects: Sequence[Any]) -> bool:
     """Whether _parse() would find no fault in any path nor source; one look at all of them costs little."""
     try:
-        paths = "/\0".join([fields["path"] for fields in objects]) + "/"
+        names = [fields["path"] for fields in objects]
+        paths = "/\0".join(names) + "/"
         sources = "".join([fields.get("source", "") for fields in objects])
     except (AttributeError, KeyError, TypeError):
         return False
     apart = len(objects) - 1
     return (
-        paths.startswith("/")
+        all(names)
+        and paths.startswith("/")
         and paths.count("/\0/") == paths.count("\0") == apart
         and not ("//" in paths or "/./" in paths or "/../" in paths or "\0" in sources)
         and paths.isascii()
@@ -239,6 +241,8 @@ def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
     if kind == SYMLINK and not target:
         wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
+    if target and kind in (FILE, DIRECTORY) or source and kind in (SYMLINK, HARDLINK):
+        wrong.append(problem(attribute, path, "links have a target, files and directories a source; never both"))
     permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
     if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
         numbers = {"uid": uid, "gid": gid}

@@ -1,0 +1,73 @@
+"""Lines of entries: many that are alike are read at once, and give what each gives by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packer import entries
+
+# Mostly right, and next to what is: one look at all of the paths must find what a look at each does.
+PATHS = st.one_of(
+    st.integers(0, 99).map(lambda number: f"/usr/{number}"),
+    st.sampled_from(["", "/", "//", "a", "/a/", "/a//b", "/a/./b", "/.", "/..", "/a/..", "/...", "/.a", "/\0", "/a\0/b", "\0/", "/a\n/b"]),
+    st.sampled_from(["/é", "/\ud800", "é", 1, True, None, ["/a"], {"/a": 1}]),
+)
+DIRECTORY = tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR"))
+FIELDS: dict[str, list[Any]] = {
+    "attribute": ["srcs", "symlinks", 1, None],
+    "gid": [0, 1, True, 1.0, (1 << 32) - 1],
+    "mode": ["0755", "0644", "", "rwx", 8],
+    "source": ["tools/packer/tar.py", DIRECTORY, "/nowhere", "", "a\0", "é", 1, ["a"]],
+    "target": ["/a", "b", "", "\0", 1],
+    "type": ["file", "directory", "symlink", "hardlink", "fifo", 1],
+    "uid": [0, 1, True, 1.0, -1],
+    "unknown": [1],
+}
+OBJECTS = st.builds(
+    lambda path, fields: {**fields, **({} if path is ... else {"path": path})},
+    st.one_of(PATHS, st.just(...)),
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FIELDS.items()}),
+)
+LINES = st.lists(st.one_of(OBJECTS.map(json.dumps), st.sampled_from(["", "1", "[]", "{}", "{},{}", "{} {}", "}, {"])), max_size=12)
+ALIKE = st.lists(st.builds(lambda path: json.dumps({"path": path, "uid": 7}), PATHS), max_size=600)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.one_of(LINES, ALIKE))
+def test_many_at_once_give_what_each_gives(lines):
+    expected: dict[str, entries.Entry] = {}
+    wrong: list[str] = []
+    for line in lines:
+        # Beside what is none, so that each field is looked at.
+        for path, entry in entries.read([line, "none"], wrong).items():
+            expected.setdefault(path, entry)
+    wrong = [problem for problem in wrong if problem != 'entries: "none": not a JSON object']
+    problems: list[str] = []
+    left = list(lines)
+    found = entries.read(left, problems)
+    assert left == []
+    assert {path: [(field, type(field)) for field in entry] for path, entry in found.items()} == {
+        path: [(field, type(field)) for field in entry] for path, entry in expected.items()
+    }
+    assert [problem for problem in problems if "two entries for one path" not in problem] == wrong
+
+
+def test_links_have_targets_and_files_have_sources():
+    problems: list[str] = []
+    lines = [{"path": "/a", "target": "b"}, {"path": "/b", "type": "directory", "target": "b"}, {"path": "/c", "type": "symlink", "target": "b", "source": "/dev"}]
+    assert entries.read([json.dumps(line) for line in lines], problems) == {}
+    what = "links have a target, files and directories a source; never both"
+    assert problems == [f'srcs: "/{name}": {what}' for name in "abc"]
+
+
+def test_what_json_tells_apart_is_not_alike():
+    problems: list[str] = []
+    found = entries.read([f'{{"path":"/{name}","uid":{uid}}}' for name, uid in (("a", "1"), ("b", "true"), ("c", "1.0"))], problems)
+    assert list(found) == ["/a"]
+    assert [problem.endswith(': "uid" is unknown or of the wrong type') for problem in problems] == [True, True]
