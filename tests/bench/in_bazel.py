@@ -11,12 +11,9 @@ one: all of them are inputs of each action.
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 import statistics
 import sys
-import sysconfig
 import tempfile
 import time
 
@@ -52,24 +49,6 @@ filegroup(name = "layers", srcs = ["layer%d" % n for n in range(COUNT)])
 filegroup(name = "touches", srcs = ["touch%d" % n for n in range(COUNT)])
 """
 
-_MODULE = 'bazel_dep(name = "rules_python", version = "1.7.0")\n'
-
-_HERMETIC = """\
-load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
-
-py_runtime(
-    name = "runtime",
-    files = glob(["lib/**"], exclude = ["**/* *"]),
-    interpreter = "bin/python",
-    python_version = "PY3",
-    stub_shebang = "#!/usr/bin/env python3",
-)
-
-py_runtime_pair(name = "pair", py3_runtime = ":runtime")
-
-toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_python//python:toolchain_type")
-"""
-
 _WAYS = {
     "touch, in a sandbox": ("touches", "touch*", []),
     "layer, in a worker (the default)": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=worker"]),
@@ -85,16 +64,6 @@ def _time(workspace: Workspace, target: str, outputs: str, options: list[str]) -
     start = time.monotonic()
     workspace.run("build", f"//many:{target}", *options)
     return time.monotonic() - start
-
-
-def _copy_interpreter(directory: pathlib.Path) -> int:
-    """Copies this interpreter and its standard library; returns how many files that is."""
-    library = pathlib.Path(sysconfig.get_path("stdlib"))
-    ignore = shutil.ignore_patterns("__pycache__", "test", "site-packages", "dist-packages")
-    shutil.copytree(library, directory / "lib" / library.name, ignore=ignore)
-    (directory / "bin").mkdir()
-    shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
-    return sum(len(names) for _, _, names in os.walk(directory))
 
 
 def _table(workspace: Workspace, interpreter: str, options: list[str]) -> None:
@@ -118,14 +87,12 @@ def main() -> None:
     """Measures and prints."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         workspace = Workspace(pathlib.Path(directory) / "bench")
-        workspace.write("MODULE.bazel", (workspace.directory / "MODULE.bazel").read_text() + _MODULE)
         workspace.write("many/touch.bzl", _RULES)
         workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(_COUNT)))
-        workspace.write("hermetic/BUILD.bazel", _HERMETIC)
-        files = _copy_interpreter(workspace.directory / "hermetic")
+        toolchain, files = workspace.write_interpreter()
         workspace.run("build", "//many:files")
         _table(workspace, "the system's interpreter", [])
-        _table(workspace, f"an interpreter of {files:,} files", ["--extra_toolchains=//hermetic:toolchain"])
+        _table(workspace, f"an interpreter of {files:,} files", [f"--extra_toolchains={toolchain}"])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from support import bazel
 from support import layout as layouts
 from support.bazel import Workspace
 
@@ -71,8 +72,7 @@ def test_how_it_is_built_does_not_change_a_byte(workspace):
 @pytest.fixture(scope="module")
 def every(workspace: Workspace) -> Workspace:
     """With every action that there is, below //every."""
-    workspace.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
-    workspace.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
+    workspace.write_every()
     return workspace
 
 
@@ -100,20 +100,16 @@ def test_a_cache_serves_every_configuration(every, tmp_path):
     for mode in ("fastbuild", "opt"):
         every.run("clean")
         every.run("build", f"--compilation_mode={mode}", *options)
-        run[mode] = _hits(log.read_text())
+        run[mode] = _hits(log)
     assert run["fastbuild"] == {**dict.fromkeys(MAPPED, False), "SetcapLayout": False}
     assert run["opt"] == {**dict.fromkeys(MAPPED, True), "SetcapLayout": False}
 
 
-def _hits(log: str) -> dict[str, bool]:
+def _hits(log: pathlib.Path) -> dict[str, bool]:
     """Of an execution log: mnemonics of our actions, and whether all of them were hits of a cache."""
     hits: dict[str, bool] = {}
-    decoder = json.JSONDecoder()
-    while log := log.lstrip():
-        spawn, end = decoder.raw_decode(log)
-        log = log[end:]
-        if spawn["mnemonic"].startswith("Setcap"):
-            hits[spawn["mnemonic"]] = hits.get(spawn["mnemonic"], True) and spawn["cacheHit"]
+    for action in bazel.actions(log):
+        hits[action["mnemonic"]] = hits.get(action["mnemonic"], True) and action["cacheHit"]
     return hits
 
 

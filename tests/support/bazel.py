@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
-from typing import Sequence
+import sys
+import sysconfig
+from typing import Any, Sequence
 
 from support import require
 
 _OFFLINE = pathlib.Path("/usr/share/rules_setcap/workspace.bazelrc")
+
+_INTERPRETER = """\
+load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
+
+py_runtime(
+    name = "runtime",
+    files = glob(["lib/**"], exclude = ["**/* *"]),
+    interpreter = "bin/python",
+    python_version = "PY3",
+    stub_shebang = "#!/usr/bin/env python3",
+)
+
+py_runtime_pair(name = "pair", py3_runtime = ":runtime")
+
+toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_python//python:toolchain_type")
+"""
 
 
 class Workspace:
@@ -54,13 +73,36 @@ class Workspace:
         if self._user is not None:
             os.chown(path, self._user, self._user)
 
-    def run(self, command: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def write_every(self) -> None:
+        """Writes //every: each action that there is, of what no configuration changes."""
+        self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
+        self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
+
+    def write_interpreter(self) -> tuple[str, int]:
+        """Copies this interpreter and its standard library: files of the build, as the one is that rules_python fetches.
+
+        Returns: the label of a toolchain, for --extra_toolchains, and how many files there are.
+        """
+        directory = self.directory / "interpreter"
+        library = pathlib.Path(sysconfig.get_path("stdlib"))
+        ignore = shutil.ignore_patterns("__pycache__", "test", "site-packages", "dist-packages")
+        shutil.copytree(library, directory / "lib" / library.name, ignore=ignore)
+        (directory / "bin").mkdir()
+        shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
+        files = sum(len(names) for _, _, names in os.walk(directory))
+        self.write("interpreter/BUILD.bazel", _INTERPRETER)
+        # The toolchain's type is rules_python's.
+        self.write("MODULE.bazel", (self.directory / "MODULE.bazel").read_text() + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
+        return "//interpreter:toolchain", files
+
+    def run(self, command: str, *args: str, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Runs Bazel.
 
         Args:
           command: build, query, ...
           *args: its arguments.
           check: whether a failure of Bazel fails the test.
+          timeout: seconds that it may take.
 
         Returns: what it printed; stderr without progress.
         """
@@ -77,7 +119,7 @@ class Workspace:
             env={"HOME": str(self._home), "PATH": os.environ["PATH"], "USER": "consumer"},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=timeout,
         )
         if check:
             assert done.returncode == 0, done.stderr
@@ -86,3 +128,15 @@ class Workspace:
     def output(self, name: str) -> pathlib.Path:
         """The path of an output below bazel-bin."""
         return self.directory / "bazel-bin" / name
+
+
+def actions(log: pathlib.Path) -> list[dict[str, Any]]:
+    """What Bazel wrote to --execution_log_json_file of the rules' own actions."""
+    found = []
+    decoder, rest = json.JSONDecoder(), log.read_text()
+    while rest := rest.lstrip():
+        spawn, end = decoder.raw_decode(rest)
+        rest = rest[end:]
+        if spawn["mnemonic"].startswith("Setcap"):
+            found.append(spawn)
+    return found
