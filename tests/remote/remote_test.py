@@ -52,10 +52,11 @@ def executor(directory: pathlib.Path) -> Iterator[executors.Executor]:
 @pytest.fixture(scope="module")
 def local(directory: pathlib.Path) -> Built:
     workspace = _workspace(directory / "here")
-    actions = _build(workspace, "//app:all", "//every:all")
-    built = Built(_runners(actions), _outputs(workspace, actions), _layouts(workspace))
-    workspace.run("shutdown")
-    return built
+    try:
+        actions = _build(workspace, "//app:all", "//every:all")
+        return Built(_runners(actions), _outputs(workspace, actions), _layouts(workspace))
+    finally:
+        workspace.stop()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def remote(directory: pathlib.Path, executor: executors.Executor) -> Iterator[Wo
     """Which ends before the executor does."""
     workspace = _workspace(directory / "another" / "place")
     yield workspace
-    workspace.run("shutdown")
+    workspace.stop()
 
 
 def _workspace(directory: pathlib.Path) -> Workspace:

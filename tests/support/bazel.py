@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -113,17 +114,29 @@ class Workspace:
         if not self._module and _OFFLINE.exists():
             startup.append(f"--bazelrc={_OFFLINE}")
         options = ["--lockfile_mode=off", "--color=no", "--curses=no", "--noshow_progress"]
-        done = subprocess.run(
-            [*become, self._bazel, *startup, command, *options, *args],
-            cwd=self.directory,
-            env={"HOME": str(self._home), "PATH": os.environ["PATH"], "USER": "consumer"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        try:
+            done = subprocess.run(
+                [*become, self._bazel, *startup, command, *options, *args],
+                cwd=self.directory,
+                env={"HOME": str(self._home), "PATH": os.environ["PATH"], "USER": "consumer"},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired as error:
+            error.add_note((error.stderr or b"").decode(errors="replace"))
+            raise
         if check:
             assert done.returncode == 0, done.stderr
         return done
+
+    def stop(self) -> None:
+        """Ends Bazel, even one that is still at a command that run() gave up."""
+        try:
+            self.run("shutdown", timeout=20)
+        except subprocess.TimeoutExpired:
+            for file in self._home.glob("bazel/*/server/server.pid.txt"):
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
     def output(self, name: str) -> pathlib.Path:
         """The path of an output below bazel-bin."""
