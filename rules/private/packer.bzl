@@ -94,8 +94,8 @@ def isolated(ctx, tool):
     start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
     return start
 
+# Requirements of an action that is the same whatever the configuration is called: all but those that make links.
 PATH_MAPPING = {"supports-path-mapping": "1"}
-"""Requirements of an action that is the same whatever the configuration is called: all but those that make links."""
 
 def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], execution_requirements = PATH_MAPPING):
     """Declares an action that runs the packer, by itself or in a persistent worker.
