@@ -117,8 +117,8 @@ class _Service:
     def report(self) -> str:
         """Whether it runs, and the end of its log."""
         status = self._process.poll()
-        lines = [f"{self._name}: " + ("runs" if status is None else f"ended with {status}"), *self.log().splitlines()[-_LINES:]]
-        return "\n  ".join(line[:300] for line in lines)
+        state = "runs" if status is None else f"ended with {status}"
+        return "\n  ".join([f"{self._name}: {state}", *(line[:300] for line in self.log().splitlines()[-_LINES:])])
 
 
 class Executor:
@@ -154,7 +154,8 @@ class Executor:
             service.stop()
 
     def _start(self, name: str, *command: str, environment: Mapping[str, str] = {}, **options: Any) -> _Service:
-        service = _Service(name, *command, directory=self._directory, env={**self._environment, **environment}, **options)
+        environment = {**self._environment, **environment}
+        service = _Service(name, *command, directory=self._directory, env=environment, **options)
         self._services.append(service)
         return service
 
@@ -190,8 +191,8 @@ class Executor:
     def _start_worker(self, grid: str) -> None:
         """The worker, and the cache that it asks for files."""
         path, cache = self._directory / "cache.socket", str(self._directory / "cache")
-        remotes = [f"--cas-remote={grid}", f"--ac-remote={grid}"]
-        self._start("buildbox-casd", require.tool("buildbox-casd"), *remotes, f"--bind=unix:{path}", cache).wait(path.exists)
+        flags = [f"--cas-remote={grid}", f"--ac-remote={grid}", f"--bind=unix:{path}"]
+        self._start("buildbox-casd", require.tool("buildbox-casd"), *flags, cache).wait(path.exists)
         self._start(
             "buildbox-worker",
             require.tool("buildbox-worker"),

@@ -80,7 +80,7 @@ class Workspace:
         self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
 
     def write_interpreter(self) -> tuple[str, int]:
-        """Copies this interpreter and its standard library: files of the build, as the one is that rules_python fetches.
+        """Copies this interpreter and its library: files of the build, as the one is that rules_python fetches.
 
         Returns: the label of a toolchain, for --extra_toolchains, and how many files there are.
         """
@@ -93,7 +93,8 @@ class Workspace:
         files = sum(len(names) for _, _, names in os.walk(directory))
         self.write("interpreter/BUILD.bazel", _INTERPRETER)
         # The toolchain's type is rules_python's.
-        self.write("MODULE.bazel", (self.directory / "MODULE.bazel").read_text() + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
+        module = (self.directory / "MODULE.bazel").read_text()
+        self.write("MODULE.bazel", module + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
         return "//interpreter:toolchain", files
 
     def run(self, command: str, *args: str, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
