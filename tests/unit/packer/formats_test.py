@@ -84,6 +84,10 @@ def test_equal_files_become_links_where_asked(tmp_path):
     both = _entries(twin, "--hard-links=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
+    # A link that was there before leads to the file, not to a link that comes after it.
+    twin.add("/above", type="hardlink", target="/b")
+    links = _entries(twin, "--hard-links=yes")
+    assert [(name, entry.linkname) for name, entry in links.items()] == [("a", ""), ("above", "a"), ("b", "a")]
 
 
 def test_parents(tmp_path):
