@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_VALUE = 65536  # XATTR_SIZE_MAX, linux/limits.h
 _MAX_NAME = 255  # XATTR_NAME_MAX
+# Go's archive/tar, and so container engines, reads pax headers of up to 1 MiB; the names of the entry have room in it.
+_MAX_TOTAL = (1 << 20) - (1 << 14)
 
 
 def apply(changes: Iterable[str], entries: dict[str, Entry], problems: list[str]) -> None:
@@ -87,6 +89,8 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
         if fault:
             problems.append(problem(attribute, word, f"of {path}: {fault}"))
         found[name] = value
+    if (total := sum(len(name) + len(value) for name, value in found.items())) > _MAX_TOTAL:
+        problems.append(problem(attribute, path, f"{total} bytes in all; container engines read {_MAX_TOTAL}"))
     return tuple(sorted(found.items()))
 
 
