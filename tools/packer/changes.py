@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
-import sys
+import re
 
 from .entries import HARDLINK, MAX_ID, Entry, clean, no_entry, read_mode
 from .errors import problem
@@ -73,7 +73,9 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
             if text[:2] in ("0x", "0X"):
                 value = binascii.unhexlify(text[2:])
             elif text[:2] in ("0s", "0S"):
-                value = binascii.a2b_base64(text[2:], **_STRICT)
+                if not _BASE64.fullmatch(text, 2):
+                    raise ValueError
+                value = binascii.a2b_base64(text[2:])
             else:
                 value = text.encode()
         except ValueError:
@@ -94,5 +96,5 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
     return tuple(sorted(found.items()))
 
 
-# Python 3.11 and later can refuse what is no base64.
-_STRICT = {"strict_mode": True} if sys.version_info >= (3, 11) else {}
+# Python's own check is of 3.11 and later, and every interpreter is to refuse the same.
+_BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")

@@ -132,7 +132,7 @@ def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[
     made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
     assert layer.pack("--hard-links=yes", *flags, python=python) == (0, "")
     os.rename(layer.blob, directory / "plain")
-    again = ["--tar=plain", *packer.compressed(compression), "--created-by=test", "--output=blob", "--metadata=metadata"]
+    again = ["--tar=plain", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]
     assert packer.run("setcap", *again, *grants, cwd=directory, python=python) == (0, "")
     return {**made, **{f"setcap's {name}": _digest(directory / name) for name in ("blob", "metadata")}}
 
@@ -144,7 +144,8 @@ def _digest(path: pathlib.Path) -> str:
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory) -> Callable[[str], dict[str, str]]:
     """What this interpreter makes of _everything(), by compression."""
-    return functools.lru_cache(lambda compression: _everything(tmp_path_factory.mktemp("all"), compression, sys.executable))
+    make = functools.partial(_everything, python=sys.executable)
+    return functools.lru_cache(lambda compression: make(tmp_path_factory.mktemp("all"), compression))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
@@ -162,6 +163,24 @@ def test_interpreter(tmp_path, everything, python, compression):
         assert layer.outputs() == []
         return
     assert _everything(tmp_path, compression, python) == everything(compression)
+
+
+@pytest.mark.parametrize("python", _interpreters())
+def test_every_interpreter_refuses_the_same(tmp_path, python):
+    """What their libraries judge by themselves: JSON, hex, base64, UTF-8."""
+    words = ["user.a=0xabc", "user.b=0s!", "user.c=0sQQ", "user.d=0sQQ==Q", "user.e=0s====", "user.f=0sQQ=="]
+    change = json.dumps({"attribute": "xattrs", "path": "/a", "xattrs": words})
+    layer = packer.Layer(tmp_path).add("/a", b"").add("/\ud800", b"")
+    layer.lines.append('{"path": "/b"} {"path": "/c"}')
+    assert layer.pack("--change=" + change, python=require.tool(python)) == (
+        1,
+        '//app:image: srcs: "/\\ud800": is no UTF-8\n'
+        '//app:image: entries: "{\\"path\\": \\"/b\\"} {\\"path\\": \\"/c\\"}": not a JSON object\n'
+        + "".join(
+            f'//app:image: xattrs: "{word}": of /a: its value is neither hex after 0x nor base64 after 0s\n'
+            for word in words[:-1]
+        ),
+    )
 
 
 @pytest.mark.parametrize("python", _interpreters())
