@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from capabilities.names import NAMES
-from samples import ELF, Change, Grant, Large, Sample, Wish
+from samples import ELF, Change, Filled, Grant, Sample, Wish
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 """For tests that draw layers: these take their time, and may be large."""
@@ -16,7 +16,9 @@ SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 # Any text that a path may be made of, long parts and other scripts among it.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=12)
 _SPECIAL = ["x" * 99, "y" * 101, "z" * 200, "日本語" * 20, "with space", "new\nline", "-", "=", "é"]
-PARTS = st.one_of(TEXT, st.sampled_from(["a", "b", "usr", *_SPECIAL]), st.sampled_from(["a", "b", "usr"])).filter(
+# These meet each other; some sort between "a" and "a/".
+_COMMON = ["a", "b", "usr", "a-", "usr.d"]
+PARTS = st.one_of(TEXT, st.sampled_from([*_COMMON, *_SPECIAL]), st.sampled_from(_COMMON)).filter(
     lambda part: part not in (".", "..") and len(part.encode()) < 256
 )
 _LONG_PARTS = st.sampled_from(["l" * 255, "ü" * 127, "long part " * 20])
@@ -32,15 +34,18 @@ ENDLESS_PATHS = st.one_of(*[PATHS] * 4, st.tuples(PATHS, _ENDLESS).map("".join))
 _NUMBERS = st.sampled_from([0, 1, 1000, 65532, (1 << 21) - 1, 1 << 21, 1 << 31, (1 << 32) - 2])
 _MODES = st.one_of(st.sampled_from([0o755, 0o644, 0o4711, 0]), st.integers(0, 0o7777))
 
-# Up to the end of a block or about it: 1 MiB, of zstd 2 MiB.
-_SIZES = [(1 << 20) - 1024, (1 << 20) - 511, 1 << 20, (2 << 20) - 512, (3 << 20) + 1]
+# To the end of a block or about it: of tar, 512; of the blob, 1 MiB, and of zstd's 2 MiB.
+_SMALL = st.sampled_from([511, 512, 513, 1024])
+_LARGE = st.sampled_from([(1 << 20) - 1024, (1 << 20) - 511, 1 << 20, (2 << 20) - 512, (3 << 20) + 1])
 _CONTENTS = {
     "program": st.binary(max_size=1100).map(lambda data: ELF + data),
     "bytes": st.binary(max_size=1100),
     "nothing": st.none(),
-    "large": st.builds(Large, st.sampled_from(_SIZES), st.integers(0, 2)),
+    "small": st.builds(Filled, _SMALL, st.just(1)),
+    "large": st.builds(Filled, _LARGE, st.integers(0, 2)),
 }
-_CONTENT = st.sampled_from(["program"] * 30 + ["bytes"] * 15 + ["nothing"] * 5 + ["large"]).flatmap(_CONTENTS.get)
+_SHARES = {"program": 20, "bytes": 10, "nothing": 3, "small": 3, "large": 1}
+_CONTENT = st.sampled_from([kind for kind, share in _SHARES.items() for _ in range(share)]).flatmap(_CONTENTS.get)
 
 XATTR_NAMESPACES = st.sampled_from(["user", "trusted", "security"])
 _PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="=")

@@ -49,8 +49,8 @@ class Found(NamedTuple):
     xattrs: Mapping[str, bytes]
 
 
-class Large(NamedTuple):
-    """Content of more than a block, told in few words."""
+class Filled(NamedTuple):
+    """Content told in few words, as it may be long."""
 
     size: int
     seed: int  # 0 for zeros.
@@ -64,14 +64,14 @@ class Wish(NamedTuple):
     """An entry as it is asked for."""
 
     kind: str
-    content: bytes | Large | None = None  # Of a file; None for one without a source.
+    content: bytes | Filled | None = None  # Of a file; None for one without a source.
     target: str = ""
     mode: int | None = None  # None for the default.
     uid: int = 0
     gid: int = 0
 
     def data(self) -> bytes:
-        return self.content.data() if isinstance(self.content, Large) else self.content or b""
+        return self.content.data() if isinstance(self.content, Filled) else self.content or b""
 
 
 class Change(NamedTuple):
