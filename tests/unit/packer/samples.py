@@ -53,10 +53,10 @@ class Filled(NamedTuple):
     """Content told in few words, as it may be long."""
 
     size: int
-    seed: int  # 0 for zeros.
+    kind: int  # 0: zeros; 1: what repeats itself within the 32 KiB that deflate looks back; 2: noise, to deflate.
 
     def data(self) -> bytes:
-        piece = random.Random(self.seed).randbytes(70000) if self.seed else bytes(70000)
+        piece = random.Random(self.kind).randbytes(700 * 10**self.kind) if self.kind else bytes(1 << 16)
         return (ELF + piece * (self.size // len(piece) + 1))[: self.size]
 
 
