@@ -30,7 +30,7 @@ _TYPES = {tarfile.REGTYPE: "-", tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarf
 def layer(blob: pathlib.Path) -> str:
     """A layer: its digests, then a line for each entry, extended attributes in hex, capabilities also in words."""
     data = blob.read_bytes()
-    lines = [f"{blob.name} {_digest(data)} {len(data)}", f"diff_id {_digest(_unpacked(data))}"]
+    lines = [f"{blob.name} {digest(data)} {len(data)}", f"diff_id {digest(unpacked(data))}"]
     with tarfile.open(blob) as archive:
         for entry in archive:
             mode = _TYPES[entry.type] + stat.filemode(entry.mode)[1:]
@@ -48,15 +48,17 @@ def image() -> str:
     parts = []
     for name in ("config", "manifest"):
         data = (HERE / f"image.{name}.json").read_bytes()
-        parts.append(f"{name} {_digest(data)} {len(data)}\n{json.dumps(json.loads(data), indent=1)}\n")
+        parts.append(f"{name} {digest(data)} {len(data)}\n{json.dumps(json.loads(data), indent=1)}\n")
     return "".join(parts)
 
 
-def _digest(data: bytes) -> str:
+def digest(data: bytes) -> str:
+    """As OCI writes it."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
+    """The tar in a blob."""
     if data[:2] == b"\x1f\x8b":
         return zlib.decompress(data, wbits=31)
     return zstd.decompress(data) if data[:4] == b"\x28\xb5\x2f\xfd" else data

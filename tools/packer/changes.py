@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
-import sys
+import re
 
 from .entries import HARDLINK, MAX_ID, Entry, clean, no_entry, read_mode
 from .errors import problem
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_VALUE = 65536  # XATTR_SIZE_MAX, linux/limits.h
 _MAX_NAME = 255  # XATTR_NAME_MAX
+# Go's archive/tar, and so container engines, reads pax headers of up to 1 MiB; the names of the entry have room in it.
+_MAX_TOTAL = (1 << 20) - (1 << 14)
 
 
 def apply(changes: Iterable[str], entries: dict[str, Entry], problems: list[str]) -> None:
@@ -71,7 +73,9 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
             if text[:2] in ("0x", "0X"):
                 value = binascii.unhexlify(text[2:])
             elif text[:2] in ("0s", "0S"):
-                value = binascii.a2b_base64(text[2:], **_STRICT)
+                if not _BASE64.fullmatch(text, 2):
+                    raise ValueError
+                value = binascii.a2b_base64(text[2:])
             else:
                 value = text.encode()
         except ValueError:
@@ -87,8 +91,10 @@ def _xattrs(words: list[str], attribute: str, path: str, problems: list[str]) ->
         if fault:
             problems.append(problem(attribute, word, f"of {path}: {fault}"))
         found[name] = value
+    if (total := sum(len(name) + len(value) for name, value in found.items())) > _MAX_TOTAL:
+        problems.append(problem(attribute, path, f"{total} bytes in all; container engines read {_MAX_TOTAL}"))
     return tuple(sorted(found.items()))
 
 
-# Python 3.11 and later can refuse what is no base64.
-_STRICT = {"strict_mode": True} if sys.version_info >= (3, 11) else {}
+# Python's own check is of 3.11 and later, and every interpreter is to refuse the same.
+_BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")

@@ -31,12 +31,18 @@ def link(entries: dict[str, Entry], grants: Mapping[str, object]) -> None:
         if entry.type == FILE and entry.size:
             alike = (entry.size, entry.mode, entry.uid, entry.gid, entry.xattrs, grants.get(path))
             sizes.setdefault(alike, []).append(path)
+    moved: dict[str, str] = {}
     for paths in sizes.values():
         first: dict[object, str] = {}
         for path in sorted(paths, key=str.encode) if len(paths) > 1 else ():
             target = first.setdefault(_content(entries[path].source), path)
             if target != path:
+                moved[path] = target
                 entries[path] = entries[path]._replace(type=HARDLINK, target=target, source="", size=0)
+    for path, entry in entries.items():
+        # Links that were there already lead to the file, too: a link may come before another, and not be unpacked yet.
+        if entry.type == HARDLINK and entry.target in moved:
+            entries[path] = entry._replace(target=moved[entry.target])
 
 
 def _content(source: str) -> object:

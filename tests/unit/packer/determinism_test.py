@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import gzip
 import hashlib
+import json
 import os
 import pathlib
 import random
 import shutil
 import subprocess
 import sys
+from typing import Callable
 
 import pytest
 
-from support import packer
+from support import packer, require
 
 CONTENT = [bytes(f"{number}\n", "ascii") * 50000 for number in range(5)]
 
@@ -93,19 +96,101 @@ def test_links_in_place_of_sources(tmp_path, expected):
     assert _bytes(layer) == expected
 
 
+# Those that Debian's releases have, which lie in the private root: tools/offline/interpreters.txt.
+DEBIANS = ("python3.9", "python3.11", "python3.13", "python3.14")
+
+
 def _interpreters() -> list[str]:
-    """Every CPython from 3.9 at hand, this one first."""
+    """Debian's CPythons, and every other from 3.9 that is at hand; by name or path."""
     names = [f"python3.{minor}" for minor in range(9, 16)]
-    found = [path for name in names if (path := shutil.which(name))]
-    found += glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
-    return [sys.executable, *found]
+    others = glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
+    return [
+        *(name for name in names if name in DEBIANS or shutil.which(name)),
+        *(path for path in sorted(others) if int(path.split("/versions/3.")[1].split(".")[0]) >= 9),
+    ]
+
+
+def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[str, str]:
+    """Digests of what is made, by name: a layer of many blocks with all that an entry can have, and the same with other
+    capabilities, by setcap."""
+    layer = _layer(directory)
+    layer.add("/noise", b"\x7fELF" + random.Random(1).randbytes(3 << 20)).add("/text", b"text\n" * (1 << 19))
+    layer.add("/linked", type="hardlink", target="/noise").add("/twin", b"\x7fELF" + CONTENT[0])
+    layer.add("/tree", source="source-tree")
+    (directory / "source-tree" / "below").mkdir(parents=True)
+    (directory / "source-tree" / "below" / "file").write_bytes(b"file")
+    (directory / "source-tree" / "link").symlink_to("below/file")
+    changes = (
+        {"attribute": "modes", "path": "/noise", "mode": "4711"},
+        {"attribute": "owners", "path": "/text", "owner": "65532:4294967294"},
+        {"attribute": "xattrs", "path": "/noise", "xattrs": ["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]},
+    )
+    flags = [*packer.compressed(compression), *("--change=" + json.dumps(change) for change in changes)]
+    grants = (GRANT, packer.grant("/noise", "cap_setfcap,cap_net_raw=eip"))
+    assert layer.pack("--hard-links=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
+    made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
+    os.rename(layer.blob, directory / "layer")
+    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]
+    assert packer.run("setcap", *again, packer.grant("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
+    return {**made, **{f"setcap's {name}": _digest(directory / name) for name in ("blob", "metadata")}}
+
+
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> Callable[[str], dict[str, str]]:
+    """What this interpreter makes of _everything(), by compression."""
+    make = functools.partial(_everything, python=sys.executable)
+    return functools.lru_cache(lambda compression: make(tmp_path_factory.mktemp("all"), compression))
+
+
+@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
+@pytest.mark.parametrize("python", _interpreters())
+def test_interpreter(tmp_path, everything, python, compression):
+    python = require.tool(python)
+    has_zstd = subprocess.run([python, "-c", "import compression.zstd"], stderr=subprocess.DEVNULL).returncode == 0
+    if compression == "zstd" and not has_zstd:
+        layer = _layer(tmp_path)
+        assert layer.pack("--compression=zstd", python=python) == (
+            1,
+            '//app:image: compression: "zstd": this interpreter has no zstd, Python 3.14 has; '
+            "use the Python toolchain that rules_setcap registers\n",
+        )
+        assert layer.outputs() == []
+        return
+    assert _everything(tmp_path, compression, python) == everything(compression)
 
 
 @pytest.mark.parametrize("python", _interpreters())
-def test_interpreter(tmp_path, expected, python):
-    version = subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 9))"], capture_output=True, text=True)
-    if version.stdout == "True\n":
-        assert _bytes(_layer(tmp_path), python=python) == expected
+def test_every_interpreter_refuses_the_same(tmp_path, python):
+    """What their libraries judge by themselves: JSON, hex, base64, UTF-8."""
+    words = ["user.a=0xabc", "user.b=0s!", "user.c=0sQQ", "user.d=0sQQ==Q", "user.e=0s====", "user.f=0sQQ=="]
+    change = json.dumps({"attribute": "xattrs", "path": "/a", "xattrs": words})
+    layer = packer.Layer(tmp_path).add("/a", b"").add("/\ud800", b"")
+    layer.lines.append('{"path": "/b"} {"path": "/c"}')
+    assert layer.pack("--change=" + change, python=require.tool(python)) == (
+        1,
+        '//app:image: srcs: "/\\ud800": is no UTF-8\n'
+        '//app:image: entries: "{\\"path\\": \\"/b\\"} {\\"path\\": \\"/c\\"}": not a JSON object\n'
+        + "".join(
+            f'//app:image: xattrs: "{word}": of /a: its value is neither hex after 0x nor base64 after 0s\n'
+            for word in words[:-1]
+        ),
+    )
+
+
+@pytest.mark.parametrize("python", _interpreters())
+def test_every_module_loads(python):
+    """What the other subcommands consist of has no syntax, and loads nothing, that an old interpreter lacks."""
+    tools = packer.MAIN.parent.parent
+    names = [path.relative_to(tools).with_suffix("") for path in tools.glob("packer/**/*.py") if path != packer.MAIN]
+    imports = [f"import {'.'.join(name.parts)}" for name in sorted(names)]
+    assert "import packer.commands.setcap" in imports
+    program = "\n".join(["import sys", f"sys.path.insert(0, {str(tools)!r})", *imports])
+    done = subprocess.run([require.tool(python), "-S", "-E", "-s", "-B", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_zlib_is_refused(tmp_path):

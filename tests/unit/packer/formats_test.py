@@ -70,6 +70,17 @@ def test_what_is_wrong_with_them(tmp_path):
     ]
 
 
+def test_attributes_that_container_engines_could_not_read(tmp_path):
+    layer = packer.Layer(tmp_path).add("/a", b"1")
+    words = [f"user.{number}=0x" + "00" * 65536 for number in range(16)]
+    assert layer.pack(_change("xattrs", "/a", xattrs=words[1:])) == (0, "")
+    os.unlink(layer.blob)
+    os.unlink(tmp_path / "metadata")
+    done = layer.pack(_change("xattrs", "/a", xattrs=words))
+    assert done == (1, '//app:image: xattrs: "/a": 1048678 bytes in all; container engines read 1032192\n')
+    assert layer.outputs() == []
+
+
 def test_equal_files_become_links_where_asked(tmp_path):
     layer = packer.Layer(tmp_path)
     for name, content in {"b": b"\x7fELFsame", "a": b"\x7fELFsame", "c": b"\x7fELFelse", "mode": b"\x7fELFsame", "cap": b"\x7fELFsame", "x": b"", "y": b""}.items():
@@ -84,6 +95,10 @@ def test_equal_files_become_links_where_asked(tmp_path):
     both = _entries(twin, "--hard-links=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
+    # A link that was there before leads to the file, not to a link that comes after it.
+    twin.add("/above", type="hardlink", target="/b")
+    links = _entries(twin, "--hard-links=yes")
+    assert [(name, entry.linkname) for name, entry in links.items()] == [("a", ""), ("above", "a"), ("b", "a")]
 
 
 def test_parents(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pathlib
 import random
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 
 from capabilities.names import NAMES
 from packer import tar
-from support import require
+from support import go as golang
 
 
 class Header(NamedTuple):
@@ -44,15 +43,7 @@ class Header(NamedTuple):
 @pytest.fixture(scope="module")
 def go(tmp_path_factory: pytest.TempPathFactory):
     """A function from headers to Go's bytes for them."""
-    directory = tmp_path_factory.mktemp("go")
-    program = directory / "gotar"
-    source = pathlib.Path(__file__).with_name("gotar") / "main.go"
-    subprocess.run(
-        [require.tool("go"), "build", "-o", str(program), str(source.resolve())],
-        check=True,
-        cwd=directory,
-        env={**os.environ, "GOCACHE": str(directory / "cache"), "GOTOOLCHAIN": "local", "HOME": str(directory)},
-    )
+    program = golang.build(pathlib.Path(__file__).with_name("gotar") / "main.go", tmp_path_factory.mktemp("go"))
 
     def headers(all_of: list[Header]) -> list[bytes | str]:
         lines = "".join(json.dumps(each.json()) + "\n" for each in all_of)
