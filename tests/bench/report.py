@@ -145,10 +145,10 @@ each peer the two run once for the page cache, and then in turn: ours, the peer'
 each pair, and the median of them is what counts; the lowest and the highest stand beside it. Time is wall time of the
 command with all its children; processor time is theirs, user and system. Memory is the peak of the largest process;
 less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, and what was
-written is removed before the next run. Before each, as much memory as it takes is written and removed, until that takes
-no longer than the time before: a virtual machine gives freed memory back to its host within seconds, and to get 1 GiB
-from there again costs seconds of processor time, for whoever comes next. The binaries are the interpreter's own machine
-code over and over, each time with other bytes, so that they compress as a binary does.
+written is removed before the next run. Before each, as much memory as it takes is taken, held for two seconds and
+freed: a virtual machine gives back to its host what was freed two seconds ago, and to get 1 GiB from there again costs
+seconds of processor time, for whoever comes next. The binaries are the interpreter's own machine code over and over, each
+time with other bytes, so that they compress as a binary does.
 
 Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id
 and digest. Who does more: umoci, crane and ko, which make manifest and config, too, as the packer does where it

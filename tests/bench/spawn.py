@@ -5,10 +5,10 @@ Usage: spawn.py LOG SIZE COMMAND...
 The kernel counts as a child's peak memory what its parent had when it started the
 child. So the parent is this, which has next to nothing.
 
-And before it starts the command it writes SIZE bytes and removes them, until that takes
-no longer than it did before. A virtual machine gives memory that was freed back to its
-host, some seconds later, and whoever needs it next pays for that with seconds of processor
-time; so nobody who is measured should.
+And before it starts the command it takes SIZE bytes of memory for files, holds them, and
+lets go of them. A virtual machine gives memory that was freed back to its host (Linux does
+two seconds later, mm/page_reporting.c), and whoever needs it next pays for that with
+seconds of processor time. What was freed just now, after two quiet seconds, is still there.
 """
 
 import os
@@ -16,22 +16,18 @@ import sys
 import time
 
 _CHUNK = bytes(1 << 20)
-_TIMES = 8  # At most.
+_MUCH = 1 << 28  # Bytes; less costs little.
+_QUIET = 2.2  # Seconds.
 
 
 def _warm(name: str, size: int) -> None:
-    """Sees to it that the machine has memory for `size` bytes of files."""
-    least = float("inf")
-    for number in range(_TIMES):
-        start = time.perf_counter()
-        with open(name, "wb", buffering=0) as file:
-            os.unlink(name)
-            for _ in range(size // len(_CHUNK)):
-                file.write(_CHUNK)
-        took = time.perf_counter() - start
-        if number and took < least * 1.5:
-            return
-        least = min(least, took)
+    """Sees to it that the machine has memory for `size` bytes of files, for the next two seconds."""
+    with open(name, "wb", buffering=0) as file:
+        os.unlink(name)
+        for _ in range(size // len(_CHUNK)):
+            file.write(_CHUNK)
+        if size > _MUCH:
+            time.sleep(_QUIET)
 
 
 def main(log: str, size: str, *command: str) -> None:
