@@ -61,10 +61,6 @@ def header(
     Returns:
       512 bytes, or more by a pax header.
     """
-    if not records and len(name) <= _NAME and 0 <= size < _MAX_12 and name.isascii():
-        shared = _shared(kind, mode, uid, gid, mtime, link)
-        if shared:
-            return _block(name, size, shared)
     pax = dict(records or ())
     ustar = not pax
     prefix = b""
@@ -147,6 +143,7 @@ def _block(name: bytes, size: int, common: _Common) -> bytes:
     return b"%s%s%s%s%06o\0 %s" % (field, owner, length, time, total, rest)
 
 
+@functools.lru_cache(256)
 def _common(
     kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes = b"", prefix: bytes = b""
 ) -> _Common:
@@ -155,13 +152,6 @@ def _common(
     owner, time = _octal(mode, 8) + _octal(uid, 8) + _octal(gid, 8), _octal(mtime, 12)
     rest = _REST.pack(kind, _cut(link) if len(link) > _NAME else link, b"ustar\0", b"00", b"", b"", device, device, prefix)
     return owner, time, rest, sum(owner) + sum(time) + sum(_SPACES) + sum(rest)  # The checksum counts itself as spaces.
-
-
-@functools.lru_cache(256)
-def _shared(kind: bytes, mode: int, uid: int, gid: int, mtime: int, link: bytes) -> _Common | None:
-    """_common(), where ustar can say all of it; else None."""
-    fits = 0 <= uid < _MAX_8 and 0 <= gid < _MAX_8 and 0 <= mtime < _MAX_12 and len(link) <= _NAME and link.isascii()
-    return _common(kind, mode, uid, gid, mtime, link) if fits else None
 
 
 def _cut(name: bytes) -> bytes:
