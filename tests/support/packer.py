@@ -53,6 +53,11 @@ def grant(path: str, *words: str, attribute: str = "file_capabilities") -> str:
     return "--capabilities=" + json.dumps({"attribute": attribute, "path": path, "capabilities": words})
 
 
+def change(attribute: str, path: str, **fields: Any) -> str:
+    """The flag that changes the entry at `path`."""
+    return "--change=" + json.dumps({"attribute": attribute, "path": path, **fields})
+
+
 class Layer:
     """A layer in the making, in a directory of its own."""
 

@@ -80,8 +80,7 @@ def _main(arguments: Sequence[str]) -> int:
     found: list[dict[str, Any]] = []
     for path in options.paths:
         try:
-            with progress.shown(f"getcap: {plain(path)}"):
-                there = images.read(path, options.platform)
+            there = read(path, options.platform)
         except InputError as error:
             for text in error.problems:
                 _complain(text)
@@ -104,6 +103,12 @@ def _main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"images": found}, indent=2))
     return status
+
+
+def read(path: str, platform: str) -> list[images.Image]:
+    """As images.read(), with a line on the terminal while that takes long."""
+    with progress.shown(f"getcap: {plain(path)}"):
+        return images.read(path, platform)
 
 
 def _lines(image: images.Image, layer: bool, all_layers: bool) -> Iterator[str]:

@@ -12,8 +12,8 @@ from packer.errors import InputError, problem, quote
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
-from . import chain, images, progress
-from .cli import Parser, plain
+from . import chain, images
+from .cli import Parser, plain, read
 from .verdict import Verdict, judge
 
 _DESCRIPTION = """\
@@ -94,8 +94,7 @@ def _kubernetes(file: str, container: str | None, name: str) -> Settings:
 
 
 def _image(path: str, platform: str) -> images.Image:
-    with progress.shown(f"getcap: {plain(path)}"):
-        found = images.read(path, platform)
+    found = read(path, platform)
     if len(found) > 1:
         names = ", ".join(quote(each.platform) for each in found)
         raise InputError([problem("image", path, f"has {len(found)} images; write --platform, one of {names}")])

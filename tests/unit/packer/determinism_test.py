@@ -6,7 +6,6 @@ import functools
 import glob
 import gzip
 import hashlib
-import json
 import os
 import pathlib
 import random
@@ -121,11 +120,11 @@ def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[
     (directory / "source-tree" / "below" / "file").write_bytes(b"file")
     (directory / "source-tree" / "link").symlink_to("below/file")
     changes = (
-        {"attribute": "modes", "path": "/noise", "mode": "4711"},
-        {"attribute": "owners", "path": "/text", "owner": "65532:4294967294"},
-        {"attribute": "xattrs", "path": "/noise", "xattrs": ["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]},
+        packer.change("modes", "/noise", mode="4711"),
+        packer.change("owners", "/text", owner="65532:4294967294"),
+        packer.change("xattrs", "/noise", xattrs=["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]),
     )
-    flags = [*packer.compressed(compression), *("--change=" + json.dumps(change) for change in changes)]
+    flags = [*packer.compressed(compression), *changes]
     grants = (GRANT, packer.grant("/noise", "cap_setfcap,cap_net_raw=eip"))
     assert layer.pack("--hard-links=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
     made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
@@ -167,10 +166,9 @@ def test_interpreter(tmp_path, everything, python, compression):
 def test_every_interpreter_refuses_the_same(tmp_path, python):
     """What their libraries judge by themselves: JSON, hex, base64, UTF-8."""
     words = ["user.a=0xabc", "user.b=0s!", "user.c=0sQQ", "user.d=0sQQ==Q", "user.e=0s====", "user.f=0sQQ=="]
-    change = json.dumps({"attribute": "xattrs", "path": "/a", "xattrs": words})
     layer = packer.Layer(tmp_path).add("/a", b"").add("/\ud800", b"")
     layer.lines.append('{"path": "/b"} {"path": "/c"}')
-    assert layer.pack("--change=" + change, python=require.tool(python)) == (
+    assert layer.pack(packer.change("xattrs", "/a", xattrs=words), python=require.tool(python)) == (
         1,
         '//app:image: srcs: "/\\ud800": is no UTF-8\n'
         '//app:image: entries: "{\\"path\\": \\"/b\\"} {\\"path\\": \\"/c\\"}": not a JSON object\n'

@@ -16,10 +16,6 @@ import pytest
 from support import packer
 
 
-def _change(attribute: str, path: str, **fields: Any) -> str:
-    return "--change=" + json.dumps({"attribute": attribute, "path": path, **fields})
-
-
 def _entries(layer: packer.Layer, *flags: str) -> dict[str, tarfile.TarInfo]:
     assert layer.pack(*flags) == (0, "")
     with tarfile.open(layer.blob) as archive:
@@ -30,9 +26,9 @@ def test_modes_owners_and_attributes(tmp_path):
     layer = packer.Layer(tmp_path).add("/a/one", b"1").add("/a/two", b"2").add("/a/link", type="hardlink", target="/a/one")
     entries = _entries(
         layer,
-        _change("modes", "/a/one", mode="0640"),
-        _change("owners", "/a/one", owner="5:4294967294"),
-        _change("xattrs", "/a/one", xattrs=["user.text=a=b", "user.hex=0x00ff", "user.base=0sAAH/"]),
+        packer.change("modes", "/a/one", mode="0640"),
+        packer.change("owners", "/a/one", owner="5:4294967294"),
+        packer.change("xattrs", "/a/one", xattrs=["user.text=a=b", "user.hex=0x00ff", "user.base=0sAAH/"]),
     )
     for name in ("a/one", "a/link"):
         one = entries[name]
@@ -48,12 +44,12 @@ def test_modes_owners_and_attributes(tmp_path):
 def test_what_is_wrong_with_them(tmp_path):
     layer = packer.Layer(tmp_path).add("/a", b"1")
     done = layer.pack(
-        _change("modes", "/a", mode="rwx"),
-        _change("modes", "/b", mode="0644"),
-        _change("owners", "/a", owner="root"),
-        _change("owners", "/a", owner="0:4294967295"),
-        _change("xattrs", "/a", xattrs=["comment=x", "user.a", "user.b=0xabc", "user.c=0s!", "user.d=1", "user.d=2"]),
-        _change("xattrs", "/a", xattrs=["security.capability=0x00"]),
+        packer.change("modes", "/a", mode="rwx"),
+        packer.change("modes", "/b", mode="0644"),
+        packer.change("owners", "/a", owner="root"),
+        packer.change("owners", "/a", owner="0:4294967295"),
+        packer.change("xattrs", "/a", xattrs=["comment=x", "user.a", "user.b=0xabc", "user.c=0s!", "user.d=1", "user.d=2"]),
+        packer.change("xattrs", "/a", xattrs=["security.capability=0x00"]),
     )
     assert done.status == 1
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
@@ -73,10 +69,10 @@ def test_what_is_wrong_with_them(tmp_path):
 def test_attributes_that_container_engines_could_not_read(tmp_path):
     layer = packer.Layer(tmp_path).add("/a", b"1")
     words = [f"user.{number}=0x" + "00" * 65536 for number in range(16)]
-    assert layer.pack(_change("xattrs", "/a", xattrs=words[1:])) == (0, "")
+    assert layer.pack(packer.change("xattrs", "/a", xattrs=words[1:])) == (0, "")
     os.unlink(layer.blob)
     os.unlink(tmp_path / "metadata")
-    done = layer.pack(_change("xattrs", "/a", xattrs=words))
+    done = layer.pack(packer.change("xattrs", "/a", xattrs=words))
     assert done == (1, '//app:image: xattrs: "/a": 1048678 bytes in all; container engines read 1032192\n')
     assert layer.outputs() == []
 

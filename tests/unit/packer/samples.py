@@ -108,12 +108,12 @@ class Sample(NamedTuple):
         lines += [packers.grant(path, *grant.words) for path, grant in self.grants.items()]
         for path, change in self.changes.items():
             if change.mode is not None:
-                lines.append(_change("modes", path, mode=f"{change.mode:04o}"))
+                lines.append(packers.change("modes", path, mode=f"{change.mode:04o}"))
             if change.owner:
-                lines.append(_change("owners", path, owner="{}:{}".format(*change.owner)))
+                lines.append(packers.change("owners", path, owner="{}:{}".format(*change.owner)))
             if change.xattrs:
                 words = [f"{name}={_spelled(*value)}" for name, value in change.xattrs.items()]
-                lines.append(_change("xattrs", path, xattrs=words))
+                lines.append(packers.change("xattrs", path, xattrs=words))
         for number, (path, wish) in enumerate(self.wishes.items()):
             entry: dict[str, Any] = {"path": path, "type": wish.kind, "uid": wish.uid, "gid": wish.gid}
             if wish.content is not None:
@@ -218,10 +218,6 @@ def _attribute(sets: Sets) -> bytes:
     magic = 0x02000000 | (sets.effective != 0)
     numbers = (sets.permitted & low, sets.inheritable & low, sets.permitted >> 32, sets.inheritable >> 32)
     return struct.pack("<5I", magic, *numbers)
-
-
-def _change(attribute: str, path: str, **fields: Any) -> str:
-    return "--change=" + json.dumps({"attribute": attribute, "path": path, **fields})
 
 
 def _spelled(spelling: str, value: bytes) -> str:
