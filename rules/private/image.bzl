@@ -1,6 +1,7 @@
 """The rule image."""
 
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+load(":base.bzl", "base_image")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
@@ -13,7 +14,7 @@ def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
     layers = [target[LayerInfo] for target in ctx.attr.layers]
-    base = _base(ctx, problems)
+    base = base_image(ctx, problems)
     below = struct(blobs = base.layers + layers, layouts = base.layouts)
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
     elsewhere = None
@@ -121,42 +122,6 @@ def _binary_layer(ctx, path, platform, below, elsewhere):
     directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
     entries.add(_platform_text(platform), format = "--platform=%s")
     return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
-
-def _base(ctx, problems):
-    """The image below: what of it the actions need."""
-    if not ctx.attr.base:
-        return struct(args = [], files = [], layers = [], layouts = [])
-    if ImageInfo in ctx.attr.base:
-        info = ctx.attr.base[ImageInfo]
-        return struct(
-            args = [("--base-manifest=%s", info.manifest), ("--base-config=%s", info.config)],
-            files = [info.manifest, info.config],
-            layers = info.layers,
-            layouts = info.base_layouts,
-        )
-    files = ctx.files.base
-    if len(files) != 1:
-        problems.append(problem("base", label_text(ctx.attr.base.label), "{} files; a base is an OCI layout directory, an archive of one, what docker save writes, or another image".format(len(files))))
-        return struct(args = [], files = [], layers = [], layouts = [])
-    if not files[0].is_directory:
-        files = [_unpacked(ctx, files[0])]
-    return struct(args = [("--base-layout=%s", files[0])], files = files, layers = [], layouts = files)
-
-def _unpacked(ctx, archive):
-    """The OCI layout directory of an image in one file."""
-    layout = ctx.actions.declare_directory(ctx.label.name + ".base")
-    request = packer_request(ctx, "unpack")
-    request.add(archive, format = "--archive=%s")
-    request.add_all([layout], format_each = "--output=%s", expand_directories = False)
-    run_packer(
-        ctx,
-        request,
-        outputs = [layout],
-        inputs = [archive],
-        mnemonic = "SetcapUnpack",
-        progress_message = "Unpacking the base of %{label}",
-    )
-    return layout
 
 def _assemble(ctx, platform, path, layers, base, problems):
     """Manifest, config and descriptor, from descriptors alone: no blob is read."""
