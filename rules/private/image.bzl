@@ -13,16 +13,22 @@ load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
-    layers = [target[LayerInfo] for target in ctx.attr.layers]
-    base = base_image(ctx, problems)
-    below = struct(blobs = base.layers + layers, layouts = base.layouts)
+    lower = [struct(attribute = "layers", info = target[LayerInfo], label = target.label) for target in ctx.attr.layers]
+    base = base_image(ctx, _platform_text(platform), problems)
+    below = struct(
+        base = base.contents + [each.metadata for each in base.layers],
+        blobs = base.layers + [each.info for each in lower],
+        layers = lower,
+        layouts = base.layouts,
+    )
+    own = []
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
     elsewhere = None
     path = None
     if ctx.executable.binary:
         path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
         elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if copies else None
-        layers.append(_binary_layer(ctx, path, platform, below, elsewhere))
+        own.append(struct(attribute = "binary", info = _binary_layer(ctx, path, below, elsewhere)))
     elif not ctx.attr.binary:
         for attribute in ["binary_path", "linux_capabilities"] + ([] if copies else ["file_capabilities"]):
             if getattr(ctx.attr, attribute):
@@ -30,8 +36,11 @@ def _image_impl(ctx):
         if ctx.file.linux_capabilities_from:
             problems.append(problem("linux_capabilities_from", label_text(ctx.attr.linux_capabilities_from.label), "is about the binary, and the image has no binary; set binary"))
 
+    if not ctx.executable.binary and lower and (below.base or len(lower) > 1):
+        own.append(struct(attribute = "layers", info = _directories_layer(ctx, below)))
     if copies:
-        layers.append(_copied_layer(ctx, platform, below, elsewhere))
+        own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, below, elsewhere)))
+    layers = [each.info for each in lower + own]
 
     manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
@@ -48,10 +57,11 @@ def _image_impl(ctx):
             descriptor = depset([descriptor]),
             layers = depset(blobs),
             manifest = depset([manifest]),
-            runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
-            _validation = depset(check_programs(ctx, _programs(ctx, path), base.layers + layers, config)),
+            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers])),
+            _validation = depset(_checks(ctx, below, own, path, config)),
         ),
         ImageInfo(
+            base_contents = base.contents,
             base_layouts = base.layouts,
             config = config,
             descriptor = descriptor,
@@ -64,17 +74,20 @@ def _image_impl(ctx):
 def _platform_text(platform):
     return "/".join([platform["os"], platform["architecture"], platform["variant"]])
 
-def _programs(ctx, path):
-    """The programs to check: the binary, if it gets capabilities, and those of layers."""
-    carries = ctx.attr.linux_capabilities or ctx.attr.linux_capabilities_from or path in ctx.attr.file_capabilities
-    own = [struct(attribute = "binary", file = ctx.executable.binary, off = ctx.attr.checks_off, path = path)] if path and carries else []
+def _checks(ctx, below, own, path, config):
+    """Declares the validation action, and returns its outputs."""
+    layers = [
+        struct(attribute = each.attribute, info = each.info, off = each.info.checks_off + LAYER_CHECKS)
+        for each in below.layers
+    ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
+    started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None
+    return check_programs(ctx, layers, below.base, config, path, started)
 
-    # Their layers say the rest.
-    return own + [
-        struct(attribute = "layers", file = each.file, off = ctx.attr.checks_off + each.off + LAYER_CHECKS, path = each.path)
-        for target in ctx.attr.layers
-        for each in getattr(target[LayerInfo], "programs", [])
-    ]
+def _directories_layer(ctx, below):
+    """Declares the layer of an image without a binary that keeps directories as the layers below have them."""
+    request = packer_request(ctx, "layer")
+    request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_directories", request, [], [], [], below)
 
 def _copied_layer(ctx, platform, below, elsewhere):
     """The layer of files from the layers below, with the capabilities that they are to have.
@@ -103,8 +116,8 @@ def _copied_layer(ctx, platform, below, elsewhere):
     )
     return info
 
-def _binary_layer(ctx, path, platform, below, elsewhere):
-    """The layer of the binary, its runfiles and its capabilities."""
+def _binary_layer(ctx, path, below, elsewhere):
+    """Declares the layer of the binary, its runfiles and its capabilities."""
     problems = []
     place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
     entries = packer_request(ctx, "layer")
@@ -118,10 +131,9 @@ def _binary_layer(ctx, path, platform, below, elsewhere):
         entries.add(ctx.file.linux_capabilities_from, format = "--capabilities-from=%s")
         entries.add(json.encode(path), format = "--capabilities-to=%s")
         inputs.append(depset([ctx.file.linux_capabilities_from]))
-    directories = [struct(flag = "--below-layout=%s", file = layout) for layout in below.layouts]
-    directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
-    entries.add(_platform_text(platform), format = "--platform=%s")
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
+    entries.add(path, format = "--program=%s")
+    entries.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below, elsewhere)
 
 def _assemble(ctx, platform, path, layers, base, problems):
     """Manifest, config and descriptor, from descriptors alone: no blob is read."""
@@ -233,6 +245,10 @@ of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-
             doc = """Capabilities of the binary from a file, in place of `linux_capabilities`: what `ko_capabilities` makes, or \
 any JSON object with `capabilities`, a list as of `linux_capabilities`, and `source`, who says so, for messages.""",
             allow_single_file = [".json"],
+        ),
+        "replaces": attr.string_list(
+            doc = """Paths of entries in lower layers, or in the base, that an entry of another kind may replace: a file in place of a \
+symbolic link, a link in place of a directory. Without it, that is an error.""",
         ),
         "stop_signal": attr.string(doc = "The signal that stops the container."),
         "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),

@@ -42,30 +42,16 @@ def _layer_impl(ctx):
     entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
-    programs = _programs(ctx)
+    info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(check_programs(ctx, programs, [info])),
+            _validation = depset(checked if ctx.attr.file_capabilities or ctx.attr.checks_off else []),
         ),
-        LayerInfo(blob = info.blob, metadata = info.metadata, programs = programs),
+        info,
     ]
-
-def _programs(ctx):
-    """The files of srcs that get capabilities; those of runfiles and directories are known only once they are built."""
-    found = []
-    for path in ctx.attr.file_capabilities:
-        folder = path.rpartition("/")[0] + "/"
-        files = []
-        if path in ctx.attr.srcs:
-            info = ctx.attr.srcs[path][DefaultInfo]
-            files = [info.files_to_run.executable] if info.files_to_run.executable else info.files.to_list()
-        elif folder in ctx.attr.srcs:
-            files = [file for file in ctx.attr.srcs[folder][DefaultInfo].files.to_list() if folder + file.basename == path]
-        if len(files) == 1 and not files[0].is_directory:
-            found.append(struct(attribute = "srcs", file = files[0], off = ctx.attr.checks_off, path = path))
-    return found
 
 def _exactly(path):
     return lambda _file: path

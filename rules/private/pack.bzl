@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
-load(":messages.bzl", "problem")
+load(":messages.bzl", "label_text", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 
 _EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
@@ -46,8 +46,10 @@ Bazel, caches and checkouts do not keep them.""",
         doc = "Owners of single entries: absolute path in the image -> `uid:gid`. A path that the layer does not have is an error.",
     ),
     "parents": attr.string(
-        doc = """The directories that lead to the entries, root's and 0755: `all` of them become entries, \
-`none`, or those that are `missing` in the layers below (of an image; in a layer by itself, all).""",
+        doc = """Which directories that lead to the entries become entries themselves: `all`, those that are `missing` in the layers \
+below, or `none`. A directory that the layers below have keeps its mode, owner and extended attributes; another one is root's, \
+with mode 0755 (0700 for `/root`, 1777 for `/tmp` and `/var/tmp`). Without these entries, Docker's overlay2 creates the directories \
+anew, whatever is below. The layers below are those of the image; a `layer` alone knows none.""",
         default = "all",
         values = ["all", "missing", "none"],
     ),
@@ -108,9 +110,9 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
-    return LayerInfo(blob = blob, metadata = metadata, programs = [])
+    return LayerInfo(blob = blob, checks_off = [], metadata = metadata)
 
-def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhere = None):
+def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsewhere = None):
     """Declares the action.
 
     Args:
@@ -120,7 +122,8 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhe
       inputs: list of depset of File, all that the entries name.
       capabilities: list of struct(attribute, path, capabilities: list of str).
       problems: list of str, what is wrong with the attributes.
-      below: list of struct(flag, file), where the directories of the layers below are found.
+      below: struct of base (list of File, contents of the base and metadata of its layers) and layers (list of struct of
+        label and info, the LayerInfo of layers between the base and this one); None if the layers below are not known.
       elsewhere: File, gets the paths of file_capabilities that the layer does not have; without it they are an error.
 
     Returns:
@@ -138,11 +141,13 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhe
         request.add("--hard-links=yes")
     request.add(ctx.attr.parents, format = "--parents=%s")
     request.add(ctx.attr.style, format = "--style=%s")
-    if ctx.attr.parents != "missing":
-        below = []
-    for each in below:
-        request.add_all([each.file], format_each = each.flag, expand_directories = False)
-    extra = [each.file for each in below]
+    extra = []
+    if below:
+        metadata = [each.info.metadata for each in below.layers]
+        request.add_all(below.base, format_each = "--base-contents=%s")
+        request.add_all(metadata, format_each = "--below=%s")
+        request.add_all([json.encode(label_text(each.label)) for each in below.layers], format_each = "--below-name=%s")
+        extra += below.base + metadata
     if ctx.attr.stamp and not ctx.attr.mtime:
         request.add(ctx.version_file, format = "--stamp=%s")
         extra.append(ctx.version_file)

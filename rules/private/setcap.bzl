@@ -1,6 +1,7 @@
 """The rule setcap."""
 
 load("//rules:providers.bzl", "LayerInfo")
+load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
@@ -29,8 +30,11 @@ def _setcap_impl(ctx):
     )
     return [
         DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(metadata = depset([info.metadata])),
-        info,
+        OutputGroupInfo(
+            metadata = depset([info.metadata]),
+            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])),
+        ),
+        LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
     ]
 
 setcap = rule(
@@ -39,7 +43,7 @@ setcap = rule(
 All else is as it was, byte for byte: names, owners, times, order, padding. If nothing changes, `diff_id` is the \
 digest of the tar that came in.""",
     implementation = _setcap_impl,
-    attrs = BLOB_ATTRS | {
+    attrs = BLOB_ATTRS | CHECK_ATTRS | {
         "existing_capabilities": attr.string(
             doc = """Of capabilities that `file_capabilities` does not name: `keep` them, `strip` them, or have an error \
 where there are any, so that there are `only` those that are named.""",

@@ -41,7 +41,7 @@ def test_files_of_the_base_by_bazel(name, tmp_path):
     layers = layouts.manifest(HERE / name)["layers"]
     assert len(layers) == 3
     assert layers[0]["digest"] == layouts.manifest(HERE / "below")["layers"][0]["digest"]
-    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr/bin/first", "usr/bin/second"]
+    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr", "usr/bin", "usr/bin/first", "usr/bin/second"]
 
 
 @pytest.mark.parametrize("name", ["above", "above_archive"])
@@ -145,7 +145,8 @@ def test_a_file_of_umocis_layers(layout, tmp_path):
     done = _copy(tmp_path, layout, packer.grant("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.grant("/usr/bin/replaced", "kill"))
     assert done == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
-        ping, replaced = archive.getmembers()
+        usr, folder, ping, replaced = archive.getmembers()
+        assert [(each.name, each.isdir()) for each in (usr, folder)] == [("usr", True), ("usr/bin", True)]
         assert (ping.name, ping.uid, ping.gid, ping.mode) == ("usr/bin/ping", 12, 34, 0o4751)
         content = archive.extractfile(ping).read()
         assert content == pathlib.Path(require.tool("ping")).read_bytes()

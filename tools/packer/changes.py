@@ -16,7 +16,7 @@ from .errors import problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Callable, Iterable
 
 _MAX_VALUE = 65536  # XATTR_SIZE_MAX, linux/limits.h
 _MAX_NAME = 255  # XATTR_NAME_MAX
@@ -24,27 +24,34 @@ _MAX_NAME = 255  # XATTR_NAME_MAX
 _MAX_TOTAL = (1 << 20) - (1 << 14)
 
 
-def apply(changes: Iterable[str], entries: dict[str, Entry], problems: list[str]) -> None:
+def apply(changes: Iterable[str], entries: dict[str, Entry], problems: list[str], locate: Callable[[str], str]) -> set[str]:
     """Changes the entries.
 
     Args:
       changes: JSON, as above.
       entries: by path.
-      problems: gets what is wrong: a path that no entry has, a value that is none.
+      problems: gets paths that no entry has, and invalid values.
+      locate: returns the path that an entry has in the layer for the path that the user wrote.
+
+    Returns:
+      The paths of the entries that were changed.
     """
+    changed = set()
     for text in changes:
         change = json.loads(text)
         attribute, path = change["attribute"], change["path"]
         try:
-            path = clean(path)
+            path = locate(clean(path))
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
             continue
         entry = entries.get(path)
         if entry is None:
             problems.append(problem(attribute, path, no_entry(path, entries)))
-        elif entry.type == HARDLINK:
-            problems.append(problem(attribute, path, f"a hard link to {entry.target}; name that"))
+            continue
+        changed.add(path)
+        if entry.type == HARDLINK:
+            problems.append(problem(attribute, path, f"is a hard link; write {entry.target}, the file that it links to"))
         elif "mode" in change:
             entries[path] = entry._replace(mode=read_mode(change["mode"], attribute, path, problems))
         elif "owner" in change:
@@ -52,6 +59,7 @@ def apply(changes: Iterable[str], entries: dict[str, Entry], problems: list[str]
             entries[path] = entry._replace(uid=uid, gid=gid)
         else:
             entries[path] = entry._replace(xattrs=_xattrs(change["xattrs"], attribute, path, problems))
+    return changed
 
 
 def _owner(text: str, attribute: str, path: str, problems: list[str]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
+contents  lists the merged root filesystem of a base image
 check   looks for what would keep programs from their capabilities, or from starting with them
 unpack  turns an image in one file into an OCI image layout directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "check", "unpack", "image", "layout"),
+    *("layer", "setcap", "copy", "contents", "check", "unpack", "image", "layout"),
     *("index", "index-layout", "destination", "export"),
 )
 
@@ -64,7 +65,7 @@ def run(lines: list[str]) -> tuple[int, str]:
       lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
 
     Returns:
-      The exit code, and what there is to say: a line for each problem.
+      The exit code, and a line for each problem or remark.
     """
     target = ""
     try:
@@ -75,11 +76,11 @@ def run(lines: list[str]) -> tuple[int, str]:
         arguments = Arguments(lines[1:])
         lines.clear()
         target = arguments.one("target")
-        command.run(arguments, arguments.all("problem"))
+        remarks = command.run(arguments, arguments.all("problem"))
     except UsageError as error:
         return 2, f"packer: {error}"
     except InputError as error:
         return 1, "\n".join(f"{target}: {text}" for text in error.problems)
     except OSError as error:
         return 1, f"{target}: {error.filename or 'output'}: {error.strerror}"
-    return 0, ""
+    return 0, "\n".join(f"{target}: {text}" for text in remarks or ())

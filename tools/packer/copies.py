@@ -1,4 +1,4 @@
-"""Files of the layers below, copied up with other capabilities: what `RUN setcap` does to a base image."""
+"""Copies files of the layers below with other capabilities, as `RUN setcap` does to a base image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, p
       problems: gets paths that lead nowhere, or to what cannot carry capabilities.
 
     Returns:
-      The entries by path, and the grants with the paths that those have: without symbolic links.
+      The entries by path, with the directories that lead to them; and the grants with the paths of the entries,
+      symbolic links followed.
 
     Raises:
       InputError: a layer is not what it is to be.
@@ -59,7 +60,12 @@ def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, p
         moved.append(grant._replace(path=path))
     if problems:
         raise InputError(problems)
-    return _extract(found, blobs, directory), moved
+    entries = _extract(found, blobs, directory)
+    for path in found:
+        while (path := path.rpartition("/")[0]) and path not in entries:
+            if place := tree.find(path):
+                entries[path] = _entry(path, place[1], "")
+    return entries, moved
 
 
 def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
@@ -86,9 +92,10 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
 
 
 def _entry(path: str, node: Node, source: str) -> Entry:
+    """Returns an entry like one of the layers below, but for its capabilities."""
     xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
-    return Entry(path, FILE, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
+    return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
 
 
 def _nowhere(path: str, tree: Tree) -> str:

@@ -18,7 +18,7 @@ from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 Entry = namedtuple(
     "Entry",
@@ -83,25 +83,6 @@ def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
                 problems.append(problem(entry.attribute, path, f"hard link to {quote(entry.target)}, no file of this layer"))
             else:
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
-
-
-def add_parents(entries: dict[str, Entry], present: Container[str], mode: int, problems: list[str]) -> None:
-    """Adds the directories that lead to the entries, root's.
-
-    Args:
-      entries: by path.
-      present: paths of directories that need not be added.
-      mode: their permissions.
-      problems: gets entries below what is no directory.
-    """
-    for path, entry in list(entries.items()):
-        while (path := path.rpartition("/")[0]) and path not in entries:
-            if path not in present:
-                entries[path] = Entry(path, DIRECTORY, mode=mode, attribute=entry.attribute)
-        if path and entries[path].type != DIRECTORY:
-            problems.append(
-                problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")
-            )
 
 
 def clean(path: str) -> str:

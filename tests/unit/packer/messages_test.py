@@ -130,7 +130,7 @@ def test_two_entries_for_one_path(layer):
 
 def test_a_file_is_no_directory(layer):
     layer.add("/app/server/data", b"", attribute="binary")
-    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is the file "source0", and cannot hold an entry']
+    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is a file, and cannot hold an entry']
 
 
 def test_the_same_entry_twice_is_one(layer):
