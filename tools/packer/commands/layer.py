@@ -31,7 +31,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     elsewhere = arguments.one("elsewhere", "")
     arguments.end()
 
-    found = entries.read(arguments.entries, problems)
+    found = entries.read(arguments.entries, problems, arguments.digests)
     entries.set_directories(found, style.directory_mode)
     if changed:
         from .. import changes
