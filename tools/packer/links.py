@@ -17,30 +17,22 @@ if TYPE_CHECKING:
     from typing import Callable, Mapping
 
 
-def text_of_output(output: str, digests: Callable[[], Mapping[str, str]]) -> str | None:
-    """Reads an output of an action as an unresolved symlink.
+def is_unresolved(output: str, text: str, digests: Callable[[], Mapping[str, str]]) -> bool:
+    """Returns whether an output of an action is an unresolved symlink, and not the file that the link leads to.
 
     Args:
       output: its path, which is a symbolic link on disk.
+      text: the text of the link; not an absolute path in bazel-out, which is always followed.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker; {} elsewhere.
-
-    Returns:
-      The text of the link, or None if the output is the file that the link leads to.
-
-    Raises:
-      OSError: it cannot be read.
     """
-    text = os.readlink(output)
-    if text.startswith("/") and "/bazel-out/" in text:
-        return None  # Made by Bazel: a sandbox's, or ctx.actions.symlink's.
     # A worker without a sandbox also sees the relative links that "ln -s" left in place of declared files.
     if digest := binascii.a2b_base64(digests().get(output, "")).decode("ascii", "replace"):
         if digest == _digest_of_link(text):
-            return text
+            return True
         if digest == _digest_of_file(output):
-            return None
+            return False
     # There are no digests (a sandbox, a remote executor, or neither), or they are not SHA-256.
-    return None if _leads_to_source(text) else text
+    return not _leads_to_source(text)
 
 
 def _leads_to_source(text: str) -> bool:
