@@ -30,7 +30,7 @@ from .errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Callable, Mapping, Sequence
 
 _SUBCOMMANDS = (
     *("layer", "setcap", "copy", "contents", "check", "unpack", "image", "layout"),
@@ -58,11 +58,12 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def run(lines: list[str]) -> tuple[int, str]:
+def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tuple[int, str]:
     """Runs one subcommand.
 
     Args:
-      lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
+      lines: the arguments, as in the file; the list is emptied, because many entries take much memory.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
 
     Returns:
       The exit code, and a line for each problem or remark.
@@ -73,7 +74,7 @@ def run(lines: list[str]) -> tuple[int, str]:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
         # One by one: to load them all takes longer than to pack a small layer.
         command = importlib.import_module(f".commands.{lines[0].replace('-', '_')}", __package__)
-        arguments = Arguments(lines[1:])
+        arguments = Arguments(lines[1:], digests)
         lines.clear()
         target = arguments.one("target")
         remarks = command.run(arguments, arguments.all("problem"))

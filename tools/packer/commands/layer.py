@@ -32,7 +32,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     program, unmatched_file = arguments.one("program", ""), arguments.one("elsewhere", "")
     arguments.end()
 
-    by_path = entries.read(arguments.entries, problems)
+    by_path = entries.read(arguments.entries, problems, arguments.digests)
     entries.set_directories(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
     by_path = directories.place(by_path, below, named, replaces, problems)
