@@ -1,9 +1,10 @@
 """The rule image."""
 
-load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":base.bzl", "base_image")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
+load(":foreign.bzl", "ANY_IMAGE")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "packer_request", "run_packer")
@@ -13,9 +14,9 @@ load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
-    layers = [target[LayerInfo] for target in ctx.attr.layers]
+    layers = _layers(ctx, problems)
     base = base_image(ctx, problems)
-    below = struct(blobs = base.layers + layers, layouts = base.layouts)
+    below = struct(blobs = base.layers + layers, layouts = base.layouts, layout_files = base.layout_files)
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
     elsewhere = None
     path = None
@@ -38,9 +39,7 @@ def _image_impl(ctx):
     blobs = [each.blob for each in base.layers + layers]
 
     # The layout links to the blobs: what runs with it needs them too.
-    runfiles = ctx.runfiles([layout] + blobs + base.layouts)
-    if ctx.attr.base:
-        runfiles = runfiles.merge(ctx.attr.base[DefaultInfo].default_runfiles)
+    runfiles = ctx.runfiles([layout] + blobs, transitive_files = base.layout_files)
     return [
         DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
@@ -52,6 +51,7 @@ def _image_impl(ctx):
             _validation = depset(check_programs(ctx, _programs(ctx, path), base.layers + layers, config)),
         ),
         ImageInfo(
+            base_layout_files = base.layout_files,
             base_layouts = base.layouts,
             config = config,
             descriptor = descriptor,
@@ -60,6 +60,17 @@ def _image_impl(ctx):
             manifest = manifest,
         ),
     ]
+
+def _layers(ctx, problems):
+    """Returns the LayerInfo of each target in layers; adds a problem for each that has none."""
+    for target in ctx.attr.layers:
+        if ImageInfo in target or ImageIndexInfo in target:
+            problems.append(problem("layers", label_text(target.label), "an image, not a layer; give it as base"))
+        elif LayerInfo not in target:
+            problems.append(problem("layers", label_text(target.label), "not a layer; write {}".format(
+                "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that".format(label_text(target.label)),
+            )))
+    return [target[LayerInfo] for target in ctx.attr.layers if LayerInfo in target]
 
 def _platform_text(platform):
     return "/".join([platform["os"], platform["architecture"], platform["variant"]])
@@ -73,6 +84,7 @@ def _programs(ctx, path):
     return own + [
         struct(attribute = "layers", file = each.file, off = ctx.attr.checks_off + each.off + LAYER_CHECKS, path = each.path)
         for target in ctx.attr.layers
+        if LayerInfo in target
         for each in getattr(target[LayerInfo], "programs", [])
     ]
 
@@ -88,7 +100,7 @@ def _copied_layer(ctx, platform, below, elsewhere):
     request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for each in below.blobs:
         request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
-    inputs = below.layouts + [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
+    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
     if elsewhere:
         request.add(elsewhere, format = "--elsewhere=%s")
         inputs.append(elsewhere)
@@ -97,6 +109,7 @@ def _copied_layer(ctx, platform, below, elsewhere):
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
+        transitive_inputs = [below.layout_files],
         tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
@@ -121,6 +134,8 @@ def _binary_layer(ctx, path, platform, below, elsewhere):
     directories = [struct(flag = "--below-layout=%s", file = layout) for layout in below.layouts]
     directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
     entries.add(_platform_text(platform), format = "--platform=%s")
+    if ctx.attr.parents == "missing":
+        inputs.append(below.layout_files)
     return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
 
 def _assemble(ctx, platform, path, layers, base, problems):
@@ -157,7 +172,8 @@ def _assemble(ctx, platform, path, layers, base, problems):
     run_packer(
         ctx,
         args,
-        inputs = [spec] + stamp + base.files + [each.metadata for each in layers],
+        inputs = [spec] + stamp + [each.metadata for each in layers],
+        transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
@@ -180,8 +196,9 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     run_packer(
         ctx,
         args,
-        inputs = [manifest, config, descriptor] + base.layouts +
+        inputs = [manifest, config, descriptor] +
                  [each.metadata for each in layers] + [each.blob for each in layers],
+        transitive_inputs = [base.layout_files],
         outputs = [layout],
         mnemonic = "SetcapLayout",
         progress_message = "Laying out image %{label}",
@@ -208,7 +225,7 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, an `image_index`, an OCI layout directory (of rules_oci's `oci_pull`, of `crane pull --format=oci`, of `skopeo copy`), an OCI archive, or what `docker save` writes. The layers of a directory are verified where they are read, its manifest and config always.",
+            doc = "The base image: " + ANY_IMAGE + ". The manifest and the config are verified against their digests, the layers where they are read.",
             allow_files = True,
         ),
         "binary": attr.label(
@@ -224,7 +241,10 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value."),
         "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
         "labels": attr.string_dict(doc = "Labels of the config."),
-        "layers": attr.label_list(doc = "Layers below the binary's, the lowest first.", providers = [LayerInfo]),
+        "layers": attr.label_list(
+            doc = "Layers below the binary's, the lowest first: of `layer`, or of `setcap` for a tar of another rule.",
+            allow_files = True,
+        ),
         "linux_capabilities": attr.string_list(
             doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
 of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",

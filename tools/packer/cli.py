@@ -4,7 +4,8 @@ layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
 check   looks for what would keep programs from their capabilities, or from starting with them
-unpack  turns an image in one file into an OCI image layout directory
+unpack  unpacks an archive of an image, or copies an OCI image layout, into a directory
+link    links the files of an OCI image layout into a directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "check", "unpack", "image", "layout"),
+    *("layer", "setcap", "copy", "check", "unpack", "link", "image", "layout"),
     *("index", "index-layout", "destination", "export"),
 )
 
@@ -67,6 +68,7 @@ def run(lines: list[str]) -> tuple[int, str]:
       The exit code, and what there is to say: a line for each problem.
     """
     target = ""
+    problems: list[str] = []
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
@@ -75,8 +77,12 @@ def run(lines: list[str]) -> tuple[int, str]:
         arguments = Arguments(lines[1:])
         lines.clear()
         target = arguments.one("target")
-        command.run(arguments, arguments.all("problem"))
+        problems = arguments.all("problem")
+        command.run(arguments, problems)
     except UsageError as error:
+        # What is missing on the command line follows from what is wrong in the BUILD file.
+        if problems:
+            return 1, "\n".join(f"{target}: {text}" for text in problems)
         return 2, f"packer: {error}"
     except InputError as error:
         return 1, "\n".join(f"{target}: {text}" for text in error.problems)
