@@ -57,7 +57,7 @@ def test_another_digest():
     assert lines[1].endswith(f"  config {manifest['config']['digest']}")
     assert lines[2].endswith(f"  layer 0 {manifest['layers'][0]['digest']}")
     layouts.config(layout)
-    assert lines[-1] == f"  buildozer 'set digest {digest}' //tests/verdicts:other_digest"
+    assert lines[-1] == f"  buildozer 'set digest \"{digest}\"' //tests/verdicts:other_digest"
 
 
 def test_a_pod_security_standard():

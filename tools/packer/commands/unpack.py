@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments, problems: list[str]) -> None:
-    output, source, attribute = (arguments.one(name) for name in ("output", "archive", "attribute"))
+    output, source = arguments.one("output"), arguments.one("archive")
+    attribute = arguments.one("attribute", "base")
     arguments.end()
     if problems:
         raise InputError(problems)
