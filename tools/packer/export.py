@@ -28,7 +28,9 @@ def descriptor(layout: str) -> dict[str, Any]:
     Raises:
       InputError: there is not exactly one.
     """
-    return dict(base.only_descriptor(layout))
+    found = base.only_descriptor(layout)
+    # In one order, and without the names that other tools give the image.
+    return {name: found[name] for name in ("mediaType", "digest", "size", "platform") if name in found}
 
 
 def write(stream: IO[bytes], layout: str, name: str) -> None:
