@@ -15,6 +15,7 @@ ImageInfo = provider(
     doc = "An image for one platform.",
     fields = {
         "base_contents": "list of File: JSON that lists the files of the base's layers that were not built here; one file, or none.",
+        "base_layout_files": "depset of File: the inputs of actions that read base_layouts, whose blobs may be links.",
         "base_layouts": "list of File: OCI layout directories that hold the layers of the base.",
         "config": "File: the OCI image config.",
         "descriptor": "File: the OCI descriptor of the manifest, with its platform.",

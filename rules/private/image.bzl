@@ -1,25 +1,27 @@
 """The rule image."""
 
-load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
-load(":base.bzl", "base_image")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
+load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
+load(":foreign.bzl", "ANY_IMAGE")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
 load(":packer.bzl", "packer_request", "run_packer")
-load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
+load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
 load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 
 def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
-    lower = [struct(attribute = "layers", info = target[LayerInfo], label = target.label) for target in ctx.attr.layers]
-    base = base_image(ctx, _platform_text(platform), problems)
+    lower = _layers(ctx, problems)
+    base = base_image(ctx, platform_text(platform), problems)
     below = struct(
         base = base.contents + [each.metadata for each in base.layers],
         blobs = base.layers + [each.info for each in lower],
         layers = lower,
         layouts = base.layouts,
+        layout_files = base.layout_files,
     )
     own = []
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
@@ -47,9 +49,7 @@ def _image_impl(ctx):
     blobs = [each.blob for each in base.layers + layers]
 
     # The layout links to the blobs: what runs with it needs them too.
-    runfiles = ctx.runfiles([layout] + blobs + base.layouts)
-    if ctx.attr.base:
-        runfiles = runfiles.merge(ctx.attr.base[DefaultInfo].default_runfiles)
+    runfiles = ctx.runfiles([layout] + blobs, transitive_files = base.layout_files)
     return [
         DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
@@ -62,6 +62,7 @@ def _image_impl(ctx):
         ),
         ImageInfo(
             base_contents = base.contents,
+            base_layout_files = base.layout_files,
             base_layouts = base.layouts,
             config = config,
             descriptor = descriptor,
@@ -71,8 +72,20 @@ def _image_impl(ctx):
         ),
     ]
 
-def _platform_text(platform):
-    return "/".join([platform["os"], platform["architecture"], platform["variant"]])
+def _layers(ctx, problems):
+    """Returns attribute, info and label of each target in layers; adds a problem for each that is not a layer."""
+    for target in ctx.attr.layers:
+        if ImageInfo in target or ImageIndexInfo in target:
+            problems.append(problem("layers", label_text(target.label), "an image, not a layer; give it as base"))
+        elif LayerInfo not in target:
+            problems.append(problem("layers", label_text(target.label), "not a layer; write {}".format(
+                "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that".format(label_text(target.label)),
+            )))
+    return [
+        struct(attribute = "layers", info = target[LayerInfo], label = target.label)
+        for target in ctx.attr.layers
+        if LayerInfo in target
+    ]
 
 def _checks(ctx, below, own, path, config):
     """Declares the validation action, and returns its outputs."""
@@ -97,11 +110,11 @@ def _copied_layer(ctx, platform, below, elsewhere):
     request = packer_request(ctx, "copy")
     info = blob_outputs(ctx, ctx.label.name + "_copied", request, file_capabilities(ctx, removable = True))
     request.add(ctx.attr.mtime, format = "--mtime=%s")
-    request.add(_platform_text(platform), format = "--platform=%s")
+    request.add(platform_text(platform), format = "--platform=%s")
     request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for each in below.blobs:
         request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
-    inputs = below.layouts + [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
+    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
     if elsewhere:
         request.add(elsewhere, format = "--elsewhere=%s")
         inputs.append(elsewhere)
@@ -110,6 +123,7 @@ def _copied_layer(ctx, platform, below, elsewhere):
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
+        transitive_inputs = [below.layout_files],
         tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
@@ -169,7 +183,8 @@ def _assemble(ctx, platform, path, layers, base, problems):
     run_packer(
         ctx,
         args,
-        inputs = [spec] + stamp + base.files + [each.metadata for each in layers],
+        inputs = [spec] + stamp + [each.metadata for each in layers],
+        transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
@@ -192,8 +207,9 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     run_packer(
         ctx,
         args,
-        inputs = [manifest, config, descriptor] + base.layouts +
+        inputs = [manifest, config, descriptor] +
                  [each.metadata for each in layers] + [each.blob for each in layers],
+        transitive_inputs = [base.layout_files],
         outputs = [layout],
         mnemonic = "SetcapLayout",
         progress_message = "Laying out image %{label}",
@@ -220,7 +236,8 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, an `image_index`, an OCI layout directory (of rules_oci's `oci_pull`, of `crane pull --format=oci`, of `skopeo copy`), an OCI archive, or what `docker save` writes. The layers of a directory are verified where they are read, its manifest and config always.",
+            aspects = [prepare_base],
+            doc = "The base image: " + ANY_IMAGE + ". The manifest and the config are verified against their digests, the layers where they are read.",
             allow_files = True,
         ),
         "binary": attr.label(
@@ -236,7 +253,10 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value."),
         "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
         "labels": attr.string_dict(doc = "Labels of the config."),
-        "layers": attr.label_list(doc = "Layers below the binary's, the lowest first.", providers = [LayerInfo]),
+        "layers": attr.label_list(
+            doc = "Layers below the binary's, the lowest first: of `layer`, or of `setcap` for a tar of another rule.",
+            allow_files = True,
+        ),
         "linux_capabilities": attr.string_list(
             doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
 of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",

@@ -1,16 +1,19 @@
 """The rule image_push."""
 
 load("//rules:providers.bzl", "ClientInfo")
-load(":delivery.bzl", "DELIVERY_ATTRS", "delivery", "destination", "for_host")
+load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
+load(":launcher.bzl", "for_host")
 
 def _image_push_impl(ctx):
     files = {}
     for flag, file in {"remote-tags-file": ctx.file.remote_tags_file, "repository-file": ctx.file.repository_file}.items():
         if file:
             files[flag] = file
-    where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, files)
+    problems = []
+    image = delivered_image(ctx, problems)
+    where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, problems, files)
     return [
-        delivery(ctx, "push", where, ctx.attr._client[0]),
+        delivery(ctx, "push", image, where, ctx.attr._client[0]),
         OutputGroupInfo(destination = depset([where])),
     ]
 

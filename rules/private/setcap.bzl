@@ -1,6 +1,6 @@
 """The rule setcap."""
 
-load("//rules:providers.bzl", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":messages.bzl", "label_text", "problem")
 load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
@@ -9,8 +9,9 @@ load(":packer.bzl", "packer_request", "run_packer")
 def _setcap_impl(ctx):
     problems = []
     tars = [ctx.attr.tar[LayerInfo].blob] if LayerInfo in ctx.attr.tar else ctx.files.tar
-    if len(tars) != 1 or tars[0].is_directory:
-        problems.append(problem("tar", label_text(ctx.attr.tar.label), "{} files; a layer is one tar".format(len(tars))))
+    what = _not_a_tar(ctx.attr.tar, tars)
+    if what:
+        problems.append(problem("tar", label_text(ctx.attr.tar.label), what))
         tars = []
     request = packer_request(ctx, "setcap")
     info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
@@ -36,6 +37,17 @@ def _setcap_impl(ctx):
         ),
         LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
     ]
+
+def _not_a_tar(target, files):
+    """Returns what a target is, and what to write instead; "" if it may be a tar."""
+    of_image = "to change files of an image, write image(name = ..., base = \"{}\", file_capabilities = ...)".format(label_text(target.label))
+    if ImageInfo in target or ImageIndexInfo in target:
+        return "an image; setcap takes one tar: " + of_image
+    if len(files) == 1 and files[0].is_directory:
+        return "a directory; setcap takes one tar: " + of_image
+    if len(files) != 1:
+        return "{} files; setcap takes one tar: name the target that has only it".format(len(files))
+    return ""
 
 setcap = rule(
     doc = """A tar, from whatever rule, as a layer whose files hold other capabilities.

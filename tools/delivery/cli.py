@@ -9,6 +9,7 @@ import sys
 from typing import Any, Sequence
 
 from packer import reference
+from packer.errors import InputError
 
 from . import load, push
 from .errors import DeliveryError
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str]) -> int:
             _load(target, layout, destination, program, given)
     except DeliveryError as error:
         print(f"{target}: {error}", file=sys.stderr)
+        return 1
+    except InputError as error:
+        for text in error.problems:
+            print(f"{target}: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

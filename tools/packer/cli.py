@@ -5,7 +5,8 @@ setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
 contents  lists the merged root filesystem of a base image
 check   looks for what would keep programs from their capabilities, or from starting with them
-unpack  turns an image in one file into an OCI image layout directory
+unpack  unpacks an archive of an image, or copies an OCI image layout, into a directory
+link    links the files of an OCI image layout into a directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Callable, Mapping, Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "contents", "check", "unpack", "image", "layout"),
+    *("layer", "setcap", "copy", "contents", "check", "unpack", "link", "image", "layout"),
     *("index", "index-layout", "destination", "export"),
 )
 
@@ -69,6 +70,7 @@ def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tu
       The exit code, and a line for each problem or remark.
     """
     target = ""
+    problems: list[str] = []
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
@@ -77,8 +79,12 @@ def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tu
         arguments = Arguments(lines[1:], digests)
         lines.clear()
         target = arguments.one("target")
-        remarks = command.run(arguments, arguments.all("problem"))
+        problems = arguments.all("problem")
+        remarks = command.run(arguments, problems)
     except UsageError as error:
+        # What is missing on the command line follows from what is wrong in the BUILD file.
+        if problems:
+            return 1, "\n".join(f"{target}: {text}" for text in problems)
         return 2, f"packer: {error}"
     except InputError as error:
         return 1, "\n".join(f"{target}: {text}" for text in error.problems)
