@@ -100,11 +100,11 @@ def check(program: Program, image: Image | None) -> list[str]:
     found: list[tuple[str, str]] = []
     headers = program.headers
     if headers and "error" in headers:
-        found.append((FORMAT, f"invalid ELF file: {headers['error']}"))
+        found += [(FORMAT, f"invalid ELF file: {headers['error']}")] if program.capable else []
         headers = None
     if headers:
         found += [(ARCHITECTURE, text) for text in _architecture(headers, image.architecture if image else "")]
-    loader = [(LOADER, text) for text in _loader(program.path, image)] if image else []
+    loader = [(LOADER, text) for text in _loader(program.path, image)] if image and LOADER not in program.off else []
     found += loader
     if headers and program.capable and not loader:
         found += [(RUNPATH, text) for text in _runpath(headers, program.path, image)]

@@ -236,6 +236,7 @@ def test_an_invalid_elf_file(image):
         1,
         ['binary: "/app/x": invalid ELF file: invalid ELF class or byte order ' + OFF.format("format")],
     )
+    assert image.run({"Entrypoint": ["/app/x"]}, off=["format"], binary="/app/x") == (0, [])
 
 
 ENTRYPOINT = {"Entrypoint": ["/entrypoint.sh", "/app/x"], "User": "65532"}
