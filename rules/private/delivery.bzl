@@ -92,6 +92,7 @@ def delivery(ctx, kind, image, destination, client):
     spec = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     ctx.actions.write(spec, json.encode_indent({
         "destination": runfile(ctx, destination),
+        "image": label_text(ctx.attr.image.label),
         "kind": kind,
         "layout": runfile(ctx, image.layout) if image.layout else "",
         "program": {

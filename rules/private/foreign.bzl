@@ -32,7 +32,7 @@ def find_image(attribute, target, problems):
         info = target[ImageInfo] if ImageInfo in target else target[ImageIndexInfo]
         return _found(target, info.layout, [info.layout])
     if LayerInfo in target:
-        return _wrong(attribute, target, "a layer; give the image that has it in layers", problems)
+        return _wrong(attribute, target, "a layer, not an image; give the image that has it", problems)
     files = target[DefaultInfo].files.to_list()
     groups = target[OutputGroupInfo] if OutputGroupInfo in target else struct()
     if hasattr(groups, "oci_layout"):
@@ -42,9 +42,8 @@ def find_image(attribute, target, problems):
     indexes = [file for file in files if file.basename == "index.json"]
     if len(indexes) == 1:
         return _found(target, indexes[0], files)
-    return _wrong(attribute, target, (
-        "{} files, {} of them index.json; give one OCI layout directory, all files of one, or an archive"
-    ).format(len(files), len(indexes)), problems)
+    what = "{} files, and {} the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
+    return _wrong(attribute, target, what.format(len(files), "more than one is" if indexes else "none is"), problems)
 
 def _found(target, file, files):
     runfiles = target[DefaultInfo].default_runfiles

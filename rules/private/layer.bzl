@@ -72,7 +72,7 @@ its digests and the capabilities that it carries.""",
         "srcs": attr.string_keyed_label_dict(
             doc = """Absolute path in the image -> target. A program at a path of its own brings its runfiles along, \
 a tree artifact all that it holds. A path that ends with `/` is a directory, and takes the files of the target \
-by their names.""",
+by their names. Of rules_pkg's `pkg_files` it takes only the files; for their names and modes, use `pkg_tar` and `setcap`.""",
             allow_files = True,
         ),
         "symlinks": attr.string_dict(

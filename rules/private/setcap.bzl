@@ -40,13 +40,13 @@ def _setcap_impl(ctx):
 
 def _not_a_tar(target, files):
     """Returns what a target is, and what to write instead; "" if it may be a tar."""
-    of_image = "to change files of an image, write image(name = ..., base = \"{}\", file_capabilities = ...)".format(label_text(target.label))
+    of_image = "to set capabilities of an image's files, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(label_text(target.label))
     if ImageInfo in target or ImageIndexInfo in target:
-        return "an image; setcap takes one tar: " + of_image
+        return "an image, and setcap takes one tar; " + of_image
     if len(files) == 1 and files[0].is_directory:
-        return "a directory; setcap takes one tar: " + of_image
+        return "a directory, and setcap takes one tar; " + of_image
     if len(files) != 1:
-        return "{} files; setcap takes one tar: name the target that has only it".format(len(files))
+        return "{} files, and setcap takes one tar; name a target that has only that".format(len(files))
     return ""
 
 setcap = rule(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
+import tarfile
 from typing import Iterator
 
 import pytest
@@ -25,6 +28,22 @@ spec:
     - name: program
       image: registry.example/program:1
 """
+
+ROLLOUT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: program}
+spec:
+  strategy: {canary: {}}
+  template:
+    metadata: {labels: {app: program}}
+    spec:
+      containers:
+        - name: program
+          image: registry.example/hello:1
+          securityContext: {capabilities: {drop: [ALL]}}
+"""
+_TWO = "2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
 
 
 def _workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
@@ -148,6 +167,103 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
     digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
     assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in said
     assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in said
+
+
+MISTAKES = {
+    "base_directory": ['base: "bad/empty": a directory without index.json; give an OCI layout directory'],
+    "base_index_alone": ['base: "bad/layout/index.json": the index.json of an OCI layout without its blobs; give all files of the layout'],
+    "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
+    "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive or what"],
+    "base_two": [f'base: "//bad:two_files": {_TWO}'],
+    "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
+    "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
+    "digest_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "expected_nonsense": [
+        'expected: "relative": not absolute; write "/relative"',
+        'expected: "cap_chwon": unknown capability; did you mean "cap_chown"?',
+    ],
+    "image_as_layer": ['layers: "//:image": an image, not a layer; give it as base'],
+    "index_of_others": [
+        'images: "//bad:tree": not an image of these rules; for one of another ruleset, '
+        'write image(name = ..., base = "//bad:tree") and give that',
+        'images: "//:index": an index, not an image; give its images',
+    ],
+    "kubernetes_nonsense": [
+        'image_name: "Registry/App": no image\'s name; write it as registry.example/path:tag, in lower case',
+        'runtime: "dockr": unknown runtime; did you mean "docker"?',
+    ],
+    "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "push_of_two": [f'image: "//bad:two_files": {_TWO}'],
+    "setcap_of_directory": ['tar: "bad/layout": a directory, and setcap takes one tar'],
+    "setcap_of_image": [
+        'tar: "//:image": an image, and setcap takes one tar; to set capabilities of an image\'s files, '
+        'write image(name = ..., base = "//:image", file_capabilities = {...})'
+    ],
+    "setcap_of_tree": ['tar: "//bad:tree": a directory, and setcap takes one tar; to set capabilities of an image\'s files, write image('],
+    "setcap_of_two": ['tar: "//bad:two_files": 2 files, and setcap takes one tar; name a target that has only that'],
+    "tar_as_layer": [
+        'layers: "//bad:one.tar": not a layer; write setcap(name = ..., tar = "//bad:one.tar") for a tar, '
+        "or layer(name = ..., srcs = ...) for files, and give that"
+    ],
+}
+
+FINDINGS = {
+    "broken_manifest": "bad/broken.yaml:2: no YAML: ",
+    "damaged.tar_capabilities": 'image: "bad/damaged.tar": "/blobs/sha256/',
+    "damaged_capabilities": 'image: "bad/damaged": sha256:',
+    "digest_of_several": 'image: "bad/several": its index.json names 2 images; give a layout of one image, or of one image index',
+    "rollout": 'bad/rollout.yaml:10: spec.template.spec.containers[0]: "/app/hello" runs without cap_net_bind_service: ',
+}
+
+
+@pytest.fixture(scope="module")
+def bad(workspace: Workspace) -> Workspace:
+    """With a package of mistakes, and of images and manifests that tests find faults with."""
+    workspace.write("bad/BUILD.bazel", (CONSUMER / "BUILD.images_bad").read_text())
+    workspace.run("build", "//:index")
+    directory = workspace.directory / "bad"
+    for name in ("layout", "damaged", "several"):
+        shutil.copytree(workspace.output("index"), directory / name)
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(0o755)
+    for blob in (directory / "damaged/blobs/sha256").iterdir():
+        if blob.read_bytes().startswith(b"\x1f\x8b"):
+            blob.write_bytes(blob.read_bytes()[:-8] + bytes(8))
+    with tarfile.open(directory / "damaged.tar", "w") as archive:
+        archive.add(directory / "damaged", "")
+    index = json.loads((directory / "several/index.json").read_bytes())
+    (own,) = index["manifests"]
+    images = json.loads((directory / "several/blobs/sha256" / own["digest"].removeprefix("sha256:")).read_bytes())["manifests"]
+    workspace.write("bad/several/index.json", json.dumps({**index, "manifests": images}))
+    workspace.write("bad/empty/file", "")
+    workspace.write("bad/broken.yaml", "kind: [\n")
+    workspace.write("bad/rollout.yaml", ROLLOUT)
+    return workspace
+
+
+def test_mistakes(bad):
+    done = bad.run("build", "--keep_going", *(f"//bad:{name}" for name in MISTAKES), check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "packer: " not in done.stderr
+    for name, messages in MISTAKES.items():
+        for message in messages:
+            assert re.search(f"^//bad:{name}: .*{re.escape(message)}", done.stderr, re.MULTILINE), (message, done.stderr)
+
+
+def test_findings_about_images_and_manifests(bad):
+    targets = [f"//bad:{name}" for name in FINDINGS]
+    bad.run("build", *targets)
+    done = bad.run("test", "--test_output=errors", "--keep_going", *targets, check=False)
+    assert done.returncode == 3
+    for name, message in FINDINGS.items():
+        assert f"//bad:{name}: {message}" in done.stdout + done.stderr
+
+
+def test_a_layout_of_several_images_is_not_pushed(bad):
+    done = bad.run("run", "//bad:push_several", check=False)
+    assert done.returncode == 1
+    message = '//bad:push_several: image: "//bad:several": its index.json names 2 images; give a layout of one image, or of one image index\n'
+    assert done.stderr.endswith(message)
 
 
 def test_without_modules(tmp_path):

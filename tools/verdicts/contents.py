@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import capabilities
 from getcap.images import Image
-from packer.errors import InputError, problem
+from packer.errors import InputError, problem, quote
 
 
 def parse_expected(texts: Mapping[str, str]) -> dict[str, capabilities.FileCapabilities]:
@@ -23,7 +23,7 @@ def parse_expected(texts: Mapping[str, str]) -> dict[str, capabilities.FileCapab
     problems: list[str] = []
     for path, text in texts.items():
         if not path.startswith("/"):
-            problems.append(problem("expected", path, "not absolute"))
+            problems.append(problem("expected", path, f"not absolute; write {quote('/' + path)}"))
         try:
             known = capabilities.from_list([text])
             if known is not None:  # It is None only for an empty list.

@@ -19,6 +19,6 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
     arguments.end()
     if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
-        raise InputError([*problems, problem("tar", tar, "a directory; setcap takes one tar")])
+        raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
     said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
     files.write_whole(metadata, layer.encode(said))
