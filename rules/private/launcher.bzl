@@ -79,7 +79,8 @@ def _python_command_impl(ctx):
     runtime = ctx.toolchains[_PYTHON].py3_runtime
     interpreter = runtime.interpreter or runtime.interpreter_path
     sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps])
-    runfiles = ctx.runfiles([ctx.file._launch], transitive_files = depset(
+    files = [ctx.file._launch] + ([runtime.interpreter] if runtime.interpreter else [])
+    runfiles = ctx.runfiles(files, transitive_files = depset(
         transitive = [sources] + ([runtime.files] if runtime.files else []),
     )).merge_all([dep[DefaultInfo].default_runfiles for dep in ctx.attr.deps])
 
