@@ -30,7 +30,7 @@ prepare_base = aspect(
 )
 
 def _prepare(ctx, name, image, platform):
-    made = image_layout(ctx, name, image)
+    made = image_layout(ctx, "base", image, name)
     contents = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name))
     request = packer_request(ctx, "contents")
     request.add_all([made.layout], format_each = "--layout=%s", expand_directories = False)

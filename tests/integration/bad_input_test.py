@@ -34,7 +34,7 @@ MESSAGES = {
         "in binary attribute of image rule //bad:not_executable: //bad:two_files does not refer to a valid executable target",
     ],
     "runpath": [
-        '//bad:runpath: binary: "/app/beside_its_libraries": needs libgreet.so, libc.so.6, and looks in RUNPATH "$ORIGIN/',
+        '//bad:runpath: binary: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
         "which the loader ignores for a program with capabilities (secure-execution mode)",
         '(checks_off = ["runpath"] turns this off)',
     ],

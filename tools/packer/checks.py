@@ -107,7 +107,9 @@ def check(program: Program, image: Image | None) -> list[str]:
     loader = [(LOADER, text) for text in _loader(program.path, image)] if image and LOADER not in program.off else []
     found += loader
     if headers and program.capable and not loader:
-        found += [(RUNPATH, text) for text in _runpath(headers, program.path, image)]
+        # Without the loader, the libraries come from elsewhere as well.
+        complete = image if image and image.merged.file(headers["interpreter"]) else None
+        found += [(RUNPATH, text) for text in _runpath(headers, program.path, complete)]
     return [_message(program.attribute, program.path, name, text) for name, text in found if name not in program.off]
 
 
