@@ -66,6 +66,7 @@ def _copy_python(directory: pathlib.Path) -> None:
     (directory / "libraries").mkdir(parents=True)
     interpreter = os.path.realpath(sys.executable)
     shutil.copy(interpreter, directory / "interpreter")
+    shutil.copy(require.tool("env"), directory / "env")
     listed = subprocess.run([require.tool("ldd"), interpreter], check=True, capture_output=True, text=True).stdout
     for library in set(re.findall(r"(/\S+) \(0x", listed)):
         shutil.copy(library, directory / "libraries")
@@ -102,8 +103,7 @@ def test_programs_start_and_find_what_they_need(tmp_path, module):
 
         workspace.run("build", "--build_python_zip", "//shapes:py_image")
         zipped = _bundle(workspace, "py_image", tmp_path / "zip")
-        # The image has no env(1) for the first line of the archive.
-        status, output = zipped.run(bounding=[], uid=0, args=[f"/usr/bin/{PYTHON.name}", "/app/py"])
+        status, output = zipped.run(bounding=[], uid=0)
         assert (status, output.splitlines()[1:]) == (0, ["7 data"]), output
         assert re.fullmatch(r"/tmp/\S+/runfiles/other~?/assets/__init__.py", output.splitlines()[0])
     finally:
