@@ -36,7 +36,10 @@ def oci_platform(ctx, problems):
             if ctx.target_platform_has_constraint(constraint[platform_common.ConstraintValueInfo]):
                 text = "linux/" + architecture
     words = text.split("/")
+    if not text:
+        problems.append(problem("platform", text, "the CPU of the target platform is not known; set the attribute, as \"linux/amd64\""))
+        return {"architecture": "", "os": "", "variant": ""}
     if not 2 <= len(words) or len(words) > 3 or "" in words:
-        problems.append(problem("platform", text, "not a platform; write os/architecture, as \"linux/amd64\""))
+        problems.append(problem("platform", text, "not a valid platform; write os/architecture, as \"linux/amd64\""))
         return {"architecture": "", "os": "", "variant": ""}
     return {"architecture": words[1], "os": words[0], "variant": words[2] if len(words) == 3 else ""}

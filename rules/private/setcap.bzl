@@ -1,8 +1,8 @@
 """The rule setcap."""
 
 load("//rules:providers.bzl", "LayerInfo")
-load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
+load(":messages.bzl", "label_text", "named", "problem")
+load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
 
 def _setcap_impl(ctx):
@@ -11,7 +11,10 @@ def _setcap_impl(ctx):
     if len(tars) != 1 or tars[0].is_directory:
         problems.append(problem("tar", label_text(ctx.attr.tar.label), "{} files; a layer is one tar".format(len(tars))))
         tars = []
+    check_blob(ctx, problems)
     request = packer_request(ctx, "setcap")
+    for tar in tars:
+        named(request, "tar", ctx.attr.tar.label, tar)
     info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
     request.add_all(tars, format_each = "--tar=%s")
     request.add(ctx.attr.existing_capabilities, format = "--existing=%s")

@@ -70,12 +70,12 @@ MESSAGES = {
         "set binary, or give file_capabilities to a layer",
     ],
     "many": [
-        '//bad:many: srcs: "app/relative": not absolute; write "/app/relative"',
+        '//bad:many: srcs: "app/relative": must be absolute; write "/app/relative"',
         '//bad:many: owner: "root": not an owner; write uid:gid in numbers, as "65532:65532"',
         '//bad:many: srcs: "/app/data": //bad:two_files has 2 files; end the path with "/" to put them into that directory',
     ],
     "unfit": [
-        '//bad:unfit: srcs: "relative": not absolute; write "/relative"',
+        '//bad:unfit: srcs: "relative": must be absolute; write "/relative"',
         '//bad:unfit: symlinks: "/app/same": two entries for one path: the file "bazel-out/',
         '//bad:unfit: file_capabilities: "/app/directory": a directory; capabilities are for programs',
         '//bad:unfit: file_capabilities: "/app/link": a symbolic link; '

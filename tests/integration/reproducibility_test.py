@@ -76,7 +76,7 @@ def every(workspace: Workspace) -> Workspace:
     return workspace
 
 
-MAPPED = {"SetcapCheck", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
+MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
 MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapVerdict"}
 
 

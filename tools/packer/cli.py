@@ -5,6 +5,7 @@ setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
 check   looks for what would keep programs from their capabilities, or from starting with them
 unpack  turns an image in one file into an OCI image layout directory
+attributes  resolves and checks the attributes of an image
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -13,27 +14,36 @@ destination   says where an image goes
 export  writes a layout as one tar
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
-and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
-rule found; it is said with those found here. The exit code is 0; 1, and a line for each
-problem, if the input is wrong; 2 if the packer is called wrongly.
+and, for a layer, its entries (JSON objects, see entries.py). These flags are of all
+subcommands:
+
+--target=LABEL    the target, for messages
+--problem=TEXT    a problem that the rule found; it is reported with those found here
+--problems=FILE   a JSON list of problems that another action of the target found
+--named=[ATTRIBUTE,LABEL]=PATH   the label of a file, which messages show in place of the path
+
+The exit code is 0; 1, and a line for each problem, if the input is wrong; 2 if the packer
+is called wrongly.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
+import json
 import sys
 
+from . import files
 from .arguments import Arguments, UsageError
-from .errors import InputError
+from .errors import InputError, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Iterable, Mapping, Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "check", "unpack", "image", "layout"),
-    *("index", "index-layout", "destination", "export"),
+    *("layer", "setcap", "copy", "check", "unpack", "attributes", "image"),
+    *("layout", "index", "index-layout", "destination", "export"),
 )
 
 
@@ -53,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             lines.append(argument)
     status, said = run(lines)
     if said:
-        print(said, file=sys.stderr)
+        sys.stderr.write(said)
     return status
 
 
@@ -64,9 +74,10 @@ def run(lines: list[str]) -> tuple[int, str]:
       lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
 
     Returns:
-      The exit code, and what there is to say: a line for each problem.
+      The exit code, and the messages: a line for each problem, each with its line end.
     """
     target = ""
+    labels: dict[str, str] = {}
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
@@ -75,11 +86,31 @@ def run(lines: list[str]) -> tuple[int, str]:
         arguments = Arguments(lines[1:])
         lines.clear()
         target = arguments.one("target")
-        command.run(arguments, arguments.all("problem"))
+        labels = _labels(arguments.all("named"))
+        problems = arguments.all("problem")
+        if path := arguments.one("problems", ""):
+            problems += files.read_json(path)
+        command.run(arguments, problems)
     except UsageError as error:
-        return 2, f"packer: {error}"
+        return 2, f"packer: {error}\n"
     except InputError as error:
-        return 1, "\n".join(f"{target}: {text}" for text in error.problems)
+        return 1, "".join(f"{target}: {text}\n" for text in _with_labels(error.problems, labels))
     except OSError as error:
-        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}"
+        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}\n"
     return 0, ""
+
+
+def _labels(texts: Iterable[str]) -> dict[str, str]:
+    """Reads the values of --named: the beginning of a problem with the path, and the one with the label."""
+    found = {}
+    for text in texts:
+        (attribute, label), end = json.JSONDecoder().raw_decode(text)
+        found[problem(attribute, text[end + 1 :], "")] = problem(attribute, label, "")
+    return found
+
+
+def _with_labels(problems: Iterable[str], labels: Mapping[str, str]) -> Iterable[str]:
+    """Yields each problem once, with labels in place of the paths of files."""
+    for text in dict.fromkeys(problems):
+        begin = next((begin for begin in labels if text.startswith(begin)), "")
+        yield labels.get(begin, "") + text[len(begin) :]

@@ -1,4 +1,4 @@
-"""What is wrong with the input, all of it."""
+"""Problems of the input: all of a target's are reported at once."""
 
 from __future__ import annotations
 
@@ -28,5 +28,10 @@ def quote(value: object) -> str:
 
 
 def problem(attribute: str, value: object, what: str) -> str:
-    """One problem: the attribute it comes from, its value, what is wrong and what would be right."""
+    """Returns one problem: the attribute it comes from, its value, what is wrong and what would be right."""
     return f"{attribute}: {quote(value)}: {what}"
+
+
+def about(problems: Iterable[str], *attributes: str) -> bool:
+    """Returns whether one of the problems is about one of the attributes."""
+    return any(text.partition(":")[0] in attributes for text in problems)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from .. import entries, files, grants, layer, styles
-from ..errors import InputError
+from .. import mtime as _mtime
+from ..errors import InputError, about
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    mtime = arguments.number("mtime", "0")
-    if stamp := arguments.one("stamp", ""):
-        from .. import stamps  # This and the like where it is used: few layers need it, and loading takes time.
-
-        mtime = stamps.timestamp(stamp)
+    mtime = _mtime.read(arguments, problems)
     blob = arguments.blob()
     wanted, changed = arguments.all("capabilities"), arguments.all("change")
     if held := arguments.one("capabilities-from", ""):
@@ -33,13 +30,18 @@ def run(arguments: Arguments, problems: list[str]) -> None:
 
     found = entries.read(arguments.entries, problems)
     entries.set_directories(found, style.directory_mode)
+    wrong: list[str] = []
+    parsed = grants.parse(wanted, wrong)
     if changed:
         from .. import changes
 
-        changes.apply(changed, found, problems)
+        copied = [grant.path for grant in parsed if elsewhere and grant.attribute == "file_capabilities"]
+        changes.apply(changed, found, copied, problems)
     entries.settle_links(found, problems)
-    entries.add_parents(found, _present(parents, *below), style.directory_mode, problems)
-    parsed = grants.parse(wanted, problems)
+    # A base that cannot be read, or that is for another platform, is among the problems already.
+    present = () if about(problems, "base", "platform") else _present(parents, *below)
+    entries.add_parents(found, present, style.directory_mode, problems)
+    problems += wrong
     if elsewhere:
         # Whether the layers below have the other paths is for the action "copy" to say.
         others = [grant for grant in parsed if grant.attribute == "file_capabilities" and grant.path not in found]
