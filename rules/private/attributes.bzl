@@ -64,7 +64,7 @@ def check_image_effect(ctx, copies, problems):
         why = "the image has no binary; set binary, or set the attribute of a layer"
         check_effect(ctx, problems, why, sorted(_OF_BINARY + _OF_COPIES))
         return
-    why = "the image has no binary; files that are copied from the base keep their place, mode and owner, but for modes and owners"
+    why = "the image has no binary; for files that are copied from the base, set modes, owners or xattrs"
     check_effect(ctx, problems, why, _OF_BINARY)
 
 def file_args(ctx, args, names):

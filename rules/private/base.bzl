@@ -1,7 +1,7 @@
 """Base images: the parts of them that the actions of an image need."""
 
 load("//rules:providers.bzl", "ImageInfo")
-load(":messages.bzl", "label_text", "problem")
+load(":messages.bzl", "label_text", "named", "problem")
 load(":packer.bzl", "packer_request", "run_packer")
 
 def base_image(ctx, problems):
@@ -39,6 +39,7 @@ def _unpacked(ctx, archive):
     layout = ctx.actions.declare_directory(ctx.label.name + ".base")
     request = packer_request(ctx, "unpack")
     request.add(archive, format = "--archive=%s")
+    named(request, "base", ctx.attr.base.label, archive)
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_packer(
         ctx,

@@ -24,7 +24,8 @@ def _image_impl(ctx):
         path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
     elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
     check_image_effect(ctx, copies, problems)
-    check_blob(ctx, problems)
+    if path or copies:
+        check_blob(ctx, problems)
     place = placement("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if path else None
     attributes = _attributes(ctx, platform, path, base, problems)
 

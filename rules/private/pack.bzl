@@ -116,11 +116,18 @@ def check_blob(ctx, problems):
       ctx: the context of a rule with BLOB_ATTRS.
       problems: list of str, to which problems are added.
     """
+    fault = _level_fault(ctx)
+    if fault:
+        problems.append(problem("compression_level", ctx.attr.compression_level, fault))
+
+def _level_fault(ctx):
+    """Returns what is wrong with compression_level, or ""."""
     level, compression = ctx.attr.compression_level, ctx.attr.compression
     if level and compression == "none":
-        problems.append(problem("compression_level", level, "has no effect: compression is \"none\"; leave it out"))
-    elif level and (level < 0 or level > _LEVELS[compression]):
-        problems.append(problem("compression_level", level, "is out of range (1 to {} for {})".format(_LEVELS[compression], compression)))
+        return "has no effect: compression is \"none\"; leave it out"
+    if level and (level < 0 or level > _LEVELS[compression]):
+        return "is out of range (1 to {} for {})".format(_LEVELS[compression], compression)
+    return ""
 
 def blob_outputs(ctx, name, request, capabilities):
     """Declares a layer's outputs, and asks for them.
@@ -139,7 +146,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add(blob, format = "--output=%s")
     request.add(metadata, format = "--metadata=%s")
     request.add(ctx.attr.compression, format = "--compression=%s")
-    request.add(ctx.attr.compression_level, format = "--level=%s")
+    request.add(0 if _level_fault(ctx) else ctx.attr.compression_level, format = "--level=%s")
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")

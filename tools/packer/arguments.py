@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from .errors import Labels
+
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
     from typing import Any, Sequence
@@ -18,6 +20,7 @@ class Arguments:
 
     Attributes:
       entries: list of str, the lines that are no flags.
+      labels: Labels, of files.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
@@ -38,6 +41,7 @@ class Arguments:
                 self._flags.setdefault(name[2:], []).append(value)
             else:
                 raise UsageError(f"{line}: not --name=value")
+        self.labels = Labels(self.all("named"))
 
     def all(self, name: str) -> list[str]:
         """The values of a flag that may be repeated, or left out."""

@@ -30,16 +30,15 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import sys
 
 from . import files
 from .arguments import Arguments, UsageError
-from .errors import InputError, problem
+from .errors import InputError, Labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Mapping, Sequence
+    from typing import Sequence
 
 _SUBCOMMANDS = (
     *("layer", "setcap", "copy", "check", "unpack", "attributes", "image"),
@@ -77,7 +76,7 @@ def run(lines: list[str]) -> tuple[int, str]:
       The exit code, and the messages: a line for each problem, each with its line end.
     """
     target = ""
-    labels: dict[str, str] = {}
+    labels = Labels(())
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
@@ -86,7 +85,7 @@ def run(lines: list[str]) -> tuple[int, str]:
         arguments = Arguments(lines[1:])
         lines.clear()
         target = arguments.one("target")
-        labels = _labels(arguments.all("named"))
+        labels = arguments.labels
         problems = arguments.all("problem")
         if path := arguments.one("problems", ""):
             problems += files.read_json(path)
@@ -94,23 +93,7 @@ def run(lines: list[str]) -> tuple[int, str]:
     except UsageError as error:
         return 2, f"packer: {error}\n"
     except InputError as error:
-        return 1, "".join(f"{target}: {text}\n" for text in _with_labels(error.problems, labels))
+        return 1, "".join(f"{target}: {text}\n" for text in labels.apply(error.problems))
     except OSError as error:
         return 1, f"{target}: {error.filename or 'output'}: {error.strerror}\n"
     return 0, ""
-
-
-def _labels(texts: Iterable[str]) -> dict[str, str]:
-    """Reads the values of --named: the beginning of a problem with the path, and the one with the label."""
-    found = {}
-    for text in texts:
-        (attribute, label), end = json.JSONDecoder().raw_decode(text)
-        found[problem(attribute, text[end + 1 :], "")] = problem(attribute, label, "")
-    return found
-
-
-def _with_labels(problems: Iterable[str], labels: Mapping[str, str]) -> Iterable[str]:
-    """Yields each problem once, with labels in place of the paths of files."""
-    for text in dict.fromkeys(problems):
-        begin = next((begin for begin in labels if text.startswith(begin)), "")
-        yield labels.get(begin, "") + text[len(begin) :]

@@ -35,3 +35,25 @@ def problem(attribute: str, value: object, what: str) -> str:
 def about(problems: Iterable[str], *attributes: str) -> bool:
     """Returns whether one of the problems is about one of the attributes."""
     return any(text.partition(":")[0] in attributes for text in problems)
+
+
+class Labels:
+    """The labels of files, which messages show in place of their paths."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """
+        Args:
+          texts: a JSON list of attribute and label, "=", and the path of the file.
+        """
+        self._beginnings: dict[str, str] = {}
+        for text in texts:
+            (attribute, label), end = json.JSONDecoder().raw_decode(text)
+            self._beginnings[problem(attribute, text[end + 1 :], "")] = problem(attribute, label, "")
+
+    def apply(self, problems: Iterable[str]) -> list[str]:
+        """Returns the problems, each once, with labels in place of paths."""
+        replaced = []
+        for text in dict.fromkeys(problems):
+            beginning = next((beginning for beginning in self._beginnings if text.startswith(beginning)), "")
+            replaced.append(self._beginnings.get(beginning, "") + text[len(beginning) :])
+        return replaced

@@ -55,6 +55,11 @@ def platform(config: Mapping[str, Any]) -> dict[str, str]:
     return {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
 
 
+def platform_text(config: Mapping[str, Any]) -> str:
+    """Returns the platform of a config as users write it."""
+    return "/".join(filter(None, (config.get(name) for name in ("os", "architecture", "variant"))))
+
+
 def build_config(
     spec: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], base: Mapping[str, Any], base_name: str, problems: list[str]
 ) -> dict[str, Any]:
@@ -150,8 +155,7 @@ def check_platform(spec: Mapping[str, Any], base: Mapping[str, Any], base_name: 
     """
     names = ("os", "architecture", "variant")
     if any(base.get(name) and spec[name] and base[name] != spec[name] for name in names):
-        have, wanted = ("/".join(filter(None, (each.get(name) for name in names))) for each in (base, spec))
-        what = f"is for {have}, and the image for {wanted}; build for the base's platform, or choose another base"
+        what = f"is for {platform_text(base)}, and the image for {platform_text(spec)}; build for the base's platform, or choose another base"
         problems.append(problem("base", base_name, what))
 
 

@@ -182,7 +182,7 @@ def test_the_platform_chooses_from_an_index(image, tmp_path):
         assert _read(tmp_path, "config")["architecture"] == architecture
     assert image("--base-layout=base", architecture="s390x") == (
         1,
-        '//app:image: base: "//:base": has 0 images for linux/s390x, not one\n',
+        '//app:image: base: "//:base": has no image for linux/s390x; it has linux/amd64, linux/arm64\n',
     )
 
 

@@ -41,7 +41,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     if not about(problems, "platform", "base"):
         _check_base(spec, layout, platform, base_name, problems)
     files.write_whole(output, json.dumps(spec).encode())
-    files.write_whole(problems_output, json.dumps(problems).encode() + b"\n")
+    files.write_whole(problems_output, json.dumps(arguments.labels.apply(problems)).encode() + b"\n")
 
 
 def _check_base(spec: dict[str, Any], layout: str, platform: str, name: str, problems: list[str]) -> None:
