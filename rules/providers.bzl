@@ -22,6 +22,7 @@ ImageInfo = provider(
         "layers": "list of LayerInfo: the layers built here, the lowest first.",
         "layout": "File: the image as an OCI layout directory.",
         "manifest": "File: the OCI image manifest.",
+        "platform": "str: os/architecture/variant, the last empty if the image has none.",
     },
 )
 

@@ -62,8 +62,9 @@ def base_image(ctx, platform, problems):
         layers: list of LayerInfo, the lowest first.
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build.
         layout_files: depset of File, the layouts and what they link to.
+        named: list of File, those that messages call by the base's label.
     """
-    nothing = struct(args = [], contents = [], files = depset(), layers = [], layouts = [], layout_files = depset())
+    nothing = struct(args = [], contents = [], files = depset(), layers = [], layouts = [], layout_files = depset(), named = [])
     if not ctx.attr.base:
         return nothing
     if ImageInfo in ctx.attr.base:
@@ -75,6 +76,7 @@ def base_image(ctx, platform, problems):
             layers = info.layers,
             layouts = info.base_layouts,
             layout_files = depset(info.base_layouts, transitive = [info.base_layout_files]),
+            named = [info.manifest, info.config] + info.base_layouts,
         )
     prepared = ctx.attr.base[_BaseInfo] if _BaseInfo in ctx.attr.base else None
     if not prepared or prepared.platform != platform:
@@ -90,4 +92,5 @@ def base_image(ctx, platform, problems):
         layers = [],
         layouts = [prepared.layout],
         layout_files = prepared.files,
+        named = [prepared.layout],
     )

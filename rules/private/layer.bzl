@@ -1,16 +1,23 @@
 """The rule layer."""
 
 load("//rules:providers.bzl", "LayerInfo")
+load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner")
 load(":packer.bzl", "packer_request")
+load(":stamp.bzl", "placeholders", "stamp_attrs")
 
 def _layer_impl(ctx):
     problems = []
     owner = parse_owner(ctx.attr.owner, problems)
-    srcs = placement("srcs", owner, ctx.attr.mode)
+    srcs = placement("srcs", owner, parse_mode(ctx.attr.mode, problems))
+    check_blob(ctx, problems)
+    if not ctx.attr.srcs:
+        check_effect(ctx, problems, "the layer has no srcs", ["hard_links", "mode"])
+    if ctx.attr.stamp and not placeholders(ctx.attr.mtime):
+        problems.append(problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
     entries = packer_request(ctx, "layer")
     inputs = []
 
@@ -65,7 +72,7 @@ layer = rule(
 `bazel build` gives the layer as a (compressed) tar; the output group `metadata` \
 its digests and the capabilities that it carries.""",
     implementation = _layer_impl,
-    attrs = CHECK_ATTRS | PACK_ATTRS | {
+    attrs = CHECK_ATTRS | PACK_ATTRS | stamp_attrs("`mtime`") | {
         "directories": attr.string_list(
             doc = "Directories, absolute. Parents of entries need not be named.",
         ),

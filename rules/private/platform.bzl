@@ -67,5 +67,6 @@ def oci_platform(ctx, problems):
     """
     platform = _parse(ctx.attr.platform) if ctx.attr.platform else cpu_platform(ctx)
     if not platform["os"]:
-        problems.append(problem("platform", ctx.attr.platform, "not a platform; write os/architecture, as \"linux/amd64\""))
+        what = "not a valid platform; write os/architecture" if ctx.attr.platform else "the CPU of the target platform is not known; set the attribute"
+        problems.append(problem("platform", ctx.attr.platform, what + ", as \"linux/amd64\""))
     return platform

@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
+load(":messages.bzl", "label_text", "named", "problem")
+load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
 
 def _setcap_impl(ctx):
@@ -13,7 +13,10 @@ def _setcap_impl(ctx):
     if what:
         problems.append(problem("tar", label_text(ctx.attr.tar.label), what))
         tars = []
+    check_blob(ctx, problems)
     request = packer_request(ctx, "setcap")
+    for tar in tars:
+        named(request, "tar", ctx.attr.tar.label, tar)
     info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
     request.add_all(tars, format_each = "--tar=%s")
     request.add(ctx.attr.existing_capabilities, format = "--existing=%s")

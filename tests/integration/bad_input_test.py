@@ -79,17 +79,16 @@ MESSAGES = {
         '//bad:no_program: linux_capabilities: "/app/hello.c": no ELF program; the kernel gives capabilities to those alone',
     ],
     "no_binary": [
-        '//bad:no_binary: platform: "linux": not a platform; write os/architecture, as "linux/amd64"',
-        '//bad:no_binary: linux_capabilities: ["net_bind_service"]: is about the binary, and the image has no binary; '
-        "set binary, or give file_capabilities to a layer",
+        '//bad:no_binary: platform: "linux": not a valid platform; write os/architecture, as "linux/amd64"',
+        '//bad:no_binary: linux_capabilities: ["net_bind_service"]: has no effect: the image has no binary; set binary, or set the attribute of a layer',
     ],
     "many": [
-        '//bad:many: srcs: "app/relative": not absolute; write "/app/relative"',
-        '//bad:many: owner: "root": not an owner; write uid:gid in numbers, as "65532:65532"',
+        '//bad:many: srcs: "app/relative": must be absolute; write "/app/relative"',
+        '//bad:many: owner: "root": not a valid owner; write uid:gid in numbers, as "65532:65532"',
         '//bad:many: srcs: "/app/data": //bad:two_files has 2 files; end the path with "/" to put them into that directory',
     ],
     "unfit": [
-        '//bad:unfit: srcs: "relative": not absolute; write "/relative"',
+        '//bad:unfit: srcs: "relative": must be absolute; write "/relative"',
         '//bad:unfit: symlinks: "/app/same": two entries for one path: the file "bazel-out/',
         '//bad:unfit: file_capabilities: "/app/directory": a directory; capabilities are for programs',
         '//bad:unfit: file_capabilities: "/app/link": a symbolic link; '
@@ -102,10 +101,10 @@ MESSAGES = {
         'capabilities are for programs: set mode = "0755"',
     ],
     "bad_config": [
-        '//bad:bad_config: created: "yesterday": not a time of RFC 3339; write it as "1970-01-01T00:00:00Z"',
-        '//bad:bad_config: user: "a b": not a user; write uid, uid:gid, or names',
-        '//bad:bad_config: exposed_ports: "http": not a port; write it as "80", "80/tcp" or "53/udp"',
-        '//bad:bad_config: working_dir: "app": not absolute',
+        '//bad:bad_config: created: "yesterday": not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970',
+        '//bad:bad_config: user: "a b": not a valid user; write uid, uid:gid, or names',
+        '//bad:bad_config: exposed_ports: "http": not a valid port; write it as "80", "80/tcp" or "53/udp"',
+        '//bad:bad_config: working_dir: "app": must be absolute; write "/app"',
     ],
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from .errors import Labels
+
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping, Sequence
@@ -19,6 +21,7 @@ class Arguments:
     Attributes:
       entries: list of str, the lines that are no flags.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
+      labels: Labels, of files.
     """
 
     def __init__(self, lines: Sequence[str], digests: Callable[[], Mapping[str, str]] = dict) -> None:
@@ -41,6 +44,7 @@ class Arguments:
                 self._flags.setdefault(name[2:], []).append(value)
             else:
                 raise UsageError(f"{line}: not --name=value")
+        self.labels = Labels(self.all("named"))
 
     def all(self, name: str) -> list[str]:
         """The values of a flag that may be repeated, or left out."""

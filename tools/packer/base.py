@@ -88,8 +88,7 @@ def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
     index = _json(os.path.join(layout, "index.json"), layout)
     chosen = _manifests(layout, index, platform, 0, set())
     if len(chosen) != 1:
-        wanted = "/".join(word for word in (platform["os"], platform["architecture"], platform["variant"]) if word)
-        raise InputError([problem("base", layout, f"has {len(chosen)} images for {wanted}, not one")])
+        raise InputError([problem("base", layout, _choice_fault(layout, platform, len(chosen)))])
     (manifest,) = chosen
     return check(layout, manifest, _blob(layout, manifest["config"]))
 
@@ -119,6 +118,13 @@ def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
         what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
         raise InputError([problem(attribute, layout, what)])
     return entries[0]  # type: ignore[no-any-return]
+def _choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
+    """Returns why no image can be chosen for a platform."""
+    wanted = oci.platform_text(platform)
+    if count:
+        return f"has {count} images for {wanted}; it must have one"
+    have = sorted({oci.platform_text(each.config) for each in load_all(layout)})
+    return f"has no image for {wanted}" + (f"; it has {', '.join(have)}" if have else "")
 
 
 def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:

@@ -98,13 +98,13 @@ def clean(path: str) -> str:
       ValueError: what is wrong with it, as a sentence.
     """
     if not path.startswith("/"):
-        raise ValueError(f"not absolute; write {quote('/' + path)}")
+        raise ValueError(f"must be absolute; write {quote('/' + path)}")
     plain = path.rstrip("/")
     if not plain:
-        raise ValueError("the root directory itself is no entry")
+        raise ValueError("must not be the root directory")
     slashes = plain + "/"
     if "//" in slashes or "/./" in slashes or "/../" in slashes:
-        raise ValueError('"//", "." and ".." have no place in it; write it plainly')
+        raise ValueError('must not have "//", "/./" or "/../"; write the path without them')
     return _text(plain)
 
 
@@ -123,12 +123,12 @@ def _text(text: str) -> str:
       ValueError: what is wrong with it, as a sentence.
     """
     if "\0" in text:
-        raise ValueError("has a NUL")
+        raise ValueError("must not have a NUL character")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("is no UTF-8") from None
+            raise ValueError("is not UTF-8") from None
     return text
 
 
@@ -239,7 +239,7 @@ def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> 
     if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
         numbers = {"uid": uid, "gid": gid}
         beyond = [(name, number) for name, number in numbers.items() if not 0 <= number <= MAX_ID]
-        wrong += [problem(attribute, path, f"{name} {number} is none; it is 0 to {MAX_ID}") for name, number in beyond]
+        wrong += [problem(attribute, path, f"{name} {number} is out of range (0 to {MAX_ID})") for name, number in beyond]
     if wrong:
         problems += wrong
         return ()
@@ -250,10 +250,10 @@ def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> 
 
 
 def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
-    """Permissions in octal; 0, and a problem, if they are none."""
+    """Parses permissions in octal; returns 0, and adds a problem, if they are not valid."""
     mode = _permissions(text)
     if mode is None:
-        problems.append(problem(attribute, path, f"mode {quote(text)} is no permissions; write them in octal, as \"0755\""))
+        problems.append(problem(attribute, path, f'mode {quote(text)} is not valid; write it in octal, as "0755"'))
     return mode or 0
 
 

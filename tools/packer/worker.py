@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Bazel maps the paths of a worker that is not sandboxed, too, and then they are nowhere.
-_UNMAPPED = "\nWith --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing."
+_UNMAPPED = "With --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing.\n"
 
 
 def serve() -> int:

@@ -49,16 +49,16 @@ def test_what_is_wrong_with_them(tmp_path):
     )
     assert done.status == 1
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
-        'modes: "/a": mode "rwx" is no permissions; write them in octal, as "0755"',
+        'modes: "/a": mode "rwx" is not valid; write it in octal, as "0755"',
         'modes: "/b": no entry of this layer has this path',
-        'owners: "/a": owner "root" is none; write uid:gid in numbers, as "65532:65532"',
-        'owners: "/a": owner "0:4294967295" is none; write uid:gid in numbers, as "65532:65532"',
-        'xattrs: "comment=x": of /a: write "name=value", the name with its namespace, as user.comment',
-        'xattrs: "user.a": of /a: write "name=value", the name with its namespace, as user.comment',
-        'xattrs: "user.b=0xabc": of /a: its value is neither hex after 0x nor base64 after 0s',
-        'xattrs: "user.c=0s!": of /a: its value is neither hex after 0x nor base64 after 0s',
-        'xattrs: "user.d=2": of /a: user.d is there twice',
-        'xattrs: "security.capability=0x00": of /a: capabilities are for file_capabilities to say',
+        'owners: "/a": "root" is not a valid owner; write uid:gid in numbers, as "65532:65532"',
+        'owners: "/a": gid 4294967295 is out of range (0 to 4294967294)',
+        'xattrs: "comment=x": of /a: must be "name=value", the name with its namespace, as user.comment',
+        'xattrs: "user.a": of /a: must be "name=value", the name with its namespace, as user.comment',
+        'xattrs: "user.b=0xabc": of /a: the value must be hex after 0x, or base64 after 0s',
+        'xattrs: "user.c=0s!": of /a: the value must be hex after 0x, or base64 after 0s',
+        'xattrs: "user.d=2": of /a: user.d is there twice; keep one',
+        'xattrs: "security.capability=0x00": of /a: capabilities are assigned by file_capabilities',
     ]
 
 
@@ -69,7 +69,7 @@ def test_attributes_that_container_engines_could_not_read(tmp_path):
     os.unlink(layer.blob)
     os.unlink(tmp_path / "metadata")
     done = layer.pack(packer.change("xattrs", "/a", xattrs=words))
-    assert done == (1, '//app:image: xattrs: "/a": 1048678 bytes in all; container engines read 1032192\n')
+    assert done == (1, '//app:image: xattrs: "/a": 1048678 bytes in all; container engines read at most 1032192\n')
     assert layer.outputs() == []
 
 
@@ -96,10 +96,43 @@ def test_equal_files_become_links_where_asked(tmp_path):
 def test_stamp(tmp_path):
     (tmp_path / "source-status").write_text("BUILD_EMBED_LABEL \nBUILD_TIMESTAMP 1700000000\n")
     layer = packer.Layer(tmp_path).add("/a", b"")
-    assert _entries(layer, "--stamp=source-status")["a"].mtime == 1700000000
+    stamp = "--mtime={BUILD_TIMESTAMP}", "--stamp=source-status"
+    assert _entries(layer, *stamp)["a"].mtime == 1700000000
+    os.unlink(layer.blob)
+    os.unlink(tmp_path / "metadata")
     (tmp_path / "source-status").write_text("BUILD_TIMESTAMP soon\n")
-    done = layer.pack("--stamp=source-status")
-    assert done == (1, '//app:image: stamp: "source-status": has no BUILD_TIMESTAMP\n')
+    wrong = {
+        stamp: "not a valid time; write it as \"1970-01-01T00:00:00Z\", or in seconds since 1970",
+        stamp[:1]: "has the placeholder {BUILD_TIMESTAMP}; set stamp = True",
+        ("--mtime={STABLE_TIME}", stamp[1]): 'the workspace status has no "STABLE_TIME"; it has BUILD_TIMESTAMP',
+    }
+    for flags, expected in wrong.items():
+        value = flags[0].partition("=")[2]
+        assert layer.pack(*flags) == (1, f'//app:image: mtime: "{value}": {expected}\n')
+    assert layer.outputs() == []
+
+
+MTIMES = {
+    "4102444800": 4102444800,
+    "2100-01-01T00:00:00Z": 4102444800,
+    "2100-01-01T02:30:00+02:30": 4102444800,
+    "253402300799": 253402300799,
+    "-1": -1,
+    "1969-12-31T23:59:59Z": -1,
+}
+
+
+@pytest.mark.parametrize("text", MTIMES)
+def test_mtime(tmp_path, text):
+    """Times beyond 2038 and 2242, where 32-bit integers and octal fields of tar end."""
+    assert _entries(packer.Layer(tmp_path).add("/a", b""), f"--mtime={text}")["a"].mtime == MTIMES[text]
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "2100-02-29T00:00:00Z", "2100-01-01", "253402300800", "2100-01-01T00:00:00.5Z", "now", "٣"])
+def test_wrong_mtime(tmp_path, text):
+    done = packer.Layer(tmp_path).add("/a", b"").pack(f"--mtime={text}")
+    assert done.status == 1
+    assert done.stderr.startswith("//app:image: mtime: ")
 
 
 def test_a_file_of_more_than_8_gib(tmp_path):

@@ -26,12 +26,17 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         raise InputError(problems)
     tree = Tree()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
-    for number, blob in enumerate(below.of_layout(layout, platform)):
-        with below.entries(blob) as archive:
-            tree.apply(_members(archive, number, interpreters), number)
+    try:
+        for number, blob in enumerate(below.of_layout(layout, platform)):
+            with below.entries(blob) as archive:
+                tree.apply(_members(archive, number, interpreters), number)
+    except InputError as error:
+        # The images on top report it, together with their own problems.
+        tree, problems = Tree(), error.problems
     listed = contents.Contents()
     listed.add_tree(tree, interpreters)
-    files.write_whole(output, layer.encode({"capabilities": _capabilities(tree), "contents": listed.encode()}))
+    described = {"capabilities": _capabilities(tree), "contents": listed.encode(), **({"problems": problems} if problems else {})}
+    files.write_whole(output, layer.encode(described))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:

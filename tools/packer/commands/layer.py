@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from .. import directories, entries, files, grants, layer, merged, styles
-from ..errors import InputError, problem, quote
+from .. import mtime as _mtime
+from ..errors import InputError, about, problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    mtime = arguments.number("mtime", "0")
-    if stamp := arguments.one("stamp", ""):
-        from .. import stamps  # Few layers need this, and the next ones; to load them takes time.
-
-        mtime = stamps.timestamp(stamp)
+    mtime = _mtime.read(arguments, problems)
     blob = arguments.blob()
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
@@ -38,12 +35,15 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     by_path = directories.place(by_path, below, named, replaces, problems)
     directories.add_parents(by_path, below, parents, style.directory_mode, problems)
     locate = _locator(below)
+    capability_problems: list[str] = []
+    parsed = grants.parse(requested, capability_problems)
     if changed:
         from .. import changes
 
-        named |= changes.apply(changed, by_path, problems, locate)
+        copied = [locate(grant.path) for grant in parsed if unmatched_file and grant.attribute == "file_capabilities"]
+        named |= changes.apply(changed, by_path, copied, locate, problems)
     entries.settle_links(by_path, problems)
-    parsed = grants.parse(requested, problems)
+    problems += capability_problems
     unmatched = []
     if unmatched_file:
         # The action that copies files of the layers below checks that those have the other paths.
@@ -87,7 +87,9 @@ def _below(base: list[str], layers: list[str], names: list[str], replaces: list[
     """
     below = merged.Merged()
     for path in base:
-        below.apply(files.read_json(path))
+        contents = files.read_json(path)
+        below.apply(contents)
+        problems += contents.get("problems", ())
     below.changed.clear()
     for path, name in zip(layers, names):
         for each in below.apply(files.read_json(path)):
