@@ -62,7 +62,7 @@ MESSAGES = {
         '//bad:checks: binary: "/app/beside_its_libraries": has capabilities, and the container starts "/sbin/tini", which has none',
     ],
     "no_program": [
-        '//bad:no_program: linux_capabilities: "/app/hello.c": no ELF program; the kernel gives capabilities to those alone',
+        '//bad:no_program: linux_capabilities: "/app/hello.c": not an ELF program; the kernel ignores its capabilities',
     ],
     "no_binary": [
         '//bad:no_binary: platform: "linux": not a valid platform; write os/architecture, as "linux/amd64"',

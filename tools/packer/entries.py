@@ -240,7 +240,7 @@ def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
     if kind not in _MODES:
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
     if kind == SYMLINK and not target:
-        wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
+        wrong.append(problem(attribute, path, "a symbolic link must lead somewhere; write its target"))
     if target and kind in (FILE, DIRECTORY) or source and kind in (SYMLINK, HARDLINK):
         wrong.append(problem(attribute, path, "links have a target, files and directories a source; never both"))
     permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
@@ -281,7 +281,7 @@ def _from(source: str, like: Entry, path: str, problems: list[str]) -> Iterable[
         return (_at(path, like, source, status.st_size),)
     if stat.S_ISDIR(status.st_mode):
         return _walk(_at(path, like, source), source, "", os.path.realpath(source), frozenset(), problems)
-    problems.append(problem(like.attribute, path, f"its source {quote(source)} is no {like.type}"))
+    problems.append(problem(like.attribute, path, f"its source {quote(source)} is not a {like.type}"))
     return ()
 
 

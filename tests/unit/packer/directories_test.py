@@ -64,7 +64,7 @@ def test_links_that_go_round(layer, tmp_path):
     "make, message",
     [
         (lambda source: (source / "dangling").symlink_to("/nowhere"), "cannot be read: No such file or directory"),
-        (lambda source: os.mkfifo(source / "fifo"), 'is no file'),
+        (lambda source: os.mkfifo(source / "fifo"), 'is not a file'),
         (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is not UTF-8"),
         (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is not UTF-8"),
     ],
