@@ -7,7 +7,7 @@ load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":foreign.bzl", "ANY_IMAGE")
 load(":messages.bzl", "label_text", "named", "problem")
-load(":pack.bzl", "PACK_ATTRS", "add_changes", "add_mtime", "blob_outputs", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "add_changes", "add_mtime", "blob_outputs", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
 load(":packer.bzl", "packer_request", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
 load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
@@ -29,7 +29,12 @@ def _image_impl(ctx):
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
     path = None
     if ctx.executable.binary:
-        path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
+        path = "/app/" + ctx.executable.binary.basename
+        fault = path_fault(ctx.attr.binary_path) if ctx.attr.binary_path else ""
+        if fault:
+            problems.append(problem("binary_path", ctx.attr.binary_path, fault))
+        elif ctx.attr.binary_path:
+            path = ctx.attr.binary_path
     elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
     check_image_effect(ctx, copies, problems)
     if path or copies:

@@ -44,10 +44,10 @@ def _images(ctx, problems):
         for attribute in ["image", "platforms"]:
             labels = [label_text(target.label) for target in getattr(ctx.attr, attribute)]
             if labels:
-                problems.append(problem(attribute, labels, "given beside images; give images, or an image and its platforms"))
+                problems.append(problem(attribute, labels, "is given beside images; set images, or image and platforms"))
         return {label_text(target.label): target for target in ctx.attr.images}
     if not ctx.attr.image or not ctx.attr.platforms:
-        problems.append(problem("images", [], "an index of no image; give images, or an image and its platforms"))
+        problems.append(problem("images", [], "must not be empty; set images, or image and platforms"))
         return {}
     images = {}
     for at, platform in enumerate(ctx.attr.platforms):

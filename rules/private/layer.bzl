@@ -5,7 +5,7 @@ load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
 load(":packer.bzl", "packer_request")
 load(":stamp.bzl", "placeholders", "stamp_attrs")
 
@@ -24,7 +24,10 @@ def _layer_impl(ctx):
     for path, target in ctx.attr.srcs.items():
         files = target[DefaultInfo].files
         program = target[DefaultInfo].files_to_run.executable
-        if path.endswith("/"):
+        fault = path_fault(path)
+        if fault:
+            problems.append(problem("srcs", path, fault))
+        elif path.endswith("/"):
             add_files(entries, files, _inside(path), srcs)
             inputs.append(files)
         elif program and program in files.to_list() and not program.is_source:

@@ -111,6 +111,19 @@ def parse_mode(text, problems):
     problems.append(problem("mode", text, "not a valid mode; write it in octal, as \"0755\""))
     return ""
 
+def path_fault(path):
+    """Returns what is wrong with a path in the image, so that it is reported once and not for each of many files.
+
+    Args:
+      path: str.
+
+    Returns:
+      str, "" if nothing is.
+    """
+    if not path.startswith("/"):
+        return "must be absolute; write {}".format(json.encode("/" + path))
+    return ""
+
 def check_blob(ctx, problems):
     """Checks the attributes that say how a layer is stored.
 

@@ -97,8 +97,8 @@ MESSAGES = {
     ],
     "load_stamp_without_effect": [f"stamp: true: {NO_STAMP} tag; write one, or leave stamp out"],
     "push_files": [
-        f'remote_tags_file: "//bad:wrong.txt": line {number}, "{line}": "{line}" is no tag: '
-        'up to 128 letters, digits, "_", "." and "-", neither "." nor "-" first'
+        f'remote_tags_file: "//bad:wrong.txt": line {number}, "{line}": "{line}" is not a valid tag: it must have '
+        'up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"'
         for number, line in ((1, "no value"), (2, "=x"))
     ],
     "wrong_files": [
@@ -112,6 +112,8 @@ MESSAGES = {
         "compression_level: 20: is out of range (1 to 9 for gzip)",
         'mtime: "253402300800": is out of range (-62135596800 to 253402300799 seconds since 1970)',
     ],
+    "relative": ['binary_path: "bin/program": must be absolute; write "/bin/program"'],
+    "relative_srcs": ['srcs: "bin/program": must be absolute; write "/bin/program"'],
     "layer_without_srcs": ["hard_links: true: has no effect: the layer has no srcs", 'mode: "0644": has no effect: the layer has no srcs'],
     "broken_tar": [
         "compression_level: -1: is out of range (1 to 19 for zstd)",
@@ -136,9 +138,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.mark.parametrize("target", MESSAGES)
-@pytest.mark.parametrize("strategy", ["worker", "processwrapper-sandbox"])
-def test_messages(workspace, target, strategy):
-    done = workspace.run("build", f"--strategy_regexp=^[A-Z][a-z]+ .*//bad:={strategy}", f"//bad:{target}", check=False)
+def test_messages(workspace, target):
+    _check_messages(workspace, target)
+
+
+def test_messages_without_a_worker(workspace):
+    _check_messages(workspace, "everything_over_base_layout", "--spawn_strategy=sandboxed")
+
+
+def _check_messages(workspace: Workspace, target: str, *flags: str) -> None:
+    """Builds a target; checks that Bazel prints its messages line by line, and that nothing is written."""
+    done = workspace.run("build", *flags, f"//bad:{target}", check=False)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("//bad:")]
     assert len(lines) == len(MESSAGES[target]), done.stderr

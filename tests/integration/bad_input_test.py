@@ -76,7 +76,7 @@ MESSAGES = {
         'to replace it, add "/bin" to replaces',
     ],
     "no_program": [
-        '//bad:no_program: linux_capabilities: "/app/hello.c": no ELF program; the kernel gives capabilities to those alone',
+        '//bad:no_program: linux_capabilities: "/app/hello.c": not an ELF program; the kernel ignores its capabilities',
     ],
     "no_binary": [
         '//bad:no_binary: platform: "linux": not a valid platform; write os/architecture, as "linux/amd64"',

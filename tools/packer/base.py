@@ -166,7 +166,7 @@ def check(where: str, manifest: Any, config: Any) -> Base:
     elif len(diff_ids) != len(layers):
         wrong.append(problem("base", where, f"its manifest has {len(layers)} layers, its config {len(diff_ids)} diff_ids"))
     if isinstance(config, dict):
-        wrong += [problem("base", where, f"its config has a wrong {name}") for name in _wrong_fields(config)]
+        wrong += [problem("base", where, f"its config has an invalid {name}") for name in _wrong_fields(config)]
     if wrong:
         raise InputError(wrong)
     return Base({**manifest, "layers": layers}, config)
@@ -248,7 +248,7 @@ def _check_descriptor(where: str, descriptor: Any) -> None:
         or type(descriptor.get("size")) is not int
         or descriptor["size"] < 0
     ):
-        raise InputError([problem("base", where, f"{quote(descriptor)} is no descriptor (mediaType, digest by sha256, size)")])
+        raise InputError([problem("base", where, f"{quote(descriptor)} is not a valid descriptor (mediaType, digest by sha256, size)")])
 
 
 def _blob(layout: str, descriptor: Any) -> Any:

@@ -230,7 +230,7 @@ def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> 
     if kind not in MODES:
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
     if kind == SYMLINK and not (target or source):
-        wrong.append(problem(attribute, path, "symbolic link to nothing; say where it leads"))
+        wrong.append(problem(attribute, path, "a symbolic link must lead somewhere; write its target"))
     if target and (source or output or kind in (FILE, DIRECTORY)) or source and kind == HARDLINK:
         wrong.append(problem(attribute, path, "links have a target, files and directories a source; never both"))
     if output and (source or kind != FILE):
@@ -301,7 +301,7 @@ def _from_status(status: os.stat_result, source: str, like: Entry, path: str, pr
         from . import walk
 
         return walk.walk(_at(path, like, source), problems)
-    problems.append(problem(like.attribute, path, f"its source {quote(source)} is no {like.type}"))
+    problems.append(problem(like.attribute, path, f"its source {quote(source)} is not a {like.type}"))
     return ()
 
 

@@ -50,8 +50,8 @@ WRONG = {
     "app": "names no registry; write its host first, as host/path or host:port/path",
     "team/app": "names no registry; write its host first, as host/path or host:port/path",
     "localhost:5000": "names no registry; write its host first, as host/path or host:port/path",
-    "localhost:port/app": '"localhost:port" is no host; write host/path or host:port/path',
-    "-a.b/app": '"-a.b" is no host; write host/path or host:port/path',
+    "localhost:port/app": '"localhost:port" is not a valid host; write host/path or host:port/path',
+    "-a.b/app": '"-a.b" is not a valid host; write host/path or host:port/path',
 }
 WRONG_PATHS = ["App", "app:v1", "app@sha256:0", "a//b", "a/", "a..b", "a___b", "é", "app\n"]
 
@@ -61,7 +61,7 @@ def test_wrong_repositories(tmp_path):
         assert _said(_resolve(tmp_path, _registry(repository))) == [f"repository: {json.dumps(repository)}: {what}"]
     for path in WRONG_PATHS:
         (said,) = _said(_resolve(tmp_path, _registry("localhost/" + path)))
-        assert f"{json.dumps(path)} is no path of a repository: lower-case letters and digits" in said
+        assert f"{json.dumps(path)} is not a valid path of a repository: it must have lower-case letters and digits" in said
     (said,) = _said(_resolve(tmp_path, _registry("localhost/" + "a" * 250)))
     assert said.endswith(": has 260 characters; a repository has at most 255")
     assert not (tmp_path / "output").exists()
@@ -76,7 +76,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         '--named=["remote_tags_file","//app:tags"]=tags.txt',
         **{"repository.txt": "localhost/app\n", "tags.txt": "ok\n\n" + "x" * 129},
     )
-    rule = 'is no tag: up to 128 letters, digits, "_", "." and "-", neither "." nor "-" first'
+    rule = 'is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"'
     assert _said(done) == [
         'repository: "app": is given beside repository_file; keep one',
         f'remote_tags: "-v": "-v" {rule}',

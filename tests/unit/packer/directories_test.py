@@ -88,7 +88,7 @@ def test_links_that_go_round(layer, tmp_path):
     "make, message",
     [
         (lambda source: (source / "dangling").symlink_to(source / "missing"), '"source/dangling" does not exist'),
-        (lambda source: os.mkfifo(source / "fifo"), 'is no file'),
+        (lambda source: os.mkfifo(source / "fifo"), 'is not a file'),
         (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is not UTF-8"),
         (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is not UTF-8"),
     ],

@@ -524,7 +524,7 @@ LIARS = [
     (_no_json, "index.json is not JSON"),
     (_bomb, "index.json is not JSON"),
     (_flipped, "and should have sha256:"),
-    (_outside, "is no descriptor (mediaType, digest by sha256, size)"),
+    (_outside, "is not a valid descriptor (mediaType, digest by sha256, size)"),
     (_wrong_size, "and should have sha256:"),
     (_huge, "has 1125899906842624 bytes; more than 4194304 are not read"),
     (_missing, "cannot be read: No such file or directory"),
@@ -532,7 +532,7 @@ LIARS = [
     (_wrong_shapes, "its manifest has no list of layers"),
     (_two_counts, "its manifest has 2 layers, its config 1 diff_ids"),
     (_strange_layer, 'layer of unknown media type "text/plain"'),
-    (_wrong_types, "its config has a wrong Labels"),
+    (_wrong_types, "its config has an invalid Labels"),
     (_half_a_character, "a string of its config is not UTF-8"),
 ]
 

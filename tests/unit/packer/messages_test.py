@@ -51,8 +51,8 @@ def test_all_problems_at_once(layer):
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
         'file_capabilities: "/app": a directory; capabilities are for programs',
-        'file_capabilities: "/app/text": no ELF program; the kernel gives capabilities to those alone',
-        'file_capabilities: "/app/nothing": no ELF program; the kernel gives capabilities to those alone',
+        'file_capabilities: "/app/text": not an ELF program; the kernel ignores its capabilities',
+        'file_capabilities: "/app/nothing": not an ELF program; the kernel ignores its capabilities',
         'file_capabilities: "/app/sever": no entry of this layer has this path; did you mean "/app/server"?',
     ]
 
@@ -93,7 +93,7 @@ ENTRIES = [
     ({"path": "/a\0b"}, '"/a\\u0000b": must not have a NUL character'),
     ({"path": "/a\udcff"}, '"/a\\udcff": is not UTF-8'),
     ({"path": "/a", "type": "socket"}, '"/a": unknown type "socket"'),
-    ({"path": "/a", "type": "symlink"}, '"/a": symbolic link to nothing; say where it leads'),
+    ({"path": "/a", "type": "symlink"}, '"/a": a symbolic link must lead somewhere; write its target'),
     ({"path": "/a", "type": "hardlink", "target": "/b"}, '"/a": hard link to "/b", no file of this layer'),
     ({"path": "/a", "mode": "755x"}, '"/a": mode "755x" is not valid; write it in octal, as "0755"'),
     ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is not valid; write it in octal, as "0755"'),
@@ -101,7 +101,7 @@ ENTRIES = [
     ({"path": "/a", "gid": 4294967295}, '"/a": gid 4294967295 is out of range (0 to 4294967294)'),
     ({"path": "/a", "source": "mi\0ssing"}, '"/a": must not have a NUL character'),
     ({"path": "/a", "source": "\udcff"}, '"/a": is not UTF-8'),
-    ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is no file'),
+    ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is not a file'),
     ({"path": "/a", "type": "symlink", "source": "/dev/null"}, '"/a": its source "/dev/null" cannot be read: Invalid argument'),
     ({"path": "/a", "output": "missing"}, '"/a": its source "missing" does not exist'),
     ({"path": "/a", "source": "missing"}, '"/a": its source "missing" does not exist'),
@@ -181,10 +181,10 @@ def test_no_library(layer, library):
 HELD = {
     '{"source": "ko", "capabilities": ["bpff"]}': 'ko: "bpff": unknown capability; did you mean "bpf"?',
     '{"source": "ko", "capabilities": ["bpf"]}': 'ko: "/app/server": has capabilities from linux_capabilities already; keep one of the two',
-    '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": no JSON object with ',
-    '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": no JSON object with ',
-    "[" * 50_000: 'linux_capabilities_from: "source": no JSON object with ',
-    " " * 70_000 + "{}": 'linux_capabilities_from: "source": no JSON object with ',
+    '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": must be a JSON object with ',
+    '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": must be a JSON object with ',
+    "[" * 50_000: 'linux_capabilities_from: "source": must be a JSON object with ',
+    " " * 70_000 + "{}": 'linux_capabilities_from: "source": must be a JSON object with ',
 }
 
 
