@@ -104,7 +104,7 @@ def test_errors_do_not_end_the_worker(tmp_path, worker):
         # A mistake of the user, a mistake of the rules, and exceptions that nothing in the packer expects.
         assert worker.ask(*_request("bad", {"path": "file", "source": "file"})) == (
             1,
-            '//:bad: srcs: "file": not absolute; write "/file"',
+            '//:bad: srcs: "file": must be absolute; write "/file"\n',
         )
         assert worker.ask("layer", "--target=//:x", "--nonsense=1")[0] == 2
         status, output = worker.ask(*_flags("layer", "bad"), "--capabilities=not JSON")
