@@ -12,6 +12,7 @@ load(":packer.bzl", "packer_request", "run_packer")
 load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
 load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
+load(":threads.bzl", "thread_count")
 
 def _image_impl(ctx):
     problems = []
@@ -154,6 +155,7 @@ def _copied_layer(ctx, platform, base, below, elsewhere, problems):
         inputs = inputs,
         transitive_inputs = [below.layout_files],
         tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
         problems = problems,

@@ -5,11 +5,12 @@ load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
 load(":messages.bzl", "label_text", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 load(":stamp.bzl", "placeholders", "status_files")
+load(":threads.bzl", "THREADS_ATTRS", "thread_count")
 
 _EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 _LEVELS = {"gzip": 9, "libdeflate": 12, "zstd": 19}
 
-BLOB_ATTRS = PACKER_ATTRS | LIBDEFLATE_ATTRS | {
+BLOB_ATTRS = PACKER_ATTRS | LIBDEFLATE_ATTRS | THREADS_ATTRS | {
     "compression": attr.string(
         doc = """How the layer is stored: `gzip`, which all container engines read; `libdeflate`, which is gzip too, \
 smaller and more than twice as fast, by a library that the build then fetches; `zstd`, smaller and faster still; or \
@@ -208,6 +209,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsew
         inputs = extra,
         transitive_inputs = inputs,
         tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
         problems = problems,

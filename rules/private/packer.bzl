@@ -2,6 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load(":messages.bzl", "label_text")
+load(":threads.bzl", "RESOURCE_SETS")
 
 PackerInfo = provider(
     doc = "How to run the packer.",
@@ -97,7 +98,7 @@ def isolated(ctx, tool):
 # Requirements of an action that is the same whatever the configuration is called: all but those that make links.
 PATH_MAPPING = {"supports-path-mapping": "1"}
 
-def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], execution_requirements = PATH_MAPPING):
+def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], threads = 0, execution_requirements = PATH_MAPPING):
     """Declares an action that runs the packer, by itself or in a persistent worker.
 
     Args:
@@ -110,6 +111,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
       inputs: list of File.
       transitive_inputs: list of depset of File.
       tools: list of File, what the packer itself needs more.
+      threads: int, how many threads compress, from thread_count(); 0 if the action does not compress.
       execution_requirements: dict of the action's execution requirements, in place of PATH_MAPPING and beside those of workers.
     """
     tool = ctx.attr._packer[PackerInfo]
@@ -119,6 +121,8 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
     else:
         request.add_all(problems, format_each = "--problem=%s")
 
+    if threads:
+        request.add(threads, format = "--threads=%s")
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [isolated(ctx, tool), request],
@@ -128,6 +132,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
         mnemonic = mnemonic,
         progress_message = progress_message,
         execution_requirements = _WORKER | execution_requirements,
+        resource_set = RESOURCE_SETS.get(threads),
         env = {},
         use_default_shell_env = False,
         toolchain = None,

@@ -5,6 +5,7 @@ load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":messages.bzl", "label_text", "named", "problem")
 load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
+load(":threads.bzl", "thread_count")
 
 def _setcap_impl(ctx):
     problems = []
@@ -28,6 +29,7 @@ def _setcap_impl(ctx):
         outputs = [info.blob, info.metadata],
         inputs = tars,
         tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
         mnemonic = "SetcapTar",
         progress_message = "Setting capabilities in layer %{label}",
         problems = problems,

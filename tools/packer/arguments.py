@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from .errors import Labels
 
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
@@ -70,7 +68,7 @@ class Arguments:
             "compression": self.one("compression"),
             "level": self.number("level", "0"),
             "library": self.one("library", ""),
-            "threads": self.number("threads", "0") or len(os.sched_getaffinity(0)),
+            "threads": self.number("threads", "1"),
             "created_by": self.one("created-by"),
         }
 

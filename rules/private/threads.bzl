@@ -1,0 +1,53 @@
+"""The threads of an action that packs a layer: how many there are, and how many cores Bazel reserves for them."""
+
+ThreadsInfo = provider(
+    doc = "The value of the build setting threads.",
+    fields = {"count": "int, how many threads compress a layer."},
+)
+
+# A resource_set must be a function of the top level, so there is one for each value.
+def _cpu_1(_os, _inputs):
+    return {"cpu": 1}
+
+def _cpu_2(_os, _inputs):
+    return {"cpu": 2}
+
+def _cpu_4(_os, _inputs):
+    return {"cpu": 4}
+
+def _cpu_8(_os, _inputs):
+    return {"cpu": 8}
+
+def _cpu_16(_os, _inputs):
+    return {"cpu": 16}
+
+def _cpu_32(_os, _inputs):
+    return {"cpu": 32}
+
+RESOURCE_SETS = {1: _cpu_1, 2: _cpu_2, 4: _cpu_4, 8: _cpu_8, 16: _cpu_16, 32: _cpu_32}
+
+def _threads_impl(ctx):
+    if ctx.build_setting_value not in RESOURCE_SETS:
+        fail("{} is not a valid number of threads; write 1, 2, 4, 8, 16 or 32".format(ctx.build_setting_value))
+    return ThreadsInfo(count = ctx.build_setting_value)
+
+threads = rule(
+    doc = "A build setting: how many threads compress a layer. It does not change the layer's bytes.",
+    implementation = _threads_impl,
+    build_setting = config.int(flag = True),
+)
+
+THREADS_ATTRS = {
+    "_threads": attr.label(
+        default = "//rules:threads",
+        providers = [ThreadsInfo],
+    ),
+}
+
+def thread_count(ctx):
+    """Returns how many threads compress the layer of a target.
+
+    Args:
+      ctx: the context of a rule with THREADS_ATTRS and an attribute compression.
+    """
+    return 1 if ctx.attr.compression == "none" else ctx.attr._threads[ThreadsInfo].count
