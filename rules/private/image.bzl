@@ -129,7 +129,6 @@ def _directories_layer(ctx, base, below, problems):
     request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
     return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, change = False)
 
-
 def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     """Declares the action that packs files of the layers below with other capabilities.
 

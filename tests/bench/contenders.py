@@ -87,11 +87,9 @@ class Packer:
         name: str = "blob",
     ) -> str:
         flags = [f"--output=out/{name}", f"--metadata=out/{name}.json", f"--compression={compression}"]
-        flags += [f"--level={level}", "--mtime=0", "--created-by=bench"]
+        flags += [f"--level={level}", "--mtime=0", "--created-by=bench", f"--threads={threads or len(os.sched_getaffinity(0))}"]
         if compression == "libdeflate":
             flags.append(f"--library={self._libdeflate}")
-        if threads:
-            flags.append(f"--threads={threads}")
         if grant:
             words = {"attribute": "file_capabilities", "path": grant, "capabilities": ["net_bind_service"]}
             flags.append("--capabilities=" + json.dumps(words))
