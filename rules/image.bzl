@@ -13,5 +13,13 @@ image(
 """
 
 load("//rules/private:image.bzl", _image = "image")
+load("//rules/private:mtime.bzl", "text_mtime")
 
-image = _image
+def image(name, **kwargs):
+    """Declares an OCI image.
+
+    Args:
+      name: the target's name.
+      **kwargs: the attributes of the rule [`image`](private/image.bzl). `mtime` may be a number.
+    """
+    _image(name = name, **text_mtime(kwargs))

@@ -12,5 +12,13 @@ layer(
 """
 
 load("//rules/private:layer.bzl", _layer = "layer")
+load("//rules/private:mtime.bzl", "text_mtime")
 
-layer = _layer
+def layer(name, **kwargs):
+    """Declares a layer.
+
+    Args:
+      name: the target's name.
+      **kwargs: the attributes of the rule [`layer`](private/layer.bzl). `mtime` may be a number.
+    """
+    _layer(name = name, **text_mtime(kwargs))

@@ -7,18 +7,15 @@ typed, so they are built for --host_platform, whatever platform the image is for
 load("//rules:providers.bzl", "ClientInfo")
 load(":foreign.bzl", "ANY_IMAGE", "find_image", "image_layout")
 load(":launcher.bzl", "for_host", "runfile", "write_launcher")
-load(":messages.bzl", "label_text")
+load(":messages.bzl", "label_text", "named")
 load(":packer.bzl", "PACKER_ATTRS", "PackerInfo", "packer_request", "run_packer")
+load(":stamp.bzl", "status_files")
 
 DELIVERY_ATTRS = PACKER_ATTRS | {
     "image": attr.label(
         doc = "The image: " + ANY_IMAGE + ".",
         allow_files = True,
         mandatory = True,
-    ),
-    "stamp": attr.bool(
-        doc = """Whether `{KEY}` stands for a value of the workspace status, as `{STABLE_GIT_COMMIT}` or \
-`{BUILD_EMBED_LABEL}` (Bazel's `--workspace_status_command` and `--embed_label`).""",
     ),
     "_program": attr.label(
         cfg = for_host,
@@ -49,17 +46,19 @@ def destination(ctx, attributes, problems, files = {}):
       ctx: the context of a rule with DELIVERY_ATTRS.
       attributes: dict, as the user wrote them.
       problems: list of str, what else is wrong with the target.
-      files: dict of flag -> File that holds one of them.
+      files: dict of attribute -> File that holds one of them.
 
     Returns:
       File, JSON.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".destination.json")
-    stamp = [ctx.info_file, ctx.version_file] if ctx.attr.stamp else []
+    texts = [text for value in attributes.values() for text in (value if type(value) == "list" else [value])]
+    stamp = status_files(ctx, texts, any_key = bool(files))
     args = packer_request(ctx, "destination")
     args.add(json.encode(attributes), format = "--attributes=%s")
-    for flag, file in files.items():
-        args.add(file, format = "--" + flag + "=%s")
+    for attribute, file in files.items():
+        args.add(file, format = "--" + attribute.replace("_", "-") + "=%s")
+        named(args, attribute, getattr(ctx.attr, attribute).label, file)
     args.add_all(stamp, format_each = "--stamp=%s")
     args.add(output, format = "--output=%s")
     run_packer(

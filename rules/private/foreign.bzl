@@ -57,13 +57,14 @@ def _wrong(attribute, target, what, problems):
     problems.append(problem(attribute, label_text(target.label), what))
     return struct(file = None, files = depset(), is_layout = False)
 
-def image_layout(ctx, attribute, image):
+def image_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory; declares the action that makes it if it is something else.
 
     Args:
       ctx: the context of a rule with PACKER_ATTRS.
       attribute: str, the attribute that names the image.
       image: struct from find_image(), without problems.
+      name: str, the extension of the directory's name; by default the attribute.
 
     Returns:
       struct of
@@ -72,7 +73,7 @@ def image_layout(ctx, attribute, image):
     """
     if image.is_layout:
         return struct(layout = image.file, files = image.files)
-    layout = ctx.actions.declare_directory("{}.{}".format(ctx.label.name, attribute))
+    layout = ctx.actions.declare_directory("{}.{}".format(ctx.label.name, name or attribute))
     if image.file.basename == "index.json":
         request = packer_request(ctx, "link")
         request.add(image.file, format = "--index=%s")

@@ -1,40 +1,56 @@
 """The rule image."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
-load(":base.bzl", "base_image")
+load(":attributes.bzl", "IMAGE_FILE_ATTRS", "base_names", "check_image_effect", "resolve_attributes")
+load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":foreign.bzl", "ANY_IMAGE")
-load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "blob_outputs", "file_capabilities", "pack", "parse_owner")
+load(":messages.bzl", "label_text", "named", "problem")
+load(":pack.bzl", "PACK_ATTRS", "add_changes", "add_mtime", "blob_outputs", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
 load(":packer.bzl", "packer_request", "run_packer")
-load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
+load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
 load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
+load(":stamp.bzl", "stamp_attrs")
 
 def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
-    layers = _layers(ctx, problems)
-    base = base_image(ctx, problems)
-    below = struct(blobs = base.layers + layers, layouts = base.layouts, layout_files = base.layout_files)
+    lower = _layers(ctx, problems)
+    base = base_image(ctx, platform_text(platform), problems)
+    below = struct(
+        base = base.contents + [each.metadata for each in base.layers],
+        blobs = base.layers + [each.info for each in lower],
+        layers = lower,
+        layouts = base.layouts,
+        layout_files = base.layout_files,
+    )
+    own = []
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
-    elsewhere = None
     path = None
     if ctx.executable.binary:
-        path = ctx.attr.binary_path or "/app/" + ctx.executable.binary.basename
-        elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if copies else None
-        layers.append(_binary_layer(ctx, path, platform, below, elsewhere))
-    elif not ctx.attr.binary:
-        for attribute in ["binary_path", "linux_capabilities"] + ([] if copies else ["file_capabilities"]):
-            if getattr(ctx.attr, attribute):
-                problems.append(problem(attribute, getattr(ctx.attr, attribute), "is about the binary, and the image has no binary; set binary, or give file_capabilities to a layer"))
-        if ctx.file.linux_capabilities_from:
-            problems.append(problem("linux_capabilities_from", label_text(ctx.attr.linux_capabilities_from.label), "is about the binary, and the image has no binary; set binary"))
+        path = "/app/" + ctx.executable.binary.basename
+        fault = path_fault(ctx.attr.binary_path) if ctx.attr.binary_path else ""
+        if fault:
+            problems.append(problem("binary_path", ctx.attr.binary_path, fault))
+        elif ctx.attr.binary_path:
+            path = ctx.attr.binary_path
+    elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
+    check_image_effect(ctx, copies, problems)
+    if path or copies:
+        check_blob(ctx, problems)
+    place = placement("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if path else None
+    attributes = _attributes(ctx, platform, path, base, problems)
 
+    # Each of these reports the problems of all attributes, whichever fails first.
+    if path:
+        own.append(struct(attribute = "binary", info = _binary_layer(ctx, path, place, base, below, elsewhere, attributes.problems)))
+    elif lower and (below.base or len(lower) > 1):
+        own.append(struct(attribute = "layers", info = _directories_layer(ctx, base, below, attributes.problems)))
     if copies:
-        layers.append(_copied_layer(ctx, platform, below, elsewhere))
-
-    manifest, config, descriptor = _assemble(ctx, platform, path, layers, base, problems)
+        own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, base, below, elsewhere, attributes.problems)))
+    layers = [each.info for each in lower + own]
+    manifest, config, descriptor = _assemble(ctx, attributes, layers, base)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
 
@@ -47,10 +63,11 @@ def _image_impl(ctx):
             descriptor = depset([descriptor]),
             layers = depset(blobs),
             manifest = depset([manifest]),
-            runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
-            _validation = depset(check_programs(ctx, _programs(ctx, path), base.layers + layers, config)),
+            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers])),
+            _validation = depset(_checks(ctx, below, own, path, config)),
         ),
         ImageInfo(
+            base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
             config = config,
@@ -58,11 +75,12 @@ def _image_impl(ctx):
             layers = base.layers + layers,
             layout = layout,
             manifest = manifest,
+            platform = platform_text(platform),
         ),
     ]
 
 def _layers(ctx, problems):
-    """Returns the LayerInfo of each target in layers; adds a problem for each that has none."""
+    """Returns attribute, info and label of each target in layers; adds a problem for each that is not a layer."""
     for target in ctx.attr.layers:
         if ImageInfo in target or ImageIndexInfo in target:
             problems.append(problem("layers", label_text(target.label), "an image, not a layer; give it as base"))
@@ -70,37 +88,62 @@ def _layers(ctx, problems):
             problems.append(problem("layers", label_text(target.label), "not a layer; write {}".format(
                 "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that".format(label_text(target.label)),
             )))
-    return [target[LayerInfo] for target in ctx.attr.layers if LayerInfo in target]
-
-def _platform_text(platform):
-    return "/".join([platform["os"], platform["architecture"], platform["variant"]])
-
-def _programs(ctx, path):
-    """The programs to check: the binary, if it gets capabilities, and those of layers."""
-    carries = ctx.attr.linux_capabilities or ctx.attr.linux_capabilities_from or path in ctx.attr.file_capabilities
-    own = [struct(attribute = "binary", file = ctx.executable.binary, off = ctx.attr.checks_off, path = path)] if path and carries else []
-
-    # Their layers say the rest.
-    return own + [
-        struct(attribute = "layers", file = each.file, off = ctx.attr.checks_off + each.off + LAYER_CHECKS, path = each.path)
+    return [
+        struct(attribute = "layers", info = target[LayerInfo], label = target.label)
         for target in ctx.attr.layers
         if LayerInfo in target
-        for each in getattr(target[LayerInfo], "programs", [])
     ]
 
-def _copied_layer(ctx, platform, below, elsewhere):
-    """The layer of files from the layers below, with the capabilities that they are to have.
+def _checks(ctx, below, own, path, config):
+    """Declares the validation action, and returns its outputs."""
+    layers = [
+        struct(attribute = each.attribute, info = each.info, off = each.info.checks_off + LAYER_CHECKS)
+        for each in below.layers
+    ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
+    started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None
+    return check_programs(ctx, layers, below.base, config, path, started)
 
-    A layer of its own: another binary does not make Bazel read the base again.
+def _attributes(ctx, platform, path, base, problems):
+    """Declares the action that checks the attributes of the image's config and manifest."""
+    return resolve_attributes(ctx, platform | {
+        "annotate_capabilities": ctx.attr.annotate_capabilities,
+        "annotations": ctx.attr.annotations,
+        "cmd": ctx.attr.cmd or None,
+        "created": ctx.attr.created,
+        "entrypoint": ctx.attr.entrypoint or ([path] if path else None),
+        "env": ctx.attr.env,
+        "exposed_ports": ctx.attr.exposed_ports,
+        "labels": ctx.attr.labels,
+        "mtime": ctx.attr.mtime,
+        "stop_signal": ctx.attr.stop_signal,
+        "user": ctx.attr.user,
+        "volumes": ctx.attr.volumes,
+        "working_dir": ctx.attr.working_dir,
+    }, base, problems)
+
+def _directories_layer(ctx, base, below, problems):
+    """Declares the layer of an image without a binary that keeps directories as the layers below have them."""
+    request = packer_request(ctx, "layer")
+    base_names(ctx, request, base)
+    request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, change = False)
+
+
+def _copied_layer(ctx, platform, base, below, elsewhere, problems):
+    """Declares the action that packs files of the layers below with other capabilities.
+
+    It is a layer of its own, so that another binary does not make Bazel read the base again.
     """
     request = packer_request(ctx, "copy")
     info = blob_outputs(ctx, ctx.label.name + "_copied", request, file_capabilities(ctx, removable = True))
-    request.add(ctx.attr.mtime, format = "--mtime=%s")
-    request.add(_platform_text(platform), format = "--platform=%s")
+    stamp = add_mtime(ctx, request)
+    add_changes(ctx, request)
+    base_names(ctx, request, base)
+    request.add(platform_text(platform), format = "--platform=%s")
     request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for each in below.blobs:
         request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
-    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs]
+    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs] + stamp
     if elsewhere:
         request.add(elsewhere, format = "--elsewhere=%s")
         inputs.append(elsewhere)
@@ -113,14 +156,14 @@ def _copied_layer(ctx, platform, below, elsewhere):
         tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
+        problems = problems,
     )
     return info
 
-def _binary_layer(ctx, path, platform, below, elsewhere):
-    """The layer of the binary, its runfiles and its capabilities."""
-    problems = []
-    place = placement("binary", parse_owner(ctx.attr.owner, problems), ctx.attr.mode)
+def _binary_layer(ctx, path, place, base, below, elsewhere, problems):
+    """Declares the action that packs the binary, its runfiles and its capabilities."""
     entries = packer_request(ctx, "layer")
+    base_names(ctx, entries, base)
     add_files(entries, [ctx.executable.binary], lambda _file: path, place)
     inputs = [depset([ctx.executable.binary])]
     inputs.extend(add_runfiles(entries, ctx.attr.binary, path, ctx.workspace_name, place))
@@ -129,42 +172,26 @@ def _binary_layer(ctx, path, platform, below, elsewhere):
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
     if ctx.file.linux_capabilities_from:
         entries.add(ctx.file.linux_capabilities_from, format = "--capabilities-from=%s")
+        named(entries, "linux_capabilities_from", ctx.attr.linux_capabilities_from.label, ctx.file.linux_capabilities_from)
         entries.add(json.encode(path), format = "--capabilities-to=%s")
         inputs.append(depset([ctx.file.linux_capabilities_from]))
-    directories = [struct(flag = "--below-layout=%s", file = layout) for layout in below.layouts]
-    directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
-    entries.add(_platform_text(platform), format = "--platform=%s")
-    if ctx.attr.parents == "missing":
-        inputs.append(below.layout_files)
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
+    entries.add(path, format = "--program=%s")
+    entries.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below, elsewhere)
 
-def _assemble(ctx, platform, path, layers, base, problems):
-    """Manifest, config and descriptor, from descriptors alone: no blob is read."""
+def _assemble(ctx, attributes, layers, base):
+    """Declares the action that writes manifest, config and descriptor, from descriptors alone: no blob is read."""
     name = ctx.label.name
     manifest = ctx.actions.declare_file(name + ".manifest.json")
     config = ctx.actions.declare_file(name + ".config.json")
     descriptor = ctx.actions.declare_file(name + ".descriptor.json")
-    spec = ctx.actions.declare_file(name + ".spec.json")
-    ctx.actions.write(spec, json.encode(platform | {
-        "annotate_capabilities": ctx.attr.annotate_capabilities,
-        "annotations": ctx.attr.annotations,
-        "cmd": ctx.attr.cmd or None,
-        "created": ctx.attr.created,
-        "entrypoint": ctx.attr.entrypoint or ([path] if path else None),
-        "env": ctx.attr.env,
-        "exposed_ports": ctx.attr.exposed_ports,
-        "labels": ctx.attr.labels,
-        "stop_signal": ctx.attr.stop_signal,
-        "user": ctx.attr.user,
-        "volumes": ctx.attr.volumes,
-        "working_dir": ctx.attr.working_dir,
-    }))
     args = packer_request(ctx, "image")
-    stamp = [ctx.version_file] if ctx.attr.stamp else []
-    args.add_all(stamp, format_each = "--stamp=%s")
-    args.add(spec, format = "--config=%s")
+    args.add(attributes.spec, format = "--spec=%s")
     for flag, file in base.args:
         args.add_all([file], format_each = flag, expand_directories = False)
+    if ctx.attr.base:
+        args.add(label_text(ctx.attr.base.label), format = "--base-name=%s")
+    base_names(ctx, args, base)
     args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
     args.add(manifest, format = "--manifest-output=%s")
     args.add(config, format = "--config-output=%s")
@@ -172,12 +199,12 @@ def _assemble(ctx, platform, path, layers, base, problems):
     run_packer(
         ctx,
         args,
-        inputs = [spec] + stamp + [each.metadata for each in layers],
+        inputs = [attributes.spec] + [each.metadata for each in layers],
         transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
-        problems = problems,
+        problems = attributes.problems,
     )
     return manifest, config, descriptor
 
@@ -217,7 +244,7 @@ The output group `runtime_settings` is what container runtimes must be told, no 
 of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
 a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
-    attrs = CHECK_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | {
+    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs("`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`") | {
         "annotate_capabilities": attr.bool(
             doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
 `io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \
@@ -225,6 +252,7 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
+            aspects = [prepare_base],
             doc = "The base image: " + ANY_IMAGE + ". The manifest and the config are verified against their digests, the layers where they are read.",
             allow_files = True,
         ),
@@ -236,9 +264,11 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         ),
         "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
         "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),
-        "created": attr.string(doc = "Time of creation, RFC 3339; by default 1970, so that equal inputs give equal digests."),
+        "created": attr.string(
+            doc = "Time of creation: RFC 3339, or seconds since 1970, as `{BUILD_TIMESTAMP}` is with `stamp`. By default 1970, so that equal inputs give equal digests.",
+        ),
         "entrypoint": attr.string_list(doc = "What the container runs; by default the binary."),
-        "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value."),
+        "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value, `$$` for a dollar sign."),
         "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
         "labels": attr.string_dict(doc = "Labels of the config."),
         "layers": attr.label_list(
@@ -253,6 +283,10 @@ of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-
             doc = """Capabilities of the binary from a file, in place of `linux_capabilities`: what `ko_capabilities` makes, or \
 any JSON object with `capabilities`, a list as of `linux_capabilities`, and `source`, who says so, for messages.""",
             allow_single_file = [".json"],
+        ),
+        "replaces": attr.string_list(
+            doc = """Paths of entries in lower layers, or in the base, that an entry of another kind may replace: a file in place of a \
+symbolic link, a link in place of a directory. Without it, that is an error.""",
         ),
         "stop_signal": attr.string(doc = "The signal that stops the container."),
         "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),

@@ -1,8 +1,10 @@
 """The rule image_index."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
+load(":attributes.bzl", "FILE_ATTRS", "file_args")
 load(":messages.bzl", "label_text", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "packer_request", "run_packer")
+load(":stamp.bzl", "stamp_attrs", "status_files")
 
 def _image_index_impl(ctx):
     problems = []
@@ -42,10 +44,10 @@ def _images(ctx, problems):
         for attribute in ["image", "platforms"]:
             labels = [label_text(target.label) for target in getattr(ctx.attr, attribute)]
             if labels:
-                problems.append(problem(attribute, labels, "given beside images; give images, or an image and its platforms"))
+                problems.append(problem(attribute, labels, "is given beside images; set images, or image and platforms"))
         return {label_text(target.label): target for target in ctx.attr.images}
     if not ctx.attr.image or not ctx.attr.platforms:
-        problems.append(problem("images", [], "an index of no image; give images, or an image and its platforms"))
+        problems.append(problem("images", [], "must not be empty; set images, or image and platforms"))
         return {}
     images = {}
     for at, platform in enumerate(ctx.attr.platforms):
@@ -62,12 +64,15 @@ def _assemble(ctx, images, problems):
     args.add_all(images.keys(), format_each = "--name=%s")
     args.add_all(descriptors, format_each = "--image=%s")
     args.add(json.encode(ctx.attr.annotations), format = "--annotations=%s")
+    files = file_args(ctx, args, FILE_ATTRS.keys())
+    stamp = status_files(ctx, ctx.attr.annotations.values(), any_key = bool(files))
+    args.add_all(stamp, format_each = "--stamp=%s")
     args.add(index, format = "--index-output=%s")
     args.add(descriptor, format = "--descriptor-output=%s")
     run_packer(
         ctx,
         args,
-        inputs = descriptors,
+        inputs = descriptors + files + stamp,
         outputs = [index, descriptor],
         mnemonic = "SetcapIndex",
         progress_message = "Assembling image index %{label}",
@@ -115,7 +120,7 @@ image_index = rule(
 `bazel build` gives an OCI image layout with all of them, as `image` does with one; the output group `index` \
 the index itself. As the `base` of an image, it stands for its image of that image's platform.""",
     implementation = _image_index_impl,
-    attrs = PACKER_ATTRS | {
+    attrs = FILE_ATTRS | PACKER_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(
             doc = "An `image` that is built once for each of `platforms`.",

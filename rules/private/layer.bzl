@@ -1,23 +1,33 @@
 """The rule layer."""
 
 load("//rules:providers.bzl", "LayerInfo")
+load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
 load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "file_capabilities", "pack", "parse_owner")
+load(":pack.bzl", "PACK_ATTRS", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
 load(":packer.bzl", "packer_request")
+load(":stamp.bzl", "placeholders", "stamp_attrs")
 
 def _layer_impl(ctx):
     problems = []
     owner = parse_owner(ctx.attr.owner, problems)
-    srcs = placement("srcs", owner, ctx.attr.mode)
+    srcs = placement("srcs", owner, parse_mode(ctx.attr.mode, problems))
+    check_blob(ctx, problems)
+    if not ctx.attr.srcs:
+        check_effect(ctx, problems, "the layer has no srcs", ["hard_links", "mode"])
+    if ctx.attr.stamp and not placeholders(ctx.attr.mtime):
+        problems.append(problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
     entries = packer_request(ctx, "layer")
     inputs = []
 
     for path, target in ctx.attr.srcs.items():
         files = target[DefaultInfo].files
         program = target[DefaultInfo].files_to_run.executable
-        if path.endswith("/"):
+        fault = path_fault(path)
+        if fault:
+            problems.append(problem("srcs", path, fault))
+        elif path.endswith("/"):
             add_files(entries, files, _inside(path), srcs)
             inputs.append(files)
         elif program and program in files.to_list() and not program.is_source:
@@ -42,30 +52,16 @@ def _layer_impl(ctx):
     entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
-    programs = _programs(ctx)
+    info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(check_programs(ctx, programs, [info])),
+            _validation = depset(checked if ctx.attr.file_capabilities or ctx.attr.checks_off else []),
         ),
-        LayerInfo(blob = info.blob, metadata = info.metadata, programs = programs),
+        info,
     ]
-
-def _programs(ctx):
-    """The files of srcs that get capabilities; those of runfiles and directories are known only once they are built."""
-    found = []
-    for path in ctx.attr.file_capabilities:
-        folder = path.rpartition("/")[0] + "/"
-        files = []
-        if path in ctx.attr.srcs:
-            info = ctx.attr.srcs[path][DefaultInfo]
-            files = [info.files_to_run.executable] if info.files_to_run.executable else info.files.to_list()
-        elif folder in ctx.attr.srcs:
-            files = [file for file in ctx.attr.srcs[folder][DefaultInfo].files.to_list() if folder + file.basename == path]
-        if len(files) == 1 and not files[0].is_directory:
-            found.append(struct(attribute = "srcs", file = files[0], off = ctx.attr.checks_off, path = path))
-    return found
 
 def _exactly(path):
     return lambda _file: path
@@ -79,7 +75,7 @@ layer = rule(
 `bazel build` gives the layer as a (compressed) tar; the output group `metadata` \
 its digests and the capabilities that it carries.""",
     implementation = _layer_impl,
-    attrs = CHECK_ATTRS | PACK_ATTRS | {
+    attrs = CHECK_ATTRS | PACK_ATTRS | stamp_attrs("`mtime`") | {
         "directories": attr.string_list(
             doc = "Directories, absolute. Parents of entries need not be named.",
         ),

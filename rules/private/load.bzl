@@ -4,6 +4,7 @@ load("//rules:providers.bzl", "ClientInfo")
 load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
 load(":launcher.bzl", "for_host")
 load(":packer.bzl", "packer_request", "run_packer")
+load(":stamp.bzl", "stamp_attrs")
 
 def _image_load_impl(ctx):
     problems = []
@@ -45,7 +46,7 @@ OCI image layout in a tar, which is also what older Dockers load (`manifest.json
 From an index, podman loads the image for its own platform. containerd, and Docker with the containerd image store, load \
 every platform they can run. Docker with the classic store cannot load an index.""",
     implementation = _image_load_impl,
-    attrs = DELIVERY_ATTRS | {
+    attrs = DELIVERY_ATTRS | stamp_attrs("`tag`") | {
         "tag": attr.string(
             doc = """What the engine calls it: `name:tag` or `host/path:tag`. A name without a host gets `localhost/`, \
 as podman does it, in every engine: to Docker it would else be an image of its public registry.""",

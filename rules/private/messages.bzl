@@ -1,6 +1,6 @@
-"""What is wrong with a target's attributes.
+"""Problems of a target's attributes.
 
-The packer says it (run_packer(problems = ...)), together with all that it finds itself:
+The packer reports them (run_packer(problems = ...)), together with all that it finds itself:
 fail() would stop at the rule's own and wrap them in a traceback.
 """
 
@@ -15,6 +15,18 @@ def label_text(label):
     """
     text = str(label)
     return text[2:] if text.startswith("@@//") else text[1:] if text.startswith("@//") else text
+
+def named(args, attribute, label, file):
+    """Adds the label of a file to the arguments of an action: its messages show the label in place of the path.
+
+    Args:
+      args: Args from packer_request().
+      attribute: str, the attribute that names the file.
+      label: Label.
+      file: File.
+    """
+    prefix = json.encode([attribute, label_text(label)]).replace("%", "%%")
+    args.add_all([file], format_each = "--named=" + prefix + "=%s", expand_directories = False)
 
 def problem(attribute, value, what):
     """One problem.

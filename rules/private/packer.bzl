@@ -106,14 +106,18 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
       outputs: list of File.
       mnemonic: the action's mnemonic.
       progress_message: what Bazel says meanwhile.
-      problems: list of str, from problem(): if there are any, the action says them and fails.
+      problems: list of str, from problem(), or a File with them: if there are any, the action reports them and fails.
       inputs: list of File.
       transitive_inputs: list of depset of File.
       tools: list of File, what the packer itself needs more.
       execution_requirements: dict of the action's execution requirements, in place of PATH_MAPPING and beside those of workers.
     """
     tool = ctx.attr._packer[PackerInfo]
-    request.add_all(problems, format_each = "--problem=%s")
+    if type(problems) == "File":
+        request.add(problems, format = "--problems=%s")
+        inputs = inputs + [problems]
+    else:
+        request.add_all(problems, format_each = "--problem=%s")
 
     ctx.actions.run(
         executable = tool.interpreter,

@@ -3,12 +3,14 @@
 load("//rules:providers.bzl", "ClientInfo")
 load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
 load(":launcher.bzl", "for_host")
+load(":stamp.bzl", "stamp_attrs")
 
 def _image_push_impl(ctx):
     files = {}
-    for flag, file in {"remote-tags-file": ctx.file.remote_tags_file, "repository-file": ctx.file.repository_file}.items():
+    for attribute in ["remote_tags_file", "repository_file"]:
+        file = getattr(ctx.file, attribute)
         if file:
-            files[flag] = file
+            files[attribute] = file
     problems = []
     image = delivered_image(ctx, problems)
     where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, problems, files)
@@ -31,7 +33,7 @@ The work is done by [crane](https://github.com/google/go-containerregistry) or \
 [`registry_client`](toolchains.bzl) names. podman and docker will not do: they compress layers anew when they push, \
 so that the digest would not be the one that was built.""",
     implementation = _image_push_impl,
-    attrs = DELIVERY_ATTRS | {
+    attrs = DELIVERY_ATTRS | stamp_attrs("`repository`, `remote_tags` and the files beside them") | {
         "remote_tags": attr.string_list(
             doc = "The image's tags in the repository. (A target's `tags` are Bazel's own.)",
         ),

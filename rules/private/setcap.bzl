@@ -1,8 +1,9 @@
 """The rule setcap."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
-load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "file_capabilities")
+load(":checks.bzl", "CHECK_ATTRS", "check_programs")
+load(":messages.bzl", "label_text", "named", "problem")
+load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
 
 def _setcap_impl(ctx):
@@ -12,7 +13,10 @@ def _setcap_impl(ctx):
     if what:
         problems.append(problem("tar", label_text(ctx.attr.tar.label), what))
         tars = []
+    check_blob(ctx, problems)
     request = packer_request(ctx, "setcap")
+    for tar in tars:
+        named(request, "tar", ctx.attr.tar.label, tar)
     info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
     request.add_all(tars, format_each = "--tar=%s")
     request.add(ctx.attr.existing_capabilities, format = "--existing=%s")
@@ -30,8 +34,11 @@ def _setcap_impl(ctx):
     )
     return [
         DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(metadata = depset([info.metadata])),
-        info,
+        OutputGroupInfo(
+            metadata = depset([info.metadata]),
+            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])),
+        ),
+        LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
     ]
 
 def _not_a_tar(target, files):
@@ -51,7 +58,7 @@ setcap = rule(
 All else is as it was, byte for byte: names, owners, times, order, padding. If nothing changes, `diff_id` is the \
 digest of the tar that came in.""",
     implementation = _setcap_impl,
-    attrs = BLOB_ATTRS | {
+    attrs = BLOB_ATTRS | CHECK_ATTRS | {
         "existing_capabilities": attr.string(
             doc = """Of capabilities that `file_capabilities` does not name: `keep` them, `strip` them, or have an error \
 where there are any, so that there are `only` those that are named.""",

@@ -9,7 +9,7 @@ def _actions(env):
 def _image_actions_impl(ctx):
     env = analysistest.begin(ctx)
     actions = _actions(env)
-    asserts.equals(env, ["FileWrite", "SetcapCheck", "SetcapImage", "SetcapLayer", "SetcapLayout", "SetcapSettings"], sorted([
+    asserts.equals(env, ["SetcapAttributes", "SetcapCheck", "SetcapImage", "SetcapLayer", "SetcapLayout", "SetcapSettings"], sorted([
         mnemonic
         for mnemonic in actions
         if mnemonic != "SourceSymlinkManifest" and mnemonic != "SymlinkTree" and mnemonic != "RepoMappingManifest"

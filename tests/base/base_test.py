@@ -39,11 +39,13 @@ def test_files_of_the_base_by_bazel(name, tmp_path):
     assert os.getxattr(root / "usr/bin/first", "user.comment") == b"kept"
     assert _capabilities(root, "usr/bin/second") == ""
     assert _capabilities(root, "app/helper") == "0000000200000000000000008000000000000000"
+    statuses = [(root / path).stat() for path in ("app/helper", "bin/first")]
+    assert [(oct(status.st_mode & 0o7777), status.st_uid) for status in statuses] == [("0o700", 0), ("0o711", 5)]
     assert (root / "bin").is_symlink()
     layers = layouts.manifest(HERE / name)["layers"]
     assert len(layers) == 3
     assert layers[0]["digest"] == layouts.manifest(HERE / "below")["layers"][0]["digest"]
-    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr/bin/first", "usr/bin/second"]
+    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr", "usr/bin", "usr/bin/first", "usr/bin/second"]
 
 
 @pytest.mark.parametrize("name", ["above", "above_archive"])
@@ -147,7 +149,8 @@ def test_a_file_of_umocis_layers(layout, tmp_path):
     done = _copy(tmp_path, layout, packer.grant("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.grant("/usr/bin/replaced", "kill"))
     assert done == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
-        ping, replaced = archive.getmembers()
+        usr, folder, ping, replaced = archive.getmembers()
+        assert [(each.name, each.isdir()) for each in (usr, folder)] == [("usr", True), ("usr/bin", True)]
         assert (ping.name, ping.uid, ping.gid, ping.mode) == ("usr/bin/ping", 12, 34, 0o4751)
         content = archive.extractfile(ping).read()
         assert content == pathlib.Path(require.tool("ping")).read_bytes()
@@ -167,12 +170,9 @@ def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
     names = ("bin/removed", "opt/gone/tool", "opt/opaque/old", "usr/bin/latest", "bin/script", "var", "loop/x", "usr/bin/pong", "../etc")
     done = _copy(tmp_path, layout, *(packer.grant(f"/{name}", "kill") for name in names))
     assert done.status == 1
+    nowhere = "neither the binary's layer nor the layers below have this path"
     assert [line.removeprefix("//app:image: file_capabilities: ") for line in done.stderr.splitlines()] == [
-        '"/../etc": "//", "." and ".." have no place in it; write it plainly',
-    ]
-    done = _copy(tmp_path, layout, *(packer.grant(f"/{name}", "kill") for name in names[:-1]))
-    nowhere = "neither the binary's layer nor those below have this path"
-    assert [line.removeprefix("//app:image: file_capabilities: ") for line in done.stderr.splitlines()] == [
+        '"/../etc": must not have "//", "/./" or "/../"; write the path without them',
         f'"/bin/removed": {nowhere}',
         f'"/opt/gone/tool": {nowhere}',
         f'"/opt/opaque/old": {nowhere}; did you mean "/opt/opaque/new"?',
@@ -180,10 +180,64 @@ def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
         '"/var": a directory; capabilities are for programs',
         '"/loop/x": symbolic links that go round at /loop',
         f'"/usr/bin/pong": {nowhere}; did you mean "/usr/bin/ping"?',
+        '"/usr/bin/script": a script; the kernel ignores its capabilities, and takes those of the interpreter',
     ]
     assert sorted(os.listdir(tmp_path)) == ["arguments"]
-    done = _copy(tmp_path, layout, packer.grant("/bin/script", "kill"))
-    assert "a script; the kernel ignores its capabilities" in done.stderr
+
+
+def test_modes_owners_and_attributes_of_copied_files(layout, tmp_path):
+    """By the path that file_capabilities has; other extended attributes of the base stay."""
+    flags = [
+        packer.grant("/sbin/ping", "kill"),
+        packer.grant("/usr/bin/replaced", "kill"),
+        packer.change("modes", "/sbin/ping", mode="0711"),
+        packer.change("owners", "/sbin/ping/", owner="5:6"),
+        packer.change("xattrs", "/sbin/ping", xattrs=["user.more=1"]),
+        "--mtime=2100-01-01T00:00:00Z",
+    ]
+    assert _copy(tmp_path, layout, *flags) == (0, "")
+    with tarfile.open(tmp_path / "blob") as archive:
+        ping, replaced = archive.getmembers()
+    assert (ping.mode, ping.uid, ping.gid, ping.mtime) == (0o711, 5, 6, 4102444800)
+    assert ping.pax_headers["SCHILY.xattr.user.more"] == "1" and "SCHILY.xattr.user.note" in ping.pax_headers
+    assert (replaced.mode, replaced.uid) == (0o755, 0)
+
+
+def test_changes_of_files_that_are_not_copied(layout, tmp_path):
+    flags = [
+        packer.grant("/usr/bin/ping", "kill"),
+        packer.grant("/usr/bin/pong", "kill"),
+        packer.change("modes", "/usr/bin/ping", mode="0640"),
+        packer.change("modes", "/usr/bin/replaced", mode="x"),
+        packer.change("owners", "/usr/bin/ping", owner="root"),
+    ]
+    done = _copy(tmp_path, layout, *flags)
+    unnamed = "file_capabilities does not name this file; only files that it names are copied from the base"
+    assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
+        'file_capabilities: "/usr/bin/pong": neither the binary\'s layer nor the layers below have this path; did you mean "/usr/bin/ping"?',
+        f'modes: "/usr/bin/replaced": {unnamed}',
+        'owners: "/usr/bin/ping": "root" is not a valid owner; write uid:gid in numbers, as "65532:65532"',
+        'file_capabilities: "/usr/bin/ping": mode 0640 has no execute bit; capabilities are for programs: set mode = "0755"',
+    ]
+    # Beside a layer of the binary's own, that layer's action has reported paths that neither has.
+    (tmp_path / "elsewhere").write_text('["/usr/bin/ping"]')
+    flags = [packer.grant("/usr/bin/ping", "kill"), packer.change("modes", "/app/x", mode="0700"), "--elsewhere=elsewhere"]
+    assert _copy(tmp_path, layout, *flags) == (0, "")
+
+
+def test_changes_of_files_of_two_layers(tmp_path):
+    """The binary's layer leaves to the other what it does not have."""
+    layer = packer.Layer(tmp_path).add("/app/x", b"\x7fELF")
+    flags = [
+        packer.grant("/app/x", "kill"),
+        packer.grant("/bin/ping", "kill"),
+        packer.change("modes", "/app/x", mode="0700"),
+        packer.change("modes", "/bin/ping", mode="0711"),
+    ]
+    assert layer.pack(*flags, "--elsewhere=elsewhere") == (0, "")
+    assert json.loads((tmp_path / "elsewhere").read_bytes()) == ["/bin/ping"]
+    done = layer.pack(*flags, packer.change("owners", "/bin/pong", owner="0:0"), "--elsewhere=elsewhere")
+    assert done == (1, '//app:image: owners: "/bin/pong": no entry of this layer has this path\n')
 
 
 def test_not_a_byte_is_trusted_before_its_digest(layout, tmp_path):

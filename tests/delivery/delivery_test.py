@@ -202,8 +202,8 @@ def test_archive(podman, tmp_path):
             2,
             "argument --repository: names no registry; write its host first, as host/path or host:port/path\n",
         ),
-        ("push", ["--tag", "-x y"], 2, 'argument --tag: "-x y" is no tag: up to 128 letters'),
-        ("load", ["--tag", "App"], 2, 'argument --tag: "App" is no path of a repository'),
+        ("push", ["--tag", "-x y"], 2, 'argument --tag: "-x y" is not a valid tag: it must have up to 128 letters'),
+        ("load", ["--tag", "App"], 2, 'argument --tag: "App" is not a valid path of a repository'),
     ],
 )
 def test_mistakes(tmp_path, name, flags, status, said):

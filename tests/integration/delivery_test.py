@@ -88,10 +88,10 @@ def test_an_engine_of_a_toolchain(workspace):
 MISTAKES = {
     "push_unknown_key": '//app:push_unknown_key: remote_tags: "{STABLE_VERSIO}": '
     'the workspace status has no "STABLE_VERSIO"; it has ',
-    "of_nothing": "//app:of_nothing: images: []: an index of no image; give images, or an image and its platforms",
+    "of_nothing": "//app:of_nothing: images: []: must not be empty; set images, or image and platforms",
     "twice": '//app:twice: images: "linux/arm64/v8": //app:cross for //app:arm64 and //app:cross for //app:arm64_too '
     "are both for this platform; an index has one image for each",
-    "both": '//app:both: image: ["//app:cross"]: given beside images; give images, or an image and its platforms',
+    "both": '//app:both: image: ["//app:cross"]: is given beside images; set images, or image and platforms',
 }
 
 

@@ -246,8 +246,10 @@ def test_mistakes(bad):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr and "packer: " not in done.stderr
     for name, messages in MISTAKES.items():
+        # Of a base, the target itself is named: it is read once for all images on top of it.
+        target = "[a-z_]+" if name.startswith("base_") else name
         for message in messages:
-            assert re.search(f"^//bad:{name}: .*{re.escape(message)}", done.stderr, re.MULTILINE), (message, done.stderr)
+            assert re.search(f"^//bad:{target}: .*{re.escape(message)}", done.stderr, re.MULTILINE), (message, done.stderr)
 
 
 def test_findings_about_images_and_manifests(bad):

@@ -46,7 +46,7 @@ def of_image(descriptors: Sequence[Mapping[str, Any]], problems: list[str]) -> d
         except (TypeError, ValueError, RecursionError):
             said = None
         if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-            problems.append(problem("base", text, f"annotation {CAPABILITIES} of {descriptor['digest']} is no JSON object of paths"))
+            problems.append(problem("base", text, f"annotation {CAPABILITIES} of {descriptor['digest']} is not a JSON object of paths"))
             return {}
         carried.update(said)
     return {CAPABILITIES: _encode({path: text for path, text in carried.items() if text})}

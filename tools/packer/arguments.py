@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from .errors import Labels
+
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Any, Callable, Mapping, Sequence
 
 
 class UsageError(Exception):
@@ -14,21 +16,25 @@ class UsageError(Exception):
 
 
 class Arguments:
-    """What the lines after the subcommand say.
+    """The arguments of one action.
 
     Attributes:
       entries: list of str, the lines that are no flags.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
+      labels: Labels, of files.
     """
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], digests: Callable[[], Mapping[str, str]] = dict) -> None:
         """
         Args:
           lines: --name=value, or an entry.
+          digests: the attribute.
 
         Raises:
           UsageError: a flag without a value.
         """
         self.entries: list[str] = []
+        self.digests = digests
         self._flags: dict[str, list[str]] = {}
         for line in lines:
             name, equals, value = line.partition("=")
@@ -38,6 +44,7 @@ class Arguments:
                 self._flags.setdefault(name[2:], []).append(value)
             else:
                 raise UsageError(f"{line}: not --name=value")
+        self.labels = Labels(self.all("named"))
 
     def all(self, name: str) -> list[str]:
         """The values of a flag that may be repeated, or left out."""

@@ -88,8 +88,7 @@ def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
     index = _json(os.path.join(layout, "index.json"), layout)
     chosen = _manifests(layout, index, platform, 0, set())
     if len(chosen) != 1:
-        wanted = "/".join(word for word in (platform["os"], platform["architecture"], platform["variant"]) if word)
-        raise InputError([problem("base", layout, f"has {len(chosen)} images for {wanted}, not one")])
+        raise InputError([problem("base", layout, _choice_fault(layout, platform, len(chosen)))])
     (manifest,) = chosen
     return check(layout, manifest, _blob(layout, manifest["config"]))
 
@@ -119,6 +118,13 @@ def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
         what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
         raise InputError([problem(attribute, layout, what)])
     return entries[0]  # type: ignore[no-any-return]
+def _choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
+    """Returns why no image can be chosen for a platform."""
+    wanted = oci.platform_text(platform)
+    if count:
+        return f"has {count} images for {wanted}; it must have one"
+    have = sorted({oci.platform_text(each.config) for each in load_all(layout)})
+    return f"has no image for {wanted}" + (f"; it has {', '.join(have)}" if have else "")
 
 
 def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:
@@ -160,7 +166,7 @@ def check(where: str, manifest: Any, config: Any) -> Base:
     elif len(diff_ids) != len(layers):
         wrong.append(problem("base", where, f"its manifest has {len(layers)} layers, its config {len(diff_ids)} diff_ids"))
     if isinstance(config, dict):
-        wrong += [problem("base", where, f"its config has a wrong {name}") for name in _wrong_fields(config)]
+        wrong += [problem("base", where, f"its config has an invalid {name}") for name in _wrong_fields(config)]
     if wrong:
         raise InputError(wrong)
     return Base({**manifest, "layers": layers}, config)
@@ -242,7 +248,7 @@ def _check_descriptor(where: str, descriptor: Any) -> None:
         or type(descriptor.get("size")) is not int
         or descriptor["size"] < 0
     ):
-        raise InputError([problem("base", where, f"{quote(descriptor)} is no descriptor (mediaType, digest by sha256, size)")])
+        raise InputError([problem("base", where, f"{quote(descriptor)} is not a valid descriptor (mediaType, digest by sha256, size)")])
 
 
 def _blob(layout: str, descriptor: Any) -> Any:

@@ -3,9 +3,11 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
+contents  lists the merged root filesystem of a base image
 check   looks for what would keep programs from their capabilities, or from starting with them
 unpack  unpacks an archive of an image, or copies an OCI image layout, into a directory
 link    links the files of an OCI image layout into a directory
+attributes  resolves and checks the attributes of an image
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -14,9 +16,16 @@ destination   says where an image goes
 export  writes a layout as one tar
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value)
-and, for a layer, its entries (JSON objects, see entries.py). A --problem is one that the
-rule found; it is said with those found here. The exit code is 0; 1, and a line for each
-problem, if the input is wrong; 2 if the packer is called wrongly.
+and, for a layer, its entries (JSON objects, see entries.py). These flags are of all
+subcommands:
+
+--target=LABEL    the target, for messages
+--problem=TEXT    a problem that the rule found; it is reported with those found here
+--problems=FILE   a JSON list of problems that another action of the target found
+--named=[ATTRIBUTE,LABEL]=PATH   the label of a file, which messages show in place of the path
+
+The exit code is 0; 1, and a line for each problem, if the input is wrong; 2 if the packer
+is called wrongly.
 """
 
 from __future__ import annotations
@@ -25,16 +34,17 @@ import gc
 import importlib
 import sys
 
+from . import files
 from .arguments import Arguments, UsageError
-from .errors import InputError
+from .errors import InputError, Labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Callable, Mapping, Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "check", "unpack", "link", "image", "layout"),
-    *("index", "index-layout", "destination", "export"),
+    *("layer", "setcap", "copy", "contents", "check", "unpack", "link", "attributes", "image"),
+    *("layout", "index", "index-layout", "destination", "export"),
 )
 
 
@@ -54,38 +64,43 @@ def main(arguments: Sequence[str]) -> int:
             lines.append(argument)
     status, said = run(lines)
     if said:
-        print(said, file=sys.stderr)
+        sys.stderr.write(said)
     return status
 
 
-def run(lines: list[str]) -> tuple[int, str]:
+def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tuple[int, str]:
     """Runs one subcommand.
 
     Args:
-      lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
+      lines: the arguments, as in the file; the list is emptied, because many entries take much memory.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
 
     Returns:
-      The exit code, and what there is to say: a line for each problem.
+      The exit code, and the messages: a line for each problem or remark, each with its line end.
     """
     target = ""
     problems: list[str] = []
+    labels = Labels(())
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
         # One by one: to load them all takes longer than to pack a small layer.
         command = importlib.import_module(f".commands.{lines[0].replace('-', '_')}", __package__)
-        arguments = Arguments(lines[1:])
+        arguments = Arguments(lines[1:], digests)
         lines.clear()
         target = arguments.one("target")
+        labels = arguments.labels
         problems = arguments.all("problem")
-        command.run(arguments, problems)
+        if path := arguments.one("problems", ""):
+            problems += files.read_json(path)
+        remarks = command.run(arguments, problems)
     except UsageError as error:
         # What is missing on the command line follows from what is wrong in the BUILD file.
         if problems:
-            return 1, "\n".join(f"{target}: {text}" for text in problems)
-        return 2, f"packer: {error}"
+            return 1, "".join(f"{target}: {text}\n" for text in labels.apply(problems))
+        return 2, f"packer: {error}\n"
     except InputError as error:
-        return 1, "\n".join(f"{target}: {text}" for text in error.problems)
+        return 1, "".join(f"{target}: {text}\n" for text in labels.apply(error.problems))
     except OSError as error:
-        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}"
-    return 0, ""
+        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}\n"
+    return 0, "".join(f"{target}: {text}\n" for text in remarks or ())

@@ -1,4 +1,4 @@
-"""Files of the layers below, copied up with other capabilities: what `RUN setcap` does to a base image."""
+"""Copies files of the layers below with other capabilities, as `RUN setcap` does to a base image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from . import below
 from .entries import FILE, Entry
-from .errors import InputError, problem, quote
+from .errors import problem, quote
 from .grants import unfit
 from .setcap import RECORD
 
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 _PREFIX = b"SCHILY.xattr."
 
 
-def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, problems: list[str]) -> tuple[dict[str, Entry], list[Grant]]:
-    """The files that grants name, each with its owner, mode and other extended attributes.
+def find(
+    grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, problems: list[str]
+) -> tuple[dict[str, Entry], list[Grant], dict[str, str]]:
+    """Finds the files that grants name, and reads each with its owner, mode and other extended attributes.
 
     Args:
       grants: from grants.parse().
       blobs: the layers, the lowest first.
       directory: where to put the files' content; it is there and empty.
-      problems: gets paths that lead nowhere, or to what cannot carry capabilities.
+      problems: list to which paths are added that lead nowhere, or to what cannot carry capabilities.
 
     Returns:
-      The entries by path, and the grants with the paths that those have: without symbolic links.
+      The entries by path, with the directories that lead to them; the grants with the paths of the entries, symbolic
+      links followed; and these paths by those of the grants.
 
     Raises:
       InputError: a layer is not what it is to be.
@@ -39,6 +42,7 @@ def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, p
     tree = below.tree(blobs)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
+    places: dict[str, str] = {}
     for grant in grants:
         try:
             place = tree.find(grant.path)
@@ -49,17 +53,24 @@ def find(grants: Iterable[Grant], blobs: Sequence[below.Blob], directory: str, p
             problems.append(problem(grant.attribute, grant.path, _nowhere(grant.path, tree)))
             continue
         path, node = place
-        fault = unfit(node.type, node.link, node.mode, None)
+        # `modes` may change the mode, which grants.resolve() checks afterwards.
+        fault = unfit(node.type, node.link, 0o111, None)
         if not fault and node.sparse:
-            fault = "a sparse file of tar, which has no place in a layer of ours"
+            fault = "a sparse file of tar, which cannot be copied"
         if fault:
             problems.append(problem(grant.attribute, grant.path, fault))
             continue
         found[path] = node
+        places[grant.path] = path
         moved.append(grant._replace(path=path))
     if problems:
         raise InputError(problems)
-    return _extract(found, blobs, directory), moved
+    entries = _extract(found, blobs, directory)
+    for path in found:
+        while (path := path.rpartition("/")[0]) and path not in entries:
+            if place := tree.find(path):
+                entries[path] = _entry(path, place[1], "")
+    return entries, moved, places
 
 
 def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
@@ -86,9 +97,10 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
 
 
 def _entry(path: str, node: Node, source: str) -> Entry:
+    """Returns an entry like one of the layers below, but for its capabilities."""
     xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
-    return Entry(path, FILE, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
+    return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
 
 
 def _nowhere(path: str, tree: Tree) -> str:
@@ -96,4 +108,4 @@ def _nowhere(path: str, tree: Tree) -> str:
     import difflib
 
     near = difflib.get_close_matches(path, [name for name, node in tree.walk() if node.type == FILE], n=1, cutoff=0.8)
-    return "neither the binary's layer nor those below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")

@@ -6,14 +6,14 @@ place of `{KEY}`; checked, all problems at once.
 
 from __future__ import annotations
 
-from . import reference, stamps
+from . import reference, values
 from .errors import problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Mapping
+    from typing import Callable, Iterable
 
-_MAX_FILE = 1 << 16
+    from .stamps import Status
 
 
 def registry(
@@ -22,7 +22,7 @@ def registry(
     repository_file: str,
     remote_tags: Iterable[str],
     remote_tags_file: str,
-    status: Mapping[str, str],
+    status: Status,
     problems: list[str],
 ) -> dict[str, object]:
     """What the program that pushes reads.
@@ -32,57 +32,56 @@ def registry(
       repository_file: path of a file that holds it; "" if there is none.
       remote_tags: as the attribute has them.
       remote_tags_file: path of a file with a tag per line; "" if there is none.
-      status: of the workspace; nothing if the target is not stamped.
+      status: the workspace status.
       problems: gets what is wrong.
 
     Returns:
       `repository` (str; "" where it is for the command line to say) and `tags` (list of str).
     """
-    where = "repository"
     if repository and repository_file:
-        problems.append(problem(where, repository, f"is in repository_file ({repository_file}) as well; keep one"))
+        problems.append(problem("repository", repository, "is given beside repository_file; keep one"))
     elif repository_file:
-        where = f"repository_file: {repository_file}"
-        lines = _lines(repository_file, where, problems)
+        lines = values.read_lines(repository_file, "repository_file", problems)
         if len(lines) == 1:
-            (repository,) = lines
+            (line,) = lines
+            repository = _line("repository_file", repository_file, line, reference.check_repository, status, problems)
         else:
-            problems.append(f"{where}: {len(lines)} lines; it holds one repository")
-    if repository:
-        repository = _value(where, repository, reference.check_repository, status, problems)
-    found = [_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
+            problems.append(problem("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository"))
+    elif repository:
+        repository = _value("repository", repository, reference.check_repository, status, problems)
+    tags = [_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
     if remote_tags_file:
-        where = f"remote_tags_file: {remote_tags_file}"
-        found += [_value(where, tag, reference.check_tag, status, problems) for tag in _lines(remote_tags_file, where, problems)]
-    return {"repository": repository, "tags": list(dict.fromkeys(found))}
+        tags += [
+            _line("remote_tags_file", remote_tags_file, line, reference.check_tag, status, problems)
+            for line in values.read_lines(remote_tags_file, "remote_tags_file", problems)
+        ]
+    status.check_used("repository or remote_tags", problems)
+    return {"repository": repository, "tags": list(dict.fromkeys(tags))}
 
 
-def engine(tag: str, status: Mapping[str, str], problems: list[str]) -> dict[str, object]:
-    """What the program that loads reads: `name`, in full."""
-    return {"name": _value("tag", tag, reference.local_name, status, problems)}
+def engine(tag: str, status: Status, problems: list[str]) -> dict[str, object]:
+    """Returns what the program that loads reads: `name`, the full name of the image."""
+    name = _value("tag", tag, reference.local_name, status, problems)
+    status.check_used("tag", problems)
+    return {"name": name}
 
 
-def _lines(path: str, where: str, problems: list[str]) -> list[str]:
-    """The lines of a file that have something in them."""
-    with open(path, "rb") as file:
-        data = file.read(_MAX_FILE + 1)
+def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: list[str]) -> str:
+    """Returns a value with its placeholders expanded and checked; as the check returns it, if it does."""
     try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if len(data) > _MAX_FILE or (data and not text):
-        problems.append(f"{where}: no text of at most {_MAX_FILE} bytes")
-        return []
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _value(
-    where: str, text: str, check: Callable[[str], str | None], status: Mapping[str, str], problems: list[str]
-) -> str:
-    """What the user wrote, stamped and checked; as the check returns it, if it does."""
-    try:
-        stamped = stamps.expand(text, status)
+        stamped = status.expand(text)
         return check(stamped) or stamped
     except ValueError as error:
-        problems.append(problem(where, text, str(error)))
+        problems.append(problem(attribute, text, str(error)))
         return text
+
+
+def _line(
+    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: list[str]
+) -> str:
+    """Returns the value in a line of a file, as _value() does."""
+    number, text = line
+    found: list[str] = []
+    value = _value(attribute, text.strip(), check, status, found)
+    problems += [problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found]
+    return value

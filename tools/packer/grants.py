@@ -1,6 +1,6 @@
-"""Which entry carries which capabilities.
+"""Assigns capabilities to the entries of a layer.
 
-A grant is what one attribute says of one path, with the words of the user:
+A grant is the value of one attribute for one path, as the user wrote it:
 `{"attribute": "linux_capabilities", "path": "/app/server", "capabilities": ["net_bind_service"]}`.
 """
 
@@ -75,7 +75,7 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
     words = fields.get("capabilities") if isinstance(fields, dict) else None
     source = fields.get("source") if isinstance(fields, dict) else None
     if not isinstance(source, str) or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        what = "no JSON object with source, a string, and capabilities, a list of strings"
+        what = "must be a JSON object with source, a string, and capabilities, a list of strings"
         problems.append(problem("linux_capabilities_from", file, what))
         return []
     if not words:
@@ -133,7 +133,7 @@ def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
         return ""
     if start[:2] == b"#!":
         return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
-    return "no ELF program; the kernel gives capabilities to those alone"
+    return "not an ELF program; the kernel ignores its capabilities"
 
 
 def _start(entry: Entry) -> bytes | None:

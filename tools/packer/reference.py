@@ -30,10 +30,10 @@ def check_repository(text: str) -> None:
     if not path or not _is_host(host):
         raise ValueError("names no registry; write its host first, as host/path or host:port/path")
     if not _REGISTRY.fullmatch(host):
-        raise ValueError(f"{quote(host)} is no host; write host/path or host:port/path")
+        raise ValueError(f"{quote(host)} is not a valid host; write host/path or host:port/path")
     if not _PATH.fullmatch(path):
         raise ValueError(
-            f"{quote(path)} is no path of a repository: lower-case letters and digits, "
+            f"{quote(path)} is not a valid path of a repository: it must have lower-case letters and digits, "
             'single ".", "_" or "-" between them, "/" between parts'
         )
 
@@ -45,7 +45,7 @@ def check_tag(text: str) -> None:
       ValueError: what is wrong with it, as a sentence.
     """
     if not _TAG.fullmatch(text):
-        raise ValueError(f'{quote(text)} is no tag: up to 128 letters, digits, "_", "." and "-", neither "." nor "-" first')
+        raise ValueError(f'{quote(text)} is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"')
 
 
 def local_name(text: str) -> str:

@@ -50,8 +50,8 @@ WRONG = {
     "app": "names no registry; write its host first, as host/path or host:port/path",
     "team/app": "names no registry; write its host first, as host/path or host:port/path",
     "localhost:5000": "names no registry; write its host first, as host/path or host:port/path",
-    "localhost:port/app": '"localhost:port" is no host; write host/path or host:port/path',
-    "-a.b/app": '"-a.b" is no host; write host/path or host:port/path',
+    "localhost:port/app": '"localhost:port" is not a valid host; write host/path or host:port/path',
+    "-a.b/app": '"-a.b" is not a valid host; write host/path or host:port/path',
 }
 WRONG_PATHS = ["App", "app:v1", "app@sha256:0", "a//b", "a/", "a..b", "a___b", "é", "app\n"]
 
@@ -61,7 +61,7 @@ def test_wrong_repositories(tmp_path):
         assert _said(_resolve(tmp_path, _registry(repository))) == [f"repository: {json.dumps(repository)}: {what}"]
     for path in WRONG_PATHS:
         (said,) = _said(_resolve(tmp_path, _registry("localhost/" + path)))
-        assert f"{json.dumps(path)} is no path of a repository: lower-case letters and digits" in said
+        assert f"{json.dumps(path)} is not a valid path of a repository: it must have lower-case letters and digits" in said
     (said,) = _said(_resolve(tmp_path, _registry("localhost/" + "a" * 250)))
     assert said.endswith(": has 260 characters; a repository has at most 255")
     assert not (tmp_path / "output").exists()
@@ -73,16 +73,16 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         _registry("app", "-v", "v 1", "{STABLE_GIT_COMMIT}"),
         "--repository-file=repository.txt",
         "--remote-tags-file=tags.txt",
+        '--named=["remote_tags_file","//app:tags"]=tags.txt',
         **{"repository.txt": "localhost/app\n", "tags.txt": "ok\n\n" + "x" * 129},
     )
-    rule = 'is no tag: up to 128 letters, digits, "_", "." and "-", neither "." nor "-" first'
+    rule = 'is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"'
     assert _said(done) == [
-        'repository: "app": is in repository_file (repository.txt) as well; keep one',
-        'repository: "app": names no registry; write its host first, as host/path or host:port/path',
+        'repository: "app": is given beside repository_file; keep one',
         f'remote_tags: "-v": "-v" {rule}',
         f'remote_tags: "v 1": "v 1" {rule}',
         'remote_tags: "{STABLE_GIT_COMMIT}": has the placeholder {STABLE_GIT_COMMIT}; set stamp = True',
-        f'remote_tags_file: tags.txt: "{"x" * 129}": "{"x" * 129}" {rule}',
+        f'remote_tags_file: "//app:tags": line 3, "{"x" * 129}": "{"x" * 129}" {rule}',
     ]
 
 
@@ -90,14 +90,14 @@ def test_files(tmp_path):
     flags = "--repository-file=repository", "--remote-tags-file=tags"
     assert _resolve(tmp_path, _registry("", "a"), *flags, repository=" localhost/app \n", tags="b\r\n\na\nc") == (0, "")
     assert json.loads((tmp_path / "output").read_bytes()) == {"repository": "localhost/app", "tags": ["a", "b", "c"]}
-    done = _resolve(tmp_path, _registry(), *flags, repository="localhost/a\nlocalhost/b\n", tags="x" * 70000)
+    done = _resolve(tmp_path, _registry(), *flags, repository="localhost/a\nlocalhost/b\n", tags="x" * 1048577)
     assert _said(done) == [
-        "repository_file: repository: 2 lines; it holds one repository",
-        "remote_tags_file: tags: no text of at most 65536 bytes",
+        'repository_file: "repository": has 2 lines; it must hold one repository',
+        'remote_tags_file: "tags": is larger than 1048576 bytes',
     ]
     (tmp_path / "tags").write_bytes(b"\xff\xfe")
     done = _resolve(tmp_path, _registry(), flags[1])
-    assert _said(done) == ["remote_tags_file: tags: no text of at most 65536 bytes"]
+    assert _said(done) == ['remote_tags_file: "tags": is not UTF-8']
 
 
 def test_stamps(tmp_path):
@@ -113,6 +113,11 @@ def test_stamps(tmp_path):
         'remote_tags: "{STABLE_GIT}": the workspace status has no "STABLE_GIT"; '
         "it has BUILD_EMBED_LABEL, BUILD_TIMESTAMP, STABLE_GIT_COMMIT",
         'remote_tags: "{BUILD_EMBED_LABEL}": BUILD_EMBED_LABEL has no value in the workspace status',
+    ]
+    done = _resolve(tmp_path, _registry("localhost/app", "v1"), *stamps, **STATUS)
+    assert _said(done) == [
+        "stamp: true: has no effect: there is no placeholder such as {STABLE_GIT_COMMIT} in repository or remote_tags; "
+        "write one, or leave stamp out"
     ]
 
 

@@ -63,7 +63,11 @@ def test_metadata_says_what_the_bytes_say(sample):
     }
     assert metadata["diff_id"] == "sha256:" + hashlib.sha256(tar).hexdigest()
     assert metadata["created_by"] == "fuzz"
-    assert metadata["directories"] == sorted("/" + entry.path for entry in sample.found() if entry.kind == "directory")
+    found = sample.found()
+    contents = metadata["contents"]
+    assert contents["directories"] == {"/" + each.path: [each.mode, each.uid, each.gid] for each in found if each.kind == "directory"}
+    assert contents["links"] == {"/" + each.path: each.link for each in found if each.kind == "symlink"}
+    assert contents["files"] == sorted("/" + each.path for each in found if each.kind in ("file", "hardlink"))
     reference = libcap.Libcap()
     assert {path: reference.from_text(text) for path, text in metadata["capabilities"].items()} == sample.sets()
 
@@ -121,7 +125,8 @@ def test_what_cannot_be_is_refused(chosen):
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         status, said = samples.run(directory, [*sample.lines(directory), line])
-        assert status == 1 and all(line.startswith(f"{samples.TARGET}: srcs: ") for line in said.split("\n")), said
+        assert status == 1 and said.endswith("\n"), said
+        assert all(line.startswith(f"{samples.TARGET}: srcs: ") for line in said[:-1].split("\n")), said
         assert all(name.startswith("source") for name in os.listdir(directory))
 
 

@@ -46,13 +46,13 @@ def test_all_problems_at_once(layer):
         'owner: "root": not an owner',
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
         'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
-        'file_capabilities: "app/server": not absolute; write "/app/server"',
+        'file_capabilities: "app/server": must be absolute; write "/app/server"',
         'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
         'file_capabilities: "/app": a directory; capabilities are for programs',
-        'file_capabilities: "/app/text": no ELF program; the kernel gives capabilities to those alone',
-        'file_capabilities: "/app/nothing": no ELF program; the kernel gives capabilities to those alone',
+        'file_capabilities: "/app/text": not an ELF program; the kernel ignores its capabilities',
+        'file_capabilities: "/app/nothing": not an ELF program; the kernel ignores its capabilities',
         'file_capabilities: "/app/sever": no entry of this layer has this path; did you mean "/app/server"?',
     ]
 
@@ -85,24 +85,26 @@ def test_an_empty_list_is_no_record_and_an_empty_string_is_refused(layer):
 
 
 ENTRIES = [
-    ({"path": "app"}, '"app": not absolute; write "/app"'),
-    ({"path": "/"}, '"/": the root directory itself is no entry'),
-    ({"path": "/a//b"}, '"/a//b": "//", "." and ".." have no place in it; write it plainly'),
-    ({"path": "/a/../b"}, '"/a/../b": "//", "." and ".." have no place in it; write it plainly'),
-    ({"path": "/a/./b"}, '"/a/./b": "//", "." and ".." have no place in it; write it plainly'),
-    ({"path": "/a\0b"}, '"/a\\u0000b": has a NUL'),
-    ({"path": "/a\udcff"}, '"/a\\udcff": is no UTF-8'),
+    ({"path": "app"}, '"app": must be absolute; write "/app"'),
+    ({"path": "/"}, '"/": must not be the root directory'),
+    ({"path": "/a//b"}, '"/a//b": must not have "//", "/./" or "/../"; write the path without them'),
+    ({"path": "/a/../b"}, '"/a/../b": must not have "//", "/./" or "/../"; write the path without them'),
+    ({"path": "/a/./b"}, '"/a/./b": must not have "//", "/./" or "/../"; write the path without them'),
+    ({"path": "/a\0b"}, '"/a\\u0000b": must not have a NUL character'),
+    ({"path": "/a\udcff"}, '"/a\\udcff": is not UTF-8'),
     ({"path": "/a", "type": "socket"}, '"/a": unknown type "socket"'),
-    ({"path": "/a", "type": "symlink"}, '"/a": symbolic link to nothing; say where it leads'),
+    ({"path": "/a", "type": "symlink"}, '"/a": a symbolic link must lead somewhere; write its target'),
     ({"path": "/a", "type": "hardlink", "target": "/b"}, '"/a": hard link to "/b", no file of this layer'),
-    ({"path": "/a", "mode": "755x"}, '"/a": mode "755x" is no permissions; write them in octal, as "0755"'),
-    ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is no permissions; write them in octal, as "0755"'),
-    ({"path": "/a", "uid": -1}, '"/a": uid -1 is none; it is 0 to 4294967294'),
-    ({"path": "/a", "gid": 4294967295}, '"/a": gid 4294967295 is none; it is 0 to 4294967294'),
-    ({"path": "/a", "source": "mi\0ssing"}, '"/a": has a NUL'),
-    ({"path": "/a", "source": "\udcff"}, '"/a": is no UTF-8'),
-    ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is no file'),
-    ({"path": "/a", "source": "missing"}, '"/a": its source "missing" cannot be read: No such file or directory'),
+    ({"path": "/a", "mode": "755x"}, '"/a": mode "755x" is not valid; write it in octal, as "0755"'),
+    ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is not valid; write it in octal, as "0755"'),
+    ({"path": "/a", "uid": -1}, '"/a": uid -1 is out of range (0 to 4294967294)'),
+    ({"path": "/a", "gid": 4294967295}, '"/a": gid 4294967295 is out of range (0 to 4294967294)'),
+    ({"path": "/a", "source": "mi\0ssing"}, '"/a": must not have a NUL character'),
+    ({"path": "/a", "source": "\udcff"}, '"/a": is not UTF-8'),
+    ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is not a file'),
+    ({"path": "/a", "type": "symlink", "source": "/dev/null"}, '"/a": its source "/dev/null" cannot be read: Invalid argument'),
+    ({"path": "/a", "output": "missing"}, '"/a": its source "missing" does not exist'),
+    ({"path": "/a", "source": "missing"}, '"/a": its source "missing" does not exist'),
 ]
 
 
@@ -116,7 +118,7 @@ def test_all_missing_sources_are_named(layer):
     for name in ("one", "two"):
         layer.add(f"/{name}", source=name)
     assert _refused(layer) == [
-        f'srcs: "/{name}": its source "{name}" cannot be read: No such file or directory' for name in ("one", "two")
+        f'srcs: "/{name}": its source "{name}" does not exist' for name in ("one", "two")
     ]
 
 
@@ -130,7 +132,7 @@ def test_two_entries_for_one_path(layer):
 
 def test_a_file_is_no_directory(layer):
     layer.add("/app/server/data", b"", attribute="binary")
-    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is the file "source0", and cannot hold an entry']
+    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is a file, and cannot hold an entry']
 
 
 def test_the_same_entry_twice_is_one(layer):
@@ -179,10 +181,10 @@ def test_no_library(layer, library):
 HELD = {
     '{"source": "ko", "capabilities": ["bpff"]}': 'ko: "bpff": unknown capability; did you mean "bpf"?',
     '{"source": "ko", "capabilities": ["bpf"]}': 'ko: "/app/server": has capabilities from linux_capabilities already; keep one of the two',
-    '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": no JSON object with ',
-    '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": no JSON object with ',
-    "[" * 50_000: 'linux_capabilities_from: "source": no JSON object with ',
-    " " * 70_000 + "{}": 'linux_capabilities_from: "source": no JSON object with ',
+    '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": must be a JSON object with ',
+    '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": must be a JSON object with ',
+    "[" * 50_000: 'linux_capabilities_from: "source": must be a JSON object with ',
+    " " * 70_000 + "{}": 'linux_capabilities_from: "source": must be a JSON object with ',
 }
 
 

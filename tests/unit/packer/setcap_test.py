@@ -110,7 +110,8 @@ def test_nothing_but_the_records_changes(name, files, tmp_path):
     assert (tmp_path / "out").read_bytes() == before
     metadata = json.loads((tmp_path / "metadata").read_bytes())
     assert metadata["diff_id"] == "sha256:" + hashlib.sha256(before).hexdigest()
-    assert "/app" in metadata["directories"]
+    assert "/app" in metadata["contents"]["directories"]
+    assert "/app/server" in metadata["contents"]["files"]
 
     wanted = ["/app/server", "/app/sparse"] + ["/" + LONG] * (FORMATS[name][-1] != "app" and name != "absolute")
     assert _run(tmp_path, tar, *(_grant(path, "cap_setuid=ep") for path in wanted)) == (0, "")
@@ -300,14 +301,14 @@ def test_all_that_cannot_be(tmp_path):
     )
     names = ("link", "hard", "dir", "run.sh", "data", "text", "sever", "../x")
     assert _problems(tmp_path, tar, *(_grant(f"/{name}", "cap_bpf=p") for name in names), _grant("/server", "bfp")) == [
-        'file_capabilities: "/../x": "//", "." and ".." have no place in it; write it plainly',
+        'file_capabilities: "/../x": must not have "//", "/./" or "/../"; write the path without them',
         'file_capabilities: "bfp": unknown capability; did you mean "bpf"?',
         'file_capabilities: "/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
         'file_capabilities: "/hard": a hard link to "/server"; name that',
         'file_capabilities: "/dir": a directory; capabilities are for programs',
         'file_capabilities: "/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
         'file_capabilities: "/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
-        'file_capabilities: "/text": no ELF program; the kernel gives capabilities to those alone',
+        'file_capabilities: "/text": not an ELF program; the kernel ignores its capabilities',
         'tar: "/server": is there twice; unpackers take the later one, people may mean the other',
         'file_capabilities: "/sever": no entry of the tar has this path; did you mean "/server"?',
     ]

@@ -86,7 +86,7 @@ def test_ten_thousand_requests_with_errors_among_them(tmp_path, worker):
     early = 0
     for number in range(10000):
         if number % 10 == 3:
-            assert worker.ask(*_request("bad", wrong)) == (1, '//:bad: srcs: "file": not absolute; write "/file"')
+            assert worker.ask(*_request("bad", wrong)) == (1, '//:bad: srcs: "file": must be absolute; write "/file"\n')
         elif number % 100 == 7:
             assert worker.ask("layer", "--target=//:x", "--nonsense=1")[0] == 2
         else:

@@ -156,11 +156,11 @@ services:
         'compose.yaml:10: services.web.security_opt[0]: "no-new-privileges:si": neither true nor false after no-new-privileges',
         'compose.yaml:13: services.web.entrypoint: "a \'b": no command: no closing quotation',
         'compose.yaml:8: services.web.init: "3": neither true nor false',
-        'compose.yaml:11: services.web.volumes[0]: "a:b": not absolute; write "/b"',
+        'compose.yaml:11: services.web.volumes[0]: "a:b": must be absolute; write "/b"',
         'compose.yaml:11: services.web.volumes[1]: "": a volume without target',
         'compose.yaml:11: services.web.volumes[2]: "": a volume without type',
         'compose.yaml:11: services.web.volumes[3]: "7": not a text to YAML; put it in quotes',
-        'compose.yaml:12: services.web.tmpfs[0]: "x": not absolute; write "/x"',
+        'compose.yaml:12: services.web.tmpfs[0]: "x": must be absolute; write "/x"',
         'compose.yaml:9: services.web.userns_mode: "private": Docker takes "host" alone',
     ]
 

@@ -90,7 +90,7 @@ def test_all_problems_at_once():
         'docker run --privilegd: "maybe": neither true nor false',
         'docker run --security-opt: "nonew-privileges": unknown security option; did you mean "no-new-privileges"?',
         'docker run --security-opt: "no-new-privileges=si": neither true nor false after no-new-privileges',
-        'docker run --tmpfs: "run": not absolute; write "/run"',
+        'docker run --tmpfs: "run": must be absolute; write "/run"',
         'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; it is one of bind, cluster, image, npipe, tmpfs, volume',
         'docker run --mount: "type=bind": no target; write target=/path/in/container',
         'docker run --mount: "\\"type=tmpfs\\"x": no comma-separated list: \',\' expected after \'"\'',

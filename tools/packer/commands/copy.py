@@ -1,4 +1,4 @@
-"""Packs files of the layers below again, with other capabilities."""
+"""Packs files of the layers below again, with other capabilities, modes, owners and extended attributes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import tempfile
 
 from .. import below, copies, files, grants, layer, styles
-from ..errors import InputError
+from .. import mtime as _mtime
+from ..entries import FILE
+from ..errors import InputError, about
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,25 +19,32 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob, mtime = arguments.blob(), arguments.number("mtime", "0")
+    blob, mtime = arguments.blob(), _mtime.read(arguments, problems)
+    changed = arguments.all("change")
     parsed = grants.parse(arguments.all("capabilities"), problems)
-    if elsewhere := arguments.one("elsewhere", ""):
+    elsewhere = arguments.one("elsewhere", "")
+    if elsewhere:
         missing = files.read_json(elsewhere)
         parsed = [grant for grant in parsed if grant.path in missing]
     layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
     arguments.end()
-    if problems:
+    if about(problems, "base", "platform"):
         raise InputError(problems)
 
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
         found: dict[str, Any] = {}
+        places: dict[str, str] = {}
         if parsed:
             blobs = [each for layout in layouts for each in below.of_layout(layout, platform)] + below.of_pairs(pairs)
-            found, parsed = copies.find(parsed, blobs, directory, problems)
+            found, parsed, places = copies.find(parsed, blobs, directory, problems)
+        if changed:
+            from .. import changes
+
+            changes.apply_to_copies(changed, found, places, not elsewhere, problems)
         granted = grants.resolve(parsed, found, problems)
         if problems:
             raise InputError(problems)
         said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
-    # One without entries is not made a part of the image.
-    removed = sorted(set(found) - set(granted))
+    # A layer without entries does not become a part of the image.
+    removed = sorted(path for path, entry in found.items() if entry.type == FILE and path not in granted)
     files.write_whole(metadata, layer.encode({**said, "empty": not found, "removed": removed}))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, problems: list[str]) -> None:
     attributes = json.loads(arguments.one("attributes"))
     held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
-    status, output = stamps.read(arguments.all("stamp")), arguments.one("output")
+    status, output = stamps.Status(arguments.all("stamp")), arguments.one("output")
     arguments.end()
 
     if "tag" in attributes:

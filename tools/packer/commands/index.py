@@ -1,10 +1,10 @@
-"""Makes an image index of images' descriptors."""
+"""Writes an image index of images' descriptors."""
 
 from __future__ import annotations
 
 import json
 
-from .. import files, index, oci
+from .. import files, index, oci, stamps, values
 from ..errors import InputError
 
 TYPE_CHECKING = False
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, problems: list[str]) -> None:
     names, paths = arguments.all("name"), arguments.all("image")
     images = [(name, files.read_json(path)) for name, path in zip(names, paths)]
-    annotations = json.loads(arguments.one("annotations"))
+    given, file = json.loads(arguments.one("annotations")), arguments.one("annotations-file", "")
+    status = stamps.Status(arguments.all("stamp"))
     outputs = [arguments.one(f"{name}-output") for name in ("index", "descriptor")]
     arguments.end()
 
+    annotations = values.resolve_pairs("annotations", given, file, status, problems)
+    status.check_used("annotations", problems)
     data = oci.encode(index.build(images, annotations, problems))
     if problems:
         raise InputError(problems)
