@@ -161,12 +161,12 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
     workspace.run("build", *(f"//:{name}" for name in names))
     done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
     assert done.returncode == 3  # Tests failed, and nothing else.
-    said = done.stdout + done.stderr
-    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in said
+    output = done.stdout + done.stderr
+    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in output
     # As a shell reads it.
     digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
-    assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in said
-    assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in said
+    assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in output
+    assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in output
 
 
 MISTAKES = {
@@ -189,7 +189,7 @@ MISTAKES = {
         'images: "//:index": an index, not an image; give its images',
     ],
     "kubernetes_nonsense": [
-        'image_name: "Registry/App": no image\'s name; write it as registry.example/path:tag, in lower case',
+        'image_name: "Registry/App": invalid image name; write it as registry.example/path:tag, in lower case',
         'runtime: "dockr": unknown runtime; did you mean "docker"?',
     ],
     "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
@@ -208,7 +208,7 @@ MISTAKES = {
 }
 
 FINDINGS = {
-    "broken_manifest": "bad/broken.yaml:2: no YAML: ",
+    "broken_manifest": "bad/broken.yaml:2: invalid YAML: ",
     "damaged.tar_capabilities": 'image: "bad/damaged.tar": "/blobs/sha256/',
     "damaged_capabilities": 'image: "bad/damaged": sha256:',
     "digest_of_several": 'image: "bad/several": its index.json names 2 images; give a layout of one image, or of one image index',

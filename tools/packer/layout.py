@@ -165,7 +165,7 @@ def _write(output: str, links: Mapping[str, str], blobs: Mapping[str, bytes], de
 
 
 def _target(link: str, place: str) -> str:
-    """What the link says: outputs of Bazel lie together wherever they lie; sources are where they are."""
+    """Returns the text of a link: relative between outputs of Bazel, absolute to a source."""
     if place.startswith("bazel-out/"):
         return os.path.relpath(place, os.path.dirname(link))
     return os.path.realpath(place)
