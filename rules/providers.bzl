@@ -4,15 +4,18 @@ LayerInfo = provider(
     doc = "A layer. Digests are in files: Bazel knows them only once they are built.",
     fields = {
         "blob": "File: the layer as registries store it.",
+        "checks_off": "list of str: names of checks that are off for the programs of the layer.",
         "metadata": """File: JSON with `descriptor` (OCI: mediaType, digest, size), `diff_id` \
-(digest of the uncompressed tar), `capabilities` (path -> cap_to_text(3)) and `created_by`.""",
-        "programs": "list of struct of path (str), file (File) and off (list of str): programs with capabilities, and which checks of them are off.",
+(digest of the uncompressed tar), `capabilities` (path -> cap_to_text(3)), `created_by`, `contents` (the paths of its entries) \
+and `programs` (the ELF headers of files with capabilities).""",
     },
 )
 
 ImageInfo = provider(
     doc = "An image for one platform.",
     fields = {
+        "base_contents": "list of File: JSON that lists the files of the base's layers that were not built here; one file, or none.",
+        "base_layout_files": "depset of File: the inputs of actions that read base_layouts, whose blobs may be links.",
         "base_layouts": "list of File: OCI layout directories that hold the layers of the base.",
         "config": "File: the OCI image config.",
         "descriptor": "File: the OCI descriptor of the manifest, with its platform.",

@@ -16,7 +16,8 @@ python_register_toolchains(
 )
 ```
 
-Only the tools that read YAML (//tools/kubernetes, //tools/runtimes) and layers with `compression = "libdeflate"` need more:
+`kubernetes_test`, `ko_capabilities` and `bazel run @rules_setcap//tools/getcap` read YAML. They, and layers with
+`compression = "libdeflate"`, need more:
 
 ```python
 load("@rules_python//python:pip.bzl", "pip_parse")

@@ -1,4 +1,6 @@
-"""Tests of images: what their files carry, and what a cluster makes of that.
+"""Tests of images: their capabilities, their digest, and what a cluster makes of them.
+
+The image may be one of another ruleset. A finding fails the test, never the build; an invalid attribute fails the build.
 
 ```starlark
 load("@rules_setcap//rules:test.bzl", "capability_test", "digest_test", "kubernetes_test")

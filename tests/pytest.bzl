@@ -20,6 +20,7 @@ def pytest_test(name, srcs, deps = [], args = [], **kwargs):
         name = name,
         srcs = srcs + ["//tests:pytest_main.py"],
         args = ["$(rootpath {})".format(src) for src in srcs] + args,
+        legacy_create_init = 0,
         main = "//tests:pytest_main.py",
         python_version = "3.14",
         deps = deps + [

@@ -1,50 +1,59 @@
-"""What programs with capabilities must be, looked at beside the build and not before it."""
+"""Validation actions for the programs of layers and images."""
 
 load(":packer.bzl", "packer_request", "run_packer")
 
 CHECK_ATTRS = {
     "checks_off": attr.string_list(
-        doc = """Checks of programs with capabilities that are not made, by name: `architecture` (it is for another than the \
-image), `format` (it is a damaged program), `runpath` (it looks for its libraries by `$ORIGIN`, which the loader then ignores, or \
-below the working directory, which is anybody's to choose), `wrapper` (the container starts another program, which has none). \
-They are validation actions: `--norun_validations` leaves out all.""",
+        doc = """Names of checks to turn off. The checks are validation actions, so `--norun_validations` turns off all of them.
+
+- `architecture`: the program is for another CPU than the image.
+- `format`: the program is an invalid ELF file.
+- `loader`: the image lacks the loader of a dynamically linked program, or the interpreter of a script.
+- `program`: the image lacks the program that its `entrypoint` or `cmd` names.
+- `runpath`: a program with capabilities finds its libraries by `$ORIGIN`, which the loader then ignores, or below the \
+working directory, which anybody may choose.
+- `wrapper`: a remark, not an error: the container starts another program first, so that `no_new_privs` would take the \
+capabilities away.""",
     ),
 }
 
-# What a layer finds out by itself, without the image that it is for.
+# The checks that `layer` and `setcap` make, so that an image does not repeat them.
 LAYER_CHECKS = ["format", "runpath"]
 
-def check_programs(ctx, programs, layers, config = None):
-    """Declares the action.
+def check_programs(ctx, layers, base_contents = [], config = None, binary = None, started = None):
+    """Declares the action that checks programs.
 
     Args:
       ctx: the context of a rule with PACKER_ATTRS and CHECK_ATTRS.
-      programs: list of struct of attribute (str, for messages), path (str, in the image), file (File) and
-        off (list of str, names of checks); those without capabilities are passed over.
-      layers: list of LayerInfo, all that are known of the image, the lowest first.
-      config: File, the image's config; None if there is no image.
+      layers: list of struct of attribute (str, for messages), info (LayerInfo) and off (list of str, names of checks), the
+        lowest first.
+      base_contents: list of File, contents of the base and metadata of its layers, the lowest first.
+      config: File, the config of the image; None if there is no image.
+      binary: str, the path of the image's binary; None if there is none.
+      started: str, the attribute that names the program to start; None if the target names none.
 
     Returns:
       list of File for the output group _validation.
     """
-    if not programs and not ctx.attr.checks_off:
-        return []
     output = ctx.actions.declare_file(ctx.label.name + ".checked")
-    metadata = [each.metadata for each in layers]
+    metadata = [each.info.metadata for each in layers]
     request = packer_request(ctx, "check")
-    for each in programs:
-        request.add(json.encode({"attribute": each.attribute, "off": each.off, "path": each.path}), format = "--program=%s")
-        request.add(each.file, format = "--source=%s")
+    request.add_all(base_contents, format_each = "--base-contents=%s")
     request.add_all(metadata, format_each = "--layer=%s")
+    request.add_all([json.encode({"attribute": each.attribute, "off": each.off}) for each in layers], format_each = "--layer-of=%s")
     if config:
         request.add(config, format = "--config=%s")
+    if binary:
+        request.add(binary, format = "--binary=%s")
+    if started:
+        request.add(started, format = "--started=%s")
     request.add(json.encode(ctx.attr.checks_off), format = "--off=%s")
     request.add(output, format = "--output=%s")
     run_packer(
         ctx,
         request,
         outputs = [output],
-        inputs = [each.file for each in programs] + metadata + ([config] if config else []),
+        inputs = base_contents + metadata + ([config] if config else []),
         mnemonic = "SetcapCheck",
         progress_message = "Checking programs of %{label}",
     )

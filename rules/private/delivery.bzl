@@ -5,26 +5,18 @@ wherever their actions run, and so do its interpreter and its client: they are b
 --host_platform.
 """
 
-load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo")
-load(":entries.bzl", "below_runfiles")
+load("//rules:providers.bzl", "ClientInfo")
+load(":foreign.bzl", "ANY_IMAGE", "find_image", "image_layout")
+load(":launcher.bzl", "for_host", "runfile", "write_launcher")
 load(":messages.bzl", "label_text", "named")
 load(":packer.bzl", "PACKER_ATTRS", "PackerInfo", "packer_request", "run_packer")
 load(":stamp.bzl", "status_files")
 
-def _for_host_impl(settings, _attr):
-    return {"//command_line_option:platforms": str(settings["//command_line_option:host_platform"])}
-
-for_host = transition(
-    implementation = _for_host_impl,
-    inputs = ["//command_line_option:host_platform"],
-    outputs = ["//command_line_option:platforms"],
-)
-
 DELIVERY_ATTRS = PACKER_ATTRS | {
     "image": attr.label(
-        doc = "An `image`, or an `image_index`.",
+        doc = "The image: " + ANY_IMAGE + ".",
+        allow_files = True,
         mandatory = True,
-        providers = [[ImageInfo], [ImageIndexInfo]],
     ),
     "_program": attr.label(
         cfg = for_host,
@@ -33,24 +25,28 @@ DELIVERY_ATTRS = PACKER_ATTRS | {
     ),
 }
 
-def image_layout(ctx):
-    """The layout of the attribute image.
+def delivered_image(ctx, problems):
+    """Returns the layout of the attribute image.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
+      problems: list of str, to which problems are added.
 
     Returns:
-      File.
+      struct of layout (File, None if there is a problem) and files (depset of File, the layout and what it links to).
     """
-    info = ctx.attr.image[ImageInfo] if ImageInfo in ctx.attr.image else ctx.attr.image[ImageIndexInfo]
-    return info.layout
+    image = find_image("image", ctx.attr.image, problems)
+    if not image.file:
+        return struct(files = image.files, layout = None)
+    return image_layout(ctx, "image", image)
 
-def destination(ctx, attributes, files = {}):
+def destination(ctx, attributes, problems, files = {}):
     """Declares the action that says where the image goes, and finds mistakes in it.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
       attributes: dict, as the user wrote them.
+      problems: list of str, what else is wrong with the target.
       files: dict of attribute -> File that holds one of them.
 
     Returns:
@@ -72,16 +68,18 @@ def destination(ctx, attributes, files = {}):
         inputs = files.values() + stamp,
         outputs = [output],
         mnemonic = "SetcapDestination",
+        problems = problems,
         progress_message = "Checking where %{label} goes",
     )
     return output
 
-def delivery(ctx, kind, destination, client):
+def delivery(ctx, kind, image, destination, client):
     """The target as a program.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
       kind: push or load.
+      image: struct, from delivered_image().
       destination: File, from destination().
       client: Target with ClientInfo.
 
@@ -89,56 +87,26 @@ def delivery(ctx, kind, destination, client):
       DefaultInfo.
     """
     tool = ctx.attr._program[0][PackerInfo]
-    layout = image_layout(ctx)
     program = client[ClientInfo].program
     spec = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     ctx.actions.write(spec, json.encode_indent({
-        "destination": _runfile(ctx, destination),
+        "destination": runfile(ctx, destination),
+        "image": label_text(ctx.attr.image.label),
         "kind": kind,
-        "layout": _runfile(ctx, layout),
+        "layout": runfile(ctx, image.layout) if image.layout else "",
         "program": {
             "kind": client[ClientInfo].kind,
-            "path": _runfile(ctx, program) if program else "",
+            "path": runfile(ctx, program) if program else "",
         },
         "target": label_text(ctx.label),
     }))
-    launcher = ctx.actions.declare_file(ctx.label.name)
     interpreter = tool.interpreter
+    launcher = write_launcher(ctx, interpreter, tool.main, [runfile(ctx, spec)])
     of_host = type(interpreter) == "string"
-    ctx.actions.write(launcher, _LAUNCHER.format(
-        interpreter = _quoted(interpreter) if of_host else "$runfiles/" + _quoted(_runfile(ctx, interpreter)),
-        main = _quoted(_runfile(ctx, tool.main)),
-        spec = _quoted(_runfile(ctx, spec)),
-    ), is_executable = True)
-    files = [destination, layout, spec] + ([] if of_host else [interpreter])
-    runfiles = ctx.runfiles(files, transitive_files = tool.files)
+    files = [destination, spec] + ([] if of_host else [interpreter])
+    runfiles = ctx.runfiles(files, transitive_files = depset(transitive = [image.files, tool.files]))
     return DefaultInfo(
         executable = launcher,
         files = depset([launcher]),
-        runfiles = runfiles.merge_all([
-            ctx.attr.image[DefaultInfo].default_runfiles,
-            client[DefaultInfo].default_runfiles,
-        ]),
+        runfiles = runfiles.merge(client[DefaultInfo].default_runfiles),
     )
-
-# All that it does is to find the runfiles: beside it, around it, where the caller has
-# them, or beside what it is a link to.
-_LAUNCHER = """\
-#!/bin/sh
-for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
-  if [ -f "$runfiles/{main}" ]; then
-    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" "$runfiles" "{spec}" "$@"
-  fi
-done
-echo "$0: its runfiles are not there; use bazel run, or copy them along (cp -rL)" >&2
-exit 1
-"""
-
-def _runfile(ctx, file):
-    return below_runfiles(file.short_path, ctx.workspace_name)
-
-def _quoted(text):
-    """What may stand between the shell's double quotes."""
-    for character in ["\\", "\"", "`", "$"]:
-        text = text.replace(character, "\\" + character)
-    return text

@@ -1,8 +1,7 @@
-"""What goes into a layer, as the lines of the packer's entries file.
+"""Writes the entries of a layer as lines of the packer's parameter file.
 
-One JSON object per line (tools/packer/entries.py says what is in it). The lines are made
-when the action runs (Args.map_each), from Files and never from their paths, so
-that no depset is kept flat and path mapping sees them all.
+Each line is a JSON object; tools/packer/entries.py describes its fields. Args.map_each makes the lines when the action
+runs. So no depset is flattened at analysis, and path mapping applies to every File.
 """
 
 def placement(attribute, owner, mode = ""):
@@ -31,7 +30,7 @@ def _add(args, items, map_each):
     args.add_all(items, map_each = map_each, allow_closure = True, expand_directories = False)
 
 def add_files(args, files, path_of, place):
-    """Adds files, directories with all that they hold.
+    """Adds files, and directories with everything in them.
 
     Args:
       args: Args of the entries file.
@@ -46,18 +45,28 @@ def add_files(args, files, path_of, place):
     _add(args, files, each)
 
 def _lines(file, path, place, directory_expander):
-    if not file.is_directory:
-        return [place.line(path, source = file.path)]
+    """Returns the lines for one File, at a path in the image."""
+    if file.is_directory:
+        if file.is_source:
+            # Bazel does not know the contents; the packer reads the directory.
+            return [place.line(path, type = "directory", source = file.path)]
+
+        # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links.
+        return [place.line(path, type = "directory")] + [
+            place.line(path + "/" + child.tree_relative_path, source = child.path)
+            for child in directory_expander.expand(file)
+        ]
     if file.is_source:
-        # Bazel knows nothing of what is in it: the packer looks.
-        return [place.line(path, type = "directory", source = file.path)]
-    return [place.line(path, type = "directory")] + [
-        place.line(path + "/" + child.tree_relative_path, source = child.path)
-        for child in directory_expander.expand(file)
-    ]
+        return [place.line(path, source = file.path)]
+    if hasattr(file, "is_symlink"):
+        # Bazel 8 or later.
+        return [place.line(path, type = "symlink" if file.is_symlink else "", source = file.path)]
+
+    # Bazel 7 does not say which outputs are unresolved symlinks; the packer finds out.
+    return [place.line(path, output = file.path)]
 
 def below_runfiles(short_path, workspace):
-    """Where Bazel puts a file below a runfiles directory.
+    """Returns where Bazel puts a file below a runfiles directory.
 
     Args:
       short_path: str, the file's.
@@ -69,7 +78,10 @@ def below_runfiles(short_path, workspace):
     return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
 
 def add_runfiles(args, target, path, workspace, place):
-    """Adds the runfiles of a program beside it, as Bazel lays them out.
+    """Adds a program's runfiles beside it, as Bazel lays them out.
+
+    The layout is that of --nolegacy_external_runfiles on every Bazel: other repositories are beside the main one, and
+    not below <workspace>/external a second time.
 
     Args:
       args: Args of the entries file.
@@ -101,18 +113,21 @@ def add_runfiles(args, target, path, workspace, place):
             return [place.line(root + below, type = "symlink", target = up + path.split("/")[-1])]
         return _lines(file, root + below, place, directory_expander)
 
-    def each_symlink(prefix):
-        def each(link, directory_expander):
-            return _lines(link.target_file, prefix + link.path, place, directory_expander)
+    def each_symlink(link, directory_expander):
+        return _lines(link.target_file, root + below_runfiles(link.path, workspace), place, directory_expander)
 
-        return each
+    def each_root_symlink(link, directory_expander):
+        return _lines(link.target_file, root + link.path, place, directory_expander)
 
     def each_empty(short_path):
+        # Bazel 7 by default: --legacy_external_runfiles. The main repository cannot have a directory of this name.
+        if short_path.startswith("external/"):
+            return place.line(root + short_path[len("external/"):])
         return place.line(root + below_runfiles(short_path, workspace))
 
     _add(args, runfiles.files, each_file)
-    _add(args, runfiles.symlinks, each_symlink(root + workspace + "/"))
-    _add(args, runfiles.root_symlinks, each_symlink(root))
+    _add(args, runfiles.symlinks, each_symlink)
+    _add(args, runfiles.root_symlinks, each_root_symlink)
     args.add_all(runfiles.empty_filenames, map_each = each_empty, allow_closure = True)
     links = runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()
     inputs = [runfiles.files, depset([link.target_file for link in links])]

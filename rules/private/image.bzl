@@ -1,23 +1,31 @@
 """The rule image."""
 
-load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "base_names", "check_image_effect", "resolve_attributes")
-load(":base.bzl", "base_image")
+load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
 load(":entries.bzl", "add_files", "add_runfiles", "placement")
+load(":foreign.bzl", "ANY_IMAGE")
 load(":messages.bzl", "label_text", "named", "problem")
 load(":pack.bzl", "PACK_ATTRS", "add_changes", "add_mtime", "blob_outputs", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
 load(":packer.bzl", "packer_request", "run_packer")
-load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform")
+load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
 load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_impl(ctx):
     problems = []
     platform = oci_platform(ctx, problems)
-    layers = [target[LayerInfo] for target in ctx.attr.layers]
-    base = base_image(ctx, problems)
-    below = struct(blobs = base.layers + layers, layouts = base.layouts)
+    lower = _layers(ctx, problems)
+    base = base_image(ctx, platform_text(platform), problems)
+    below = struct(
+        base = base.contents + [each.metadata for each in base.layers],
+        blobs = base.layers + [each.info for each in lower],
+        layers = lower,
+        layouts = base.layouts,
+        layout_files = base.layout_files,
+    )
+    own = []
     copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
     path = None
     if ctx.executable.binary:
@@ -28,25 +36,28 @@ def _image_impl(ctx):
         elif ctx.attr.binary_path:
             path = ctx.attr.binary_path
     elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
-    check_image_effect(ctx, copies, problems)
-    if path or copies:
+    keeps_directories = not path and lower and (below.base or len(lower) > 1)
+    check_image_effect(ctx, copies, keeps_directories, problems)
+    if path or copies or keeps_directories:
         check_blob(ctx, problems)
     place = placement("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if path else None
     attributes = _attributes(ctx, platform, path, base, problems)
 
     # Each of these reports the problems of all attributes, whichever fails first.
     if path:
-        layers.append(_binary_layer(ctx, path, place, platform, base, below, elsewhere, attributes.problems))
+        own.append(struct(attribute = "binary", info = _binary_layer(ctx, path, place, base, below, elsewhere, attributes.problems)))
+    elif keeps_directories:
+        own.append(struct(attribute = "layers", info = _directories_layer(ctx, below, attributes.problems)))
     if copies:
-        layers.append(_copied_layer(ctx, platform, base, below, elsewhere, attributes.problems))
+        own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, base, below, elsewhere, attributes.problems)))
+    layers = [each.info for each in lower + own]
+
     manifest, config, descriptor = _assemble(ctx, attributes, layers, base)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
 
     # The layout links to the blobs: what runs with it needs them too.
-    runfiles = ctx.runfiles([layout] + blobs + base.layouts)
-    if ctx.attr.base:
-        runfiles = runfiles.merge(ctx.attr.base[DefaultInfo].default_runfiles)
+    runfiles = ctx.runfiles([layout] + blobs, transitive_files = base.layout_files)
     return [
         DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
@@ -54,34 +65,45 @@ def _image_impl(ctx):
             descriptor = depset([descriptor]),
             layers = depset(blobs),
             manifest = depset([manifest]),
-            runtime_settings = depset(runtime_settings(ctx, base.layers + layers)),
-            _validation = depset(check_programs(ctx, _programs(ctx, path), base.layers + layers, config)),
+            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers])),
+            _validation = depset(_checks(ctx, below, own, path, config)),
         ),
         ImageInfo(
+            base_contents = base.contents,
+            base_layout_files = base.layout_files,
             base_layouts = base.layouts,
             config = config,
             descriptor = descriptor,
             layers = base.layers + layers,
             layout = layout,
             manifest = manifest,
-            platform = _platform_text(platform),
+            platform = platform_text(platform),
         ),
     ]
 
-def _platform_text(platform):
-    return "/".join([platform["os"], platform["architecture"], platform["variant"]])
-
-def _programs(ctx, path):
-    """The programs to check: the binary, if it gets capabilities, and those of layers."""
-    carries = ctx.attr.linux_capabilities or ctx.attr.linux_capabilities_from or path in ctx.attr.file_capabilities
-    own = [struct(attribute = "binary", file = ctx.executable.binary, off = ctx.attr.checks_off, path = path)] if path and carries else []
-
-    # Their layers say the rest.
-    return own + [
-        struct(attribute = "layers", file = each.file, off = ctx.attr.checks_off + each.off + LAYER_CHECKS, path = each.path)
+def _layers(ctx, problems):
+    """Returns attribute, info and label of each target in layers; adds a problem for each that is not a layer."""
+    for target in ctx.attr.layers:
+        if ImageInfo in target or ImageIndexInfo in target:
+            problems.append(problem("layers", label_text(target.label), "an image, not a layer; give it as base"))
+        elif LayerInfo not in target:
+            problems.append(problem("layers", label_text(target.label), "not a layer; write {}".format(
+                "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that".format(label_text(target.label)),
+            )))
+    return [
+        struct(attribute = "layers", info = target[LayerInfo], label = target.label)
         for target in ctx.attr.layers
-        for each in getattr(target[LayerInfo], "programs", [])
+        if LayerInfo in target
     ]
+
+def _checks(ctx, below, own, path, config):
+    """Declares the validation action, and returns its outputs."""
+    layers = [
+        struct(attribute = each.attribute, info = each.info, off = each.info.checks_off + LAYER_CHECKS)
+        for each in below.layers
+    ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
+    started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None
+    return check_programs(ctx, layers, below.base, config, path, started)
 
 def _attributes(ctx, platform, path, base, problems):
     """Declares the action that checks the attributes of the image's config and manifest."""
@@ -101,6 +123,12 @@ def _attributes(ctx, platform, path, base, problems):
         "working_dir": ctx.attr.working_dir,
     }, base, problems)
 
+def _directories_layer(ctx, below, problems):
+    """Declares the layer of an image without a binary that keeps directories as the layers below have them."""
+    request = packer_request(ctx, "layer")
+    request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, changes = False)
+
 def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     """Declares the action that packs files of the layers below with other capabilities.
 
@@ -111,11 +139,11 @@ def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     stamp = add_mtime(ctx, request)
     add_changes(ctx, request)
     base_names(ctx, request, base)
-    request.add(_platform_text(platform), format = "--platform=%s")
+    request.add(platform_text(platform), format = "--platform=%s")
     request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for each in below.blobs:
         request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
-    inputs = below.layouts + [each.metadata for each in below.blobs] + [each.blob for each in below.blobs] + stamp
+    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs] + stamp
     if elsewhere:
         request.add(elsewhere, format = "--elsewhere=%s")
         inputs.append(elsewhere)
@@ -124,6 +152,7 @@ def _copied_layer(ctx, platform, base, below, elsewhere, problems):
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
+        transitive_inputs = [below.layout_files],
         tools = ctx.files._libdeflate,
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
@@ -131,7 +160,7 @@ def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     )
     return info
 
-def _binary_layer(ctx, path, place, platform, base, below, elsewhere, problems):
+def _binary_layer(ctx, path, place, base, below, elsewhere, problems):
     """Declares the action that packs the binary, its runfiles and its capabilities."""
     entries = packer_request(ctx, "layer")
     base_names(ctx, entries, base)
@@ -146,10 +175,9 @@ def _binary_layer(ctx, path, place, platform, base, below, elsewhere, problems):
         named(entries, "linux_capabilities_from", ctx.attr.linux_capabilities_from.label, ctx.file.linux_capabilities_from)
         entries.add(json.encode(path), format = "--capabilities-to=%s")
         inputs.append(depset([ctx.file.linux_capabilities_from]))
-    directories = [struct(flag = "--below-layout=%s", file = layout) for layout in below.layouts]
-    directories += [struct(flag = "--below=%s", file = layer.metadata) for layer in below.blobs]
-    entries.add(_platform_text(platform), format = "--platform=%s")
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, directories, elsewhere)
+    entries.add(path, format = "--program=%s")
+    entries.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below, elsewhere)
 
 def _assemble(ctx, attributes, layers, base):
     """Declares the action that writes manifest, config and descriptor, from descriptors alone: no blob is read."""
@@ -171,7 +199,8 @@ def _assemble(ctx, attributes, layers, base):
     run_packer(
         ctx,
         args,
-        inputs = [attributes.spec] + base.files + [each.metadata for each in layers],
+        inputs = [attributes.spec] + [each.metadata for each in layers],
+        transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
@@ -194,8 +223,9 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     run_packer(
         ctx,
         args,
-        inputs = [manifest, config, descriptor] + base.layouts +
+        inputs = [manifest, config, descriptor] +
                  [each.metadata for each in layers] + [each.blob for each in layers],
+        transitive_inputs = [base.layout_files],
         outputs = [layout],
         mnemonic = "SetcapLayout",
         progress_message = "Laying out image %{label}",
@@ -222,7 +252,8 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(
-            doc = "The image below: another `image`, an `image_index`, an OCI layout directory (of rules_oci's `oci_pull`, of `crane pull --format=oci`, of `skopeo copy`), an OCI archive, or what `docker save` writes. The layers of a directory are verified where they are read, its manifest and config always.",
+            aspects = [prepare_base],
+            doc = "The base image: " + ANY_IMAGE + ". The manifest and the config are verified against their digests, the layers where they are read.",
             allow_files = True,
         ),
         "binary": attr.label(
@@ -240,7 +271,10 @@ on the manifest. A file that replaces one with capabilities, without any of its 
         "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value, `$$` for a dollar sign."),
         "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
         "labels": attr.string_dict(doc = "Labels of the config."),
-        "layers": attr.label_list(doc = "Layers below the binary's, the lowest first.", providers = [LayerInfo]),
+        "layers": attr.label_list(
+            doc = "Layers below the binary's, the lowest first: of `layer`, or of `setcap` for a tar of another rule.",
+            allow_files = True,
+        ),
         "linux_capabilities": attr.string_list(
             doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
 of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",
@@ -249,6 +283,10 @@ of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-
             doc = """Capabilities of the binary from a file, in place of `linux_capabilities`: what `ko_capabilities` makes, or \
 any JSON object with `capabilities`, a list as of `linux_capabilities`, and `source`, who says so, for messages.""",
             allow_single_file = [".json"],
+        ),
+        "replaces": attr.string_list(
+            doc = """Paths of entries in lower layers, or in the base, that an entry of another kind may replace: a file in place of a \
+symbolic link, a link in place of a directory. Without it, that is an error.""",
         ),
         "stop_signal": attr.string(doc = "The signal that stops the container."),
         "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),

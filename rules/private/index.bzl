@@ -8,7 +8,11 @@ load(":stamp.bzl", "stamp_attrs", "status_files")
 
 def _image_index_impl(ctx):
     problems = []
-    images = _images(ctx, problems)
+    images = {
+        name: target
+        for name, target in _images(ctx, problems).items()
+        if _is_image(name, target, problems)
+    }
     index, descriptor = _assemble(ctx, images, problems)
     layout = _layout(ctx, index, descriptor, [target[ImageInfo] for target in images.values()])
     runfiles = ctx.runfiles([layout]).merge_all([target[DefaultInfo].default_runfiles for target in images.values()])
@@ -25,6 +29,14 @@ def _image_index_impl(ctx):
             layout = layout,
         ),
     ]
+
+def _is_image(name, target, problems):
+    """Returns whether a target is an image of these rules; adds a problem if not."""
+    if ImageInfo in target:
+        return True
+    what = "an index, not an image; give its images" if ImageIndexInfo in target else "not an image of these rules; for one of another ruleset, write image(name = ..., base = \"{}\") and give that".format(label_text(target.label))
+    problems.append(problem("images", name, what))
+    return False
 
 def _images(ctx, problems):
     """The images, by what messages call them."""
@@ -111,13 +123,13 @@ the index itself. As the `base` of an image, it stands for its image of that ima
     attrs = FILE_ATTRS | PACKER_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(
-            doc = "An image that is built once for each of `platforms`.",
+            doc = "An `image` that is built once for each of `platforms`.",
+            allow_files = True,
             cfg = _each_platform,
-            providers = [ImageInfo],
         ),
         "images": attr.label_list(
-            doc = "Images for different platforms, as they are; in place of `image` and `platforms`.",
-            providers = [ImageInfo],
+            doc = "Each an `image`, for different platforms, as they are; in place of `image` and `platforms`.",
+            allow_files = True,
         ),
         "platforms": attr.label_list(
             doc = "What `image` is built for.",

@@ -52,30 +52,16 @@ def _layer_impl(ctx):
     entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
-    programs = _programs(ctx)
+    info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(check_programs(ctx, programs, [info])),
+            _validation = depset(checked if ctx.attr.file_capabilities or ctx.attr.checks_off else []),
         ),
-        LayerInfo(blob = info.blob, metadata = info.metadata, programs = programs),
+        info,
     ]
-
-def _programs(ctx):
-    """The files of srcs that get capabilities; those of runfiles and directories are known only once they are built."""
-    found = []
-    for path in ctx.attr.file_capabilities:
-        folder = path.rpartition("/")[0] + "/"
-        files = []
-        if path in ctx.attr.srcs:
-            info = ctx.attr.srcs[path][DefaultInfo]
-            files = [info.files_to_run.executable] if info.files_to_run.executable else info.files.to_list()
-        elif folder in ctx.attr.srcs:
-            files = [file for file in ctx.attr.srcs[folder][DefaultInfo].files.to_list() if folder + file.basename == path]
-        if len(files) == 1 and not files[0].is_directory:
-            found.append(struct(attribute = "srcs", file = files[0], off = ctx.attr.checks_off, path = path))
-    return found
 
 def _exactly(path):
     return lambda _file: path
@@ -96,7 +82,7 @@ its digests and the capabilities that it carries.""",
         "srcs": attr.string_keyed_label_dict(
             doc = """Absolute path in the image -> target. A program at a path of its own brings its runfiles along, \
 a tree artifact all that it holds. A path that ends with `/` is a directory, and takes the files of the target \
-by their names.""",
+by their names. Of rules_pkg's `pkg_files` it takes only the files; for their names and modes, use `pkg_tar` and `setcap`.""",
             allow_files = True,
         ),
         "symlinks": attr.string_dict(

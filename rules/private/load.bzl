@@ -1,30 +1,32 @@
 """The rule image_load."""
 
 load("//rules:providers.bzl", "ClientInfo")
-load(":delivery.bzl", "DELIVERY_ATTRS", "delivery", "destination", "for_host", "image_layout")
+load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
+load(":launcher.bzl", "for_host")
 load(":packer.bzl", "packer_request", "run_packer")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_load_impl(ctx):
-    name = destination(ctx, {"tag": ctx.attr.tag})
+    problems = []
+    image = delivered_image(ctx, problems)
+    name = destination(ctx, {"tag": ctx.attr.tag}, problems)
     return [
-        delivery(ctx, "load", name, ctx.attr._client[0]),
-        OutputGroupInfo(archive = depset([_archive(ctx, name)])),
+        delivery(ctx, "load", image, name, ctx.attr._client[0]),
+        OutputGroupInfo(archive = depset([_archive(ctx, image, name)])),
     ]
 
-def _archive(ctx, name):
+def _archive(ctx, image, name):
     """The image as one file, for who asks for it; `bazel run` makes it as it loads."""
     archive = ctx.actions.declare_file(ctx.label.name + ".tar")
     args = packer_request(ctx, "export")
-    args.add_all([image_layout(ctx)], format_each = "--layout=%s", expand_directories = False)
+    args.add_all([image.layout] if image.layout else [], format_each = "--layout=%s", expand_directories = False)
     args.add(name, format = "--destination=%s")
     args.add(archive, format = "--output=%s")
     run_packer(
         ctx,
         args,
         inputs = [name],
-        # The layout, and what its links lead to.
-        transitive_inputs = [ctx.attr.image[DefaultInfo].default_runfiles.files],
+        transitive_inputs = [image.files],
         outputs = [archive],
         mnemonic = "SetcapExport",
         progress_message = "Writing archive of %{label}",

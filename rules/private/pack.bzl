@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
-load(":messages.bzl", "problem")
+load(":messages.bzl", "label_text", "problem")
 load(":packer.bzl", "PACKER_ATTRS", "run_packer")
 load(":stamp.bzl", "placeholders", "status_files")
 
@@ -49,8 +49,10 @@ as `{BUILD_TIMESTAMP}`. In BUILD files it may be a number.""",
         doc = "Owners of single entries: absolute path in the image -> `uid:gid`. A path that the layer does not have is an error.",
     ),
     "parents": attr.string(
-        doc = """The directories that lead to the entries, root's and 0755: `all` of them become entries, \
-`none`, or those that are `missing` in the layers below (of an image; in a layer by itself, all).""",
+        doc = """Which directories that lead to the entries become entries themselves: `all`, those that are `missing` in the layers \
+below, or `none`. A directory that the layers below have keeps its mode, owner and extended attributes; another one is root's, \
+with mode 0755 (0700 for `/root`, 1777 for `/tmp` and `/var/tmp`). Without these entries, Docker's overlay2 creates the directories \
+anew, whatever is below. The layers below are those of the image; a `layer` alone knows none.""",
         default = "all",
         values = ["all", "missing", "none"],
     ),
@@ -163,9 +165,9 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
-    return LayerInfo(blob = blob, metadata = metadata, programs = [])
+    return LayerInfo(blob = blob, checks_off = [], metadata = metadata)
 
-def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhere = None):
+def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsewhere = None, changes = True):
     """Declares the action.
 
     Args:
@@ -175,24 +177,28 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = [], elsewhe
       inputs: list of depset of File, all that the entries name.
       capabilities: list of struct(attribute, path, capabilities: list of str).
       problems: list of str or File, as run_packer() takes them.
-      below: list of struct(flag, file), where the directories of the layers below are found.
+      below: struct of base (list of File, contents of the base and metadata of its layers) and layers (list of struct of
+        label and info, the LayerInfo of layers between the base and this one); None if the layers below are not known.
       elsewhere: File, gets the paths of file_capabilities that the layer does not have; without it they are an error.
+      changes: bool, whether modes, owners and xattrs are about entries of this layer.
 
     Returns:
       LayerInfo.
     """
     info = blob_outputs(ctx, name, request, capabilities)
     extra = add_mtime(ctx, request)
-    add_changes(ctx, request)
+    if changes:
+        add_changes(ctx, request)
     if ctx.attr.hard_links:
         request.add("--hard-links=yes")
     request.add(ctx.attr.parents, format = "--parents=%s")
     request.add(ctx.attr.style, format = "--style=%s")
-    if ctx.attr.parents != "missing":
-        below = []
-    for each in below:
-        request.add_all([each.file], format_each = each.flag, expand_directories = False)
-    extra.extend([each.file for each in below])
+    if below:
+        metadata = [each.info.metadata for each in below.layers]
+        request.add_all(below.base, format_each = "--base-contents=%s")
+        request.add_all(metadata, format_each = "--below=%s")
+        request.add_all([json.encode(label_text(each.label)) for each in below.layers], format_each = "--below-name=%s")
+        extra += below.base + metadata
     if elsewhere:
         request.add(elsewhere, format = "--elsewhere=%s")
     run_packer(

@@ -1,7 +1,8 @@
 """The rule image_push."""
 
 load("//rules:providers.bzl", "ClientInfo")
-load(":delivery.bzl", "DELIVERY_ATTRS", "delivery", "destination", "for_host")
+load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
+load(":launcher.bzl", "for_host")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_push_impl(ctx):
@@ -10,9 +11,11 @@ def _image_push_impl(ctx):
         file = getattr(ctx.file, attribute)
         if file:
             files[attribute] = file
-    where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, files)
+    problems = []
+    image = delivered_image(ctx, problems)
+    where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, problems, files)
     return [
-        delivery(ctx, "push", where, ctx.attr._client[0]),
+        delivery(ctx, "push", image, where, ctx.attr._client[0]),
         OutputGroupInfo(destination = depset([where])),
     ]
 

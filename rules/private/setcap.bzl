@@ -1,6 +1,7 @@
 """The rule setcap."""
 
-load("//rules:providers.bzl", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
+load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":messages.bzl", "label_text", "named", "problem")
 load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
 load(":packer.bzl", "packer_request", "run_packer")
@@ -8,8 +9,9 @@ load(":packer.bzl", "packer_request", "run_packer")
 def _setcap_impl(ctx):
     problems = []
     tars = [ctx.attr.tar[LayerInfo].blob] if LayerInfo in ctx.attr.tar else ctx.files.tar
-    if len(tars) != 1 or tars[0].is_directory:
-        problems.append(problem("tar", label_text(ctx.attr.tar.label), "{} files; a layer is one tar".format(len(tars))))
+    what = _not_a_tar(ctx.attr.tar, tars)
+    if what:
+        problems.append(problem("tar", label_text(ctx.attr.tar.label), what))
         tars = []
     check_blob(ctx, problems)
     request = packer_request(ctx, "setcap")
@@ -32,9 +34,23 @@ def _setcap_impl(ctx):
     )
     return [
         DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(metadata = depset([info.metadata])),
-        info,
+        OutputGroupInfo(
+            metadata = depset([info.metadata]),
+            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])),
+        ),
+        LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
     ]
+
+def _not_a_tar(target, files):
+    """Returns what a target is, and what to write instead; "" if it may be a tar."""
+    of_image = "to set capabilities of an image's files, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(label_text(target.label))
+    if ImageInfo in target or ImageIndexInfo in target:
+        return "an image, and setcap takes one tar; " + of_image
+    if len(files) == 1 and files[0].is_directory:
+        return "a directory, and setcap takes one tar; " + of_image
+    if len(files) != 1:
+        return "{} files, and setcap takes one tar; name a target that has only that".format(len(files))
+    return ""
 
 setcap = rule(
     doc = """A tar, from whatever rule, as a layer whose files hold other capabilities.
@@ -42,7 +58,7 @@ setcap = rule(
 All else is as it was, byte for byte: names, owners, times, order, padding. If nothing changes, `diff_id` is the \
 digest of the tar that came in.""",
     implementation = _setcap_impl,
-    attrs = BLOB_ATTRS | {
+    attrs = BLOB_ATTRS | CHECK_ATTRS | {
         "existing_capabilities": attr.string(
             doc = """Of capabilities that `file_capabilities` does not name: `keep` them, `strip` them, or have an error \
 where there are any, so that there are `only` those that are named.""",

@@ -10,12 +10,12 @@ SETTINGS_ATTRS = {
     ),
 }
 
-def runtime_settings(ctx, layers):
+def runtime_settings(ctx, contents):
     """Declares the action, which runs if somebody asks for the files.
 
     Args:
       ctx: the context of a rule with SETTINGS_ATTRS.
-      layers: list of LayerInfo.
+      contents: list of File, contents of the base and metadata of layers, the lowest first.
 
     Returns:
       list of File: flags of docker run and podman run, Compose, Kubernetes.
@@ -26,14 +26,14 @@ def runtime_settings(ctx, layers):
         for kind, extension in {"compose": ".yaml", "docker": ".txt", "kubernetes": ".yaml", "podman": ".txt"}.items()
     }
     args = ctx.actions.args()
-    args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
+    args.add_all(contents, format_each = "--layer=%s")
     args.add(ctx.label.name, format = "--service=%s")
     for kind, output in outputs.items():
         args.add(output, format = "--" + kind + "=%s")
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [isolated(ctx, tool), args],
-        inputs = [each.metadata for each in layers],
+        inputs = contents,
         tools = [tool.files],
         outputs = outputs.values(),
         mnemonic = "SetcapSettings",

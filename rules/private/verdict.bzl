@@ -1,34 +1,59 @@
-"""Tests whose finding is an action's: cached, and remote where actions are; the test itself shows it."""
+"""Tests of images. The check runs in a build action, so its result is cached; the test prints the action's report."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
+load(":foreign.bzl", "ANY_IMAGE", "find_image")
 load(":messages.bzl", "label_text")
-load(":packer.bzl", "PATH_MAPPING")
+load(":packer.bzl", "PATH_MAPPING", "PackerInfo", "isolated")
 
 _VERDICT_ATTRS = {
     "image": attr.label(
-        doc = "An `image`, or an `image_index`, of which all images are tested.",
+        doc = "The image: {}. Of several platforms, all images are tested.".format(ANY_IMAGE),
+        allow_files = True,
         mandatory = True,
-        providers = [[ImageInfo], [ImageIndexInfo]],
-    ),
-    "_program": attr.label(
-        cfg = "exec",
-        default = "//tools/verdicts:verdict",
-        executable = True,
     ),
 }
 
-def _verdict(ctx, subject, args, inputs = []):
-    """Declares the action, and the test that shows what it found."""
-    image = ctx.attr.image[ImageInfo] if ImageInfo in ctx.attr.image else ctx.attr.image[ImageIndexInfo]
+_TOOL_ATTRS = _VERDICT_ATTRS | {
+    "_tool": attr.label(
+        cfg = "exec",
+        default = "//tools/verdicts:tool",
+        providers = [PackerInfo],
+    ),
+}
+
+def _image(ctx, args):
+    """Adds the image to the arguments, or the problem with it; returns the inputs."""
+    problems = []
+    image = find_image("image", ctx.attr.image, problems)
+    args.add_all(problems, format_each = "--problem=%s")
+    args.add_all([image.file] if image.file else [], format_each = "--image=%s", expand_directories = False)
+    return image.files
+
+def _verdict(ctx, subject, args, inputs):
+    """Declares the action and the test that prints its report.
+
+    Args:
+      ctx: the context of a rule with _VERDICT_ATTRS, and _tool or _command.
+      subject: str, the subcommand of tools/verdicts.
+      args: Args, the flags of the subcommand.
+      inputs: depset of File.
+
+    Returns:
+      list of providers.
+    """
     report = ctx.actions.declare_file(ctx.label.name + ".report.txt")
-    args.add_all([image.layout], format_each = "--image=%s", expand_directories = False)
     args.add(label_text(ctx.label), format = "--target=%s")
     args.add(report, format = "--report=%s")
+    if hasattr(ctx.executable, "_command"):
+        executable, arguments, tools = ctx.executable._command, [], []
+    else:
+        tool = ctx.attr._tool[PackerInfo]
+        executable, arguments, tools = tool.interpreter, [isolated(ctx, tool)], [tool.files]
     ctx.actions.run(
-        executable = ctx.executable._program,
-        arguments = [subject, args],
-        # The layout, and what its links lead to.
-        inputs = depset(inputs, transitive = [ctx.attr.image[DefaultInfo].default_runfiles.files]),
+        executable = executable,
+        arguments = arguments + [subject, args],
+        inputs = inputs,
+        tools = tools,
         outputs = [report],
         mnemonic = "SetcapVerdict",
         progress_message = "Testing %{label}",
@@ -38,25 +63,27 @@ def _verdict(ctx, subject, args, inputs = []):
         execution_requirements = PATH_MAPPING,
     )
     test = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(test, _TEST.format(report = report.short_path), is_executable = True)
+    quoted = "'{}'".format(report.short_path.replace("'", "'\\''"))
+    ctx.actions.write(test, _TEST.format(report = quoted), is_executable = True)
     return [DefaultInfo(executable = test, runfiles = ctx.runfiles([report]))]
 
 _TEST = """\
 #!/bin/sh
-cat '{report}' >&2 && [ ! -s '{report}' ]
+cat {report} >&2 && [ ! -s {report} ]
 """
 
 def _capability_test_impl(ctx):
     args = ctx.actions.args()
     args.add(json.encode(ctx.attr.expected), format = "--expected=%s")
-    return _verdict(ctx, "capabilities", args)
+    return _verdict(ctx, "capabilities", args, _image(ctx, args))
 
 capability_test = rule(
-    doc = """That the files of an image, those of its base among them, have just these capabilities, and no other file any.
+    doc = """Tests that exactly the expected files of an image have capabilities, and exactly the expected ones. Files of the \
+base count too.
 
-It fails with every difference, and with the lines to write if the image is right.""",
+The report has every difference, and the lines to write if the image is right.""",
     implementation = _capability_test_impl,
-    attrs = _VERDICT_ATTRS | {
+    attrs = _TOOL_ATTRS | {
         "expected": attr.string_dict(
             doc = "Absolute path in the image, without symbolic links -> [what to write](capability-text.md). `{}`: no file has any.",
             mandatory = True,
@@ -68,14 +95,25 @@ It fails with every difference, and with the lines to write if the image is righ
 def _digest_test_impl(ctx):
     args = ctx.actions.args()
     args.add(ctx.attr.digest, format = "--digest=%s")
-    return _verdict(ctx, "digest", args)
+    if ImageInfo in ctx.attr.image:
+        info = ctx.attr.image[ImageInfo]
+        contents = [info.manifest]
+    elif ImageIndexInfo in ctx.attr.image:
+        info = ctx.attr.image[ImageIndexInfo]
+        contents = [info.index] + [each.manifest for each in info.images]
+    else:
+        return _verdict(ctx, "digest", args, _image(ctx, args))
+    args.add(info.descriptor, format = "--descriptor=%s")
+    args.add_all(contents, format_each = "--content=%s")
+    return _verdict(ctx, "digest", args, depset([info.descriptor] + contents))
 
 digest_test = rule(
-    doc = """That an image, or index, is the very one that it was: that a change, a machine or an upgrade left every byte alone.
+    doc = """Tests that an image, or index, has the expected digest: a change, another machine or an upgrade left every byte \
+as it was.
 
-It fails with the digests that it found, of config and layers too, and with the command that writes the new one.""",
+The report has the digests of the image and of its parts, and the command that writes the new digest.""",
     implementation = _digest_test_impl,
-    attrs = _VERDICT_ATTRS | {
+    attrs = _TOOL_ATTRS | {
         "digest": attr.string(
             doc = "The digest of its manifest, as registries show it: `sha256:...`.",
             mandatory = True,
@@ -90,13 +128,15 @@ def _kubernetes_test_impl(ctx):
     args.add(ctx.attr.runtime, format = "--runtime=%s")
     args.add(ctx.attr.pod_security, format = "--level=%s")
     args.add_all(ctx.files.manifests, format_each = "--manifest=%s")
-    return _verdict(ctx, "kubernetes", args, ctx.files.manifests)
+    image = _image(ctx, args)
+    return _verdict(ctx, "kubernetes", args, depset(ctx.files.manifests, transitive = [image]))
 
 kubernetes_test = rule(
-    doc = """That the containers of Kubernetes manifests which run an image get the capabilities that its files are to give them.
+    doc = """Tests that the containers of Kubernetes manifests that run an image get the capabilities that its files have.
 
-It fails with file, line, container and field, and with what to write instead: where the runtime would grant less than the \
-first program's file has, `allowPrivilegeEscalation: false` takes it away, or the program would not start at all.""",
+The report has file, line, container and field of every finding, and what to write instead: where the runtime would grant \
+less than the first program's file has, where `allowPrivilegeEscalation: false` takes it away, or where the program would not \
+start at all. A manifest that cannot be read, or that does not name the image, is a finding too.""",
     implementation = _kubernetes_test_impl,
     attrs = _VERDICT_ATTRS | {
         "image_name": attr.string(
@@ -104,7 +144,8 @@ first program's file has, `allowPrivilegeEscalation: false` takes it away, or th
             mandatory = True,
         ),
         "manifests": attr.label_list(
-            doc = "YAML or JSON: Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, PodTemplate, List; other kinds are passed over.",
+            doc = """YAML or JSON: Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, PodTemplate, List. Of custom \
+resources (an Argo Rollout, an operator's), pod templates are read. One that names the image elsewhere is a finding.""",
             allow_files = [".yaml", ".yml", ".json"],
             mandatory = True,
         ),
@@ -116,6 +157,11 @@ first program's file has, `allowPrivilegeEscalation: false` takes it away, or th
         "runtime": attr.string(
             doc = "The nodes' container runtime, with a version if it is not the newest: `containerd`, `cri-o@1.30`.",
             default = "containerd",
+        ),
+        "_command": attr.label(
+            cfg = "exec",
+            default = "//tools/verdicts:kubernetes",
+            executable = True,
         ),
     },
     test = True,

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from packer import base
+from packer.errors import InputError
 from support import layout as layouts
 from support import packer, require
 from support.container import Bundle
@@ -43,7 +45,7 @@ def test_files_of_the_base_by_bazel(name, tmp_path):
     layers = layouts.manifest(HERE / name)["layers"]
     assert len(layers) == 3
     assert layers[0]["digest"] == layouts.manifest(HERE / "below")["layers"][0]["digest"]
-    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr/bin/first", "usr/bin/second"]
+    assert [entry.name for entry in _entries(HERE / name, layers[2])] == ["usr", "usr/bin", "usr/bin/first", "usr/bin/second"]
 
 
 @pytest.mark.parametrize("name", ["above", "above_archive"])
@@ -147,7 +149,8 @@ def test_a_file_of_umocis_layers(layout, tmp_path):
     done = _copy(tmp_path, layout, packer.grant("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.grant("/usr/bin/replaced", "kill"))
     assert done == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
-        ping, replaced = archive.getmembers()
+        usr, folder, ping, replaced = archive.getmembers()
+        assert [(each.name, each.isdir()) for each in (usr, folder)] == [("usr", True), ("usr/bin", True)]
         assert (ping.name, ping.uid, ping.gid, ping.mode) == ("usr/bin/ping", 12, 34, 0o4751)
         content = archive.extractfile(ping).read()
         assert content == pathlib.Path(require.tool("ping")).read_bytes()
@@ -322,3 +325,73 @@ def test_what_is_no_image(tmp_path):
         done = _unpack(tmp_path, tmp_path / "file")
         assert done.status == 1 and said in done.stderr and done.stderr.count("\n") == 1
         assert not (tmp_path / "layout").exists()
+
+
+def _layout_in_the_source_tree(layout: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    source = tmp_path / "source"
+    shutil.copytree(layout, source)
+    for path in [source, *source.rglob("*")]:
+        os.chmod(path, 0o755)
+    return source
+
+
+def test_a_directory_in_the_source_tree_is_copied(layout, tmp_path):
+    source = _layout_in_the_source_tree(layout, tmp_path)
+    (source / "blobs/sha256/unrelated").write_text("left out")
+    assert _unpack(tmp_path, source) == (0, "")
+    assert layouts.config(tmp_path / "layout") == layouts.config(layout)
+    copies = list((tmp_path / "layout/blobs/sha256").iterdir())
+    assert {path.name for path in copies} == {path.name for path in (layout / "blobs/sha256").iterdir()}
+    assert not any(path.is_symlink() for path in copies)
+
+
+def test_a_damaged_directory_is_not_copied(layout, tmp_path):
+    source = _layout_in_the_source_tree(layout, tmp_path)
+    blobs = sorted((source / "blobs/sha256").iterdir())[:2]
+    for blob in blobs:
+        blob.write_bytes(b"damaged")
+    done = _unpack(tmp_path, source)
+    digest = hashlib.sha256(b"damaged").hexdigest()
+    lines = [f'{packer.TARGET}: base: "{source}": "blobs/sha256/{blob.name}" has digest sha256:{digest}\n' for blob in blobs]
+    assert done == (1, "".join(lines))
+    assert not (tmp_path / "layout").exists()
+    shutil.rmtree(source / "blobs")
+    (source / "index.json").unlink()
+    message = f'{packer.TARGET}: base: "{source}": a directory without index.json; give an OCI layout directory\n'
+    assert _unpack(tmp_path, source) == (1, message)
+
+
+def test_files_of_a_layout_are_linked(layout, tmp_path):
+    source = _layout_in_the_source_tree(layout, tmp_path)
+    other = tmp_path / "other/blobs/sha256" / ("0" * 64)
+    other.parent.mkdir(parents=True)
+    other.touch()
+    flags = ["--attribute=image", "--output=layout", f"--index={source}/index.json"]
+    files = [f"--file={path}" for path in [*source.rglob("*"), other] if path.is_file()]
+    assert packer.run("link", *flags, *files, cwd=tmp_path) == (0, "")
+    assert layouts.config(tmp_path / "layout") == layouts.config(layout)
+    links = {path.name: os.readlink(path) for path in (tmp_path / "layout/blobs/sha256").iterdir()}
+    assert links == {path.name: os.path.realpath(path) for path in (source / "blobs/sha256").iterdir()}
+    assert (tmp_path / "layout/oci-layout").exists()
+    done = packer.run("link", *flags, f"--file={source}/index.json", cwd=tmp_path)
+    what = "the index.json of an OCI layout without its blobs; give all files of the layout"
+    assert done == (1, f'{packer.TARGET}: image: "{source}/index.json": {what}\n')
+
+
+def test_one_image_or_index(layout, tmp_path):
+    source = _layout_in_the_source_tree(layout, tmp_path)
+    index = json.loads((source / "index.json").read_bytes())
+    (own,) = index["manifests"]
+    # A name for each tag of one image.
+    tagged = [{**own, "annotations": {"org.opencontainers.image.ref.name": tag}} for tag in ("1", "2")]
+    (source / "index.json").write_text(json.dumps({**index, "manifests": tagged}))
+    assert base.only_descriptor(str(source))["digest"] == own["digest"]
+    for manifests, what in (
+        ([], "its index.json names 0 images; give a layout of one image, or of one image index"),
+        ([own, {**own, "digest": "sha256:" + "0" * 64}], "its index.json names 2 images; give a layout of one image, or of one image index"),
+        ({}, "its index has no list of manifests"),
+    ):
+        (source / "index.json").write_text(json.dumps({**index, "manifests": manifests}))
+        with pytest.raises(InputError) as refused:
+            base.only_descriptor(str(source))
+        assert refused.value.problems == [f'image: "{source}": {what}']

@@ -40,26 +40,40 @@ MESSAGES = {
     ],
     "runpath_relative": [
         '//bad:runpath_relative: binary: "/app/below_anything": looks for its libraries (libc.so.6) in RUNPATH "lib", '
-        'of which "lib" is a place below the working directory',
+        'of which "lib" is relative to the working directory',
     ],
     "layer_runpath": [
-        '//bad:layer_runpath: srcs: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
-        '//bad:layer_runpath: srcs: "/bin/greet": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
+        '//bad:layer_runpath: file_capabilities: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
+        '//bad:layer_runpath: file_capabilities: "/bin/greet": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
     ],
     "of_layers": [
-        '//bad:of_layers: layers: "/bin/greet": has capabilities, and the container starts "/bin/sh", which has none',
+        '//bad:of_layers: entrypoint: "/bin/sh": no such program in the image; add a layer or a base that has it, or write the path that it has',
     ],
     "of_layers_elsewhere": [
         '//bad:of_layers_elsewhere: layers: "/bin/greet": a program for amd64 in an image for arm64; build both for one platform',
     ],
     "unknown_check": [
-        '//bad:unknown_check: checks_off: "speed": no check of this name; they are architecture, format, runpath, wrapper',
+        '//bad:unknown_check: checks_off: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
     ],
     "checks": [
-        '//bad:checks: checks_off: "architecure": no check of this name; did you mean "architecture"? '
-        "they are architecture, format, runpath, wrapper",
+        '//bad:checks: checks_off: "architecure": unknown check; did you mean "architecture"? '
+        "the checks are architecture, format, loader, program, runpath, wrapper",
         '//bad:checks: binary: "/app/beside_its_libraries": a program for amd64 in an image for s390x; build both for one platform',
-        '//bad:checks: binary: "/app/beside_its_libraries": has capabilities, and the container starts "/sbin/tini", which has none',
+        '//bad:checks: binary: "/app/beside_its_libraries": is linked dynamically, and its loader "',
+        '//bad:checks: entrypoint: "/sbin/tini": no such program in the image',
+    ],
+    "no_loader": ['//bad:no_loader: binary: "/app/beside_nothing": is linked dynamically, and its loader "'],
+    "no_interpreter": [
+        '//bad:no_interpreter: binary: "/app/script.sh": is a script, and its interpreter "/bin/sh" is not in the image; '
+        'set base to an image that has it (checks_off = ["loader"] turns this off)',
+    ],
+    "no_such_program": [
+        '//bad:no_such_program: entrypoint: "greet": no program of this name in /sbin, the PATH of the image; '
+        "write its absolute path, or set PATH in env",
+    ],
+    "replaces": [
+        '//bad:replaces: layers: "//bad:in_bin": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
+        'to replace it, add "/bin" to replaces',
     ],
     "no_program": [
         '//bad:no_program: linux_capabilities: "/app/hello.c": not an ELF program; the kernel ignores its capabilities',
@@ -105,7 +119,10 @@ FAILED = {
     # Checked beside the build, which goes on.
     **{
         name: [f"{name}.checked"]
-        for name in ("checks", "layer_runpath", "of_layers", "of_layers_elsewhere", "runpath", "runpath_relative", "unknown_check")
+        for name in (
+            *("checks", "layer_runpath", "no_interpreter", "no_loader", "no_such_program", "of_layers", "of_layers_elsewhere"),
+            *("runpath", "runpath_relative", "unknown_check"),
+        )
     },
 }
 
@@ -131,6 +148,6 @@ def test_message(workspace, target):
 
 def test_what_is_right_or_turned_off(workspace):
     targets = ["layer_runpath_off", "runpath_off", "runpath_of_the_system", "runpath_without_capabilities", "wrapper_right"]
-    workspace.run("build", *(f"//bad:{name}" for name in targets))
+    workspace.run("build", "//bad:replaces_allowed", *(f"//bad:{name}" for name in targets))
     for name in targets:
         assert workspace.output(f"bad/{name}.checked").exists()

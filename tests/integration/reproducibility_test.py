@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import tarfile
 import tempfile
 
 import pytest
@@ -56,17 +57,31 @@ WAYS = [
 ]
 
 
+# Bazel 7 does not tell this action that an output is no unresolved symlink, and nothing else does.
+UNKNOWN = {"links/made_by_ln": ["--strategy=SetcapLayer=local"]}
+
+
 def test_how_it_is_built_does_not_change_a_byte(workspace):
-    layers = ("data", "by_libdeflate")
-    names = [name + extension for name in layers for extension in (".tar.gz", ".layer.json")]
-    workspace.run("build", "//:another_name", *(f"//:{name}" for name in layers))
-    expected = {name: workspace.output(name).read_bytes() for name in names}
+    workspace.write_links()
+    layers = ["data", "by_libdeflate", "links/links", "links/made_by_ln"]
+    labels = ["//" + layer.replace("/", ":") if "/" in layer else f"//:{layer}" for layer in layers]
+    names = {layer: [layer + extension for extension in (".tar.gz", ".layer.json")] for layer in layers}
+    workspace.run("build", "//:another_name", *labels)
+    expected = {name: workspace.output(name).read_bytes() for layer in layers for name in names[layer]}
     assert workspace.output("another_name.tar.gz").read_bytes() == expected["data.tar.gz"]
+    assert _types(workspace.output("links/made_by_ln.tar.gz")) == {"usr": "5", "usr/lib": "5", "usr/lib/lib.so": "0", "usr/lib/lib.so.1": "0"}
     for way in WAYS:
-        for name in names:
+        for name in expected:
             workspace.output(name).unlink(missing_ok=True)
-        workspace.run("build", *(f"//:{name}" for name in layers), *way)
-        assert {name: workspace.output(name).read_bytes() for name in names} == expected, way
+        workspace.run("build", *labels, *way)
+        known = {name for layer in layers if UNKNOWN.get(layer) != way for name in names[layer]}
+        assert [name for name in known if workspace.output(name).read_bytes() != expected[name]] == [], way
+
+
+def _types(layer: pathlib.Path) -> dict[str, str]:
+    """Returns the type of each entry, as the tar has it."""
+    with tarfile.open(layer) as archive:
+        return {entry.name: entry.type.decode() for entry in archive}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +91,7 @@ def every(workspace: Workspace) -> Workspace:
     return workspace
 
 
-MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
+MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapContents", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
 MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapVerdict"}
 
 

@@ -19,7 +19,7 @@ LOCAL = {"SetcapLayout"}
 LAYOUTS = ["every/above", "every/image", "every/index"]
 # Some of what is compared: each compression, and what an image is.
 MADE = {"gzip.tar.gz", "libdeflate.tar.gz", "none.tar", "zstd.tar.zst", "retrofitted.tar.gz", "image_binary.layer.json"}
-MADE |= {"image.config.json", "image.manifest.json", "index.index.json", "oci-layout"}
+MADE |= {"links.tar.gz", "made_by_ln.tar.gz", "image.config.json", "image.manifest.json", "index.index.json", "oci-layout"}
 # Seconds. A build whose worker has ended waits for another.
 TIMEOUT = 300
 
@@ -53,7 +53,7 @@ def executor(directory: pathlib.Path) -> Iterator[executors.Executor]:
 def local(directory: pathlib.Path) -> Built:
     workspace = _workspace(directory / "here")
     try:
-        actions = _build(workspace, "//app:all", "//every:all")
+        actions = _build(workspace, "//app:all", "//every:all", "//links:all")
         return Built(_runners(actions), _outputs(workspace, actions), _layouts(workspace))
     finally:
         workspace.stop()
@@ -70,6 +70,7 @@ def remote(directory: pathlib.Path, executor: executors.Executor) -> Iterator[Wo
 def _workspace(directory: pathlib.Path) -> Workspace:
     made = Workspace(directory)
     made.write_every()
+    made.write_links()
     consumer = pathlib.Path("tests/remote/consumer")
     made.write("app/BUILD.bazel", (consumer / "BUILD.remote").read_text())
     made.write("app/tree.bzl", (consumer / "tree.bzl").read_text())
@@ -133,7 +134,7 @@ def test_all_that_may_run_elsewhere_does_and_makes_the_same(local, remote, execu
     assert local.runners.keys() == _mnemonics()
     assert not [way for ways in local.runners.values() for way in ways if "remote" in way]
     with executor.explained():
-        actions = _build(remote, *executor.flags, "--remote_download_outputs=all", "//app:all", "//every:all")
+        actions = _build(remote, *executor.flags, "--remote_download_outputs=all", "//app:all", "//every:all", "//links:all")
     _check(_runners(actions), "remote")
 
     outputs = _outputs(remote, actions)

@@ -79,6 +79,12 @@ class Workspace:
         self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
         self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
 
+    def write_links(self) -> None:
+        """Writes //links: layers of links of every kind."""
+        consumer = pathlib.Path("tests/integration/consumer")
+        self.write("links/BUILD.bazel", (consumer / "BUILD.links").read_text())
+        self.write("links/links.bzl", (consumer / "links.bzl").read_text())
+
     def write_interpreter(self) -> tuple[str, int]:
         """Copies this interpreter and its library: files of the build, as the one is that rules_python fetches.
 

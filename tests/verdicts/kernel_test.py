@@ -10,10 +10,9 @@ import pytest
 from capabilities.names import NAMES
 from getcap import images
 from kubernetes import one, read
-from packer.errors import InputError
 from runtimes import before_execve, runtime
 from support.container import Bundle
-from verdicts.manifests import check
+from verdicts.manifests import check, parse_attributes
 
 MANIFEST = """\
 apiVersion: v1
@@ -49,7 +48,7 @@ def test_every_verdict_is_what_happens(image, tmp_path):
         text = MANIFEST.format(context=f"{escalation}{user}capabilities: {{{drop}add: [{add}]}}")
         path = tmp_path / "pod.yaml"
         path.write_text(text)
-        said = check(found, [str(path)], "registry.example/web", kind, "privileged")
+        said = check(found, [str(path)], parse_attributes("registry.example/web", kind, "privileged"))
         settings = one(read(text.encode(), "pod.yaml", kind), "web").settings
         before = before_execve(settings, runtime(kind), found[0].config["config"]["User"], found[0].users)
         outcome = bundle.run(
@@ -74,5 +73,6 @@ def test_every_verdict_is_what_happens(image, tmp_path):
 def test_an_image_that_no_container_runs(image, tmp_path):
     path = tmp_path / "pod.yaml"
     path.write_text(MANIFEST.format(context=""))
-    with pytest.raises(InputError, match="no container of the manifests runs it; they run registry.example/web:1"):
-        check(image[1], [str(path)], "registry.example/other", "containerd", "privileged")
+    attributes = parse_attributes("registry.example/other", "containerd", "privileged")
+    (finding,) = check(image[1], [str(path)], attributes)
+    assert finding == 'image_name: "registry.example/other": no container of the manifests runs it; they run registry.example/web:1'

@@ -44,7 +44,7 @@ def test_a_manifest_that_grants_too_little():
     (line,) = _report("not_granted").splitlines()
     assert line.startswith(f'//tests/verdicts:not_granted: {at}:10: {container}: "/app/server" does not start ("operation not permitted"): ')
     assert f"not in the bounding set: none: {at}:15: {container}.securityContext.capabilities.drop[0]; with cap_chown" in line
-    assert line.endswith("; to mend it: add to securityContext.capabilities: add: [NET_BIND_SERVICE]")
+    assert line.endswith("; fix: add to securityContext.capabilities: add: [NET_BIND_SERVICE]")
 
 
 def test_another_digest():
@@ -57,7 +57,7 @@ def test_another_digest():
     assert lines[1].endswith(f"  config {manifest['config']['digest']}")
     assert lines[2].endswith(f"  layer 0 {manifest['layers'][0]['digest']}")
     layouts.config(layout)
-    assert lines[-1] == f"  buildozer 'set digest {digest}' //tests/verdicts:other_digest"
+    assert lines[-1] == f"  buildozer 'set digest \"{digest}\"' //tests/verdicts:other_digest"
 
 
 def test_a_pod_security_standard():

@@ -9,6 +9,7 @@ import sys
 from typing import Any, Sequence
 
 from packer import reference
+from packer.errors import InputError, quote
 
 from . import load, push
 from .errors import DeliveryError
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str]) -> int:
 
     Args:
       arguments: the directory of the runfiles; in it, the path of a JSON object with `target`, `kind` ("push" or
-        "load"), `layout`, `destination` and `program`; and the user's flags. All paths are of runfiles.
+        "load"), `image` (its label), `layout`, `destination` and `program`; and the user's flags. All paths are of
+        runfiles.
 
     Returns:
       The exit code: 0; 1, and a line that says why, if the image has not arrived; 2 for wrong flags.
@@ -38,6 +40,10 @@ def main(arguments: Sequence[str]) -> int:
             _load(target, layout, destination, program, given)
     except DeliveryError as error:
         print(f"{target}: {error}", file=sys.stderr)
+        return 1
+    except InputError as error:
+        for text in error.problems:
+            print(f"{target}: {text.replace(quote(layout), quote(spec['image']))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -167,7 +167,7 @@ def _unpacked(path: str, wanted: dict[str, str] | None) -> list[Image]:
 
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
         layout = os.path.join(directory, "layout")
-        unpack.write(layout, path)
+        unpack.write(layout, path, attribute="image")
         return _layout(layout, path, wanted)
 
 

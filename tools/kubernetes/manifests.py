@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from packer.errors import InputError, problem, quote
 from runtimes.documents import Field, load
@@ -36,6 +36,7 @@ _GONE = {
     "extensions/v1beta1": "apps/v1",
 }
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
+_MAX_REFERENCE = 1024  # Longer texts cannot name an image.
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Pod:
       metadata: the pod's own.
       spec: its PodSpec.
       containers: all of them, in the order they are started.
+      problems: of a pod template in a kind that is not Kubernetes' own. They count only if the pod is asked about: an
+        operator may complete the template.
     """
 
     kind: str
@@ -74,6 +77,7 @@ class Pod:
     metadata: Field | None
     spec: Field
     containers: tuple[Container, ...]
+    problems: tuple[str, ...] = ()
 
 
 def read(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
@@ -88,15 +92,66 @@ def read(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
     Raises:
       InputError: with every problem of the file.
     """
+    return parse(data, file, runtime).pods
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The objects of a manifest.
+
+    Attributes:
+      pods: all pods and pod templates.
+      others: the objects whose kind is not known here.
+    """
+
+    pods: list[Pod]
+    others: list[Field]
+
+
+def parse(data: bytes, file: str, runtime: str = "containerd") -> Manifest:
+    """Parses a manifest, or several in one file; see read().
+
+    Raises:
+      InputError: with every problem of the file.
+    """
     documents = load(data, file)
-    pods = [pod for document in documents for pod in _object(document, runtime)]
+    others: list[Field] = []
+    pods = [pod for document in documents for pod in _object(document, runtime, others)]
     problems = documents[0].problems if documents else [f"{file}: no Kubernetes object in it"]
     if problems:
         raise InputError(problems)
-    return pods
+    return Manifest(pods, others)
 
 
-def _object(field: Field, runtime: str, kind: str = "", version: str = "") -> list[Pod]:
+def mentions(manifest: Manifest, image: str) -> Iterator[Field]:
+    """Yields the fields that name an image in objects of unknown kinds, outside their pod templates.
+
+    Args:
+      manifest: where to look.
+      image: as images.reference takes it; its tag and digest do not count.
+    """
+    repository = images.reference(image).repository
+    templates = {pod.spec.where for pod in manifest.pods}
+    for field in (field for other in manifest.others for field in _texts(other, templates)):
+        try:
+            if images.reference(str(field.node.value)).repository == repository:
+                yield field
+        except ValueError:
+            pass  # Not a name of an image.
+
+
+def _texts(field: Field, templates: Collection[str]) -> Iterator[Field]:
+    """Yields the texts in an object outside its pod templates, which are given by where they are."""
+    value = field.node.value
+    if isinstance(value, str):
+        if len(value) <= _MAX_REFERENCE:
+            yield field
+    elif field.where not in templates:
+        for member in field.items() if isinstance(value, list) else field.fields().values():
+            yield from _texts(member, templates)
+
+
+def _object(field: Field, runtime: str, others: list[Field], kind: str = "", version: str = "") -> list[Pod]:
     """The pods of one object; kind and version are those that a list gives its members."""
     if not isinstance(field.node.value, dict):
         field.problem("no Kubernetes object; it has apiVersion and kind")
@@ -114,14 +169,49 @@ def _object(field: Field, runtime: str, kind: str = "", version: str = "") -> li
     items = field.get("items")
     if items and kind.endswith("List"):
         member = kind.removesuffix("List")
-        return [pod for item in items.items() for pod in _object(item, runtime, member, version if member else "")]
+        return [pod for item in items.items() for pod in _object(item, runtime, others, member, version if member else "")]
     if version in _GONE and any(kind in kinds for kinds in _PODS.values()):
         (field.get("apiVersion") or field).problem(f'served no more; write "{_GONE[version]}"', version)
     elif version in _PODS and kind in _PODS[version]:
         return _pod(field, kind, _PODS[version][kind], runtime)
     elif version in _PODS and kind not in _OTHERS[version]:
         _unknown(field, version, kind)
+    elif _is_custom(version):
+        others.append(field)
+        name = field.at("metadata", "name")
+        text = name.node.value if name else ""
+        return _templates(field, kind, text if isinstance(text, str) else "", runtime)
     return []
+
+
+def _is_custom(version: str) -> bool:
+    """Whether an apiVersion is of an API that Kubernetes itself does not have: its own end with .k8s.io or have no dot."""
+    group = version.partition("/")[0] if "/" in version else ""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _templates(field: Field, kind: str, name: str, runtime: str, metadata: Field | None = None) -> list[Pod]:
+    """The pod templates in an object of an unknown kind: mappings with a list of containers that have images."""
+    value = field.node.value
+    if isinstance(value, list):
+        return [pod for item in field.items() for pod in _templates(item, kind, name, runtime)]
+    if not isinstance(value, dict):
+        return []
+    containers = field.get("containers")
+    members = containers.items() if containers and isinstance(containers.node.value, list) else []
+    if any(isinstance(member.node.value, dict) and member.get("image") for member in members):
+        spec = replace(field, problems={})
+        pod = _pod_of(spec, kind, name, metadata, _AnyVolume(), runtime, strict=False)
+        return [replace(pod, problems=tuple(spec.problems))]
+    own = field.get("metadata")
+    return [pod for member in field.fields().values() for pod in _templates(member, kind, name, runtime, own)]
+
+
+class _AnyVolume(dict[str, str]):
+    """The volumes of a template that an operator may complete: it may have a volume of any name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def _unknown(field: Field, version: str, kind: str) -> None:
@@ -148,28 +238,34 @@ def _pod(field: Field, kind: str, path: tuple[str, ...], runtime: str) -> list[P
     templates = field.at("spec", "volumeClaimTemplates") if kind == "StatefulSet" else None
     claims = [claim.at("metadata", "name") for claim in templates.items()] if templates else []
     volumes = security.volumes(spec, filter(None, claims))
+    return [_pod_of(spec, kind, (name.text() if name else None) or "", template.get("metadata"), volumes, runtime)]
+
+
+def _pod_of(
+    spec: Field, kind: str, name: str, metadata: Field | None, volumes: dict[str, str], runtime: str, *, strict: bool = True
+) -> Pod:
+    """The pod of a PodSpec; one that is not strict may leave out what an operator fills in."""
     containers: list[Container] = []
     for section in _SECTIONS:
         members = spec.get(section)
         for member in members.items() if members else []:
-            container = _container(member, section, spec, volumes, runtime)
-            if container and any(other.name == container.name for other in containers):
+            container = _container(member, section, spec, volumes, runtime, strict)
+            if container and strict and any(other.name == container.name for other in containers):
                 member.problem("a second container of this name", container.name)
             elif container:
                 containers.append(container)
     if not spec.get("containers"):
         spec.problem("has no containers", kind)
-    text = name.text() if name else None
-    return [Pod(kind, text or "", template.get("metadata"), spec, tuple(containers))]
+    return Pod(kind, name, metadata, spec, tuple(containers))
 
 
-def _container(field: Field, section: str, spec: Field, volumes: dict[str, str], runtime: str) -> Container | None:
+def _container(field: Field, section: str, spec: Field, volumes: dict[str, str], runtime: str, strict: bool) -> Container | None:
     if not field.fields():
         field.problem("no container")
         return None
     name, image = field.get("name"), field.get("image")
     text = name.text() if name else None
-    if not name:
+    if not name and strict:
         field.problem("a container without a name", "")
     called = image.text() if image else None
     if image and called:
@@ -178,7 +274,7 @@ def _container(field: Field, section: str, spec: Field, volumes: dict[str, str],
         except ValueError as error:
             image.problem(str(error))
     settings = security.settings(field, text or "", spec, volumes, runtime)
-    return Container(field, section, text or "", called or "", settings) if text else None
+    return Container(field, section, text or "", called or "", settings) if text or not strict else None
 
 
 def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Container:
@@ -192,9 +288,13 @@ def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Contain
     Raises:
       InputError: there is none, or more than one.
     """
+    pods = list(pods)
     known = {f"{pod.kind}/{pod.name}/{container.name}": container for pod in pods for container in pod.containers}
     found = [full for full in known if full == name or full.endswith("/" + name)]
     if len(found) == 1:
+        problems = [text for pod in pods for text in pod.problems if known[found[0]] in pod.containers]
+        if problems:
+            raise InputError(problems)
         return known[found[0]]
     if found:
         raise InputError([problem(attribute, name, "there are several; write one of " + ", ".join(map(quote, found)))])

@@ -8,7 +8,7 @@ from .errors import Labels
 
 TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Any, Callable, Mapping, Sequence
 
 
 class UsageError(Exception):
@@ -16,22 +16,25 @@ class UsageError(Exception):
 
 
 class Arguments:
-    """What the lines after the subcommand say.
+    """The arguments of one action.
 
     Attributes:
       entries: list of str, the lines that are no flags.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
       labels: Labels, of files.
     """
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], digests: Callable[[], Mapping[str, str]] = dict) -> None:
         """
         Args:
           lines: --name=value, or an entry.
+          digests: the attribute.
 
         Raises:
           UsageError: a flag without a value.
         """
         self.entries: list[str] = []
+        self.digests = digests
         self._flags: dict[str, list[str]] = {}
         for line in lines:
             name, equals, value = line.partition("=")

@@ -25,7 +25,7 @@ _MAX_JSON = 4 << 20
 _MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-_MANIFESTS = (oci.MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
+MANIFESTS = (oci.MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
 
 # Docker's media types say the same in other words; a manifest has all of one kind.
 _LAYERS = {
@@ -100,6 +100,33 @@ def _choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
         return f"has {count} images for {wanted}; it must have one"
     have = sorted({oci.platform_text(each.config) for each in load_all(layout)})
     return f"has no image for {wanted}" + (f"; it has {', '.join(have)}" if have else "")
+
+
+def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
+    """Returns the descriptor of the only image, or index, in an OCI layout directory.
+
+    Args:
+      layout: its path.
+      attribute: the attribute that names the layout, for messages.
+
+    Raises:
+      InputError: there is not exactly one, or its descriptor is invalid.
+    """
+    try:
+        index = _json(os.path.join(layout, "index.json"), layout)
+        entries = index.get("manifests") if isinstance(index, dict) else None
+        if not isinstance(entries, list):
+            raise InputError([problem("base", layout, "its index has no list of manifests")])
+        for entry in entries:
+            _check_descriptor(layout, entry)
+    except InputError as error:
+        raise InputError(text.replace("base: ", f"{attribute}: ", 1) for text in error.problems) from None
+    # A name for each tag of one image.
+    by_digest = {entry["digest"]: entry for entry in entries}
+    if len(by_digest) != 1:
+        what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
+        raise InputError([problem(attribute, layout, what)])
+    return entries[0]  # type: ignore[no-any-return]
 
 
 def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:
@@ -185,7 +212,7 @@ def _manifests(
             continue
         if entry["mediaType"] in _INDEXES:
             found += _manifests(layout, _blob(layout, entry), wanted, depth + 1, seen)
-        elif entry["mediaType"] in _MANIFESTS:
+        elif entry["mediaType"] in MANIFESTS:
             manifest = _blob(layout, entry)
             _check_manifest(layout, manifest)
             if isinstance(platform, dict) or _matches(_blob(layout, manifest["config"]), wanted):

@@ -1,23 +1,28 @@
-"""What a program with capabilities must be beyond what packing it asks for.
+"""Checks of the programs of an image: whether they can start, and keep their capabilities.
 
-Each check has a name, by which a target turns it off.
+A check works on the merged root filesystem of the image and on the ELF headers that the
+layers' metadata holds. Each has a name, by which a target turns it off.
 """
 
 from __future__ import annotations
 
 import difflib
 import posixpath
+import re
 from collections import namedtuple
 
-from . import elf
+import capabilities
+
 from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Collection, Iterator, Sequence
+    from typing import Any, Iterator, Mapping, Sequence
 
-ARCHITECTURE, FORMAT, RUNPATH, WRAPPER = "architecture", "format", "runpath", "wrapper"
-NAMES = (ARCHITECTURE, FORMAT, RUNPATH, WRAPPER)
+    from .merged import Merged
+
+ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER = "architecture", "format", "loader", "program", "runpath", "wrapper"
+NAMES = (ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER)
 # GOARCH: e_machine, bits, little-endian (elf.h).
 _MACHINES = {
     "386": (3, 32, True),
@@ -28,91 +33,223 @@ _MACHINES = {
     "riscv64": (243, 64, True),
     "s390x": (22, 64, False),
 }
-# What the C library, and the compiler with it, put where the loader looks by itself.
-_OF_THE_SYSTEM = frozenset(
+# Libraries that the C library and the compiler install where the loader looks by default.
+_SYSTEM_LIBRARIES = frozenset(
     f"lib{name}" for name in "anl atomic c dl gcc_s m mvec pthread resolv rt stdc++ util".split()
 )
 _LOADERS = ("ld-linux", "ld64", "ld-musl-", "libc.musl-")
 _TRUSTED = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
+_DEFAULT_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_MULTIARCH = re.compile("(/usr)?/lib/[^/]+-linux-(gnu|musl)[^/]*")
+# The PATH that container runtimes set where the image sets none.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-Program = namedtuple("Program", ("attribute", "path", "source", "off"))
-"""A program that has capabilities. attribute: str, that names it; path: str, where it is in the image; source: str,
-where it is now; off: names of checks that are not made."""
+Program = namedtuple("Program", ("attribute", "path", "headers", "capable", "off"))
+"""A program to check. attribute: str, for messages; path: str, in the image; headers: dict, from elf.describe(), or None
+of a file that is not an ELF program; capable: bool, whether it has capabilities; off: names of checks that are off."""
+
+
+class Image:
+    """The image that programs are checked in.
+
+    Attributes:
+      merged: its merged root filesystem.
+      architecture: str, as GOARCH.
+      argv: list of str, the entrypoint and its arguments.
+      user: str, from the config.
+    """
+
+    def __init__(self, config: Mapping[str, Any], merged: Merged) -> None:
+        execution = config.get("config") or {}
+        self.merged = merged
+        self.architecture = config.get("architecture", "")
+        self.argv = [*(execution.get("Entrypoint") or ()), *(execution.get("Cmd") or ())]
+        self.user = execution.get("User") or ""
+        environment = dict(text.partition("=")[::2] for text in execution.get("Env") or ())
+        self.path = environment.get("PATH") or _PATH
+        self._directory = execution.get("WorkingDir") or "/"
+
+    def find(self, name: str) -> str:
+        """Returns the path of the file that a container runtime executes for a name; "" if there is none (execvpe(3))."""
+        if "/" in name:
+            return self.merged.file(posixpath.join(self._directory, name))
+        for folder in self.path.split(":"):
+            if path := self.merged.file(posixpath.join(self._directory, folder, name)):
+                return path
+        return ""
 
 
 def unknown(off: Sequence[str]) -> list[str]:
-    """A sentence for each name of no check."""
-    said = []
+    """Returns a message for each name that is not the name of a check."""
+    messages = []
     for name in off:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1)
-            meant = f"; did you mean {quote(near[0])}?" if near else ";"
-            said.append(problem("checks_off", name, f"no check of this name{meant} they are {', '.join(NAMES)}"))
-    return said
+            hint = f"did you mean {quote(near[0])}? " if near else ""
+            messages.append(problem("checks_off", name, f"unknown check; {hint}the checks are {', '.join(NAMES)}"))
+    return messages
 
 
-def check(program: Program, architecture: str, started: Sequence[str], capable: Collection[str]) -> list[str]:
-    """What is wrong with a program that has capabilities, a sentence each.
+def check(program: Program, image: Image | None) -> list[str]:
+    """Returns a message for each problem of a program.
 
     Args:
       program: the program.
-      architecture: of the image, as GOARCH; "" if that is not known.
-      started: what the container runs, its arguments included; nothing if that is not known.
-      capable: paths of all files of the image that have capabilities.
-
-    Raises:
-      OSError: it cannot be read.
+      image: the image that it is in; None for a layer that is checked alone.
     """
-    found = [(WRAPPER, said) for said in _wrapper(program, started, capable)]
-    try:
-        with open(program.source, "rb") as file:
-            read = elf.read(file)
-        found = [(RUNPATH, said) for said in _runpath(read, program.path)] + found
-        found = [(ARCHITECTURE, said) for said in _architecture(read, architecture)] + found
-    except elf.NoElf:
-        return []  # Whoever packs it says so.
-    except elf.ElfError as error:
-        found.append((FORMAT, str(error)))
-    return [
-        problem(program.attribute, program.path, f'{said} (checks_off = ["{name}"] turns this off)')
-        for name, said in found
-        if name not in program.off
-    ]
+    found: list[tuple[str, str]] = []
+    headers = program.headers
+    if headers and "error" in headers:
+        found += [(FORMAT, f"invalid ELF file: {headers['error']}")] if program.capable else []
+        headers = None
+    if headers:
+        found += [(ARCHITECTURE, text) for text in _architecture(headers, image.architecture if image else "")]
+    loader = [(LOADER, text) for text in _loader(program.path, image)] if image and LOADER not in program.off else []
+    found += loader
+    if headers and program.capable and not loader:
+        # Without the loader, the libraries come from elsewhere as well.
+        complete = image if image and image.merged.file(headers["interpreter"]) else None
+        found += [(RUNPATH, text) for text in _runpath(headers, program.path, complete)]
+    return [_message(program.attribute, program.path, name, text) for name, text in found if name not in program.off]
 
 
-def _architecture(program: elf.Program, architecture: str) -> Iterator[str]:
-    wanted = _MACHINES.get(architecture)
-    have = (program.machine, program.bits, program.little)
-    if wanted in (None, have):
+def check_start(image: Image, attribute: str, off: Sequence[str]) -> list[str]:
+    """Returns a message if the image has no program that its entrypoint can start.
+
+    Args:
+      image: the image.
+      attribute: the attribute that names the program.
+      off: names of checks that are off.
+    """
+    if not image.argv or image.argv[0].startswith("-"):
+        return []  # Arguments of an entrypoint that another image, or the command line, will set.
+    name = image.argv[0]
+    path = image.find(name)
+    if not path:
+        if PROGRAM in off:
+            return []
+        hint = "write each word as a list item of its own" if " " in name else "add a layer or a base that has it, or write the path that it has"
+        if "/" not in name:
+            what = f"no program of this name in {image.path}, the PATH of the image; write its absolute path, or set PATH in env"
+        else:
+            what = f"no such program in the image; {hint}"
+        return [_message(attribute, name, PROGRAM, what)]
+    if LOADER in off:
+        return []
+    return [_message(attribute, name, LOADER, text) for text in _loader(path, image)]
+
+
+def remarks(programs: Sequence[Program], image: Image, off: Sequence[str]) -> list[str]:
+    """Returns a remark for each program that loses its capabilities under no_new_privs, because another one starts first.
+
+    capabilities(7): each execve(2) takes what its own file permits, and no_new_privs lets none be gained. Without
+    no_new_privs the image works, so this is not a problem of the image.
+    """
+    if not image.argv or image.user.partition(":")[0] in ("", "0", "root"):
+        return []
+    first = image.find(image.argv[0])
+    if not first:
+        return []
+    texts = []
+    arguments = {image.find(word) for word in image.argv[1:]}
+    for program in programs:
+        if not program.capable or program.path == first or WRAPPER in {*off, *program.off}:
+            continue
+        # A program that the command does not name may be for later, unless it is the binary.
+        if program.attribute != "binary" and program.path not in arguments:
+            continue
+        if not _passes_on(first, program.path, image):
+            texts.append(problem(program.attribute, program.path, _wrapper(first, program.path, image)))
+    return texts
+
+
+def _message(attribute: str, value: str, name: str, text: str) -> str:
+    return problem(attribute, value, f'{text} (checks_off = ["{name}"] turns this off)')
+
+
+def _architecture(headers: Mapping[str, Any], architecture: str) -> Iterator[str]:
+    expected = _MACHINES.get(architecture)
+    actual = (headers["machine"], headers["bits"], headers["little"])
+    if expected in (None, actual):
         return
-    name = next((name for name, each in _MACHINES.items() if each == have), f"machine {program.machine} of {program.bits} bits")
+    name = next((name for name, each in _MACHINES.items() if each == actual), f"machine {headers['machine']} of {headers['bits']} bits")
     yield f"a program for {name} in an image for {architecture}; build both for one platform"
 
 
-def _runpath(program: elf.Program, path: str) -> Iterator[str]:
-    """ld.so(8), "Rpath token expansion" and "Secure-execution mode"; glibc, elf/dl-load.c, _dl_dst_substitute."""
-    if not program.interpreter:
+def _loader(path: str, image: Image) -> Iterator[str]:
+    """Yields why execve(2) cannot start a file: its loader, or the interpreter of a script, is not in the image."""
+    merged = image.merged
+    if loader := merged.loaders.get(path):
+        if not merged.file(loader):
+            yield (
+                f"is linked dynamically, and its loader {quote(loader)} is not in the image: it does not start (\"no such file or "
+                'directory"); link it statically (linkopts = ["-static"] in cc_binary), or set base to an image that has the loader'
+            )
         return
-    name, paths = ("RUNPATH", program.runpath) if program.runpath else ("RPATH", program.rpath)
+    words = merged.scripts.get(path, "").split(None, 1)
+    if not words:
+        return
+    if not merged.file(words[0]):
+        yield f"is a script, and its interpreter {quote(words[0])} is not in the image; set base to an image that has it"
+    elif posixpath.basename(words[0]) == "env" and len(words) > 1:
+        name = _env_program(words[1])
+        if name and not image.find(name):
+            yield (
+                f"is a script, and its interpreter {quote(name)}, which {words[0]} looks for in {image.path}, is not in the image; set base "
+                "to an image that has it, or PATH in env to its directory"
+            )
+
+
+def _env_program(text: str) -> str:
+    """Returns the program that env(1) looks for, given the rest of a script's first line; "" if that is not known.
+
+    The kernel passes that rest as one argument, which env splits only after -S.
+    """
+    if not text.startswith("-"):
+        return "" if "=" in text else text
+    if not text.startswith("-S"):
+        return ""
+    words = [word for word in text[2:].split() if "=" not in word]
+    return words[0] if words and not words[0].startswith("-") else ""
+
+
+def _runpath(headers: Mapping[str, Any], path: str, image: Image | None) -> Iterator[str]:
+    """ld.so(8), "Rpath token expansion" and "Secure-execution mode"; glibc, elf/dl-load.c, _dl_dst_substitute."""
+    if not headers["interpreter"]:
+        return
+    name, paths = ("RUNPATH", headers["runpath"]) if headers["runpath"] else ("RPATH", headers["rpath"])
     parts = paths.split(":") if paths else []
-    lost = [part for part in parts if _is_lost(part, path)]
-    own = [library for library in program.needed if library.partition(".so")[0] not in _OF_THE_SYSTEM and not library.startswith(_LOADERS)]
-    if lost and own:
+    ignored = [part for part in parts if _is_ignored(part, path)]
+    needed = [library for library in headers["needed"] if not library.startswith(_LOADERS)]
+    if image:
+        missing = [library for library in needed if not _has_library(library, parts, image.merged)]
+    else:
+        missing = [library for library in needed if library.partition(".so")[0] not in _SYSTEM_LIBRARIES]
+    if ignored and missing:
+        elsewhere = "" if image else "unless the loader finds it elsewhere, "
         yield (
-            f"needs {', '.join(own)}, and looks in {name} {quote(':'.join(lost))}, which the loader ignores for a program with "
-            "capabilities (secure-execution mode): unless the loader finds it elsewhere, the program does not start for users other than "
-            'root; link it statically (linkstatic = True, or linkopts = ["-static"]), or with an absolute RUNPATH'
+            f"needs {', '.join(missing)}, and looks in {name} {quote(':'.join(ignored))}, which the loader ignores for a program with "
+            f"capabilities (secure-execution mode): {elsewhere}the program does not start for users other than root; link it statically "
+            '(linkstatic = True, or linkopts = ["-static"]), or with an absolute RUNPATH'
         )
-    loose = [part for part in parts if not part.startswith(("/", "$"))]
-    if loose and program.needed:
+    relative = [part for part in parts if not part.startswith(("/", "$"))]
+    if relative and headers["needed"]:
         yield (
-            f"looks for its libraries ({', '.join(program.needed)}) in {name} {quote(paths)}, of which {quote(loose[0])} is a place "
-            "below the working directory: who chooses that chooses code that runs with the program's capabilities; link it with an absolute RUNPATH"
+            f"looks for its libraries ({', '.join(headers['needed'])}) in {name} {quote(paths)}, of which {quote(relative[0])} is relative to "
+            "the working directory: whoever chooses that directory chooses code that runs with the program's capabilities; link it with an "
+            "absolute RUNPATH"
         )
 
 
-def _is_lost(part: str, path: str) -> bool:
-    """Whether the loader ignores a part of a RUNPATH, since it has $ORIGIN and does not lead into a directory that it trusts."""
+def _has_library(library: str, parts: Sequence[str], merged: Merged) -> bool:
+    """Returns whether the loader finds a library in secure-execution mode."""
+    folders = [*(part for part in parts if part.startswith("/")), *_DEFAULT_DIRECTORIES]
+    folders += [folder for folder in merged.directories if _MULTIARCH.fullmatch(folder)]
+    return any(merged.file(f"{folder}/{library}") for folder in folders)
+
+
+def _is_ignored(part: str, path: str) -> bool:
+    """Returns whether the loader ignores a part of a RUNPATH: it has $ORIGIN and does not lead into a trusted directory."""
     plain = part.replace("${ORIGIN}", "$ORIGIN")
     if "$ORIGIN" not in plain:
         return False
@@ -122,19 +259,22 @@ def _is_lost(part: str, path: str) -> bool:
     return not (posixpath.normpath(posixpath.dirname(path) + below) + "/").startswith(_TRUSTED)
 
 
-def _wrapper(program: Program, started: Sequence[str], capable: Collection[str]) -> Iterator[str]:
-    """capabilities(7): each execve takes what its own file permits; no_new_privs lets none be gained after the first."""
-    if not started or started[0] == program.path:
-        return
-    # Another file than the binary may well be for later, unless it is named.
-    if program.attribute != "binary" and program.path not in started:
-        return
-    first = started[0]
-    # A name alone is looked for on PATH.
-    if first in capable or "/" not in first and any(path.endswith("/" + first) for path in capable):
-        return
-    yield (
-        f"has capabilities, and the container starts {quote(first)}, which has none: where the runtime leaves capabilities to its "
-        f"first program alone (allowPrivilegeEscalation: false), they end there; start {quote(program.path)} itself, or give "
-        f"{quote(first)} the same by file_capabilities"
+def _passes_on(first: str, path: str, image: Image) -> bool:
+    """Returns whether the first program of a container keeps what a later one needs, under no_new_privs."""
+    merged = image.merged
+    if script := merged.scripts.get(first):
+        first = merged.file(script.split(None, 1)[0])
+    permitted = [capabilities.from_text(merged.capabilities.get(each, "=")).permitted for each in (first, path)]
+    return not permitted[1] & ~permitted[0]
+
+
+def _wrapper(first: str, path: str, image: Image) -> str:
+    text = (
+        f"the container starts {quote(first)}, which does not have these capabilities. That works, unless no_new_privs is set (Kubernetes "
+        f"allowPrivilegeEscalation: false): {quote(path)} then gets none. For such pods, start {quote(path)} itself"
     )
+    if script := image.merged.scripts.get(first):
+        interpreter = quote(image.merged.file(script.split(None, 1)[0]))
+        return text + f"; {quote(first)} is a script, which cannot have capabilities, and its interpreter {interpreter} would give them to every script"
+    permitted = capabilities.FileCapabilities(capabilities.from_text(image.merged.capabilities[path]).permitted, 0, 0).to_text()
+    return text + f", or give {quote(first)} {quote(permitted)} by file_capabilities"

@@ -3,9 +3,11 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
-check   looks for what would keep programs from their capabilities, or from starting with them
-unpack  turns an image in one file into an OCI image layout directory
 attributes  resolves and checks the attributes of an image
+contents  lists the merged root filesystem of a base image
+check   looks for what would keep programs from their capabilities, or from starting with them
+unpack  unpacks an archive of an image, or copies an OCI image layout, into a directory
+link    links the files of an OCI image layout into a directory
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -38,10 +40,10 @@ from .errors import InputError, Labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Callable, Mapping, Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "check", "unpack", "attributes", "image"),
+    *("layer", "setcap", "copy", "attributes", "contents", "check", "unpack", "link", "image"),
     *("layout", "index", "index-layout", "destination", "export"),
 )
 
@@ -66,34 +68,39 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def run(lines: list[str]) -> tuple[int, str]:
+def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tuple[int, str]:
     """Runs one subcommand.
 
     Args:
-      lines: the arguments, as in the file; the list is empty afterwards, for many entries take much memory.
+      lines: the arguments, as in the file; the list is emptied, because many entries take much memory.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
 
     Returns:
-      The exit code, and the messages: a line for each problem, each with its line end.
+      The exit code, and a line for each problem or remark, with its line end.
     """
     target = ""
     labels = Labels(())
+    problems: list[str] = []
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
         # One by one: to load them all takes longer than to pack a small layer.
         command = importlib.import_module(f".commands.{lines[0].replace('-', '_')}", __package__)
-        arguments = Arguments(lines[1:])
+        arguments = Arguments(lines[1:], digests)
         lines.clear()
-        target = arguments.one("target")
-        labels = arguments.labels
+        target, labels = arguments.one("target"), arguments.labels
         problems = arguments.all("problem")
         if path := arguments.one("problems", ""):
             problems += files.read_json(path)
-        command.run(arguments, problems)
+        texts = command.run(arguments, problems) or ()
+        status = 0
     except UsageError as error:
-        return 2, f"packer: {error}\n"
+        # What is missing on the command line follows from what is wrong in the BUILD file.
+        if not problems:
+            return 2, f"packer: {error}\n"
+        status, texts = 1, problems
     except InputError as error:
-        return 1, "".join(f"{target}: {text}\n" for text in labels.apply(error.problems))
+        status, texts = 1, error.problems
     except OSError as error:
-        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}\n"
-    return 0, ""
+        status, texts = 1, [f"{error.filename or 'output'}: {error.strerror}"]
+    return status, "".join(f"{target}: {text}\n" for text in labels.apply(texts))

@@ -1,12 +1,12 @@
-"""Files of the layers below, copied up with other capabilities: what `RUN setcap` does to a base image."""
+"""Copies files of the layers below with other capabilities, as `RUN setcap` does to a base image."""
 
 from __future__ import annotations
 
 import os
 
 from . import below
-from .entries import FILE, Entry
-from .errors import problem, quote
+from .entries import FILE, Entry, no_path
+from .errors import problem
 from .grants import unfit
 from .setcap import RECORD
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Iterable, Sequence
 
     from .grants import Grant
-    from .rootfs import Node, Tree
+    from .rootfs import Node
 
 _PREFIX = b"SCHILY.xattr."
 
@@ -32,8 +32,8 @@ def find(
       problems: list to which paths are added that lead nowhere, or to what cannot carry capabilities.
 
     Returns:
-      The entries by path, the grants with the paths that those have, without symbolic links, and these paths by those
-      of the grants.
+      The entries by path, with the directories that lead to them; the grants with the paths of the entries, symbolic
+      links followed; and these paths by those of the grants.
 
     Raises:
       InputError: a layer is not what it is to be.
@@ -50,7 +50,7 @@ def find(
             problems.append(problem(grant.attribute, grant.path, str(error)))
             continue
         if place is None:
-            problems.append(problem(grant.attribute, grant.path, _nowhere(grant.path, tree)))
+            problems.append(problem(grant.attribute, grant.path, no_path(grant.path, [name for name, node in tree.walk() if node.type == FILE])))
             continue
         path, node = place
         # `modes` may change the mode, which grants.resolve() checks afterwards.
@@ -63,7 +63,12 @@ def find(
         found[path] = node
         places[grant.path] = path
         moved.append(grant._replace(path=path))
-    return _extract(found, blobs, directory), moved, places
+    entries = _extract(found, blobs, directory)
+    for path in found:
+        while (path := path.rpartition("/")[0]) and path not in entries:
+            if place := tree.find(path):
+                entries[path] = _entry(path, place[1], "")
+    return entries, moved, places
 
 
 def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
@@ -90,14 +95,7 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
 
 
 def _entry(path: str, node: Node, source: str) -> Entry:
+    """Returns an entry like one of the layers below, but for its capabilities."""
     xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
-    return Entry(path, FILE, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
-
-
-def _nowhere(path: str, tree: Tree) -> str:
-    """Why nothing can be copied from a path; with the one that may have been meant."""
-    import difflib
-
-    near = difflib.get_close_matches(path, [name for name, node in tree.walk() if node.type == FILE], n=1, cutoff=0.8)
-    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+    return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)

@@ -1,21 +1,22 @@
-"""What an ELF program says of itself: for which machine it is, and where it looks for its libraries.
+"""Reads ELF headers: the machine that a program is for, its loader and the libraries that it needs.
 
 elf(5); System V ABI, "Object Files" and "Program Loading and Dynamic Linking". The bytes are
-anybody's: no offset is believed beyond the file, and no table beyond a bound.
+untrusted: every offset is checked against the file, and every table against a limit.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
 Program = namedtuple("Program", ("machine", "bits", "little", "interpreter", "needed", "rpath", "runpath"))
-"""machine: int, e_machine; bits: 32 or 64; little: bool, byte order; interpreter: str, "" of a static program;
-needed: tuple of str, DT_NEEDED; rpath, runpath: str, DT_RPATH and DT_RUNPATH, "" for none."""
+"""A program. machine: int, e_machine; bits: 32 or 64; little: bool, byte order; interpreter: str, PT_INTERP, "" of a
+static program; needed: tuple of str, DT_NEEDED; rpath, runpath: str, DT_RPATH and DT_RUNPATH, "" if absent."""
 
 _INTERP, _DYNAMIC, _LOAD = 3, 2, 1
 _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_STRSZ, _DT_RUNPATH = 1, 5, 15, 10, 29
@@ -28,25 +29,57 @@ _MAX_PATHS = 1 << 20
 
 
 class ElfError(ValueError):
-    """What is wrong with the file, as a sentence."""
+    """An invalid ELF file; the message is a sentence."""
 
 
 class NoElf(ElfError):
-    """It does not even start as a program does."""
+    """A file that does not start with the ELF magic number."""
 
 
 def read(file: BinaryIO) -> Program:
-    """The program in a file that can seek.
+    """Reads the program in a seekable file.
 
     Raises:
-      ElfError: it is none, or a damaged one.
+      ElfError: it is not an ELF program, or an invalid one.
     """
+    machine, wide, order, segments = _headers(file)
+    interpreter = _interpreter(file, segments)
+    dynamic = next(((start, length) for kind, start, _, length in segments if kind == _DYNAMIC), None)
+    needed, rpath, runpath = _dynamic(file, segments, *dynamic, wide, order) if dynamic else ((), "", "")
+    return Program(machine, 64 if wide else 32, order == "<", interpreter, needed, rpath, runpath)
+
+
+def describe(file: BinaryIO) -> dict[str, Any] | None:
+    """Returns the program in a seekable file as a JSON object; None if it is not an ELF file.
+
+    The keys are those of Program, or `error` (str) for an invalid ELF file.
+    """
+    try:
+        return read(file)._asdict()
+    except NoElf:
+        return None
+    except ElfError as error:
+        return {"error": str(error)}
+
+
+def interpreter(start: bytes) -> str:
+    """Reads PT_INTERP from the first bytes of a program; "" of a static program.
+
+    Raises:
+      ElfError: it is not an ELF program, an invalid one, or its headers are not within these bytes.
+    """
+    file = io.BytesIO(start)
+    return _interpreter(file, _headers(file)[3])
+
+
+def _headers(file: BinaryIO) -> tuple[int, bool, str, list[tuple[int, int, int, int]]]:
+    """Reads e_machine, whether the file is of 64 bits, its byte order as of struct, and its segments."""
     file.seek(0)
     if file.read(4) != b"\x7fELF":
-        raise NoElf("no ELF program")
+        raise NoElf("not an ELF program")
     head = _at(file, 0, 52)
     if head[4] not in (1, 2) or head[5] not in (1, 2):
-        raise ElfError("damaged: neither of 32 nor of 64 bits")
+        raise ElfError("invalid ELF class or byte order")
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     machine = struct.unpack_from(order + "H", head, 18)[0]
     if wide:
@@ -57,18 +90,21 @@ def read(file: BinaryIO) -> Program:
         (offset,) = struct.unpack_from(order + "I", head, 28)
         size, count = struct.unpack_from(order + "HH", head, 42)
     if count > _MAX_HEADERS or count and size != (56 if wide else 32):
-        raise ElfError("damaged: its program headers are none")
+        raise ElfError("invalid ELF program header table")
     table = _at(file, offset, size * count)
-    segments = [_segment(table, at * size, wide, order) for at in range(count)]
-    names = (_at(file, start, min(length, _MAX_NAME)) for kind, start, _, length in segments if kind == _INTERP)
-    interpreter = next((_text(name, 0, _MAX_NAME) for name in names), "")
-    found = next(((start, length) for kind, start, _, length in segments if kind == _DYNAMIC), None)
-    needed, rpath, runpath = _dynamic(file, segments, *found, wide, order) if found else ((), "", "")
-    return Program(machine, 64 if wide else 32, order == "<", interpreter, needed, rpath, runpath)
+    return machine, wide, order, [_segment(table, at * size, wide, order) for at in range(count)]
+
+
+def _interpreter(file: BinaryIO, segments: list[tuple[int, int, int, int]]) -> str:
+    """Reads PT_INTERP; "" if there is no such segment."""
+    for kind, start, _, length in segments:
+        if kind == _INTERP:
+            return _text(_at(file, start, min(length, _MAX_NAME)), 0, _MAX_NAME)
+    return ""
 
 
 def _segment(table: bytes, at: int, wide: bool, order: str) -> tuple[int, int, int, int]:
-    """Type, offset in the file, address, size in the file."""
+    """Reads a program header: type, offset in the file, address, size in the file."""
     if wide:
         kind, _, start, address, _, length = struct.unpack_from(order + "IIQQQQ", table, at)
     else:
@@ -79,9 +115,9 @@ def _segment(table: bytes, at: int, wide: bool, order: str) -> tuple[int, int, i
 def _dynamic(
     file: BinaryIO, segments: list[tuple[int, int, int, int]], start: int, length: int, wide: bool, order: str
 ) -> tuple[tuple[str, ...], str, str]:
-    """DT_NEEDED, DT_RPATH, DT_RUNPATH."""
+    """Reads DT_NEEDED, DT_RPATH and DT_RUNPATH."""
     if length > _MAX_DYNAMIC:
-        raise ElfError("damaged: a dynamic section that is too long")
+        raise ElfError(f"the dynamic section has {length} bytes; the limit is {_MAX_DYNAMIC}")
     entry = struct.Struct(order + ("qQ" if wide else "iI"))
     data = _at(file, start, length)
     tags: dict[int, list[int]] = {}
@@ -92,12 +128,12 @@ def _dynamic(
     if not any(tag in tags for tag in (_DT_NEEDED, _DT_RPATH, _DT_RUNPATH)):
         return (), "", ""
     if len(tags.get(_DT_NEEDED, ())) > _MAX_NAMES:
-        raise ElfError("damaged: it needs more libraries than there are")
+        raise ElfError(f"more than {_MAX_NAMES} DT_NEEDED entries")
     address, size = tags.get(_DT_STRTAB, [0])[0], tags.get(_DT_STRSZ, [0])[0]
     loaded = ((start, begin, span) for kind, start, begin, span in segments if kind == _LOAD)
     place = next((start + address - begin for start, begin, span in loaded if begin <= address < begin + span), None)
     if place is None or size > _MAX_STRINGS:
-        raise ElfError("damaged: its names are nowhere in it")
+        raise ElfError("the string table of the dynamic section is outside the file, or too large")
     strings = _at(file, place, size)
     needed = tuple(_text(strings, value, _MAX_NAME) for value in tags.get(_DT_NEEDED, ()))
     rpath, runpath = (_text(strings, tags[tag][0], _MAX_PATHS) if tag in tags else "" for tag in (_DT_RPATH, _DT_RUNPATH))
@@ -105,20 +141,21 @@ def _dynamic(
 
 
 def _text(data: bytes, at: int, most: int) -> str:
-    """The text that starts there, and ends with a NUL or with the data."""
+    """Returns the text at an offset, up to a NUL or the end of the data."""
     if at > len(data):
-        raise ElfError("damaged: a name beyond its names")
+        raise ElfError("a string offset outside the string table")
     end = data.find(b"\0", at, at + most)
     if end < 0 and at + most < len(data):
-        raise ElfError("damaged: a name that does not end")
+        raise ElfError(f"a string of more than {most} bytes")
     return data[at : end if end >= 0 else len(data)].decode("utf-8", "backslashreplace")
 
 
 def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Reads `size` bytes at an offset."""
     if offset >= 1 << 63:
-        raise ElfError("damaged: an offset beyond its end")
+        raise ElfError("an offset beyond the end of the file")
     file.seek(offset)
     data = file.read(size)
     if len(data) < size:
-        raise ElfError("damaged: it ends too soon")
+        raise ElfError("the file is truncated")
     return data

@@ -1,8 +1,8 @@
-"""The entries of a layer: read from the rules, checked, all problems at once.
+"""Reads the entries of a layer from the rules' lines and checks them; collects all problems.
 
-An entry is a JSON object: `path` (absolute), `type` ("file",
-"directory", "symlink", "hardlink"; by default "file"), `source` (what a file or a
-directory is copied from; a file without is empty), `target` (of links), `mode` (octal
+An entry is a JSON object: `path` (absolute), `type` ("file", "directory", "symlink", "hardlink"; by default "file"),
+`source` (the file or directory to copy, or the symbolic link to repeat; a file without a source is empty), `output` (in
+place of `source` on Bazel 7: an action's output, which may be an unresolved symlink), `target` (of links), `mode` (octal
 text), `uid`, `gid`, `attribute` (of the target, for messages).
 """
 
@@ -18,7 +18,9 @@ from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+
+    Digests = Callable[[], Mapping[str, str]]
 
 Entry = namedtuple(
     "Entry",
@@ -31,9 +33,9 @@ value (bytes), by name; attribute: str."""
 
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
 
-_MODES = {FILE: 0o755, DIRECTORY: 0o755, SYMLINK: 0o777, HARDLINK: 0o755}
+MODES = {FILE: 0o755, DIRECTORY: 0o755, SYMLINK: 0o777, HARDLINK: 0o755}
 _TYPES = {
-    **dict.fromkeys(("path", "type", "source", "target", "mode", "attribute"), str),
+    **dict.fromkeys(("path", "type", "source", "output", "target", "mode", "attribute"), str),
     **dict.fromkeys(("uid", "gid"), int),
 }
 _AT_ONCE = 256  # Lines.
@@ -41,19 +43,23 @@ MAX_ID = (1 << 32) - 2
 """The last uid and gid: (uid_t) -1 means "no change" to chown(2)."""
 
 
-def read(lines: list[str], problems: list[str]) -> dict[str, Entry]:
-    """The entries by path; of those that repeat each other, one.
+def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict[str, Entry]:
+    """Reads entries; those that repeat each other become one.
 
     Args:
-      lines: the entries, a line each; the list is empty afterwards, for many lines take much memory.
-      problems: gets what is wrong.
+      lines: one entry per line; the list is emptied, because many lines take much memory.
+      problems: gets a message for each problem.
+      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
+
+    Returns:
+      The entries by path.
     """
     entries: dict[str, Entry] = {}
     lines.reverse()
     while lines:
         some = lines[: -_AT_ONCE - 1 : -1]
         del lines[-_AT_ONCE:]
-        for entry in _entries(some, problems):
+        for entry in _entries(some, problems, digests):
             known = entries.setdefault(entry.path, entry)
             # Runfiles name a file once for each that needs it.
             if known is not entry and known[:-1] != entry[:-1]:
@@ -70,7 +76,7 @@ def read(lines: list[str], problems: list[str]) -> dict[str, Entry]:
 def set_directories(entries: dict[str, Entry], mode: int) -> None:
     """Gives directories these permissions in place of the default."""
     for path, entry in entries.items():
-        if entry.type == DIRECTORY and entry.mode == _MODES[DIRECTORY]:
+        if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
             entries[path] = entry._replace(mode=mode)
 
 
@@ -83,25 +89,6 @@ def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
                 problems.append(problem(entry.attribute, path, f"hard link to {quote(entry.target)}, no file of this layer"))
             else:
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
-
-
-def add_parents(entries: dict[str, Entry], present: Container[str], mode: int, problems: list[str]) -> None:
-    """Adds the directories that lead to the entries, root's.
-
-    Args:
-      entries: by path.
-      present: paths of directories that need not be added.
-      mode: their permissions.
-      problems: gets entries below what is no directory.
-    """
-    for path, entry in list(entries.items()):
-        while (path := path.rpartition("/")[0]) and path not in entries:
-            if path not in present:
-                entries[path] = Entry(path, DIRECTORY, mode=mode, attribute=entry.attribute)
-        if path and entries[path].type != DIRECTORY:
-            problems.append(
-                problem(entry.attribute, entry.path, f"{quote(path)} is {_what(entries[path])}, and cannot hold an entry")
-            )
 
 
 def clean(path: str) -> str:
@@ -129,6 +116,14 @@ def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
     return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
 
 
+def no_path(path: str, files: Iterable[str]) -> str:
+    """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
+    import difflib
+
+    near = difflib.get_close_matches(path, files, n=1, cutoff=0.8)
+    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+
+
 def _text(text: str) -> str:
     """`text`, if a tar can hold it as a name.
 
@@ -145,23 +140,25 @@ def _text(text: str) -> str:
     return text
 
 
-def _entries(lines: Sequence[str], problems: list[str]) -> Iterator[Entry]:
-    """The entries of some lines: those that are like others, as most are, without a look at every field of each."""
+def _entries(lines: Sequence[str], problems: list[str], digests: Digests) -> Iterator[Entry]:
+    """Yields the entries of some lines; the fields of lines that are alike, as most are, are checked once."""
     objects = _objects(lines)
     if not _plain(objects):
         for line, fields in zip(lines, objects):
-            yield from _parse(line, fields, problems)
+            yield from _parse(line, fields, problems, digests)
         return
     for line, fields in zip(lines, objects):
-        path, source = fields.pop("path"), fields.pop("source", "")
+        path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
         try:
             like = _like(**fields)
         except TypeError:  # A list or an object, which is of the wrong type.
             like = None
-        if like is None or source and like.target:
-            yield from _parse(line, {**fields, "path": path, "source": source}, problems)
+        if like is None or (source or output) and (like.target or source and output):
+            yield from _parse(line, {**fields, "path": path, "source": source, "output": output}, problems, digests)
+        elif output:
+            yield from _from_output(output, like, path, problems, digests)
         elif source:
-            yield from _from(source, like, path, problems)
+            yield from from_source(source, like, path, problems)
         else:
             yield _at(path, like)
 
@@ -179,7 +176,7 @@ def _plain(objects: Sequence[Any]) -> bool:
     try:
         names = [fields["path"] for fields in objects]
         paths = "/\0".join(names) + "/"
-        sources = "".join([fields.get("source", "") for fields in objects])
+        sources = "".join([fields.get("source", "") + fields.get("output", "") for fields in objects])
     except (AttributeError, KeyError, TypeError):
         return False
     apart = len(objects) - 1
@@ -197,7 +194,7 @@ def _plain(objects: Sequence[Any]) -> bool:
 def _like(**fields: Any) -> Entry | None:
     """The entry of a line of these fields, its path and source aside; None if they are wrong."""
     problems: list[str] = []
-    entry = next(iter(_parse("", {**fields, "path": "/like"}, problems)), None)
+    entry = next(iter(_parse("", {**fields, "path": "/like"}, problems, dict)), None)
     return None if problems else entry
 
 
@@ -217,8 +214,8 @@ def _json(text: str) -> object:
         return None
 
 
-def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
-    """What a line asks for; nothing, and problems, if it is wrong."""
+def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> Iterable[Entry]:
+    """Returns the entries of one line; none, and problems, if it is wrong."""
     if not isinstance(fields, dict):
         problems.append(problem("entries", line, "not a JSON object"))
         return ()
@@ -227,23 +224,26 @@ def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
         problems.append(problem(str(attribute), line, f"{quote(wrong[0])} is unknown or of the wrong type"))
         return ()
     path, kind = fields.get("path", ""), fields.get("type", FILE)
-    source, target, mode = fields.get("source", ""), fields.get("target", ""), fields.get("mode", "")
+    source, output = fields.get("source", ""), fields.get("output", "")
+    target, mode = fields.get("target", ""), fields.get("mode", "")
     uid, gid = fields.get("uid", 0), fields.get("gid", 0)
     try:
         path = clean(path)
         if kind == HARDLINK:
             target = clean(target)
-        _text(source)
-        _text(target)
+        for text in (source, output, target):
+            _text(text)
     except ValueError as error:
         wrong.append(problem(attribute, path, str(error)))
-    if kind not in _MODES:
+    if kind not in MODES:
         wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
-    if kind == SYMLINK and not target:
+    if kind == SYMLINK and not (target or source):
         wrong.append(problem(attribute, path, "a symbolic link must lead somewhere; write its target"))
-    if target and kind in (FILE, DIRECTORY) or source and kind in (SYMLINK, HARDLINK):
+    if target and (source or output or kind in (FILE, DIRECTORY)) or source and kind == HARDLINK:
         wrong.append(problem(attribute, path, "links have a target, files and directories a source; never both"))
-    permissions = read_mode(mode, attribute, path, wrong) if mode else _MODES.get(kind, 0)
+    if output and (source or kind != FILE):
+        wrong.append(problem(attribute, path, "only a file has an output, and then no source"))
+    permissions = read_mode(mode, attribute, path, wrong) if mode else MODES.get(kind, 0)
     if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
         numbers = {"uid": uid, "gid": gid}
         beyond = [(name, number) for name, number in numbers.items() if not 0 <= number <= MAX_ID]
@@ -252,7 +252,9 @@ def _parse(line: str, fields: object, problems: list[str]) -> Iterable[Entry]:
         problems += wrong
         return ()
     entry = Entry(path, kind, "", target, permissions, uid, gid, 0, (), attribute)
-    return _from(source, entry, path, problems) if source else (entry,)
+    if output:
+        return _from_output(output, entry, path, problems, digests)
+    return from_source(source, entry, path, problems) if source else (entry,)
 
 
 def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
@@ -270,65 +272,60 @@ def _permissions(text: str) -> int | None:
     return None
 
 
-def _from(source: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
-    """The entry of a source, like another one, at a path; of a directory all that is in it, too."""
+def _from_output(output: str, like: Entry, path: str, problems: list[str], digests: Digests) -> Iterable[Entry]:
+    """Returns the entry of an action's output: a file like another, or a symbolic link."""
     try:
+        status = os.lstat(output)
+        if stat.S_ISLNK(status.st_mode):
+            text = os.readlink(output)
+            # A sandbox consists of links into bazel-out, and ctx.actions.symlink(target_file = ...) makes them: no more
+            # time for these, there are many.
+            if "/bazel-out/" not in text or not text.startswith("/"):
+                from . import links
+
+                if links.is_unresolved(output, text, digests):
+                    return symlink(text, like, path, problems)
+            status = os.stat(output)
+    except OSError as error:
+        return _unreadable(output, like, path, error, problems)
+    return _from_status(status, output, like, path, problems)
+
+
+def from_source(source: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
+    """Returns the entry of a source, like another one, at a path; for a directory, also all that is in it."""
+    try:
+        if like.type == SYMLINK:
+            return symlink(os.readlink(source), like, path, problems)
         status = os.stat(source)
     except OSError as error:
-        problems.append(problem(like.attribute, path, f"its source {quote(source)} cannot be read: {error.strerror}"))
-        return ()
+        return _unreadable(source, like, path, error, problems)
+    return _from_status(status, source, like, path, problems)
+
+
+def _from_status(status: os.stat_result, source: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
     if stat.S_ISREG(status.st_mode) and like.type == FILE:
         return (_at(path, like, source, status.st_size),)
     if stat.S_ISDIR(status.st_mode):
-        return _walk(_at(path, like, source), source, "", os.path.realpath(source), frozenset(), problems)
+        from . import walk
+
+        return walk.walk(_at(path, like, source), problems)
     problems.append(problem(like.attribute, path, f"its source {quote(source)} is not a {like.type}"))
     return ()
 
 
-def _walk(
-    entry: Entry, top: str, below: str, root: str, above: frozenset[str], problems: list[str]
-) -> Iterator[Entry]:
-    """A directory of the disk with all that it holds.
-
-    A relative link that stays within it stays a link, others are followed.
-
-    Args:
-      entry: the directory that the user named.
-      top: its source.
-      below: where we are in it; "" or a path that starts with "/".
-      root: the real path of `top`.
-      above: real paths of the directories that lead here, which a link must not lead back to.
-      problems: gets what is wrong.
-    """
-    here = os.path.realpath(top + below)
-    if here in above:
-        problems.append(problem(entry.attribute, top + below, "a link to a directory that it is in"))
-        return
-    yield entry._replace(path=entry.path + below, type=DIRECTORY, source="", mode=_MODES[DIRECTORY])
-    for name in sorted(os.listdir(top + below)):
-        at = f"{below}/{name}"
-        source = top + at
-        try:
-            clean(at)
-            if os.path.islink(source) and _stays(source, at, root):
-                link = _text(os.readlink(source))
-                yield entry._replace(path=entry.path + at, type=SYMLINK, source="", target=link, mode=_MODES[SYMLINK])
-                continue
-        except ValueError as error:
-            problems.append(problem(entry.attribute, entry.path + at, str(error)))
-            continue
-        if os.path.isdir(source):
-            yield from _walk(entry, top, at, root, above | {here}, problems)
-        else:
-            like = entry._replace(type=FILE, mode=entry.mode if entry.type == FILE else _MODES[FILE])
-            yield from _from(source, like, entry.path + at, problems)
+def _unreadable(source: str, like: Entry, path: str, error: OSError, problems: list[str]) -> Iterable[Entry]:
+    what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    problems.append(problem(like.attribute, path, f"its source {quote(source)} {what}"))
+    return ()
 
 
-def _stays(source: str, at: str, root: str) -> bool:
-    """Whether a link, by its text as well as really, leads to something within `root`."""
-    text = os.readlink(source)
-    named = os.path.normpath(os.path.join(os.path.dirname(at)[1:], text))
-    return not text.startswith("/") and named.split("/")[0] != ".." and os.path.realpath(source).startswith(root + "/")
+def symlink(text: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
+    """Returns a symbolic link with the owner of another entry."""
+    try:
+        return (like._replace(path=path, type=SYMLINK, source="", target=_text(text), mode=MODES[SYMLINK], size=0),)
+    except ValueError as error:
+        problems.append(problem(like.attribute, path, str(error)))
+        return ()
 
 
 def _what(entry: Entry) -> str:

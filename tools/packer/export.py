@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 
-from . import oci, tar
+from . import base, oci, tar
 from .base import blob_path
 from .layout import VERSION
 
@@ -23,14 +23,14 @@ _DIRECTORIES = b"blobs/", b"blobs/sha256/"
 
 
 def descriptor(layout: str) -> dict[str, Any]:
-    """The descriptor of the one image, or index, that a layout directory of ours is of.
+    """Returns the descriptor of the only image, or index, in an OCI layout directory.
 
     Raises:
-      OSError: it cannot be read.
+      InputError: there is not exactly one.
     """
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        found: dict[str, Any] = json.load(file)["manifests"][0]
-    return found
+    found = base.only_descriptor(layout)
+    # In one order, and without the names that other tools give the image.
+    return {name: found[name] for name in ("mediaType", "digest", "size", "platform") if name in found}
 
 
 def write(stream: IO[bytes], layout: str, name: str) -> None:
@@ -42,13 +42,14 @@ def write(stream: IO[bytes], layout: str, name: str) -> None:
       name: the image's, `host/path:tag`.
 
     Raises:
+      InputError: the layout is not one of a single image or index.
       OSError: the layout cannot be read, or the stream not be written.
     """
     own = descriptor(layout)
     annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [{**own, "annotations": annotations}]}
     files = {b"index.json": oci.encode(index), b"oci-layout": VERSION}
-    if own["mediaType"] == oci.MANIFEST:
+    if own["mediaType"] in base.MANIFESTS:
         files[b"manifest.json"] = _docker(layout, own, name)
 
     for directory in _DIRECTORIES:

@@ -1,4 +1,4 @@
-"""Writes a layer: entries to tar, to blob, with its digests."""
+"""Writes a layer: entries to tar, to blob, with its metadata."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import os
 
 from capabilities import FileCapabilities
 
-from . import compress, files, tar
+from . import compress, elf, files, tar
 from .blob import Blob
+from .contents import Contents
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from .errors import InputError, problem, quote
 from .styles import Style, arrange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Iterable, Iterator, Mapping
+    from typing import Any, Collection, Iterator, Mapping
 
 _KINDS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 
@@ -36,6 +37,8 @@ def write(
     mtime: int,
     created_by: str,
     style: Style,
+    named: Collection[str] = (),
+    program: str = "",
 ) -> dict[str, Any]:
     """Writes the blob in one pass over the files.
 
@@ -50,20 +53,25 @@ def write(
       mtime: of every entry, seconds since 1970.
       created_by: for the image's history.
       style: how entries are written.
+      named: paths of directories that the target names.
+      program: path of the image's binary, whose ELF headers are recorded even without capabilities.
 
     Returns:
-      The metadata: OCI descriptor, diff_id, capabilities as text by path, created_by, directories.
+      The metadata, as describe() returns it.
 
     Raises:
       InputError: a file is missing or changes while it is read.
       OSError: the blob cannot be written.
     """
+    contents = Contents()
     with new_blob(output, compression, level, library, threads) as blob:
         for entry in arrange(entries, style):
-            _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
+            start = _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
+            contents.add_start(entry.path, entry.mode, start)
         blob.write(tar.END)
-    directories = [entry.path for entry in entries if entry.type == DIRECTORY]
-    return describe(blob, compression, grants, created_by, directories)
+    contents.add_entries(entries, named)
+    programs = {entry.path: _headers(entry.source) for entry in entries if entry.path in grants or entry.path == program}
+    return describe(blob, compression, grants, created_by, contents, programs)
 
 
 @contextlib.contextmanager
@@ -80,15 +88,25 @@ def new_blob(output: str, compression: str, level: int, library: str, threads: i
 
 
 def describe(
-    blob: Blob, compression: str, grants: Mapping[str, FileCapabilities], created_by: str, directories: Iterable[str]
+    blob: Blob,
+    compression: str,
+    grants: Mapping[str, FileCapabilities],
+    created_by: str,
+    contents: Contents,
+    programs: Mapping[str, Mapping[str, Any] | None],
 ) -> dict[str, Any]:
-    """The metadata of a blob that is closed, as write() returns it."""
+    """Returns the metadata of a closed blob.
+
+    Its keys are `descriptor` (OCI), `diff_id`, `capabilities` (path -> cap_to_text(3)), `created_by` (for the
+    history), `contents` (contents.py) and `programs` (path of a file with capabilities -> elf.describe()).
+    """
     return {
         "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
         "diff_id": blob.diff_id,
         "capabilities": {path: grants[path].to_text() for path in sorted(grants)},
         "created_by": created_by,
-        "directories": sorted(directories),
+        "contents": contents.encode(),
+        "programs": {path: headers for path, headers in sorted(programs.items()) if headers is not None},
     }
 
 
@@ -97,7 +115,16 @@ def encode(metadata: Mapping[str, Any]) -> bytes:
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
 
-def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities | None, mtime: int) -> None:
+def _headers(source: str) -> dict[str, Any] | None:
+    """Returns elf.describe() of a file; None of an empty one."""
+    if not source:
+        return None
+    with open(source, "rb") as file:
+        return elf.describe(file)
+
+
+def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities | None, mtime: int) -> bytes:
+    """Writes an entry; returns the first bytes of its content."""
     header = tar.header(
         name,
         _KINDS[entry.type],
@@ -111,18 +138,20 @@ def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities 
     )
     blob.write(header)
     if not entry.size:
-        return
+        return b""
     try:
         source = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
         raise InputError([problem(entry.attribute, entry.path, what)]) from None
     try:
-        if not _copy(blob, source, entry.size):
+        start = _copy(blob, source, entry.size)
+        if start is None:
             raise InputError([problem(entry.attribute, entry.source, "its size changed while it was read")])
     finally:
         os.close(source)
     blob.write(_PADDING[: -entry.size % tar.BLOCK])
+    return start
 
 
 def _records(entry: Entry, grant: FileCapabilities | None) -> dict[bytes, bytes]:
@@ -136,12 +165,17 @@ def _records(entry: Entry, grant: FileCapabilities | None) -> dict[bytes, bytes]
 _PADDING = bytes(tar.BLOCK)
 
 
-def _copy(blob: Blob, source: int, size: int) -> bool:
-    """Hands the bytes of a file to the blob, and its holes as such; returns whether there were `size`."""
+def _copy(blob: Blob, source: int, size: int) -> bytes | None:
+    """Hands the bytes of a file to the blob, and its holes as such.
+
+    Returns:
+      The first bytes of the file, or None if it does not have `size` bytes.
+    """
     if size < blob.room:
         data = os.read(source, size + 1)  # One more, if it has grown.
         blob.write(data)
-        return len(data) == size
+        return data if len(data) == size else None
+    start = b""
     done = 0
     hole = _next_hole(source, 0, size)
     while done < size:
@@ -152,10 +186,11 @@ def _copy(blob: Blob, source: int, size: int) -> bool:
             continue
         data = os.read(source, min(hole[0] - done, blob.room))
         if not data:
-            return False
+            return None
+        start = start or data
         done += len(data)
         blob.write(data)
-    return not os.read(source, 1)
+    return None if os.read(source, 1) else start
 
 
 def _next_hole(source: int, start: int, size: int) -> tuple[int, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 
 from .base import blob_path
-from .errors import InputError, problem
-from .files import write_whole
+from .errors import InputError, problem, quote
+from .files import read, write_whole
 from .oci import INDEX
 
 TYPE_CHECKING = False
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+
+_BLOBS = os.path.join("blobs", "sha256")
+_CHUNK = 1 << 20
 
 
 def write(
@@ -79,6 +84,68 @@ def write_index(output: str, *, index: bytes, descriptor: bytes, layouts: Sequen
         for name in sorted(os.listdir(os.path.join(layout, "blobs", "sha256"))):
             links[blob_path(output, "sha256:" + name)] = blob_path(layout, "sha256:" + name)
     _write(output, links, {own["digest"]: index}, own)
+
+
+def link(output: str, index: str, files: Sequence[str], attribute: str) -> None:
+    """Writes the directory of a layout whose files are given one by one; its blobs are links to them.
+
+    Args:
+      output: its path; what is there is replaced.
+      index: path of the layout's index.json.
+      files: paths of all files; those outside the layout are left out.
+      attribute: the attribute that names the files, for messages.
+
+    Raises:
+      InputError: there is no blob among the files.
+      OSError: it cannot be written.
+    """
+    root = os.path.dirname(index)
+    blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, _BLOBS)]
+    if not blobs:
+        raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
+    _write_with(output, read(index), {os.path.basename(path): path for path in blobs})
+
+
+def copy(output: str, source: str, attribute: str) -> None:
+    """Copies the directory of a layout, verifying every blob.
+
+    Args:
+      output: its path; what is there is replaced.
+      source: path of the layout.
+      attribute: the attribute that names it, for messages.
+
+    Raises:
+      InputError: it is not an OCI layout, or a blob does not have the digest that its name says.
+      OSError: it cannot be read or written.
+    """
+    index = os.path.join(source, "index.json")
+    if not os.path.isfile(index):
+        raise InputError([problem(attribute, source, "a directory without index.json; give an OCI layout directory")])
+    blobs = os.path.join(source, _BLOBS)
+    names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
+    _write_with(output, read(index), {})
+    wrong: list[str] = []
+    for name in names:
+        digest = hashlib.sha256()
+        with open(os.path.join(blobs, name), "rb") as file, open(os.path.join(output, _BLOBS, name), "wb") as made:
+            while data := file.read(_CHUNK):
+                digest.update(data)
+                made.write(data)
+        if digest.hexdigest() != name:
+            wrong.append(problem(attribute, source, f"{quote(os.path.join(_BLOBS, name))} has digest sha256:{digest.hexdigest()}"))
+    if wrong:
+        shutil.rmtree(output, ignore_errors=True)
+        raise InputError(wrong)
+
+
+def _write_with(output: str, index: bytes, links: Mapping[str, str]) -> None:
+    """Writes the directory with an index.json as it is, and links as blobs by name."""
+    os.makedirs(os.path.join(output, _BLOBS), exist_ok=True)
+    for name, path in links.items():
+        blob = os.path.join(output, _BLOBS, name)
+        os.symlink(_target(blob, path), blob)
+    write_whole(os.path.join(output, "oci-layout"), VERSION)
+    write_whole(os.path.join(output, "index.json"), index)
 
 
 def _write(output: str, links: Mapping[str, str], blobs: Mapping[str, bytes], descriptor: Mapping[str, Any]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 import os
+import tempfile
 
 import capabilities
 
-from . import archive, decompress, layer, tar
+from . import archive, decompress, elf, layer, tar
+from .contents import Contents, is_text
 from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
 from .grants import unfit
@@ -24,6 +27,7 @@ TWIN = b"LIBARCHIVE.xattr.security.capability"
 """bsdtar's own record: the same value in base64, without padding."""
 
 KEEP, ONLY, STRIP = "keep", "only", "strip"
+_MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in a temporary file.
 
 
 class Retrofit:
@@ -47,6 +51,8 @@ class Retrofit:
         self._types: dict[str, str] = {}  # By path, of all entries so far.
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
+        self._contents = Contents()
+        self._programs: dict[str, dict[str, Any] | None] = {}
 
     def write(self, output: str, *, compression: str, level: int, library: str, threads: int, created_by: str) -> dict[str, Any]:
         """Writes the layer; returns its metadata, as layer.write.
@@ -75,8 +81,7 @@ class Retrofit:
             if self._problems:
                 raise InputError(self._problems)
         carried = {path: capabilities.decode(value) for path, value in self._carried.items()}
-        directories = [path for path, type in self._types.items() if type == DIRECTORY and path != "/" and _is_text(path)]
-        return layer.describe(blob, compression, carried, created_by, directories)
+        return layer.describe(blob, compression, carried, created_by, self._contents, self._programs)
 
     def _member(self, blob: Blob, member: archive.Member, content: Iterator[bytes]) -> None:
         """Copies an entry, with other capabilities if that is wanted."""
@@ -88,16 +93,25 @@ class Retrofit:
         value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[:4])
         if value is not None:
             self._carried[member.path] = value
-            if not _is_text(member.path):
-                self._wrong("tar", member.path, "has capabilities, and a name that is no UTF-8")
+            if not is_text(member.path):
+                self._wrong("tar", member.path, "has capabilities, and a name that is not UTF-8")
         if said is not None:
             self._original[member.path] = said
         blob.write(member.before)
         blob.write(_extended(member, value) if value != said or TWIN in member.records else member.extended)
         blob.write(member.header)
-        blob.write(first)
-        for piece in content:
+        self._contents.add_member(member)
+        self._contents.add_start(member.path, member.mode, b"" if member.sparse else first[: member.size])
+        program = tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY) if value is not None and member.type == FILE and not member.sparse else None
+        left = member.size
+        for piece in itertools.chain([first], content):
             blob.write(piece)
+            if program:
+                program.write(piece[:left])
+                left -= min(left, len(piece))
+        if program:
+            with program:
+                self._programs[member.path] = elf.describe(program)
 
     def _said(self, member: archive.Member) -> bytes | None:
         """The capabilities that an entry came with, in whichever record."""
@@ -157,11 +171,6 @@ class Retrofit:
 
     def _wrong(self, attribute: str, value: str, what: str) -> None:
         self._problems.append(problem(attribute, value, what))
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path is UTF-8, as JSON is."""
-    return path.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in path)
 
 
 def _extended(member: archive.Member, value: bytes | None) -> bytes:

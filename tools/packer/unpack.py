@@ -35,12 +35,13 @@ _LAYER = re.compile(r".*(/layer|\.tar|\.tar\.gz|/layer\.tar)", re.ASCII | re.DOT
 _CODECS = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
 
 
-def write(output: str, source: str) -> None:
+def write(output: str, source: str, attribute: str = "base") -> None:
     """Writes the layout.
 
     Args:
       output: path of the directory; what is there is replaced.
       source: path of the archive.
+      attribute: the attribute that names the archive, for messages.
 
     Raises:
       InputError: it holds no image, or not the bytes that its names say.
@@ -52,8 +53,8 @@ def write(output: str, source: str) -> None:
             _Unpacker(output, source).run(Archive(Decompressed(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
-        what = f"{error}; a base is an OCI layout directory, an OCI archive or what docker save writes"
-        raise InputError([problem("base", source, what)]) from None
+        what = f"{error}; give an OCI layout directory, an OCI archive or what docker save writes"
+        raise InputError([problem(attribute, source, what)]) from None
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

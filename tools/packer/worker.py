@@ -9,6 +9,7 @@ layer keeps all cores busy by itself.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -44,7 +45,7 @@ def _answer(requests: _Requests, request: Any) -> dict[str, Any]:
     try:
         try:
             requests.begin(request)
-            status, said = run(request["arguments"])
+            status, said = run(request["arguments"], functools.cache(lambda: _digests(request)))
         except Exception:  # A bug of ours is one action's, not the end of the worker.
             status, said = 3, traceback.format_exc()
         requests.done()
@@ -53,6 +54,11 @@ def _answer(requests: _Requests, request: Any) -> dict[str, Any]:
     if status and "bazel-out/cfg/" in said:
         said += _UNMAPPED
     return {"exitCode": status, "output": said}
+
+
+def _digests(request: Any) -> dict[str, str]:
+    """Returns the digests of a request's inputs by path."""
+    return {each["path"]: each["digest"] for each in request.get("inputs", ()) if each.get("digest")}
 
 
 class _Cancelled(BaseException):

@@ -1,12 +1,12 @@
-"""Writes what runtimes must be told for an image: rules/private/settings.bzl runs it.
+"""Writes the runtime settings that an image needs; rules/private/settings.bzl runs it.
 
     --layer=METADATA... --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
 
-METADATA are the layers' (tools/packer/layer.py); what they carry is what is needed.
+METADATA is a layer's (tools/packer/layer.py), or the contents of a base. The settings grant the capabilities that
+files of the merged root filesystem have.
 """
 
 import argparse
-import json
 import os
 import sys
 
@@ -14,7 +14,8 @@ import sys
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import capabilities  # noqa: E402
-from packer.files import write_whole  # noqa: E402
+from packer.files import read_json, write_whole  # noqa: E402
+from packer.merged import Merged  # noqa: E402
 from runtimes import Runtime, needs  # noqa: E402
 
 
@@ -24,15 +25,13 @@ def main() -> None:
     for flag in ("service", "docker", "podman", "compose", "kubernetes"):
         parser.add_argument(f"--{flag}", required=True)
     options = parser.parse_args()
-    carried: dict[str, str] = {}
+    merged = Merged()
     for path in options.layer:
-        with open(path, encoding="utf-8") as file:
-            metadata = json.load(file)
-        carried.update(metadata["capabilities"])
-        for removed in metadata.get("removed", ()):
-            carried.pop(removed, None)
+        merged.apply(read_json(path))
+    if merged.problems:
+        sys.exit("\n".join(merged.problems))
     needed = 0
-    for text in carried.values():
+    for text in merged.capabilities.values():
         known = capabilities.from_text(text)
         needed |= known.permitted | known.inheritable
     for engine in ("docker", "podman"):

@@ -1,4 +1,4 @@
-"""Whether an image has just the capabilities that are expected."""
+"""Compares the capabilities in an image with the expected ones."""
 
 from __future__ import annotations
 
@@ -7,62 +7,57 @@ from collections.abc import Mapping, Sequence
 
 import capabilities
 from getcap.images import Image
-from packer.errors import InputError, problem
+from packer.errors import InputError, problem, quote
 
 
-def expected(texts: Mapping[str, str], problems: list[str]) -> dict[str, capabilities.FileCapabilities]:
-    """What is expected, by path.
+def parse_expected(texts: Mapping[str, str]) -> dict[str, capabilities.FileCapabilities]:
+    """Returns the expected capabilities by path.
 
     Args:
-      texts: path -> what file_capabilities takes.
-      problems: gets what is wrong.
+      texts: path -> text, as in file_capabilities.
+
+    Raises:
+      InputError: with every invalid path and text.
     """
-    found: dict[str, capabilities.FileCapabilities] = {}
+    expected: dict[str, capabilities.FileCapabilities] = {}
+    problems: list[str] = []
     for path, text in texts.items():
         if not path.startswith("/"):
-            problems.append(problem("expected", path, "not absolute"))
+            problems.append(problem("expected", path, f"not absolute; write {quote('/' + path)}"))
         try:
             known = capabilities.from_list([text])
-            if known is not None:  # It is None for an empty list alone.
-                found[path] = known
+            if known is not None:  # It is None only for an empty list.
+                expected[path] = known
         except capabilities.CapabilityError as error:
-            problems += [f"expected: {said}" for said in error.problems]
-    return found
+            problems += [f"expected: {text}" for text in error.problems]
+    if problems:
+        raise InputError(problems)
+    return expected
 
 
-def differences(images: Sequence[Image], wanted: Mapping[str, capabilities.FileCapabilities]) -> list[str]:
-    """What is other than expected, a sentence each, with what to write if that is right; nothing if all is as expected.
+def compare(images: Sequence[Image], expected: Mapping[str, capabilities.FileCapabilities]) -> list[str]:
+    """Returns a sentence for each difference, and the lines to write if the image is right.
 
     Args:
       images: one for each platform.
-      wanted: by path, of all files.
+      expected: by path, for all files that have capabilities.
+
+    Returns:
+      An empty list if there is no difference.
     """
-    said: list[str] = []
+    findings: list[str] = []
     for image in images:
         where = f" ({image.platform})" if len(images) > 1 else ""
-        said += image.problems
-        for path in sorted(wanted.keys() | image.capabilities.keys()):
-            have, want = image.capabilities.get(path), wanted.get(path)
+        findings += image.problems
+        for path in sorted(expected.keys() | image.capabilities.keys()):
+            have, want = image.capabilities.get(path), expected.get(path)
             if have == want:
                 continue
-            found = have.to_text() if have is not None else "no capabilities"
-            what = f"has {found}, and {want.to_text()} is expected" if want is not None else f"has {found}, which is not expected"
-            said.append(problem("expected", path, what + where))
-    if not said:
+            present = have.to_text() if have is not None else "no capabilities"
+            what = f"has {present}, and {want.to_text()} is expected" if want is not None else f"has {present}, which is not expected"
+            findings.append(problem("expected", path, what + where))
+    if not findings:
         return []
-    present = {path: known.to_text() for image in images for path, known in sorted(image.capabilities.items())}
-    lines = "".join(f"\n    {json.dumps(path)}: {json.dumps(text)}," for path, text in present.items())
-    return [*said, "if the image is right, write\n  expected = {" + lines + ("\n  }," if lines else "},")]
-
-
-def check(images: Sequence[Image], texts: Mapping[str, str]) -> list[str]:
-    """expected() and differences().
-
-    Raises:
-      InputError: what is expected is wrong.
-    """
-    problems: list[str] = []
-    wanted = expected(texts, problems)
-    if problems:
-        raise InputError(problems)
-    return differences(images, wanted)
+    actual = {path: known.to_text() for image in images for path, known in sorted(image.capabilities.items())}
+    lines = "".join(f"\n    {json.dumps(path)}: {json.dumps(text)}," for path, text in actual.items())
+    return [*findings, "if the image is right, write\n  expected = {" + lines + ("\n  }," if lines else "},")]

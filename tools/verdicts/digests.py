@@ -1,56 +1,118 @@
-"""Whether an image, or index, is the very one that is expected."""
+"""Compares the digest of an image or index with the expected one."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from packer.base import blob_path
-from packer.errors import InputError, problem
+from packer import base, unpack
+from packer.errors import InputError, problem, quote
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}", re.ASCII)
 
+_Load = Callable[[str], Any]
+"""Returns the manifest or index that has a digest; None if it is not there."""
 
-def check(layout: str, expected: str, target: str) -> list[str]:
-    """What it is instead, down to its layers, and the command that writes that into the BUILD file; nothing if it is.
+
+def check_files(descriptor: str, contents: Sequence[str], expected: str, target: str) -> list[str]:
+    """Returns the findings about an image, or index, of these rules.
 
     Args:
-      layout: an OCI image layout directory of one image or index.
-      expected: its digest.
+      descriptor: path of its descriptor.
+      contents: paths of its manifests and indexes.
+      expected: its expected digest.
+      target: the test's label.
+
+    Returns:
+      An empty list if the digest is the expected one; else the digests of all its parts, and the command that writes
+      the new digest into the BUILD file.
+
+    Raises:
+      InputError: `expected` is not a valid digest.
+    """
+    _check(expected)
+    by_digest = {}
+    for path in contents:
+        with open(path, "rb") as file:
+            data = file.read()
+        by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
+
+    def load(digest: str) -> Any:
+        return json.loads(by_digest[digest]) if digest in by_digest else None
+
+    with open(descriptor, "rb") as file:
+        return _compare(json.load(file), load, expected, target)
+
+
+def check_image(path: str, expected: str, target: str) -> list[str]:
+    """Returns the findings about an image of another ruleset, as check_files does.
+
+    Args:
+      path: an OCI layout directory, or an archive.
+      expected: its expected digest.
       target: the test's label.
 
     Raises:
-      InputError: `expected` is no digest.
+      InputError: `expected` is not a valid digest.
     """
+    _check(expected)
+    with tempfile.TemporaryDirectory() as directory:
+        layout = path if os.path.isdir(path) else os.path.join(directory, "layout")
+        try:
+            if layout != path:
+                unpack.write(layout, path, attribute="image")
+            return _layout(layout, expected, target)
+        except InputError as error:
+            return [text.replace(quote(layout), quote(path)) for text in error.problems]
+        except OSError as error:
+            return [problem("image", path, f"cannot be read: {error.strerror}")]
+
+
+def _check(expected: str) -> None:
     if not _DIGEST.fullmatch(expected):
-        what = "no digest; write sha256: and 64 hexadecimal digits (with zeros, the test says which)"
+        what = "not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)"
         raise InputError([problem("digest", expected, what)])
-    (descriptor,) = _load(os.path.join(layout, "index.json"))["manifests"]
-    if descriptor["digest"] == expected:
+
+
+def _layout(layout: str, expected: str, target: str) -> list[str]:
+    def load(digest: str) -> Any:
+        try:
+            with open(base.blob_path(layout, digest), "rb") as file:
+                return json.load(file)
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    return _compare(base.only_descriptor(layout), load, expected, target)
+
+
+def _compare(descriptor: dict[str, Any], load: _Load, expected: str, target: str) -> list[str]:
+    digest = descriptor["digest"]
+    if digest == expected:
         return []
-    said = [problem("digest", expected, f"the image is {descriptor['digest']}, made of"), *_parts(layout, descriptor, "  ")]
-    return [*said, f"if that is right, run\n  buildozer 'set digest {descriptor['digest']}' {target}"]
+    # Bazel's labels may hold the shell's quotes.
+    label = target if re.fullmatch("[-@/:.+_~A-Za-z0-9]+", target) else "'" + target.replace("'", "'\\''") + "'"
+    return [
+        problem("digest", expected, f"the image is {digest}, made of"),
+        *_parts(descriptor, load, "  "),
+        f"if that is right, run\n  buildozer 'set digest \"{digest}\"' {label}",
+    ]
 
 
-def _parts(layout: str, descriptor: dict[str, Any], indent: str) -> list[str]:
-    content = _load(blob_path(layout, descriptor["digest"]))
+def _parts(descriptor: dict[str, Any], load: _Load, indent: str) -> list[str]:
+    content = load(descriptor["digest"])
+    if not isinstance(content, dict):
+        return []  # An index may name images that the layout leaves out.
     if "manifests" not in content:
-        return [f"{indent}{name} {each['digest']}" for name, each in _named(content)]
+        named = [("config", content.get("config")), *((f"layer {at}", each) for at, each in enumerate(content.get("layers") or []))]
+        return [f"{indent}{name} {each['digest']}" for name, each in named if isinstance(each, dict)]
     lines = []
-    for each in content["manifests"]:
-        platform = each.get("platform", {})
+    for each in content["manifests"] or []:
+        platform = each.get("platform") or {}
         lines.append(f"{indent}{platform.get('os')}/{platform.get('architecture')} {each['digest']}")
-        lines += _parts(layout, each, indent + "  ")
+        lines += _parts(each, load, indent + "  ")
     return lines
-
-
-def _named(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [("config", manifest["config"]), *((f"layer {at}", each) for at, each in enumerate(manifest["layers"]))]
-
-
-def _load(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        found: dict[str, Any] = json.load(file)
-        return found

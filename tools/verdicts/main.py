@@ -1,18 +1,24 @@
-"""Writes the report of a test; an empty one if all is well. rules/private/verdict.bzl runs it.
+"""Writes the report of a test; an empty report means that the test passes. rules/private/verdict.bzl runs it.
 
-    capabilities --target=LABEL --report=FILE --image=LAYOUT --expected=JSON
-    digest --target=LABEL --report=FILE --image=LAYOUT --digest=DIGEST
-    kubernetes --target=LABEL --report=FILE --image=LAYOUT --name=IMAGE --runtime=RUNTIME --level=LEVEL --manifest=FILE...
+    capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
+    digest --target=LABEL --report=FILE --digest=DIGEST (--descriptor=FILE --content=FILE... | --image=IMAGE)
+    kubernetes --target=LABEL --report=FILE --image=IMAGE --name=IMAGE --runtime=RUNTIME --level=LEVEL --manifest=FILE...
 
-The exit status is 0 whatever the report says; 1, and no report, if the target is wrong; 2 if it is called wrongly.
+IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. --problem=TEXT is a problem that
+the rule found.
+
+Findings about images and manifests go to the report, so that they fail the test and not the build. Invalid
+attributes fail the build. The exit status is 0 with a report; 1 without one, if attributes are invalid; 2 if the
+command line is.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from getcap import images
 from packer.errors import InputError
@@ -23,29 +29,62 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a subcommand; returns the exit status."""
     parser = argparse.ArgumentParser(allow_abbrev=False, fromfile_prefix_chars="@")
     parser.add_argument("subject", choices=["capabilities", "digest", "kubernetes"])
-    for flag in ("target", "report", "image"):
+    for flag in ("target", "report"):
         parser.add_argument(f"--{flag}", required=True)
-    parser.add_argument("--expected", default="{}")
-    for flag in ("digest", "name", "runtime", "level"):
+    for flag in ("descriptor", "digest", "image", "level", "name", "runtime"):
         parser.add_argument(f"--{flag}", default="")
-    parser.add_argument("--manifest", action="append", default=[])
+    parser.add_argument("--expected", default="{}")
+    for flag in ("content", "manifest", "problem"):
+        parser.add_argument(f"--{flag}", action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        if options.subject == "digest":
-            from . import digests
-
-            said = digests.check(options.image, options.digest, options.target)
-        elif options.subject == "capabilities":
-            from . import contents
-
-            said = contents.check(images.read(options.image), json.loads(options.expected))
-        else:
-            from . import manifests
-
-            said = manifests.check(images.read(options.image), options.manifest, options.name, options.runtime, options.level)
+        if options.problem:
+            raise InputError(options.problem)
+        findings = _findings(options)
     except InputError as error:
         for text in error.problems:
             print(f"{options.target}: {text}", file=sys.stderr)
         return 1
-    write_whole(options.report, "".join(f"{options.target}: {text}\n" for text in said).encode())
+    write_whole(options.report, "".join(f"{options.target}: {text}\n" for text in findings).encode())
     return 0
+
+
+def _findings(options: argparse.Namespace) -> list[str]:
+    """Returns the findings of the subject's check.
+
+    Raises:
+      InputError: attributes are invalid.
+    """
+    image = options.image
+    if os.path.basename(image) == "index.json":
+        image = os.path.dirname(image)
+    # Each check imports only what it needs: only that of Kubernetes has PyYAML.
+    if options.subject == "digest":
+        from . import digests
+
+        if image:
+            return digests.check_image(image, options.digest, options.target)
+        return digests.check_files(options.descriptor, options.content, options.digest, options.target)
+    if options.subject == "capabilities":
+        from . import contents
+
+        expected = contents.parse_expected(json.loads(options.expected))
+        return _of_images(image, lambda found: contents.compare(found, expected))
+    from . import manifests
+
+    attributes = manifests.parse_attributes(options.name, options.runtime, options.level)
+    return _of_images(image, lambda found: manifests.check(found, options.manifest, attributes))
+
+
+def _of_images(path: str, check: Callable[[Sequence[images.Image]], list[str]]) -> list[str]:
+    """Returns what a check finds in the images at a path; images and manifests that cannot be read are findings."""
+    try:
+        return check(images.read(path))
+    except InputError as error:
+        return error.problems
+    except OSError as error:
+        return [f"image: {error.filename or path}: {error.strerror}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

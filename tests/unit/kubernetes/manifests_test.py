@@ -237,6 +237,71 @@ def test_other_kinds_are_passed_over():
     assert manifests.read(text, "file.yaml") == []
 
 
+CUSTOM = b"""\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web}
+spec:
+  template:
+    metadata: {annotations: {a: b}}
+    spec:
+      containers:
+        - {name: web, image: localhost:5000/web:1, securityContext: {capabilities: {add: [NET_RAW]}}}
+---
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata: {name: train}
+spec:
+  replicatedJobs:
+    - template: {spec: {template: {spec: {containers: [{name: driver, image: localhost:5000/web}]}}}}
+---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: serve}
+spec: {template: {spec: {containers: [{image: localhost:5000/web, volumeMounts: [{name: later, mountPath: /x}]}]}}}
+---
+apiVersion: example.com/v1
+kind: Web
+metadata: {name: odd}
+spec: {image: "localhost:5000/web:2", containers: {name: not-a-list}, other: {containers: [{name: no-image}]}}
+---
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+images: [{name: localhost:5000/web}]
+"""
+
+
+def test_pod_templates_of_custom_resources():
+    manifest = manifests.parse(CUSTOM, "file.yaml")
+    assert [(pod.kind, pod.name, [one.name for one in pod.containers]) for pod in manifest.pods] == [
+        ("Rollout", "web", ["web"]),
+        ("JobSet", "train", ["driver"]),
+        ("Service", "serve", [""]),
+    ]
+    rollout, *others = manifest.pods
+    assert rollout.metadata.at("annotations", "a").text() == "b"
+    assert rollout.containers[0].settings.added[0].value == "cap_net_raw"
+    assert not any(pod.problems for pod in manifest.pods)
+    assert len(manifests.of_image(manifest.pods, "localhost:5000/web")) == 3
+
+
+def test_custom_resources_that_name_the_image_elsewhere():
+    manifest = manifests.parse(CUSTOM, "file.yaml")
+    assert [field.where for field in manifests.mentions(manifest, "localhost:5000/web:1")] == ["file.yaml:26: spec.image"]
+    assert list(manifests.mentions(manifest, "localhost:5000/other")) == []
+
+
+def test_problems_of_a_custom_template_count_if_it_is_asked_about():
+    text = CUSTOM.replace(b"[NET_RAW]", b"[NET_RWA]")
+    (wrong, *others) = manifests.read(text, "file.yaml")
+    (problem,) = wrong.problems
+    assert problem.startswith('file.yaml:9: spec.template.spec.containers[0].securityContext.capabilities.add[0]: "NET_RWA": unknown')
+    assert manifests.one([wrong, *others], "driver").name == "driver"
+    with pytest.raises(InputError) as refused:
+        manifests.one([wrong, *others], "web")
+    assert refused.value.problems == [problem]
+
+
 def test_lists_of_one_kind():
     assert _refused(b"{apiVersion: extensions/v1beta1, kind: DeploymentList, items: [{}]}") == [
         'file.yaml:1: items[0]: "extensions/v1beta1": served no more; write "apps/v1"'

@@ -1,4 +1,4 @@
-"""Directories of the disk: all that they hold, links as links where they stay inside."""
+"""Source directories: everything in them is packed, and a link stays a link where it means the same in the image."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ def test_links(layer, tmp_path):
     assert [entries[f"t/{name}"].size for name in ("absolute", "leaves", "leaves-and-returns")] == [6, 7, 6]
 
 
+def test_links_that_lead_nowhere_or_out_of_the_repository(layer, tmp_path):
+    source = tmp_path / "source"
+    texts = {"nowhere": "missing/file", "out": "../missing", "none": "/none", "shell": "/bin/sh", "mounts": "/proc/mounts"}
+    for name, text in texts.items():
+        (source / name).symlink_to(text)
+    entries = _entries(layer)
+    assert {name: entries[f"t/{name}"].linkname for name in texts} == texts
+    assert {entries[f"t/{name}"].mode for name in texts} == {0o777}
+
+
+def test_links_of_repository_rules_are_followed(tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b"12345")
+    directory = tmp_path / "output_base/external/repo/directory"
+    directory.mkdir(parents=True)
+    (directory / "link").symlink_to(tmp_path / "elsewhere")
+    (directory / "shell").symlink_to("/dev/null/sh")
+    (tmp_path / "external").symlink_to("output_base/external")
+    layer = packer.Layer(tmp_path).add("/t", type="directory", source="external/repo/directory")
+    done = layer.pack()
+    assert done == (1, '//app:image: srcs: "/t/shell": its source "external/repo/directory/shell" cannot be read: Not a directory\n')
+    (directory / "shell").unlink()
+    assert _entries(layer)["t/link"].size == 5
+
+
 def test_links_that_go_round(layer, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -63,7 +87,7 @@ def test_links_that_go_round(layer, tmp_path):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda source: (source / "dangling").symlink_to("/nowhere"), "cannot be read: No such file or directory"),
+        (lambda source: (source / "dangling").symlink_to(source / "missing"), '"source/dangling" does not exist'),
         (lambda source: os.mkfifo(source / "fifo"), 'is not a file'),
         (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is not UTF-8"),
         (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is not UTF-8"),

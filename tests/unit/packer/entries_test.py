@@ -19,11 +19,14 @@ PATHS = st.one_of(
     st.sampled_from(["/é", "/\ud800", "é", 1, True, None, ["/a"], {"/a": 1}]),
 )
 DIRECTORY = tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR"))
+LINK = os.path.join(tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR")), "link")
+os.symlink("../somewhere", LINK)
 FIELDS: dict[str, list[Any]] = {
     "attribute": ["srcs", "symlinks", 1, None],
     "gid": [0, 1, True, 1.0, (1 << 32) - 1],
     "mode": ["0755", "0644", "", "rwx", 8],
-    "source": ["tools/packer/tar.py", DIRECTORY, "/nowhere", "", "a\0", "é", 1, ["a"]],
+    "output": ["tools/packer/tar.py", LINK, "/nowhere", "", "a\0", 1],
+    "source": ["tools/packer/tar.py", LINK, DIRECTORY, "/nowhere", "", "a\0", "é", 1, ["a"]],
     "target": ["/a", "b", "", "\0", 1],
     "type": ["file", "directory", "symlink", "hardlink", "fifo", 1],
     "uid": [0, 1, True, 1.0, -1],

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import os
 import resource
 import tarfile
-from typing import Any
 
 import pytest
 
@@ -95,73 +91,6 @@ def test_equal_files_become_links_where_asked(tmp_path):
     twin.add("/above", type="hardlink", target="/b")
     links = _entries(twin, "--hard-links=yes")
     assert [(name, entry.linkname) for name, entry in links.items()] == [("a", ""), ("above", "a"), ("b", "a")]
-
-
-def test_parents(tmp_path):
-    layer = packer.Layer(tmp_path).add("/a/b/c", b"")
-    assert list(_entries(layer)) == ["a", "a/b", "a/b/c"]
-    assert list(_entries(layer, "--parents=none")) == ["a/b/c"]
-    (tmp_path / "source-below").write_text(json.dumps({"directories": ["/a", "/x"]}))
-    assert list(_entries(layer, "--parents=missing", "--below=source-below")) == ["a/b", "a/b/c"]
-
-
-def _layout(directory: Any, *layers: list[tuple[str, bytes]]) -> None:
-    """An OCI layout whose layers have these entries: name and type."""
-    blobs = directory / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes, media_type: str) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": media_type, "digest": "sha256:" + digest, "size": len(data)}
-
-    descriptors, diff_ids = [], []
-    for entries in layers:
-        tar = io.BytesIO()
-        with tarfile.open(fileobj=tar, mode="w") as archive:
-            for name, kind in entries:
-                entry = tarfile.TarInfo(name)
-                entry.type = kind
-                archive.addfile(entry)
-        diff_ids.append("sha256:" + hashlib.sha256(tar.getvalue()).hexdigest())
-        descriptors.append(put(gzip.compress(tar.getvalue()), "application/vnd.oci.image.layer.v1.tar+gzip"))
-    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    config_descriptor = put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")
-    manifest = {"schemaVersion": 2, "config": config_descriptor, "layers": descriptors}
-    (directory / "index.json").write_text(
-        json.dumps({"manifests": [put(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")]})
-    )
-
-
-D, F = tarfile.DIRTYPE, tarfile.REGTYPE
-
-
-def test_parents_that_a_base_lacks(tmp_path):
-    _layout(
-        tmp_path / "source-base",
-        [("./usr/", D), ("usr/bin", D), ("gone", D), ("gone/sub", D), ("opaque", D), ("opaque/sub", D), ("replaced", D)],
-        [(".wh.gone", F), ("opaque/.wh..wh..opq", F), ("opaque/new", D), ("replaced", F)],
-    )
-    layer = packer.Layer(tmp_path)
-    for path in ("/usr/bin/x", "/gone/sub/x", "/opaque/sub/x", "/opaque/new/x", "/replaced/x"):
-        layer.add(path, b"")
-    entries = _entries(layer, "--parents=missing", "--below-layout=source-base", "--platform=linux/amd64/")
-    assert [name for name, entry in entries.items() if entry.isdir()] == ["gone", "gone/sub", "opaque/sub", "replaced"]
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "grow"])
-def test_a_base_layer_that_lies(tmp_path, damage):
-    _layout(tmp_path / "source-base", [(f"d{number}", D) for number in range(100)])
-    (blob,) = (path for path in (tmp_path / "source-base/blobs/sha256").iterdir() if path.read_bytes()[:2] == b"\x1f\x8b")
-    data = bytearray(blob.read_bytes())
-    if damage == "flip":
-        data[-9] ^= 1
-    blob.write_bytes(data[:-20] if damage == "cut" else data + b"x" if damage == "grow" else data)
-    layer = packer.Layer(tmp_path).add("/d1/x", b"")
-    done = layer.pack("--parents=missing", "--below-layout=source-base", "--platform=linux/amd64/")
-    assert done.status == 1
-    assert done.stderr.startswith('//app:image: base: "source-base": ')
-    assert layer.outputs() == []
 
 
 def test_stamp(tmp_path):

@@ -63,7 +63,11 @@ def test_metadata_says_what_the_bytes_say(sample):
     }
     assert metadata["diff_id"] == "sha256:" + hashlib.sha256(tar).hexdigest()
     assert metadata["created_by"] == "fuzz"
-    assert metadata["directories"] == sorted("/" + entry.path for entry in sample.found() if entry.kind == "directory")
+    found = sample.found()
+    contents = metadata["contents"]
+    assert contents["directories"] == {"/" + each.path: [each.mode, each.uid, each.gid] for each in found if each.kind == "directory"}
+    assert contents["links"] == {"/" + each.path: each.link for each in found if each.kind == "symlink"}
+    assert contents["files"] == sorted("/" + each.path for each in found if each.kind in ("file", "hardlink"))
     reference = libcap.Libcap()
     assert {path: reference.from_text(text) for path, text in metadata["capabilities"].items()} == sample.sets()
 

@@ -102,7 +102,9 @@ ENTRIES = [
     ({"path": "/a", "source": "mi\0ssing"}, '"/a": must not have a NUL character'),
     ({"path": "/a", "source": "\udcff"}, '"/a": is not UTF-8'),
     ({"path": "/a", "source": "/dev/null"}, '"/a": its source "/dev/null" is not a file'),
-    ({"path": "/a", "source": "missing"}, '"/a": its source "missing" cannot be read: No such file or directory'),
+    ({"path": "/a", "type": "symlink", "source": "/dev/null"}, '"/a": its source "/dev/null" cannot be read: Invalid argument'),
+    ({"path": "/a", "output": "missing"}, '"/a": its source "missing" does not exist'),
+    ({"path": "/a", "source": "missing"}, '"/a": its source "missing" does not exist'),
 ]
 
 
@@ -116,7 +118,7 @@ def test_all_missing_sources_are_named(layer):
     for name in ("one", "two"):
         layer.add(f"/{name}", source=name)
     assert _refused(layer) == [
-        f'srcs: "/{name}": its source "{name}" cannot be read: No such file or directory' for name in ("one", "two")
+        f'srcs: "/{name}": its source "{name}" does not exist' for name in ("one", "two")
     ]
 
 
@@ -130,7 +132,7 @@ def test_two_entries_for_one_path(layer):
 
 def test_a_file_is_no_directory(layer):
     layer.add("/app/server/data", b"", attribute="binary")
-    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is the file "source0", and cannot hold an entry']
+    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is a file, and cannot hold an entry']
 
 
 def test_the_same_entry_twice_is_one(layer):

@@ -110,7 +110,8 @@ def test_nothing_but_the_records_changes(name, files, tmp_path):
     assert (tmp_path / "out").read_bytes() == before
     metadata = json.loads((tmp_path / "metadata").read_bytes())
     assert metadata["diff_id"] == "sha256:" + hashlib.sha256(before).hexdigest()
-    assert "/app" in metadata["directories"]
+    assert "/app" in metadata["contents"]["directories"]
+    assert "/app/server" in metadata["contents"]["files"]
 
     wanted = ["/app/server", "/app/sparse"] + ["/" + LONG] * (FORMATS[name][-1] != "app" and name != "absolute")
     assert _run(tmp_path, tar, *(_grant(path, "cap_setuid=ep") for path in wanted)) == (0, "")

@@ -1,4 +1,4 @@
-"""Looks for what would keep programs from their capabilities, or from starting with them."""
+"""Checks the programs of a layer or of an image, from metadata alone."""
 
 from __future__ import annotations
 
@@ -8,37 +8,70 @@ import capabilities
 
 from .. import checks, files
 from ..errors import InputError
+from ..merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Mapping
 
     from ..arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
+def run(arguments: Arguments, problems: list[str]) -> list[str]:
     output, off = arguments.one("output"), json.loads(arguments.one("off"))
-    carried: dict[str, str] = {}
-    for path in arguments.all("layer"):
+    merged = Merged()
+    for path in arguments.all("base-contents"):
+        merged.apply(files.read_json(path))
+    layers = []
+    for path, text in zip(arguments.all("layer"), arguments.all("layer-of")):
         metadata = files.read_json(path)
-        carried.update(metadata["capabilities"])
-        for removed in metadata.get("removed", ()):
-            carried.pop(removed, None)
-    config: dict[str, Any] = {}
-    if path := arguments.one("config", ""):
-        config = files.read_json(path)
-    said = zip(arguments.all("program"), arguments.all("source"))
-    programs = [checks.Program(**json.loads(program), source=source) for program, source in said]
+        if not metadata.get("empty"):
+            merged.apply(metadata)
+            layers.append((metadata, json.loads(text)))
+    config, binary = arguments.one("config", ""), arguments.one("binary", "")
+    started = arguments.one("started", "")
     arguments.end()
+    if merged.problems:
+        raise InputError(problems + merged.problems)
 
-    # An empty set raises nothing, and keeps nothing from its libraries.
-    values = {path: capabilities.from_text(text) for path, text in carried.items()}
-    capable = {path for path, value in values.items() if value.permitted | value.inheritable}
-    started = [word for name in ("Entrypoint", "Cmd") for word in config.get("config", {}).get(name) or ()]
+    image = checks.Image(files.read_json(config), merged) if config else None
+    binary = image.merged.locate(binary) if image and binary else binary
+    programs = [program for metadata, layer in layers for program in _programs(metadata, layer, off, merged, binary)]
     problems += checks.unknown(off)
     for program in programs:
-        if program.path in capable:
-            problems += checks.check(program, config.get("architecture", ""), started, capable)
+        problems += checks.check(program, image)
+    remarks = []
+    if image:
+        # The entrypoint is the binary by default, which has been checked.
+        if started and image.argv and image.find(image.argv[0]) not in [program.path for program in programs]:
+            problems += checks.check_start(image, started, off)
+        remarks = checks.remarks(programs, image, off)
     if problems:
         raise InputError(problems)
-    files.write_whole(output, b"")
+    files.write_whole(output, "".join(text + "\n" for text in remarks).encode())
+    return remarks
+
+
+def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[str], merged: Merged, binary: str) -> list[checks.Program]:
+    """Returns the programs of a layer that have capabilities in the image, and the image's binary.
+
+    Args:
+      metadata: of the layer.
+      layer: `attribute`, for messages, and `off`, names of checks that are off for the layer.
+      off: names of checks that are off for the target.
+      merged: the merged root filesystem.
+      binary: path of the binary; "" if there is none.
+    """
+    programs = []
+    paths = {**dict.fromkeys(metadata["capabilities"]), **({binary: None} if binary in metadata["contents"]["files"] else {})}
+    for path in paths:
+        text = metadata["capabilities"].get(path, "=")
+        if path != binary and merged.capabilities.get(path) != text:
+            continue  # Another layer replaces it.
+        value = capabilities.from_text(text)
+        # An empty set raises nothing, so that the loader does not enter secure-execution mode.
+        capable = bool(value.permitted | value.inheritable)
+        if capable or path == binary:
+            names = [*off, *layer["off"]]
+            programs.append(checks.Program(layer["attribute"], path, metadata["programs"].get(path), capable, names))
+    return programs

@@ -7,6 +7,7 @@ import tempfile
 
 from .. import below, copies, files, grants, layer, styles
 from .. import mtime as _mtime
+from ..entries import FILE
 from ..errors import InputError, about
 
 TYPE_CHECKING = False
@@ -44,6 +45,6 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         if problems:
             raise InputError(problems)
         said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
-    # One without entries is not made a part of the image.
-    removed = sorted(set(found) - set(granted))
+    # A layer without entries does not become a part of the image.
+    removed = sorted(path for path, entry in found.items() if entry.type == FILE and path not in granted)
     files.write_whole(metadata, layer.encode({**said, "empty": not found, "removed": removed}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from .. import files, grants, layer, setcap
+from ..errors import InputError, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,5 +18,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     granted = grants.parse(arguments.all("capabilities"), problems)
     others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
     arguments.end()
+    if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
+        raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
     said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
     files.write_whole(metadata, layer.encode(said))

@@ -1,8 +1,10 @@
-"""Turns an image in one file into an OCI image layout directory."""
+"""Unpacks an archive of an image, or copies an OCI image layout, into an OCI image layout directory."""
 
 from __future__ import annotations
 
-from .. import unpack
+import os
+
+from .. import layout, unpack
 from ..errors import InputError
 
 TYPE_CHECKING = False
@@ -12,7 +14,11 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, source = arguments.one("output"), arguments.one("archive")
+    attribute = arguments.one("attribute", "base")
     arguments.end()
     if problems:
         raise InputError(problems)
-    unpack.write(output, source)
+    if os.path.isdir(source):  # In the source tree: for Bazel it is a file.
+        layout.copy(output, source, attribute)
+    else:
+        unpack.write(output, source, attribute)

@@ -8,12 +8,24 @@ alias(
 )
 """
 
+# Of pip.parse, as in the real hub: for its version alone.
+_VERSIONED_PACKAGE = """\
+alias(
+    name = "{name}",
+    actual = select(
+        {{"@rules_python//python/config_settings:is_python_{version}": "//:site"}},
+        no_match_error = "{name} is here for Python {version} alone; set python_version",
+    ),
+    visibility = ["//visibility:public"],
+)
+"""
+
 _SITE = """\
 py_library(
     name = "site",
-    srcs = glob(["site/**/*.py"]),
-    data = glob(["site/**"], exclude = ["site/**/*.py"]),
-    imports = ["site"],
+    srcs = glob(["site-packages/**/*.py"]),
+    data = glob(["site-packages/**"], exclude = ["site-packages/**/*.py"]),
+    imports = ["site-packages"],
     visibility = ["//visibility:public"],
 )
 """
@@ -38,7 +50,7 @@ def _hub_impl(rctx):
         "--require-hashes",
         "--only-binary=:all:",
         "--root-user-action=ignore",
-        "--target=site",
+        "--target=site-packages",
         "--requirement=" + str(lock),
     ], timeout = 600)
     if result.return_code:
@@ -48,11 +60,15 @@ def _hub_impl(rctx):
     for line in rctx.read(lock).splitlines():
         if "==" in line and line[0].isalpha():
             name = line.split("==")[0].split("[")[0].strip().lower().replace("-", "_").replace(".", "_")
-            rctx.file(name + "/BUILD.bazel", _PACKAGE.format(name = name))
+            package = _VERSIONED_PACKAGE if rctx.attr.python_version else _PACKAGE
+            rctx.file(name + "/BUILD.bazel", package.format(name = name, version = rctx.attr.python_version))
 
 pip_hub = repository_rule(
     implementation = _hub_impl,
-    attrs = {"requirements_lock": attr.label(allow_single_file = True)},
+    attrs = {
+        "python_version": attr.string(),
+        "requirements_lock": attr.label(allow_single_file = True),
+    },
 )
 
 def pip_parse(name, requirements_lock, **_kwargs):

@@ -1,15 +1,77 @@
-"""What the three rules share."""
+"""A target with a Python version of its own.
 
-def checked(python_version, kwargs):
-    """The attributes for Bazel's own rule; one interpreter is all there is.
+Bazel's own rule makes the program, and a rule with a transition makes the target that
+users name: python_version changes the configuration of the whole target.
+"""
+
+load(":builtin.bzl", "BuiltinPyInfo")
+
+_VERSION = "//python/config_settings:python_version"
+
+def _version_impl(settings, attr):
+    return {_VERSION: attr.python_version or settings[_VERSION]}
+
+_version = transition(
+    implementation = _version_impl,
+    inputs = [_VERSION],
+    outputs = [_VERSION],
+)
+
+def _versioned_impl(ctx):
+    program = ctx.attr.program
+    executable = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(output = executable, target_file = program[DefaultInfo].files_to_run.executable, is_executable = True)
+    runfiles = ctx.runfiles([executable]).merge(program[DefaultInfo].default_runfiles)
+    providers = [
+        DefaultInfo(executable = executable, files = depset([executable], transitive = [program[DefaultInfo].files]), runfiles = runfiles),
+        program[BuiltinPyInfo],
+    ]
+    return providers + ([program[RunEnvironmentInfo]] if RunEnvironmentInfo in program else [])
+
+_ATTRS = {
+    # For $(location) in args, which Bazel expands here.
+    "data": attr.label_list(allow_files = True),
+    "program": attr.label(executable = True, mandatory = True, cfg = "target"),
+    "python_version": attr.string(),
+    "srcs": attr.label_list(allow_files = True),
+}
+
+_versioned_binary = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, executable = True)
+_versioned_test = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, test = True)
+
+# Attributes of the target that users name, and not of its program.
+_COMMON = ["args", "compatible_with", "deprecation", "exec_properties", "tags", "target_compatible_with", "testonly", "visibility"]
+_TEST = ["flaky", "local", "shard_count", "size", "timeout"]
+
+def versioned(native_rule, test, name, python_version, kwargs):
+    """Declares a target of Bazel's own rule, for one version.
 
     Args:
-      python_version: the version that the target asks for, or None.
+      native_rule: py_binary or py_test of Bazel.
+      test: whether it is py_test.
+      name: the target's name.
+      python_version: the version that the target asks for, or None for the default one.
       kwargs: the target's other attributes.
-
-    Returns:
-      The attributes without the version.
     """
     if python_version not in (None, "3.14", "PY3"):
         fail("only Python 3.14 is here, not {}".format(python_version))
-    return kwargs
+    if python_version != "3.14":
+        native_rule(name = name, **kwargs)
+        return
+    own = {key: kwargs.pop(key) for key in _COMMON + _TEST if key in kwargs}
+    (_versioned_test if test else _versioned_binary)(
+        name = name,
+        data = kwargs.get("data", []) + kwargs.get("deps", []),
+        program = "_" + name,
+        python_version = python_version,
+        srcs = kwargs.get("srcs", []),
+        **own
+    )
+    native_rule(
+        name = "_" + name,
+        main = kwargs.pop("main", name + ".py"),
+        tags = ["manual"],
+        testonly = own.get("testonly", test),
+        visibility = ["//visibility:private"],
+        **kwargs
+    )

@@ -1,7 +1,10 @@
 """What a WORKSPACE file calls."""
 
+load(":pythons_hub.bzl", "pythons_hub")
+
 def py_repositories():
-    """Nothing is needed."""
+    """Declares what the module's own packages load."""
+    pythons_hub(name = "pythons_hub", default_python_version = "")
 
 def python_register_toolchains(name, python_version, **_kwargs):  # buildifier: disable=unused-variable
     """Registers Debian's Python.

@@ -7,6 +7,7 @@ def _pip_impl(mctx):
         for tag in module.tags.parse:
             pip_hub(
                 name = tag.hub_name,
+                python_version = tag.python_version,
                 requirements_lock = tag.requirements_lock,
             )
 

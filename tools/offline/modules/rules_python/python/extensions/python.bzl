@@ -1,10 +1,19 @@
 """python.toolchain, for the one version there is."""
 
+load("//python:pythons_hub.bzl", "pythons_hub")
+
+# The default version of the real module, for root modules that do not name one.
+_DEFAULT = "3.11"
+
 def _python_impl(mctx):
+    default = _DEFAULT
     for module in mctx.modules:
         for tag in module.tags.toolchain:
             if tag.python_version != "3.14":
                 fail("only Python 3.14 is here, not {}".format(tag.python_version))
+            if module.is_root and (tag.is_default or len(module.tags.toolchain) == 1):
+                default = tag.python_version
+    pythons_hub(name = "pythons_hub", default_python_version = default)
 
 python = module_extension(
     implementation = _python_impl,

@@ -1,0 +1,279 @@
+"""Images in a user's workspace: read by getcap, tested, and taken from other tools and rulesets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+from typing import Iterator
+
+import pytest
+
+from support import registry as registries
+from support import require
+from support.bazel import Workspace
+
+CONSUMER = pathlib.Path("tests/integration/consumer")
+FOREIGN = ["crane_files", "oci_archive", "output_group", "skopeo_directory", "tree"]
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: program}
+spec:
+  containers:
+    - name: program
+      image: registry.example/program:1
+"""
+
+ROLLOUT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: program}
+spec:
+  strategy: {canary: {}}
+  template:
+    metadata: {labels: {app: program}}
+    spec:
+      containers:
+        - name: program
+          image: registry.example/hello:1
+          securityContext: {capabilities: {drop: [ALL]}}
+"""
+_TWO = "2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
+
+
+def _workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
+    made = Workspace(directory, module=module)
+    made.write("BUILD.bazel", (CONSUMER / "BUILD.images").read_text())
+    made.write("foreign.bzl", (CONSUMER / "foreign.bzl").read_text())
+    made.write("pod.yaml", POD)
+    return made
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    made = _workspace(tmp_path_factory.mktemp("images"))
+    yield made
+    made.stop()
+
+
+def _repositories(workspace: Workspace) -> set[str]:
+    """The repositories that Bazel has fetched, without the names of their extensions."""
+    base = pathlib.Path(workspace.run("info", "output_base").stdout.strip())
+    return {path.name.replace("+", "~").rpartition("~")[2] for path in (base / "external").iterdir() if path.is_dir()}
+
+
+def test_nothing_is_fetched_for_tests_of_contents(workspace):
+    """Neither the packages of PyPI nor their hub."""
+    workspace.run("test", "//:capabilities_test")
+    workspace.run("build", "//:digest_test", "//:index")
+    assert not [name for name in _repositories(workspace) if "pip" in name]
+    workspace.run("build", "//:its_manifest's")
+    assert "rules_setcap_tools_pip" in _repositories(workspace)
+
+
+def test_getcap_finds_what_was_built(workspace):
+    """Its Python is not the root module's default: bazel-bin must lead to the same directory nevertheless."""
+    workspace.run("build", "//:image")
+    before = os.readlink(workspace.directory / "bazel-bin")
+    done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/image")
+    assert done.stdout == "/app/hello cap_net_bind_service=p\n"
+    done = workspace.run(
+        *("run", "@rules_setcap//tools/getcap", "--", "explain", "bazel-bin/image", "--kubernetes", "pod.yaml"), check=False
+    )
+    assert "/app/hello: runs with cap_net_bind_service permitted" in done.stdout, done.stderr
+    assert os.readlink(workspace.directory / "bazel-bin") == before
+
+
+@pytest.fixture(scope="module")
+def digest(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Pushes the index, and pulls it by other tools into the workspace; returns its digest."""
+    with registries.serve(tmp_path_factory.mktemp("registry")) as registry:
+        where = f"{registry.host}/program"
+        found = workspace.run("run", "//:push", "--", "--repository", where, "--tag", "1").stdout.split()[0].partition("@")[2]
+        environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
+        skopeo = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{where}:1"]
+        for command in (
+            ["crane", "pull", "--format=oci", f"{where}:1", "crane"],
+            [*skopeo, "--all", "oci:skopeo:1"],
+            [*skopeo, "--all", "oci-archive:oci.tar:1"],
+            [*skopeo, "docker-archive:docker.tar:program:1"],
+        ):
+            program = require.tool(command[0])
+            subprocess.run([program, *command[1:]], check=True, cwd=workspace.directory, env=environment)
+    text = (workspace.directory / "BUILD.bazel").read_text()
+    workspace.write("BUILD.bazel", text.replace('"DIGEST"', f'"{found}"'))
+    return found
+
+
+def test_images_of_others_are_tested(workspace, digest):
+    kinds = ("capability_test", "digest_test", "kubernetes_test", "image_test")
+    workspace.run("test", "//:docker_archive_capability_test", *(f"//:{name}_{kind}" for name in FOREIGN for kind in kinds))
+
+
+def test_images_of_others_are_pushed_and_loaded(workspace, digest, tmp_path):
+    with registries.serve(tmp_path) as registry:
+        for name in FOREIGN:
+            done = workspace.run("run", f"//:{name}_push", "--", "--repository", f"{registry.host}/{name}")
+            assert done.stdout == f"{registry.host}/{name}@{digest}\n"
+        workspace.run("run", "//:docker_archive_push", "--", "--repository", f"{registry.host}/docker", "--tag", "1")
+        assert registry.tags("docker") == ["1"]
+    workspace.run("build", *(f"//:{name}_archive" for name in FOREIGN))
+    archives = {workspace.output(f"{name}_load.tar").read_bytes() for name in FOREIGN}
+    assert len(archives) == 1
+
+
+def test_an_index_as_base_brings_what_its_layout_links_to(workspace):
+    workspace.run("build", "//:above_index")
+    done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/above_index")
+    assert done.stdout == "/app/program.elf cap_net_raw=p\n"
+    for mnemonic in ("SetcapCopy", "SetcapLayout"):
+        query = f"inputs('.*portable_binary.tar.gz', mnemonic('{mnemonic}', //:above_index))"
+        assert f"Mnemonic: {mnemonic}" in workspace.run("aquery", query).stdout
+
+
+def test_a_digest_needs_no_blob(workspace):
+    done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapVerdict', //:digest_test)")
+    graph = json.loads(done.stdout)
+    fragments = {each["id"]: each for each in graph["pathFragments"]}
+
+    def path(number: int) -> str:
+        fragment = fragments[number]
+        above = fragment.get("parentId")
+        return (path(above) + "/" if above else "") + fragment["label"]
+
+    names = {path(each["pathFragmentId"]).rpartition("/bin/")[2] for each in graph["artifacts"]}
+    own = {name for name in names if name.startswith("image")}
+    assert own == {"image.descriptor.json", "image.manifest.json"}
+
+
+@pytest.mark.parametrize("name", ["it's", "50%&$b(c)"])
+def test_names_that_a_shell_would_read(workspace, name):
+    workspace.run("test", f"//:{name}")
+
+
+def test_findings_fail_the_test_and_not_the_build(workspace):
+    names = ["digest_test", "its_digest's", "its_manifest's"]
+    workspace.run("build", *(f"//:{name}" for name in names))
+    done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
+    assert done.returncode == 3  # Tests failed, and nothing else.
+    said = done.stdout + done.stderr
+    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in said
+    # As a shell reads it.
+    digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
+    assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in said
+    assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in said
+
+
+MISTAKES = {
+    "base_directory": ['base: "bad/empty": a directory without index.json; give an OCI layout directory'],
+    "base_index_alone": ['base: "bad/layout/index.json": the index.json of an OCI layout without its blobs; give all files of the layout'],
+    "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
+    "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive or what"],
+    "base_two": [f'base: "//bad:two_files": {_TWO}'],
+    "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
+    "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
+    "digest_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "expected_nonsense": [
+        'expected: "relative": not absolute; write "/relative"',
+        'expected: "cap_chwon": unknown capability; did you mean "cap_chown"?',
+    ],
+    "image_as_layer": ['layers: "//:image": an image, not a layer; give it as base'],
+    "index_of_others": [
+        'images: "//bad:tree": not an image of these rules; for one of another ruleset, '
+        'write image(name = ..., base = "//bad:tree") and give that',
+        'images: "//:index": an index, not an image; give its images',
+    ],
+    "kubernetes_nonsense": [
+        'image_name: "Registry/App": no image\'s name; write it as registry.example/path:tag, in lower case',
+        'runtime: "dockr": unknown runtime; did you mean "docker"?',
+    ],
+    "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "push_of_two": [f'image: "//bad:two_files": {_TWO}'],
+    "setcap_of_directory": ['tar: "bad/layout": a directory, and setcap takes one tar'],
+    "setcap_of_image": [
+        'tar: "//:image": an image, and setcap takes one tar; to set capabilities of an image\'s files, '
+        'write image(name = ..., base = "//:image", file_capabilities = {...})'
+    ],
+    "setcap_of_tree": ['tar: "//bad:tree": a directory, and setcap takes one tar; to set capabilities of an image\'s files, write image('],
+    "setcap_of_two": ['tar: "//bad:two_files": 2 files, and setcap takes one tar; name a target that has only that'],
+    "tar_as_layer": [
+        'layers: "//bad:one.tar": not a layer; write setcap(name = ..., tar = "//bad:one.tar") for a tar, '
+        "or layer(name = ..., srcs = ...) for files, and give that"
+    ],
+}
+
+FINDINGS = {
+    "broken_manifest": "bad/broken.yaml:2: no YAML: ",
+    "damaged.tar_capabilities": 'image: "bad/damaged.tar": "/blobs/sha256/',
+    "damaged_capabilities": 'image: "bad/damaged": sha256:',
+    "digest_of_several": 'image: "bad/several": its index.json names 2 images; give a layout of one image, or of one image index',
+    "rollout": 'bad/rollout.yaml:10: spec.template.spec.containers[0]: "/app/hello" runs without cap_net_bind_service: ',
+}
+
+
+@pytest.fixture(scope="module")
+def bad(workspace: Workspace) -> Workspace:
+    """With a package of mistakes, and of images and manifests that tests find faults with."""
+    workspace.write("bad/BUILD.bazel", (CONSUMER / "BUILD.images_bad").read_text())
+    workspace.run("build", "//:index")
+    directory = workspace.directory / "bad"
+    for name in ("layout", "damaged", "several"):
+        shutil.copytree(workspace.output("index"), directory / name)
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(0o755)
+    for blob in (directory / "damaged/blobs/sha256").iterdir():
+        if blob.read_bytes().startswith(b"\x1f\x8b"):
+            blob.write_bytes(blob.read_bytes()[:-8] + bytes(8))
+    with tarfile.open(directory / "damaged.tar", "w") as archive:
+        archive.add(directory / "damaged", "")
+    index = json.loads((directory / "several/index.json").read_bytes())
+    (own,) = index["manifests"]
+    images = json.loads((directory / "several/blobs/sha256" / own["digest"].removeprefix("sha256:")).read_bytes())["manifests"]
+    workspace.write("bad/several/index.json", json.dumps({**index, "manifests": images}))
+    workspace.write("bad/empty/file", "")
+    workspace.write("bad/broken.yaml", "kind: [\n")
+    workspace.write("bad/rollout.yaml", ROLLOUT)
+    return workspace
+
+
+def test_mistakes(bad):
+    done = bad.run("build", "--keep_going", *(f"//bad:{name}" for name in MISTAKES), check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "packer: " not in done.stderr
+    for name, messages in MISTAKES.items():
+        # Of a base, the target itself is named: it is read once for all images on top of it.
+        target = "[a-z_]+" if name.startswith("base_") else name
+        for message in messages:
+            assert re.search(f"^//bad:{target}: .*{re.escape(message)}", done.stderr, re.MULTILINE), (message, done.stderr)
+
+
+def test_findings_about_images_and_manifests(bad):
+    targets = [f"//bad:{name}" for name in FINDINGS]
+    bad.run("build", *targets)
+    done = bad.run("test", "--test_output=errors", "--keep_going", *targets, check=False)
+    assert done.returncode == 3
+    for name, message in FINDINGS.items():
+        assert f"//bad:{name}: {message}" in done.stdout + done.stderr
+
+
+def test_a_layout_of_several_images_is_not_pushed(bad):
+    done = bad.run("run", "//bad:push_several", check=False)
+    assert done.returncode == 1
+    message = '//bad:push_several: image: "//bad:several": its index.json names 2 images; give a layout of one image, or of one image index\n'
+    assert done.stderr.endswith(message)
+
+
+def test_without_modules(tmp_path):
+    """A WORKSPACE file that declares no packages of PyPI."""
+    workspace = _workspace(tmp_path, module=False)
+    try:
+        workspace.run("test", "//:capabilities_test")
+        workspace.run("build", "//:digest_test")
+        assert not [name for name in _repositories(workspace) if "pip" in name]
+    finally:
+        workspace.stop()

@@ -1,0 +1,281 @@
+"""Checks of programs, on the merged root filesystem that layers make: real programs, and what the kernel would say."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+from typing import Any, Sequence
+
+import pytest
+
+from support import oci_layout, packer, require
+from support.oci_layout import Member, directory, symlink
+
+SOURCES = {
+    "static": ("int main(void) { return 0; }", ["-static"]),
+    "dynamic": ("int main(void) { return 0; }", []),
+    "libgreet.so": ("int greet(void) { return 0; }", ["-shared", "-fPIC"]),
+    "origin": ("int greet(void); int main(void) { return greet(); }", ["-Wl,-rpath,$ORIGIN/../lib", "-L.", "-lgreet"]),
+}
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+OFF = '(checks_off = ["{}"] turns this off)'
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    if os.uname().machine != "x86_64":
+        pytest.fail("the expected messages name the loader of x86_64")
+    folder = tmp_path_factory.mktemp("programs")
+    for name, (source, flags) in SOURCES.items():
+        (folder / "source.c").write_text(source)
+        subprocess.run([require.tool("gcc"), "source.c", "-o", name, *flags], cwd=folder, check=True)
+    return folder
+
+
+class Checked:
+    """An image in the making: layers, the lowest first, and what the check says of it."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._flags: list[str] = []
+        self._layers = 0
+
+    def base(self, *members: Member) -> Checked:
+        layout = oci_layout.write(self._folder / "base", list(members))
+        flags = [f"--layout={layout}", "--platform=linux/amd64/", "--output=base.json"]
+        assert packer.run("contents", *flags, cwd=self._folder) == (0, "")
+        self._flags.append("--base-contents=base.json")
+        return self
+
+    def layer(self, attribute: str, files: dict[str, Any], *flags: str, off: Sequence[str] = ()) -> Checked:
+        """Packs a layer of files: path -> a file to copy, bytes, or "-> target"."""
+        self._layers += 1
+        lines = []
+        for number, (path, content) in enumerate(files.items()):
+            if isinstance(content, str):
+                lines.append(json.dumps({"path": path, "type": "symlink", "target": content.removeprefix("-> ")}))
+                continue
+            source = content
+            if isinstance(content, bytes):
+                source = self._folder / f"source{self._layers}-{number}"
+                source.write_bytes(content)
+            lines.append(json.dumps({"path": path, "source": str(source)}))
+        name = f"layer{self._layers}"
+        outputs = [f"--output={name}.tar", f"--metadata={name}.json", "--compression=none", "--created-by=test"]
+        assert packer.run("layer", *outputs, *flags, *lines, cwd=self._folder) == (0, "")
+        self._flags += [f"--layer={name}.json", "--layer-of=" + json.dumps({"attribute": attribute, "off": off})]
+        return self
+
+    def run(self, config: dict[str, Any] | None = None, off: Sequence[str] = (), **flags: str) -> tuple[int, list[str]]:
+        """Exit status, and a line for each problem or remark."""
+        options = [f"--{name}={value}" for name, value in flags.items()]
+        if config is not None:
+            (self._folder / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
+            options.append("--config=config.json")
+        (self._folder / "checked").unlink(missing_ok=True)
+        done = packer.run("check", "--output=checked", "--off=" + json.dumps(off), *options, *self._flags, cwd=self._folder)
+        assert (self._folder / "checked").exists() == (done.status == 0)
+        return done.status, [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()]
+
+
+@pytest.fixture
+def image(tmp_path: pathlib.Path) -> Checked:
+    return Checked(tmp_path)
+
+
+RAW = packer.grant("/app/x", "cap_net_raw=ep")
+
+
+def test_a_static_program_needs_nothing(image, programs):
+    image.layer("binary", {"/app/x": programs / "static"}, RAW)
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+
+
+NO_LOADER = (
+    f'is linked dynamically, and its loader "{LOADER}" is not in the image: it does not start ("no such file or directory"); '
+    'link it statically (linkopts = ["-static"] in cc_binary), or set base to an image that has the loader'
+)
+
+
+@pytest.mark.parametrize("flags", [[], [RAW]])
+def test_a_loader_that_no_layer_has(image, programs, flags):
+    """The first image of a new user: a dynamically linked program over no base."""
+    image.layer("binary", {"/app/x": programs / "dynamic"}, "--program=/app/x", *flags)
+    expected = f'binary: "/app/x": {NO_LOADER} {OFF.format("loader")}'
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (1, [expected])
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x", off=["loader"]) == (0, [])
+
+
+def test_a_loader_through_links(image, programs):
+    """As in Debian: /lib64 is a link, and so is the loader in it."""
+    image.base(
+        *[symlink("lib64", "usr/lib64"), symlink("usr/lib64/ld-linux-x86-64.so.2", "../lib/x86_64-linux-gnu/ld.so")],
+        Member("usr/lib/x86_64-linux-gnu/ld.so", content=b"\x7fELF"),
+    )
+    image.layer("binary", {"/app/x": programs / "dynamic"}, RAW)
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+
+
+def test_a_loader_that_a_layer_takes_away(image, programs):
+    image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"))
+    image.layer("layers", {LOADER: "-> nowhere"})
+    image.layer("binary", {"/app/x": programs / "dynamic"}, RAW)
+    status, lines = image.run({"Entrypoint": ["/app/x"]}, binary="/app/x")
+    assert status == 1 and NO_LOADER in lines[0]
+
+
+SCRIPTS = {
+    b"#!/bin/bash\n": 'its interpreter "/bin/bash" is not in the image; set base to an image that has it',
+    b"#! /bin/bash -eu\n": 'its interpreter "/bin/bash" is not in the image; set base to an image that has it',
+    b"#!/usr/bin/env python3\n": 'its interpreter "python3", which /usr/bin/env looks for in /bin, is not in the image; '
+    "set base to an image that has it, or PATH in env to its directory",
+    b"#!/usr/bin/env -S python3 -u\n": 'its interpreter "python3", which /usr/bin/env looks for in /bin',
+    b"#!/usr/bin/env -S A=1 python3\n": 'its interpreter "python3", which /usr/bin/env looks for in /bin',
+    b"#!/usr/bin/env sh -u\n": 'its interpreter "sh -u", which /usr/bin/env looks for in /bin',
+    b"#!/usr/bin/env sh\n": "",
+    b"#!/bin/sh\n": "",
+    b"#!/usr/bin/env -i\n": "",
+    b"#!\n": "",
+    b"echo\n": "",
+}
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+@pytest.mark.parametrize("of", ["binary", "entrypoint"])
+def test_scripts(image, text, of):
+    image.base(Member("bin/sh", content=b"\x7fELF"), Member("usr/bin/env", content=b"\x7fELF"))
+    image.layer("binary" if of == "binary" else "layers", {"/app/x": text})
+    flags = {"binary": "/app/x"} if of == "binary" else {"started": "entrypoint"}
+    status, lines = image.run({"Entrypoint": ["/app/x"], "Env": ["PATH=/bin"]}, **flags)
+    assert status == bool(SCRIPTS[text])
+    assert len(lines) == status and all(line.startswith(f'{of}: "/app/x": is a script, and ') for line in lines)
+    assert all(SCRIPTS[text] in line for line in lines)
+
+
+STARTS: list[tuple[list[str], dict[str, Any], str]] = [
+    (["/bin/sh"], {}, ""),
+    (["sh", "-c", "x"], {}, ""),
+    (["./sh"], {"WorkingDir": "/bin"}, ""),
+    (["bin/sh"], {}, ""),
+    (["sh"], {"Env": ["PATH=/usr/bin"]}, "no program of this name in /usr/bin, the PATH of the image; write its absolute path, or set PATH in env"),
+    (["bin"], {}, "no program of this name in /usr/local/sbin:"),
+    (["/bin/bash"], {}, "no such program in the image; add a layer or a base that has it, or write the path that it has"),
+    (["/bin"], {}, "no such program in the image"),
+    (["/bin/sh -c x"], {}, "no such program in the image; write each word as a list item of its own"),
+    (["--flag"], {}, ""),
+]
+
+
+@pytest.mark.parametrize("argv, config, message", STARTS)
+@pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
+def test_the_program_that_is_started(image, argv, config, message, key):
+    image.layer("layers", {"/bin/sh": b"\x7fELF"})
+    started = "entrypoint" if key == "Entrypoint" else "cmd"
+    status, lines = image.run({key: argv, **config}, started=started)
+    assert status == bool(message)
+    assert all(line.startswith(f"{started}: {json.dumps(argv[0])}: {message}") for line in lines)
+    assert image.run({key: argv, **config}, off=["program"], started=started) == (0, [])
+
+
+def test_origin_over_a_base(image, programs):
+    """The trap of a JRE's java: found by $ORIGIN until the program gets a capability."""
+    image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"), directory("opt/lib"), Member("opt/lib/libgreet.so"))
+    java = packer.grant("/opt/bin/java", "net_raw")
+    image.layer("file_capabilities", {"/opt/bin/java": programs / "origin"}, java)
+    status, lines = image.run({})
+    # libc.so.6 is in no layer either: an image of this base does not start at all, but the loader is there.
+    assert status == 1
+    assert lines[0].startswith('file_capabilities: "/opt/bin/java": needs libgreet.so, libc.so.6, and looks in RUNPATH "$ORIGIN/../lib", which the loader ignores')
+    assert image.run({}, off=["runpath"]) == (0, [])
+
+
+@pytest.mark.parametrize("folder", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
+def test_libraries_that_the_loader_finds_elsewhere(image, programs, folder):
+    image.base(*(Member(f"{folder}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(folder), Member(LOADER[1:]))
+    image.layer("binary", {"/app/x": programs / "origin"}, RAW)
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+
+
+def test_a_layer_alone(image, programs):
+    """Without the image, libraries of the C library count as there, and no loader is asked for."""
+    image.layer("file_capabilities", {"/opt/bin/x": programs / "origin"}, packer.grant("/opt/bin/x", "net_raw"))
+    status, lines = image.run()
+    assert status == 1
+    assert lines[0].startswith('file_capabilities: "/opt/bin/x": needs libgreet.so, and looks in RUNPATH') and "unless the loader finds it elsewhere" in lines[0]
+
+
+def test_a_layer_alone_that_needs_the_c_library(image, programs):
+    image.layer("file_capabilities", {"/app/x": programs / "dynamic"}, RAW)
+    assert image.run() == (0, [])
+
+
+def test_a_program_that_another_layer_replaces(image, programs):
+    image.layer("layers", {"/app/x": programs / "origin"}, RAW)
+    image.layer("binary", {"/app/x": programs / "static"})
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+
+
+def test_another_architecture(image, programs):
+    image.layer("binary", {"/app/x": programs / "static"}, "--program=/app/x")
+    (image._folder / "config.json").write_text(json.dumps({"architecture": "arm64"}))
+    assert image.run(binary="/app/x", config=None) == (0, [])
+    done = packer.run("check", "--output=checked", "--off=[]", "--config=config.json", "--binary=/app/x", *image._flags, cwd=image._folder)
+    assert done == (
+        1,
+        '//app:image: binary: "/app/x": a program for amd64 in an image for arm64; build both for one platform '
+        + OFF.format("architecture")
+        + "\n",
+    )
+
+
+def test_an_invalid_elf_file(image):
+    image.layer("binary", {"/app/x": b"\x7fELF\x09\x09" + bytes(60)}, RAW)
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (
+        1,
+        ['binary: "/app/x": invalid ELF file: invalid ELF class or byte order ' + OFF.format("format")],
+    )
+    assert image.run({"Entrypoint": ["/app/x"]}, off=["format"], binary="/app/x") == (0, [])
+
+
+ENTRYPOINT = {"Entrypoint": ["/entrypoint.sh", "/app/x"], "User": "65532"}
+
+
+def test_a_script_before_the_program_is_a_remark(image, programs):
+    """The commonest layout works as long as no_new_privs is not set."""
+    image.layer("layers", {"/entrypoint.sh": b"#!/bin/sh\nexec \"$@\"\n", "/bin/sh": b"\x7fELF"})
+    image.layer("binary", {"/app/x": programs / "static"}, RAW)
+    status, lines = image.run(ENTRYPOINT, binary="/app/x", started="entrypoint")
+    assert (status, len(lines)) == (0, 1)
+    assert lines[0] == (
+        'binary: "/app/x": the container starts "/entrypoint.sh", which does not have these capabilities. That works, unless no_new_privs is '
+        'set (Kubernetes allowPrivilegeEscalation: false): "/app/x" then gets none. For such pods, start "/app/x" itself; "/entrypoint.sh" is '
+        'a script, which cannot have capabilities, and its interpreter "/bin/sh" would give them to every script'
+    )
+    assert (image._folder / "checked").read_text() == lines[0] + "\n"
+    for quiet in ({"off": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}):
+        assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "started": "entrypoint", **quiet}) == (0, [])
+
+
+@pytest.mark.parametrize("first", ["/bin/tini", "tini", "/usr/bin/tini"])
+def test_a_wrapper_that_follows_the_advice(image, programs, first):
+    """Through links, by name on PATH; with what the remark says to give it, the remark is gone."""
+    config = {"Entrypoint": [first, "--", "/app/x"], "User": "app"}
+    image.base(symlink("bin", "usr/bin"), directory("usr/bin"), Member("usr/bin/tini", content=b"\x7fELF"))
+    image.layer("binary", {"/app/x": programs / "static"}, RAW)
+    status, (line,) = image.run(config, binary="/app/x", started="entrypoint")
+    assert status == 0 and line.endswith('or give "/usr/bin/tini" "cap_net_raw=p" by file_capabilities')
+    image.layer("file_capabilities", {"/usr/bin/tini": programs / "static"}, packer.grant("/usr/bin/tini", "cap_net_raw=p"))
+    assert image.run(config, binary="/app/x", started="entrypoint") == (0, [])
+
+
+def test_unknown_checks(image):
+    assert image.run(off=["speed", "architecure"]) == (
+        1,
+        [
+            'checks_off: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
+            'checks_off: "architecure": unknown check; did you mean "architecture"? the checks are architecture, format, loader, program, '
+            "runpath, wrapper",
+        ],
+    )
