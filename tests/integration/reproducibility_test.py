@@ -91,7 +91,8 @@ def every(workspace: Workspace) -> Workspace:
     return workspace
 
 
-MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapContents", "SetcapCopy", "SetcapDestination", "SetcapExport", "SetcapImage", "SetcapIndex", "SetcapKo"}
+MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapContents", "SetcapCopy", "SetcapDestination", "SetcapExport"}
+MAPPED |= {"SetcapImage", "SetcapIndex", "SetcapKo"}
 MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapVerdict"}
 
 
