@@ -244,7 +244,9 @@ The output group `runtime_settings` is what container runtimes must be told, no 
 of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
 a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
-    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs("`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`") | {
+    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
+        "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
+    ) | {
         "annotate_capabilities": attr.bool(
             doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
 `io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from .. import directories, entries, files, grants, layer, merged, styles
-from .. import mtime as _mtime
 from ..errors import InputError, about, problem, quote
+from ..mtime import read_mtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    mtime = _mtime.read(arguments, problems)
+    mtime = read_mtime(arguments, problems)
     blob = arguments.blob()
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
@@ -49,7 +49,8 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         unmatched = [grant for grant in parsed if grant.attribute == "file_capabilities" and locate(grant.path) not in by_path]
         parsed = [grant for grant in parsed if grant not in unmatched]
         if not about(problems, "base", "platform"):
-            problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in unmatched if not below.kind(locate(grant.path))]
+            missing = [grant for grant in unmatched if not below.kind(locate(grant.path))]
+            problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in missing]
     granted = grants.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
     if problems:
         raise InputError(problems)
