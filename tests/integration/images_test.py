@@ -170,8 +170,8 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
 
 
 MISTAKES = {
-    "base_directory": ['base: "bad/empty": a directory without index.json; give an OCI layout directory'],
-    "base_index_alone": ['base: "bad/layout/index.json": the index.json of an OCI layout without its blobs; give all files of the layout'],
+    "base_directory": ['base: "//bad:empty": a directory without index.json; give an OCI layout directory'],
+    "base_index_alone": ['base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'],
     "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
     "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive or what"],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
@@ -194,7 +194,7 @@ MISTAKES = {
     ],
     "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
     "push_of_two": [f'image: "//bad:two_files": {_TWO}'],
-    "setcap_of_directory": ['tar: "bad/layout": a directory, and setcap takes one tar'],
+    "setcap_of_directory": ['tar: "//bad:layout": a directory, and setcap takes one tar'],
     "setcap_of_image": [
         'tar: "//:image": an image, and setcap takes one tar; to set capabilities of an image\'s files, '
         'write image(name = ..., base = "//:image", file_capabilities = {...})'

@@ -116,6 +116,14 @@ def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
     return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
 
 
+def no_path(path: str, files: Iterable[str]) -> str:
+    """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
+    import difflib
+
+    near = difflib.get_close_matches(path, files, n=1, cutoff=0.8)
+    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+
+
 def _text(text: str) -> str:
     """`text`, if a tar can hold it as a name.
 

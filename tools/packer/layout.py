@@ -55,9 +55,9 @@ def write(
         places = [blobs[digest]] if digest in blobs else [blob_path(layout, digest) for layout in base_layouts]
         found = next((place for place in places if os.path.isfile(place)), None)
         if found is None:
-            wrong.append(problem("base", digest, "layer of the image, and in no layout: " + (", ".join(base_layouts) or "there is none")))
+            wrong.append(problem("base", digest, "no layout of the base has this layer"))
         elif os.stat(found).st_size != layer["size"]:
-            wrong.append(problem("base", found, f"{os.stat(found).st_size} bytes, and the manifest says {layer['size']}"))
+            wrong.append(problem("base", digest, f"has {os.stat(found).st_size} bytes, and the manifest says {layer['size']}"))
         else:
             links[blob_path(output, digest)] = found
     if wrong:
