@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -306,6 +307,21 @@ def test_archives(name, archives, layout, tmp_path):
     ).stdout
     assert "sha256:" + hashlib.sha256(inspected).hexdigest() == manifest["digest"]
     assert _copy(tmp_path, tmp_path / "layout", packer.grant("/sbin/ping", "kill")) == (0, "")
+
+
+@pytest.mark.parametrize("place", ["content", "padding"])
+def test_docker_archive_with_a_changed_layer(archives, tmp_path, place):
+    """The diff_ids in the config are the only digests that what `docker save` writes has."""
+    with tarfile.open(archives["docker-archive"]) as archive, tarfile.open(tmp_path / "changed", "w") as changed:
+        for entry in archive:
+            data = archive.extractfile(entry).read() if entry.isreg() else b""
+            if entry.isreg() and entry.name.endswith(".tar"):
+                at = 600 if place == "content" else len(data) - 1
+                data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+            changed.addfile(entry, io.BytesIO(data))
+    done = _unpack(tmp_path, tmp_path / "changed")
+    assert done.status == 1 and "a layer with digest sha256:" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "layout").exists()
 
 
 def test_damaged_archives(archives, tmp_path):

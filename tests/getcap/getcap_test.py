@@ -6,7 +6,6 @@ import bz2
 import contextlib
 import gzip
 import hashlib
-import io
 import json
 import lzma
 import os
@@ -26,9 +25,9 @@ import capabilities
 from getcap import images
 from packer.errors import InputError
 from support import require
+from support.image import layout, tar
 
 NETBIND = "examples/netbind/image"
-RECORD = "SCHILY.xattr.security.capability"
 NET = capabilities.from_text("cap_net_bind_service=p")
 BPF = capabilities.from_text("cap_net_admin=ep")
 
@@ -43,53 +42,6 @@ def getcap(*arguments: object) -> Done:
     done = subprocess.run(["tools/getcap/getcap", *map(str, arguments)], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str]) -> bytes:
-    """A tar of (path, capabilities or None, kind): "file", "directory" or what a hard link ("=/x") or a symbolic one (">x") is to."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path, value, kind in entries:
-            info = tarfile.TarInfo(path.strip("/"))
-            info.mode = 0o755
-            if value is not None:
-                data = value if isinstance(value, bytes) else value.to_xattr()
-                info.pax_headers[RECORD] = data.decode("latin-1")
-            content = b""
-            if kind == "directory":
-                info.type = tarfile.DIRTYPE
-            elif kind.startswith("="):
-                info.type, info.linkname = tarfile.LNKTYPE, kind[2:]
-            elif kind.startswith(">"):
-                info.type, info.linkname = tarfile.SYMTYPE, kind[1:]
-            elif kind != "file":
-                content = kind.encode()
-                info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return made.getvalue()
-
-
-def layout(directory: pathlib.Path, *layers: bytes, **config: object) -> pathlib.Path:
-    """An image of these layers."""
-    blobs = directory / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes, kind: str) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
-
-    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
-    own = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = {
-        "schemaVersion": 2,
-        "config": put(json.dumps(own).encode(), "config.v1+json"),
-        "layers": [put(layer, "layer.v1.tar") for layer in layers],
-    }
-    index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")]}
-    (directory / "index.json").write_text(json.dumps(index))
-    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    return directory
 
 
 def test_images_of_this_build():
@@ -147,6 +99,21 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     assert said["files"][2] == {"path": "/app/replaced", "capabilities": "cap_net_admin=ep", "rootid": 0, "layer": digests[1]}
     assert [len(layer["files"]) for layer in said["layers"]] == [4, 2]
     assert (read.file("/link/kept").path, read.file("/app/removed"), read.file("/app")) == ("/app/kept", None, None)
+
+
+def _opaque(path: str) -> tuple[str, None, str]:
+    return f"{path}/.wh..wh..opq", None, "file"
+
+
+@pytest.mark.parametrize("first", ["whiteout", "entry"])
+def test_whiteouts_hide_lower_layers_only(tmp_path: pathlib.Path, first: str):
+    """OCI image-spec, "Image Layer Filesystem Changeset", "Whiteouts"; in whichever order a layer has its entries."""
+    below = tar(("/file", NET, "file"), ("/folder/old", NET, "file"), ("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
+    whiteouts = [("/.wh.file", None, "file"), ("/.wh.folder", None, "file"), _opaque("/opaque")]
+    entries = [("/file", BPF, "file"), ("/folder/new", BPF, "file"), ("/opaque/sub/new", BPF, "file")]
+    above = tar(*(whiteouts + entries if first == "whiteout" else entries + whiteouts))
+    (read,) = images.read(str(layout(tmp_path / "image", below, above)))
+    assert read.capabilities == {"/file": BPF, "/folder/new": BPF, "/opaque/sub/new": BPF}
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
@@ -307,6 +274,16 @@ def test_bad_flags_are_one_line(flags: Sequence[str]):
 def test_one_bad_image_does_not_hide_the_others(tmp_path: pathlib.Path):
     done = getcap(tmp_path, NETBIND)
     assert (done.status, done.output) == (2, f"{NETBIND}: /app/server cap_net_bind_service=p\n")
+
+
+@pytest.mark.parametrize("arguments", [[NETBIND], ["--json", NETBIND], ["explain", NETBIND, "--docker-run", "docker run x"]])
+def test_status_where_nobody_reads(arguments: Sequence[str]):
+    """141, as a shell says of a program that SIGPIPE ended; and not a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(["tools/getcap/getcap", *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_long_reading_shows_how_far_it_is(tmp_path: pathlib.Path):

@@ -254,7 +254,8 @@ def _is_ignored(part: str, path: str) -> bool:
     if "$ORIGIN" not in plain:
         return False
     below = plain.removeprefix("$ORIGIN")
-    if plain == below or below[:1] not in ("", "/") or "$" in below:
+    # $LIB may stand for two directories, so what ".." after it leads to is not known.
+    if plain == below or below[:1] not in ("", "/") or "/.." in below.partition("$")[2]:
         return True
     return not (posixpath.normpath(posixpath.dirname(path) + below) + "/").startswith(_TRUSTED)
 

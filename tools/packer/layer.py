@@ -163,6 +163,7 @@ def _records(entry: Entry, grant: FileCapabilities | None) -> dict[bytes, bytes]
 
 
 _PADDING = bytes(tar.BLOCK)
+_KNOWS_HOLES = hasattr(os, "SEEK_HOLE")  # Not every host has it.
 
 
 def _copy(blob: Blob, source: int, size: int) -> bytes | None:
@@ -190,11 +191,14 @@ def _copy(blob: Blob, source: int, size: int) -> bytes | None:
         start = start or data
         done += len(data)
         blob.write(data)
-    return None if os.read(source, 1) else start
+    # Not by reading on: the end of a file that became shorter looks like a hole.
+    return start if os.fstat(source).st_size == size else None
 
 
 def _next_hole(source: int, start: int, size: int) -> tuple[int, int]:
     """Start and end of the first hole from `start` on (lseek(2), SEEK_HOLE); the end of the file is one."""
+    if not _KNOWS_HOLES:
+        return size, size
     try:
         begin = min(os.lseek(source, start, os.SEEK_HOLE), size)
         try:

@@ -6,6 +6,7 @@ import io
 import pathlib
 import random
 import re
+import struct
 import subprocess
 
 import pytest
@@ -67,3 +68,52 @@ def test_damaged(programs):
             except elf.ElfError:
                 refused += 1
     assert refused > 1000
+
+
+def _program(needed: int = 1, *, tags: int = 0, names: int = 0, headers: int = 2) -> bytes:
+    """A 64-bit program by hand.
+
+    Args:
+      needed: how many libraries it needs.
+      tags: how many other entries its dynamic section has.
+      names: how many bytes its table of names has; 0 for what it needs.
+      headers: how many program headers it has.
+    """
+    text = b"\0libx.so\0".ljust(names, b"\0")
+    entries = [(1, 1)] * needed + [(0x6FFFFEF0, 0)] * tags + [(5, 0), (10, len(text)), (0, 0)]
+    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    start = 64 + 56 * headers
+    ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
+    head = ident + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, headers, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 4, start, 0, 0, len(text), len(text), 1)
+    found = struct.pack("<IIQQQQQQ", 2, 4, start + len(text), 1 << 40, 0, len(dynamic), len(dynamic), 8)
+    return head + load + found + bytes(56) * (headers - 2) + text + dynamic
+
+
+LIMITS = {
+    "needed": 1024,
+    "tags": (1 << 16) - 4,
+    "names": 16 << 20,
+    "headers": 1 << 12,
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits(name):
+    """What a program may have, and one more than that."""
+    most = LIMITS[name]
+    assert set(elf.read(io.BytesIO(_program(**{name: most}))).needed) == {"libx.so"}
+    with pytest.raises(elf.ElfError):
+        elf.read(io.BytesIO(_program(**{name: most + 1})))
+
+
+def test_names_within_the_table_only():
+    data = bytearray(_program())
+    at = data.rindex(struct.pack("<qQ", 1, 1))
+    for value in (9, 10, 1 << 40):
+        data[at : at + 16] = struct.pack("<qQ", 1, value)
+        if value == 9:  # The end of the table: an empty name.
+            assert elf.read(io.BytesIO(data)).needed == ("",)
+        else:
+            with pytest.raises(elf.ElfError):
+                elf.read(io.BytesIO(data))

@@ -87,6 +87,10 @@ def test_equal_files_become_links_where_asked(tmp_path):
     both = _entries(twin, "--hard-links=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
+    # Files with different extended attributes stay apart; with equal ones they are joined.
+    comment = [packer.change("xattrs", f"/{name}", xattrs=["user.comment=x"]) for name in "ab"]
+    assert not _entries(twin, "--hard-links=yes", comment[0])["b"].islnk()
+    assert _entries(twin, "--hard-links=yes", *comment)["b"].islnk()
     # A link that was there before leads to the file, not to a link that comes after it.
     twin.add("/above", type="hardlink", target="/b")
     links = _entries(twin, "--hard-links=yes")

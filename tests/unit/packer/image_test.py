@@ -80,6 +80,31 @@ def image(tmp_path) -> Callable[..., packer.Done]:
     return assemble
 
 
+def _layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done:
+    """Writes the layout of an image whose one layer has `size` bytes, as the manifest says."""
+    digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+    layer = {**LAYER, "descriptor": {**LAYER["descriptor"], "digest": digest, "size": size}}
+    config = {"mediaType": "c", "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest(), "size": 2}
+    manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer["descriptor"]]}).encode()
+    own = {"mediaType": "m", "digest": "sha256:" + hashlib.sha256(manifest).hexdigest(), "size": len(manifest)}
+    files = {"manifest": manifest, "config": b"{}", "descriptor": json.dumps(own).encode(), "layer": json.dumps(layer).encode(), "blob": blob}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    flags = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
+    return packer.run("layout", *flags, "--layer=layer=blob", "--output=layout", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("size", [99, 100, 101])
+def test_layout_checks_the_size_of_each_layer(tmp_path, size):
+    done = _layout(tmp_path, b"x" * 100, size)
+    if size == 100:
+        assert done == (0, "")
+        assert len(list((tmp_path / "layout/blobs/sha256").iterdir())) == 3
+    else:
+        assert done == (1, f'//app:image: base: "blob": 100 bytes, and the manifest says {size}\n')
+        assert not (tmp_path / "layout").exists()
+
+
 def _read(directory: pathlib.Path, name: str) -> Any:
     return json.loads((directory / name).read_bytes())
 

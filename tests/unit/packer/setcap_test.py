@@ -321,6 +321,17 @@ def _with(block: bytes, at: int, data: bytes) -> bytes:
     return block[:148] + b"%06o\0 " % total + block[156:]
 
 
+def _general(size: int) -> bytes:
+    """A pax header for all entries, with a comment of that many bytes."""
+    return _with(_pax("a", {b"comment": b"x" * size})[: 512 + -(-(size + 16) // 512) * 512], 156, b"g")
+
+
+def _old_sparse(maps: int) -> bytes:
+    """An empty file in GNU tar's old sparse format, with that many blocks of further maps."""
+    more = [bytes(504) + b"\1" + bytes(7)] * (maps - 1) + [bytes(512)]
+    return _with(_with(_body(_tar({"name": "s", "content": b""}, format=tarfile.GNU_FORMAT))[:512], 156, b"S"), 482, b"\1") + b"".join(more)
+
+
 ONE = _body(_tar({"name": "server"}))
 LIES = {
     "truncated": (ONE[:700], "ends within the content of an entry"),
@@ -341,6 +352,9 @@ LIES = {
     "two pax headers": (_body(_pax("a", {b"path": b"b"}))[:1024] + _body(_pax("a", {b"path": b"c"})) + END, "two pax headers"),
     "pax header at the end": (_body(_pax("a", {b"path": b"b"}))[:1024] + END, "belongs to the next entry"),
     "for all entries": (_with(_body(_pax("a", {b"SCHILY.xattr.security.capability": b"x"})), 156, b"g") + END, "for all entries"),
+    "pax header of more than 1 MiB": (_pax("a", {b"comment": b"x" * (1 << 20)}) + END, "are not read"),
+    "endless headers for all entries": (_general(4096) * 600 + ONE + END, "too many headers for one entry"),
+    "endless map of a sparse file": (_old_sparse((1 << 14) + 1) + END, "a map of a sparse file that does not end"),
     "huge pax header": (_with(ONE, 124, b"77777777777\0" + b"0" * 12 + b"        x") + END, "are not read"),
     "capabilities of revision 1": (_carrying("a", bytes.fromhex("000000010000000000000000")) + END, "no kernel takes"),
     "link against its target": (ONE + _carrying("b", KILL, type=tarfile.LNKTYPE, link="server") + END, "the same file"),
@@ -354,6 +368,13 @@ def test_lies(name, tmp_path):
     tar, said = LIES[name]
     problems = _problems(tmp_path, tar)
     assert said in "\n".join(problems), problems
+
+
+def test_large_headers_within_the_limits(tmp_path):
+    tar = _write(tmp_path, _body(_pax("a", {b"comment": b"x" * ((1 << 20) - 20)})), _general(4096) * 400, ONE, _old_sparse(1 << 14), END)
+    before = tar.read_bytes()
+    assert _run(tmp_path, tar) == (0, "")
+    assert (tmp_path / "out").read_bytes() == before
 
 
 def test_a_bomb_goes_off_at_a_gigabyte(tmp_path):

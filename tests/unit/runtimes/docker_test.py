@@ -52,6 +52,15 @@ def test_everything_that_matters_is_read():
     assert settings.user_namespace == Said("host", "docker run --userns")
 
 
+@pytest.mark.parametrize(
+    "typed, value",
+    [("-u=", "="), ("-u=5", "5"), ("-u5", "5"), ("-u 5", "5"), ("-iu=", "="), ("-iu=5", "5"), ("-u==", "="), ("--user=", ""), ("--user==", "=")],
+)
+def test_values_of_short_flags(typed, value):
+    """pflag, parseSingleShortArg: an "=" with nothing after it is the value itself."""
+    assert docker.read(f"docker run {typed} image").user.value == value
+
+
 def test_what_nobody_says_is_none():
     settings = docker.read("docker run image")
     assert settings == docker.Settings(where="docker run", runtime="docker", image=Said("image", "docker run"))
@@ -74,6 +83,13 @@ def test_podman_differs():
         'docker run --cap-add: "NET_ADMIN,bpf": several in one; Docker takes one name each time the option is given',
         'docker run -v: "data:/data:ro,nosuid": Docker has no option "nosuid" for volumes',
     ]
+
+
+@pytest.mark.parametrize("kind", ["devpts", "ramfs", "tmpfs"])
+def test_podman_mounts_kernel_file_systems_nosuid(kind):
+    for option, nosuid in (("", True), (",nosuid", True), (",suid", False), (",nosuid,suid", False)):
+        (mount,) = _values(docker.read(f"podman run --mount type={kind},target=/x{option} image").mounts)
+        assert mount == Mount("/x", kind, nosuid)
 
 
 def test_all_problems_at_once():
