@@ -179,7 +179,7 @@ MISTAKES = {
     "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
     "digest_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
     "expected_nonsense": [
-        'expected: "relative": not absolute; write "/relative"',
+        'expected: "relative": must be absolute; write "/relative"',
         'expected: "cap_chwon": unknown capability; did you mean "cap_chown"?',
     ],
     "image_as_layer": ['layers: "//:image": an image, not a layer; give it as base'],
