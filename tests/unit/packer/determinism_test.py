@@ -170,7 +170,7 @@ def test_every_interpreter_refuses_the_same(tmp_path, python):
     layer.lines.append('{"path": "/b"} {"path": "/c"}')
     assert layer.pack(packer.change("xattrs", "/a", xattrs=words), python=require.tool(python)) == (
         1,
-        '//app:image: srcs: "/\\ud800": is no UTF-8\n'
+        '//app:image: srcs: "/\\ud800": is not valid UTF-8\n'
         '//app:image: entries: "{\\"path\\": \\"/b\\"} {\\"path\\": \\"/c\\"}": not a JSON object\n'
         + "".join(
             f'//app:image: xattrs: "{word}": of /a: its value is neither hex after 0x nor base64 after 0s\n'

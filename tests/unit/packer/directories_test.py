@@ -88,9 +88,9 @@ def test_links_that_go_round(layer, tmp_path):
     "make, message",
     [
         (lambda source: (source / "dangling").symlink_to(source / "missing"), '"source/dangling" does not exist'),
-        (lambda source: os.mkfifo(source / "fifo"), 'is no file'),
-        (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is no UTF-8"),
-        (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is no UTF-8"),
+        (lambda source: os.mkfifo(source / "fifo"), 'is not a file'),
+        (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is not valid UTF-8"),
+        (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is not valid UTF-8"),
     ],
 )
 def test_what_cannot_be_packed(layer, tmp_path, make, message):

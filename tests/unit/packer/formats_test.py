@@ -53,7 +53,7 @@ def test_what_is_wrong_with_them(tmp_path):
     )
     assert done.status == 1
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
-        'modes: "/a": mode "rwx" is no permissions; write them in octal, as "0755"',
+        'modes: "/a": mode "rwx" is not valid; write permissions in octal, as "0755"',
         'modes: "/b": no entry of this layer has this path',
         'owners: "/a": owner "root" is none; write uid:gid in numbers, as "65532:65532"',
         'owners: "/a": owner "0:4294967295" is none; write uid:gid in numbers, as "65532:65532"',
