@@ -5,7 +5,7 @@ runs. So no depset is flattened at analysis, and path mapping applies to every F
 """
 
 def placement(attribute, owner, mode = ""):
-    """What is common to the entries that one attribute asks for.
+    """Returns a function that makes the lines of one attribute's entries.
 
     Args:
       attribute: str, the attribute, for messages.
@@ -16,7 +16,7 @@ def placement(attribute, owner, mode = ""):
       struct with line(path, **fields), which makes one line.
     """
 
-    # What a line leaves out is as the packer has it by default: there are many lines.
+    # Fields that have the packer's defaults are left out: there are many lines.
     common = {"attribute": attribute} | {name: id for name, id in (("gid", owner.gid), ("uid", owner.uid)) if id}
     of_files = common | ({"mode": mode} if mode else {})
 
