@@ -5,9 +5,11 @@ load(":messages.bzl", "label_text", "named", "problem")
 load(":packer.bzl", "packer_request", "run_packer")
 load(":stamp.bzl", "status_files")
 
-# Attributes of the binary's layer; the second list has effect on files that are copied from the base, too.
+# Attributes of an image that have effect on the layer of its binary, and others on other layers of its own as well.
 _OF_BINARY = ["binary_path", "hard_links", "linux_capabilities", "linux_capabilities_from", "mode", "owner", "parents", "style"]
-_OF_COPIES = ["compression", "compression_level", "file_capabilities", "modes", "mtime", "owners", "xattrs"]
+_OF_COPIES = ["file_capabilities", "modes", "owners", "xattrs"]
+_OF_DIRECTORIES = ["replaces"]
+_OF_ANY_LAYER = ["compression", "compression_level", "mtime"]
 _DEFAULTS = {"compression": "gzip", "mode": "0755", "mtime": "0", "owner": "0:0", "parents": "all", "style": "plain"}
 
 FILE_ATTRS = {
@@ -50,22 +52,26 @@ def check_effect(ctx, problems, why, attributes, defaults = _DEFAULTS):
             value = label_text(value.label)
         problems.append(problem(name, value, "has no effect: " + why))
 
-def check_image_effect(ctx, copies, problems):
+def check_image_effect(ctx, copies, directories, problems):
     """Adds a problem for each attribute of an image that is set and has no effect.
 
     Args:
       ctx: the context of the rule image.
       copies: whether files of the layers below are copied to get capabilities.
+      directories: whether the image has a layer of its own that keeps directories as the layers below have them.
       problems: list of str to add to.
     """
     if ctx.attr.binary:
         return
+    names = list(_OF_BINARY)
     if not copies:
-        why = "the image has no binary; set binary, or set the attribute of a layer"
-        check_effect(ctx, problems, why, sorted(_OF_BINARY + _OF_COPIES))
-        return
-    why = "the image has no binary; for files that are copied from the base, set modes, owners or xattrs"
-    check_effect(ctx, problems, why, _OF_BINARY)
+        names += _OF_COPIES
+    if not directories:
+        names += _OF_DIRECTORIES
+    if not copies and not directories:
+        names += _OF_ANY_LAYER
+    instead = "for files that are copied from the base, set modes, owners or xattrs" if copies else "set binary, or set the attribute of a layer"
+    check_effect(ctx, problems, "the image has no binary; " + instead, sorted(names))
 
 def file_args(ctx, args, names):
     """Adds the files of attributes to the arguments of an action.
@@ -107,6 +113,7 @@ def resolve_attributes(ctx, spec, base, problems):
     args.add(json.encode(spec), format = "--attributes=%s")
     inputs = file_args(ctx, args, sorted(IMAGE_FILE_ATTRS))
     texts = [spec["created"], spec["mtime"]] + spec["annotations"].values() + spec["env"].values() + spec["labels"].values()
+    transitive_inputs = []
     stamp = status_files(ctx, texts, any_key = bool(inputs))
     args.add_all(stamp, format_each = "--stamp=%s")
     inputs.extend(stamp)
@@ -119,6 +126,7 @@ def resolve_attributes(ctx, spec, base, problems):
     else:
         args.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
         base_names(ctx, args, base)
+        transitive_inputs.append(base.files)
     args.add(resolved, format = "--output=%s")
     args.add(found, format = "--problems-output=%s")
     run_packer(
@@ -126,7 +134,7 @@ def resolve_attributes(ctx, spec, base, problems):
         args,
         outputs = [resolved, found],
         inputs = inputs,
-        transitive_inputs = [] if platform else [base.layout_files],
+        transitive_inputs = transitive_inputs,
         mnemonic = "SetcapAttributes",
         progress_message = "Checking attributes of %{label}",
         problems = problems,
@@ -141,5 +149,5 @@ def base_names(ctx, args, base):
       args: Args to add to.
       base: struct from base_image().
     """
-    for file in base.named:
+    for file in [file for _flag, file in base.args] + base.layouts:
         named(args, "base", ctx.attr.base.label, file)

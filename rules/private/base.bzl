@@ -2,6 +2,7 @@
 
 load("//rules:providers.bzl", "ImageInfo")
 load(":foreign.bzl", "find_image", "image_layout")
+load(":messages.bzl", "named")
 load(":packer.bzl", "PACKER_ATTRS", "packer_request", "run_packer")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "cpu_platform", "platform_text")
 
@@ -20,7 +21,7 @@ def _prepare_base_impl(target, ctx):
     image = None if ImageInfo in target else find_image("base", target, problems)
     if not image or not image.file:
         return []  # The image on top of it reports the problems.
-    return [_prepare(ctx, "setcap_base", image, platform_text(cpu_platform(ctx)))]
+    return [_prepare(ctx, "setcap_base", ctx.label, image, platform_text(cpu_platform(ctx)))]
 
 prepare_base = aspect(
     doc = "Lists the files of a base, so that the images on top of it do not each read its layers.",
@@ -29,10 +30,11 @@ prepare_base = aspect(
     provides = [],
 )
 
-def _prepare(ctx, name, image, platform):
+def _prepare(ctx, name, label, image, platform):
     made = image_layout(ctx, "base", image, name)
     contents = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name))
     request = packer_request(ctx, "contents")
+    named(request, "base", label, made.layout)
     request.add_all([made.layout], format_each = "--layout=%s", expand_directories = False)
     request.add(platform, format = "--platform=%s")
     request.add(contents, format = "--output=%s")
@@ -62,9 +64,8 @@ def base_image(ctx, platform, problems):
         layers: list of LayerInfo, the lowest first.
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build.
         layout_files: depset of File, the layouts and what they link to.
-        named: list of File, those that messages call by the base's label.
     """
-    nothing = struct(args = [], contents = [], files = depset(), layers = [], layouts = [], layout_files = depset(), named = [])
+    nothing = struct(args = [], contents = [], files = depset(), layers = [], layouts = [], layout_files = depset())
     if not ctx.attr.base:
         return nothing
     if ImageInfo in ctx.attr.base:
@@ -76,7 +77,6 @@ def base_image(ctx, platform, problems):
             layers = info.layers,
             layouts = info.base_layouts,
             layout_files = depset(info.base_layouts, transitive = [info.base_layout_files]),
-            named = [info.manifest, info.config] + info.base_layouts,
         )
     prepared = ctx.attr.base[_BaseInfo] if _BaseInfo in ctx.attr.base else None
     if not prepared or prepared.platform != platform:
@@ -84,7 +84,7 @@ def base_image(ctx, platform, problems):
         image = find_image("base", ctx.attr.base, problems)
         if not image.file:
             return nothing
-        prepared = _prepare(ctx, "base", image, platform)
+        prepared = _prepare(ctx, "base", ctx.attr.base.label, image, platform)
     return struct(
         args = [("--base-layout=%s", prepared.layout)],
         contents = [prepared.contents],
@@ -92,5 +92,4 @@ def base_image(ctx, platform, problems):
         layers = [],
         layouts = [prepared.layout],
         layout_files = prepared.files,
-        named = [prepared.layout],
     )

@@ -1,8 +1,7 @@
-"""What image_push and image_load have in common: a small program that Bazel runs.
+"""The parts that image_push and image_load share.
 
-It runs on the machine where `bazel run` was typed, whatever the images are built for and
-wherever their actions run, and so do its interpreter and its client: they are built for
---host_platform.
+Both are programs for `bazel run`. They, their interpreter and their client run on the machine where the command is
+typed, so they are built for --host_platform, whatever platform the image is for.
 """
 
 load("//rules:providers.bzl", "ClientInfo")
@@ -41,7 +40,7 @@ def delivered_image(ctx, problems):
     return image_layout(ctx, "image", image)
 
 def destination(ctx, attributes, problems, files = {}):
-    """Declares the action that says where the image goes, and finds mistakes in it.
+    """Declares the action that writes where the image goes, and reports problems of the target.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
@@ -74,7 +73,7 @@ def destination(ctx, attributes, problems, files = {}):
     return output
 
 def delivery(ctx, kind, image, destination, client):
-    """The target as a program.
+    """Returns the target's program.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.

@@ -5,7 +5,7 @@ runs. So no depset is flattened at analysis, and path mapping applies to every F
 """
 
 def placement(attribute, owner, mode = ""):
-    """What is common to the entries that one attribute asks for.
+    """Returns a function that makes the lines of one attribute's entries.
 
     Args:
       attribute: str, the attribute, for messages.
@@ -16,7 +16,7 @@ def placement(attribute, owner, mode = ""):
       struct with line(path, **fields), which makes one line.
     """
 
-    # What a line leaves out is as the packer has it by default: there are many lines.
+    # Fields that have the packer's defaults are left out: there are many lines.
     common = {"attribute": attribute} | {name: id for name, id in (("gid", owner.gid), ("uid", owner.uid)) if id}
     of_files = common | ({"mode": mode} if mode else {})
 
@@ -40,12 +40,22 @@ def add_files(args, files, path_of, place):
     """
 
     def each(file, directory_expander):
-        return _lines(file, path_of(file), place, directory_expander)
+        return entry_lines(file, path_of(file), place, directory_expander)
 
     _add(args, files, each)
 
-def _lines(file, path, place, directory_expander):
-    """Returns the lines for one File, at a path in the image."""
+def entry_lines(file, path, place, directory_expander):
+    """Returns the lines for one File.
+
+    Args:
+      file: File.
+      path: str, its path in the image.
+      place: struct that placement() made.
+      directory_expander: DirectoryExpander, of Args.map_each.
+
+    Returns:
+      list of str.
+    """
     if file.is_directory:
         if file.is_source:
             # Bazel does not know the contents; the packer reads the directory.
@@ -111,13 +121,13 @@ def add_runfiles(args, target, path, workspace, place):
             # Its second place; the bytes are in the layer once.
             up = "../" * len(below.split("/"))
             return [place.line(root + below, type = "symlink", target = up + path.split("/")[-1])]
-        return _lines(file, root + below, place, directory_expander)
+        return entry_lines(file, root + below, place, directory_expander)
 
     def each_symlink(link, directory_expander):
-        return _lines(link.target_file, root + below_runfiles(link.path, workspace), place, directory_expander)
+        return entry_lines(link.target_file, root + below_runfiles(link.path, workspace), place, directory_expander)
 
     def each_root_symlink(link, directory_expander):
-        return _lines(link.target_file, root + link.path, place, directory_expander)
+        return entry_lines(link.target_file, root + link.path, place, directory_expander)
 
     def each_empty(short_path):
         # Bazel 7 by default: --legacy_external_runfiles. The main repository cannot have a directory of this name.

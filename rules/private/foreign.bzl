@@ -5,7 +5,7 @@ files), an archive of one, what `docker save` writes, or a target with the outpu
 """
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
-load(":messages.bzl", "label_text", "problem")
+load(":messages.bzl", "label_text", "named", "problem")
 load(":packer.bzl", "packer_request", "run_packer")
 
 # The attribute image of rules that take any image.
@@ -26,6 +26,7 @@ def find_image(attribute, target, problems):
         file: File, an OCI layout directory if `is_layout`; else the index.json of one, an archive, or a directory in
           the source tree. None if there is a problem.
         is_layout: bool.
+        label: Label of the target.
         files: depset of File, the inputs of an action that reads the image: layouts may hold links to other files.
     """
     if ImageInfo in target or ImageIndexInfo in target:
@@ -49,13 +50,14 @@ def _found(target, file, files):
     runfiles = target[DefaultInfo].default_runfiles
     return struct(
         file = file,
+        label = target.label,
         files = depset(files, transitive = [runfiles.files] if runfiles else []),
         is_layout = file.is_directory and not file.is_source,
     )
 
 def _wrong(attribute, target, what, problems):
     problems.append(problem(attribute, label_text(target.label), what))
-    return struct(file = None, files = depset(), is_layout = False)
+    return struct(file = None, files = depset(), is_layout = False, label = target.label)
 
 def image_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory; declares the action that makes it if it is something else.
@@ -76,6 +78,7 @@ def image_layout(ctx, attribute, image, name = None):
     layout = ctx.actions.declare_directory("{}.{}".format(ctx.label.name, name or attribute))
     if image.file.basename == "index.json":
         request = packer_request(ctx, "link")
+        named(request, attribute, image.label, image.file)
         request.add(image.file, format = "--index=%s")
         request.add_all(image.files, format_each = "--file=%s")
         mnemonic = "SetcapLayout"
@@ -85,6 +88,7 @@ def image_layout(ctx, attribute, image, name = None):
         files = depset([layout], transitive = [image.files])
     else:
         request = packer_request(ctx, "unpack")
+        named(request, attribute, image.label, image.file)
         request.add_all([image.file], format_each = "--archive=%s", expand_directories = False)
         mnemonic = "SetcapUnpack"
         requirements = {}

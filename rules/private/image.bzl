@@ -37,8 +37,9 @@ def _image_impl(ctx):
         elif ctx.attr.binary_path:
             path = ctx.attr.binary_path
     elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
-    check_image_effect(ctx, copies, problems)
-    if path or copies:
+    keeps_directories = not path and lower and (below.base or len(lower) > 1)
+    check_image_effect(ctx, copies, keeps_directories, problems)
+    if path or copies or keeps_directories:
         check_blob(ctx, problems)
     place = placement("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if path else None
     attributes = _attributes(ctx, platform, path, base, problems)
@@ -46,11 +47,12 @@ def _image_impl(ctx):
     # Each of these reports the problems of all attributes, whichever fails first.
     if path:
         own.append(struct(attribute = "binary", info = _binary_layer(ctx, path, place, base, below, elsewhere, attributes.problems)))
-    elif lower and (below.base or len(lower) > 1):
-        own.append(struct(attribute = "layers", info = _directories_layer(ctx, base, below, attributes.problems)))
+    elif keeps_directories:
+        own.append(struct(attribute = "layers", info = _directories_layer(ctx, below, attributes.problems)))
     if copies:
         own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, base, below, elsewhere, attributes.problems)))
     layers = [each.info for each in lower + own]
+
     manifest, config, descriptor = _assemble(ctx, attributes, layers, base)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
@@ -122,12 +124,11 @@ def _attributes(ctx, platform, path, base, problems):
         "working_dir": ctx.attr.working_dir,
     }, base, problems)
 
-def _directories_layer(ctx, base, below, problems):
+def _directories_layer(ctx, below, problems):
     """Declares the layer of an image without a binary that keeps directories as the layers below have them."""
     request = packer_request(ctx, "layer")
-    base_names(ctx, request, base)
     request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
-    return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, change = False)
+    return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, changes = False)
 
 def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     """Declares the action that packs files of the layers below with other capabilities.
@@ -245,7 +246,9 @@ The output group `runtime_settings` is what container runtimes must be told, no 
 of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
 a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
-    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs("`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`") | {
+    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
+        "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
+    ) | {
         "annotate_capabilities": attr.bool(
             doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
 `io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \

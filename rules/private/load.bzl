@@ -16,7 +16,7 @@ def _image_load_impl(ctx):
     ]
 
 def _archive(ctx, image, name):
-    """The image as one file, for who asks for it; `bazel run` makes it as it loads."""
+    """Declares the action that writes the image as one file, for the output group archive."""
     archive = ctx.actions.declare_file(ctx.label.name + ".tar")
     args = packer_request(ctx, "export")
     args.add_all([image.layout] if image.layout else [], format_each = "--layout=%s", expand_directories = False)
@@ -43,8 +43,8 @@ The engine reads the image as it is made; no archive is kept. The output group `
 OCI image layout in a tar, which is also what older Dockers load (`manifest.json`). skopeo's `oci-archive:` and \
 `docker-archive:`, `ctr images import`, `kind load image-archive` and `minikube image load` take it.
 
-Of an index, podman loads the image of its platform, containerd and a Docker that stores images there all that it can \
-run; a Docker that does not takes none.""",
+From an index, podman loads the image for its own platform. containerd, and Docker with the containerd image store, load \
+every platform they can run. Docker with the classic store cannot load an index.""",
     implementation = _image_load_impl,
     attrs = DELIVERY_ATTRS | stamp_attrs("`tag`") | {
         "tag": attr.string(

@@ -168,7 +168,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
     return LayerInfo(blob = blob, checks_off = [], metadata = metadata)
 
-def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsewhere = None, change = True):
+def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsewhere = None, changes = True):
     """Declares the action.
 
     Args:
@@ -181,14 +181,14 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsew
       below: struct of base (list of File, contents of the base and metadata of its layers) and layers (list of struct of
         label and info, the LayerInfo of layers between the base and this one); None if the layers below are not known.
       elsewhere: File, gets the paths of file_capabilities that the layer does not have; without it they are an error.
-      change: whether the attributes modes, owners and xattrs are about this layer.
+      changes: bool, whether modes, owners and xattrs are about entries of this layer.
 
     Returns:
       LayerInfo.
     """
     info = blob_outputs(ctx, name, request, capabilities)
     extra = add_mtime(ctx, request)
-    if change:
+    if changes:
         add_changes(ctx, request)
     if ctx.attr.hard_links:
         request.add("--hard-links=yes")

@@ -198,7 +198,7 @@ def test_modes_owners_and_attributes_of_copied_files(layout, tmp_path):
     ]
     assert _copy(tmp_path, layout, *flags) == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
-        ping, replaced = archive.getmembers()
+        ping, replaced = (entry for entry in archive if entry.isfile())
     assert (ping.mode, ping.uid, ping.gid, ping.mtime) == (0o711, 5, 6, 4102444800)
     assert ping.pax_headers["SCHILY.xattr.user.more"] == "1" and "SCHILY.xattr.user.note" in ping.pax_headers
     assert (replaced.mode, replaced.uid) == (0o755, 0)
@@ -229,7 +229,10 @@ def test_changes_of_files_that_are_not_copied(layout, tmp_path):
 def test_changes_of_files_of_two_layers(tmp_path):
     """The binary's layer leaves to the other what it does not have."""
     layer = packer.Layer(tmp_path).add("/app/x", b"\x7fELF")
+    contents = {"directories": {}, "files": ["/usr/bin/ping"], "links": {"/bin": "usr/bin"}}
+    (tmp_path / "contents").write_text(json.dumps({"capabilities": {}, "contents": contents}))
     flags = [
+        "--base-contents=contents",
         packer.grant("/app/x", "kill"),
         packer.grant("/bin/ping", "kill"),
         packer.change("modes", "/app/x", mode="0700"),
@@ -237,8 +240,20 @@ def test_changes_of_files_of_two_layers(tmp_path):
     ]
     assert layer.pack(*flags, "--elsewhere=elsewhere") == (0, "")
     assert json.loads((tmp_path / "elsewhere").read_bytes()) == ["/bin/ping"]
-    done = layer.pack(*flags, packer.change("owners", "/bin/pong", owner="0:0"), "--elsewhere=elsewhere")
-    assert done == (1, '//app:image: owners: "/bin/pong": no entry of this layer has this path\n')
+    wrong = packer.change("owners", "/bin/pong", owner="0:0"), packer.grant("/bin/pong", "kill"), packer.grant("/usr/bin/png", "kill")
+    nowhere = "neither the binary's layer nor the layers below have this path"
+    assert layer.pack(*flags, *wrong[1:], "--elsewhere=elsewhere") == (
+        1,
+        f'//app:image: file_capabilities: "/bin/pong": {nowhere}\n'
+        f'//app:image: file_capabilities: "/usr/bin/png": {nowhere}; did you mean "/usr/bin/ping"?\n',
+    )
+    assert layer.pack(*flags, wrong[0], "--elsewhere=elsewhere") == (
+        1,
+        '//app:image: owners: "/bin/pong": no entry of this layer has this path\n',
+    )
+    # A base that could not be listed: nothing is said of its files.
+    (tmp_path / "contents").write_text(json.dumps({"capabilities": {}, "contents": {**contents, "files": []}, "problems": ["base: bad"]}))
+    assert layer.pack(*flags, "--elsewhere=elsewhere") == (1, "//app:image: base: bad\n")
 
 
 def test_not_a_byte_is_trusted_before_its_digest(layout, tmp_path):

@@ -161,17 +161,17 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
     workspace.run("build", *(f"//:{name}" for name in names))
     done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
     assert done.returncode == 3  # Tests failed, and nothing else.
-    said = done.stdout + done.stderr
-    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in said
+    output = done.stdout + done.stderr
+    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in output
     # As a shell reads it.
     digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
-    assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in said
-    assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in said
+    assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in output
+    assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in output
 
 
 MISTAKES = {
-    "base_directory": ['base: "bad/empty": a directory without index.json; give an OCI layout directory'],
-    "base_index_alone": ['base: "bad/layout/index.json": the index.json of an OCI layout without its blobs; give all files of the layout'],
+    "base_directory": ['base: "//bad:empty": a directory without index.json; give an OCI layout directory'],
+    "base_index_alone": ['base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'],
     "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
     "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive or what"],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
@@ -179,7 +179,7 @@ MISTAKES = {
     "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
     "digest_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
     "expected_nonsense": [
-        'expected: "relative": not absolute; write "/relative"',
+        'expected: "relative": must be absolute; write "/relative"',
         'expected: "cap_chwon": unknown capability; did you mean "cap_chown"?',
     ],
     "image_as_layer": ['layers: "//:image": an image, not a layer; give it as base'],
@@ -189,12 +189,12 @@ MISTAKES = {
         'images: "//:index": an index, not an image; give its images',
     ],
     "kubernetes_nonsense": [
-        'image_name: "Registry/App": no image\'s name; write it as registry.example/path:tag, in lower case',
+        'image_name: "Registry/App": invalid image name; write it as registry.example/path:tag, in lower case',
         'runtime: "dockr": unknown runtime; did you mean "docker"?',
     ],
     "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
     "push_of_two": [f'image: "//bad:two_files": {_TWO}'],
-    "setcap_of_directory": ['tar: "bad/layout": a directory, and setcap takes one tar'],
+    "setcap_of_directory": ['tar: "//bad:layout": a directory, and setcap takes one tar'],
     "setcap_of_image": [
         'tar: "//:image": an image, and setcap takes one tar; to set capabilities of an image\'s files, '
         'write image(name = ..., base = "//:image", file_capabilities = {...})'
@@ -208,7 +208,7 @@ MISTAKES = {
 }
 
 FINDINGS = {
-    "broken_manifest": "bad/broken.yaml:2: no YAML: ",
+    "broken_manifest": "bad/broken.yaml:2: invalid YAML: ",
     "damaged.tar_capabilities": 'image: "bad/damaged.tar": "/blobs/sha256/',
     "damaged_capabilities": 'image: "bad/damaged": sha256:',
     "digest_of_several": 'image: "bad/several": its index.json names 2 images; give a layout of one image, or of one image index',

@@ -10,16 +10,17 @@ import subprocess
 from support import require
 
 
-def program(state: pathlib.Path) -> pathlib.Path:
-    """podman, as the program of that name in a directory of its own.
+def program(state: pathlib.Path, driver: str = "vfs") -> pathlib.Path:
+    """Returns podman, as the program of that name in a directory of its own.
 
     Args:
       state: an empty directory, where all that it keeps goes.
+      driver: the storage driver; vfs unpacks each layer over a copy of those below, overlay each by itself.
     """
     require.root()
     made = state / "bin" / "podman"
     made.parent.mkdir()
-    flags = f"--root={state}/root --runroot={state}/run --tmpdir={state}/tmp --storage-driver=vfs --events-backend=none"
+    flags = f"--root={state}/root --runroot={state}/run --tmpdir={state}/tmp --storage-driver={driver} --events-backend=none"
     made.write_text(f'#!/bin/sh\nPATH={shlex.quote(os.environ["PATH"])} exec {require.tool("podman")} {flags} "$@"\n')
     made.chmod(0o755)
     return made

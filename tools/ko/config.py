@@ -120,10 +120,10 @@ def _compose(path: str, name: str) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: no YAML: {error.problem or error.context}") from None
+        raise ConfigError(f"{name}{line}: invalid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
         said = getattr(error, "reason", None) or str(error)
-        raise ConfigError(f"{name}: no YAML: {said.splitlines()[0]}") from None
+        raise ConfigError(f"{name}: invalid YAML: {said.splitlines()[0]}") from None
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name}: no configuration of ko: a mapping with builds")
     return root

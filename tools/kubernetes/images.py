@@ -47,9 +47,9 @@ def reference(text: str) -> Reference:
     if ":" in name.rpartition("/")[2]:
         name, _, tag = name.rpartition(":")
         if not _TAG.fullmatch(tag):
-            raise ValueError(f"no image's name: {quote(tag[:40])} is no tag")
+            raise ValueError(f"invalid image name: {quote(tag[:40])} is not a tag")
     if at and not _DIGEST.fullmatch(digest):
-        raise ValueError(f"no image's name: {quote(digest[:80])} is no digest")
+        raise ValueError(f"invalid image name: {quote(digest[:80])} is not a digest")
     domain, slash, path = name.partition("/")
     if not slash or not (re.search("[.:]", domain) or domain == "localhost" or domain != domain.lower()):
         domain, path = _DEFAULT_DOMAIN, name
@@ -58,7 +58,7 @@ def reference(text: str) -> Reference:
         path = "library/" + path
     right = _PATH.fullmatch(path) and (_DOMAIN.fullmatch(domain) or _PATH.fullmatch(domain))
     if not right or len(path) > _MAX_NAME:
-        raise ValueError("no image's name; write it as registry.example/path:tag, in lower case")
+        raise ValueError("invalid image name; write it as registry.example/path:tag, in lower case")
     return Reference(f"{domain}/{path}", tag, digest)
 
 
@@ -68,7 +68,7 @@ def names(image: str, wanted: str) -> bool:
     An image without tag and digest is its tag "latest".
 
     Raises:
-      ValueError: one of the two is no image's name.
+      ValueError: one of the two is an invalid image name.
     """
     have, want = reference(image), reference(wanted)
     if have.repository != want.repository or want.digest not in ("", have.digest):

@@ -18,7 +18,7 @@ _PODS: dict[str, dict[str, tuple[str, ...]]] = {
     "apps/v1": dict.fromkeys(("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"), ("spec", "template")),
     "batch/v1": {"CronJob": ("spec", "jobTemplate", "spec", "template"), "Job": ("spec", "template")},
 }
-# The other kinds of the same APIs; what is of another API is no business of ours.
+# The other kinds of the same APIs. Kinds of other APIs count only if they have pod templates, or name the image.
 _OTHERS: dict[str, list[str]] = {
     "v1": """
         Binding ComponentStatus ConfigMap Endpoints Event LimitRange List Namespace Node PersistentVolume
@@ -81,7 +81,7 @@ class Pod:
 
 
 def read(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
-    """The pods of a manifest, or of several in one file.
+    """Reads the pods of a manifest, or of several in one file.
 
     Args:
       data: the file's bytes.
@@ -152,16 +152,16 @@ def _texts(field: Field, templates: Collection[str]) -> Iterator[Field]:
 
 
 def _object(field: Field, runtime: str, others: list[Field], kind: str = "", version: str = "") -> list[Pod]:
-    """The pods of one object; kind and version are those that a list gives its members."""
+    """Reads the pods of one object; kind and version are those that a list gives its members."""
     if not isinstance(field.node.value, dict):
-        field.problem("no Kubernetes object; it has apiVersion and kind")
+        field.problem("not a Kubernetes object; it has apiVersion and kind")
         return []
     said = {}
     for name, default in (("apiVersion", version), ("kind", kind)):
         here = field.get(name)
         text = here.text() if here else default
         if text == "":
-            field.problem(f"no Kubernetes object: it has no {name}", "")
+            field.problem(f"not a Kubernetes object: it has no {name}", "")
         said[name] = text
     version, kind = said["apiVersion"] or "", said["kind"] or ""
     if not version or not kind:
@@ -185,13 +185,13 @@ def _object(field: Field, runtime: str, others: list[Field], kind: str = "", ver
 
 
 def _is_custom(version: str) -> bool:
-    """Whether an apiVersion is of an API that Kubernetes itself does not have: its own end with .k8s.io or have no dot."""
+    """Returns whether an apiVersion belongs to a custom API: the groups of Kubernetes have no dot, or end with .k8s.io."""
     group = version.partition("/")[0] if "/" in version else ""
     return "." in group and not group.endswith(".k8s.io")
 
 
 def _templates(field: Field, kind: str, name: str, runtime: str, metadata: Field | None = None) -> list[Pod]:
-    """The pod templates in an object of an unknown kind: mappings with a list of containers that have images."""
+    """Finds the pod templates in an object of an unknown kind: mappings with a list of containers that have images."""
     value = field.node.value
     if isinstance(value, list):
         return [pod for item in field.items() for pod in _templates(item, kind, name, runtime)]
@@ -244,7 +244,7 @@ def _pod(field: Field, kind: str, path: tuple[str, ...], runtime: str) -> list[P
 def _pod_of(
     spec: Field, kind: str, name: str, metadata: Field | None, volumes: dict[str, str], runtime: str, *, strict: bool = True
 ) -> Pod:
-    """The pod of a PodSpec; one that is not strict may leave out what an operator fills in."""
+    """Reads a PodSpec; one that is not strict may leave out what an operator fills in."""
     containers: list[Container] = []
     for section in _SECTIONS:
         members = spec.get(section)
@@ -286,7 +286,7 @@ def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Contain
       attribute: what a message starts with.
 
     Raises:
-      InputError: there is none, or more than one.
+      InputError: there is not exactly one.
     """
     pods = list(pods)
     known = {f"{pod.kind}/{pod.name}/{container.name}": container for pod in pods for container in pod.containers}
@@ -312,7 +312,7 @@ def of_image(pods: Iterable[Pod], wanted: str) -> list[Container]:
       wanted: the image, as images.names takes it.
 
     Raises:
-      InputError: `wanted` is no image's name.
+      InputError: `wanted` is not a valid image name.
     """
     try:
         images.reference(wanted)

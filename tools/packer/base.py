@@ -93,6 +93,15 @@ def load_layout(layout: str, platform: Mapping[str, str]) -> Base:
     return check(layout, manifest, _blob(layout, manifest["config"]))
 
 
+def _choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
+    """Returns why no image can be chosen for a platform."""
+    wanted = oci.platform_text(platform)
+    if count:
+        return f"has {count} images for {wanted}; it must have one"
+    have = sorted({oci.platform_text(each.config) for each in load_all(layout)})
+    return f"has no image for {wanted}" + (f"; it has {', '.join(have)}" if have else "")
+
+
 def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
     """Returns the descriptor of the only image, or index, in an OCI layout directory.
 
@@ -118,13 +127,6 @@ def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
         what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
         raise InputError([problem(attribute, layout, what)])
     return entries[0]  # type: ignore[no-any-return]
-def _choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
-    """Returns why no image can be chosen for a platform."""
-    wanted = oci.platform_text(platform)
-    if count:
-        return f"has {count} images for {wanted}; it must have one"
-    have = sorted({oci.platform_text(each.config) for each in load_all(layout)})
-    return f"has no image for {wanted}" + (f"; it has {', '.join(have)}" if have else "")
 
 
 def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:

@@ -25,17 +25,17 @@ _MAX_TOTAL = (1 << 20) - (1 << 14)
 
 
 def apply(
-    changes: Iterable[str], entries: dict[str, Entry], copied: Container[str], locate: Callable[[str], str], problems: list[str]
+    changes: Iterable[str], entries: dict[str, Entry], copied: Container[str], problems: list[str], locate: Callable[[str], str]
 ) -> set[str]:
     """Changes the entries.
 
     Args:
       changes: JSON, as above.
       entries: by path.
-      copied: paths of files that are copied from the base, unless they are among the entries: their changes are
-        made in that layer.
-      locate: returns the path that an entry has in the layer for the path that the user wrote.
+      copied: paths of files that are copied from the base, unless they are among the entries: their changes are made in
+        that layer.
       problems: list to which problems are added: a path that no entry has, an invalid value.
+      locate: returns the path that an entry has in the layer for the path that the user wrote.
 
     Returns:
       The paths of the entries that were changed.
@@ -45,18 +45,19 @@ def apply(
         change = json.loads(text)
         attribute, path = change["attribute"], change["path"]
         try:
-            path = locate(clean(path))
+            path = clean(path)
+            place = locate(path)
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
             continue
-        entry = entries.get(path)
+        entry = entries.get(place)
         if entry is None and path in copied:
             continue
         if entry is None:
             problems.append(problem(attribute, path, no_entry(path, entries)))
             continue
-        changed.add(path)
-        entries[path] = _changed(entry, change, path, problems)
+        changed.add(place)
+        entries[place] = _changed(entry, change, path, problems)
     return changed
 
 
@@ -90,7 +91,7 @@ def _changed(entry: Entry, change: Mapping[str, Any], path: str, problems: list[
     """Returns the entry with one change; as it was, and a problem, if the change is invalid."""
     attribute = change["attribute"]
     if entry.type == HARDLINK:
-        problems.append(problem(attribute, path, f"a hard link to {quote(entry.target)}; name that path instead"))
+        problems.append(problem(attribute, path, f"is a hard link; write {entry.target}, the file that it links to"))
     elif "mode" in change:
         return entry._replace(mode=read_mode(change["mode"], attribute, path, problems))
     elif "owner" in change:

@@ -3,11 +3,11 @@
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
 copy    packs files of the layers below again, with other capabilities
+attributes  resolves and checks the attributes of an image
 contents  lists the merged root filesystem of a base image
 check   looks for what would keep programs from their capabilities, or from starting with them
 unpack  unpacks an archive of an image, or copies an OCI image layout, into a directory
 link    links the files of an OCI image layout into a directory
-attributes  resolves and checks the attributes of an image
 image   makes config, manifest and descriptor, from the layers' metadata alone
 layout  links it all into an OCI image layout directory
 index   makes an image index of images' descriptors
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from typing import Callable, Mapping, Sequence
 
 _SUBCOMMANDS = (
-    *("layer", "setcap", "copy", "contents", "check", "unpack", "link", "attributes", "image"),
+    *("layer", "setcap", "copy", "attributes", "contents", "check", "unpack", "link", "image"),
     *("layout", "index", "index-layout", "destination", "export"),
 )
 
@@ -76,11 +76,11 @@ def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tu
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
 
     Returns:
-      The exit code, and the messages: a line for each problem or remark, each with its line end.
+      The exit code, and a line for each problem or remark, with its line end.
     """
     target = ""
-    problems: list[str] = []
     labels = Labels(())
+    problems: list[str] = []
     try:
         if not lines or lines[0] not in _SUBCOMMANDS:
             raise UsageError(f"subcommands: {', '.join(_SUBCOMMANDS)}")
@@ -88,19 +88,19 @@ def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tu
         command = importlib.import_module(f".commands.{lines[0].replace('-', '_')}", __package__)
         arguments = Arguments(lines[1:], digests)
         lines.clear()
-        target = arguments.one("target")
-        labels = arguments.labels
+        target, labels = arguments.one("target"), arguments.labels
         problems = arguments.all("problem")
         if path := arguments.one("problems", ""):
             problems += files.read_json(path)
-        remarks = command.run(arguments, problems)
+        texts = command.run(arguments, problems) or ()
+        status = 0
     except UsageError as error:
         # What is missing on the command line follows from what is wrong in the BUILD file.
-        if problems:
-            return 1, "".join(f"{target}: {text}\n" for text in labels.apply(problems))
-        return 2, f"packer: {error}\n"
+        if not problems:
+            return 2, f"packer: {error}\n"
+        status, texts = 1, problems
     except InputError as error:
-        return 1, "".join(f"{target}: {text}\n" for text in labels.apply(error.problems))
+        status, texts = 1, error.problems
     except OSError as error:
-        return 1, f"{target}: {error.filename or 'output'}: {error.strerror}\n"
-    return 0, "".join(f"{target}: {text}\n" for text in remarks or ())
+        status, texts = 1, [f"{error.filename or 'output'}: {error.strerror}"]
+    return status, "".join(f"{target}: {text}\n" for text in labels.apply(texts))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from . import below
-from .entries import FILE, Entry
-from .errors import problem, quote
+from .entries import FILE, Entry, no_path
+from .errors import problem
 from .grants import unfit
 from .setcap import RECORD
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Iterable, Sequence
 
     from .grants import Grant
-    from .rootfs import Node, Tree
+    from .rootfs import Node
 
 _PREFIX = b"SCHILY.xattr."
 
@@ -50,7 +50,7 @@ def find(
             problems.append(problem(grant.attribute, grant.path, str(error)))
             continue
         if place is None:
-            problems.append(problem(grant.attribute, grant.path, _nowhere(grant.path, tree)))
+            problems.append(problem(grant.attribute, grant.path, no_path(grant.path, [name for name, node in tree.walk() if node.type == FILE])))
             continue
         path, node = place
         # `modes` may change the mode, which grants.resolve() checks afterwards.
@@ -63,8 +63,6 @@ def find(
         found[path] = node
         places[grant.path] = path
         moved.append(grant._replace(path=path))
-    if problems:
-        raise InputError(problems)
     entries = _extract(found, blobs, directory)
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
@@ -101,11 +99,3 @@ def _entry(path: str, node: Node, source: str) -> Entry:
     xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
     return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
-
-
-def _nowhere(path: str, tree: Tree) -> str:
-    """Why nothing can be copied from a path; with the one that may have been meant."""
-    import difflib
-
-    near = difflib.get_close_matches(path, [name for name, node in tree.walk() if node.type == FILE], n=1, cutoff=0.8)
-    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")

@@ -27,9 +27,8 @@ Entry = namedtuple(
     ("path", "type", "source", "target", "mode", "uid", "gid", "size", "xattrs", "attribute"),
     defaults=("", "", 0, 0, 0, 0, (), ""),
 )
-"""One entry. path: str without trailing slash; type: as above; source, target: str, "" for
-none; mode, uid, gid: int; size: int, of the source in bytes; xattrs: pairs of name (str) and
-value (bytes), by name; attribute: str."""
+"""An entry. path: str without trailing slash; type: as above; source, target: str, may be ""; mode, uid, gid: int; size:
+int, of the source in bytes; xattrs: pairs of name (str) and value (bytes), sorted by name; attribute: str."""
 
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
 
@@ -40,7 +39,7 @@ _TYPES = {
 }
 _AT_ONCE = 256  # Lines.
 MAX_ID = (1 << 32) - 2
-"""The last uid and gid: (uid_t) -1 means "no change" to chown(2)."""
+"""The greatest uid and gid: (uid_t) -1 means "no change" to chown(2)."""
 
 
 def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict[str, Entry]:
@@ -61,7 +60,7 @@ def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict
         del lines[-_AT_ONCE:]
         for entry in _entries(some, problems, digests):
             known = entries.setdefault(entry.path, entry)
-            # Runfiles name a file once for each that needs it.
+            # Runfiles may have the same file more than once.
             if known is not entry and known[:-1] != entry[:-1]:
                 problems.append(
                     problem(
@@ -74,28 +73,29 @@ def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict
 
 
 def set_directories(entries: dict[str, Entry], mode: int) -> None:
-    """Gives directories these permissions in place of the default."""
+    """Sets the permissions of directories that have the default ones."""
     for path, entry in entries.items():
         if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
             entries[path] = entry._replace(mode=mode)
 
 
 def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
-    """Gives hard links what their targets have: unpackers apply a link's own header to the file that both share."""
+    """Copies mode, owner and attributes of targets to hard links: unpackers apply a link's header to the shared file."""
     for path, entry in entries.items():
         if entry.type == HARDLINK:
             target = entries.get(entry.target)
             if target is None or target.type != FILE:
-                problems.append(problem(entry.attribute, path, f"hard link to {quote(entry.target)}, no file of this layer"))
+                what = f"hard link to {quote(entry.target)}, which is not a file of this layer"
+                problems.append(problem(entry.attribute, path, what))
             else:
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
 
 
 def clean(path: str) -> str:
-    """`path` as the entries have it: absolute, no trailing slash.
+    """Returns `path` as entries have it: absolute, without a trailing slash.
 
     Raises:
-      ValueError: what is wrong with it, as a sentence.
+      ValueError: the path is not valid; the text says why.
     """
     if not path.startswith("/"):
         raise ValueError(f"must be absolute; write {quote('/' + path)}")
@@ -109,18 +109,26 @@ def clean(path: str) -> str:
 
 
 def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
-    """Why nothing can be said of a path that no entry has; with the one that may have been meant."""
+    """Returns the message for a path that matches no entry, with the closest match."""
     import difflib
 
     near = difflib.get_close_matches(path, [name for name, entry in entries.items() if entry.type == FILE], n=1)
     return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
 
 
+def no_path(path: str, files: Iterable[str]) -> str:
+    """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
+    import difflib
+
+    near = difflib.get_close_matches(path, files, n=1, cutoff=0.8)
+    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+
+
 def _text(text: str) -> str:
-    """`text`, if a tar can hold it as a name.
+    """Returns `text` if a tar can hold it as a name.
 
     Raises:
-      ValueError: what is wrong with it, as a sentence.
+      ValueError: it cannot; the text says why.
     """
     if "\0" in text:
         raise ValueError("must not have a NUL character")
@@ -156,7 +164,7 @@ def _entries(lines: Sequence[str], problems: list[str], digests: Digests) -> Ite
 
 
 def _objects(lines: Sequence[str]) -> list[Any]:
-    """The JSON of each line; None for what is none. Many at once take a third of the time that one by one takes."""
+    """Parses each line as JSON; None if it is not valid. To parse many at once takes a third of the time."""
     values = _json("[" + ",".join(lines) + "]")
     if isinstance(values, list) and len(values) == len(lines):
         return values
@@ -164,7 +172,7 @@ def _objects(lines: Sequence[str]) -> list[Any]:
 
 
 def _plain(objects: Sequence[Any]) -> bool:
-    """Whether _parse() would find no fault in any path nor source; one look at all of them costs little."""
+    """Returns whether all paths and sources are valid; False also if _parse() has to look at each."""
     try:
         names = [fields["path"] for fields in objects]
         paths = "/\0".join(names) + "/"
@@ -184,14 +192,14 @@ def _plain(objects: Sequence[Any]) -> bool:
 
 @functools.lru_cache(64, typed=True)
 def _like(**fields: Any) -> Entry | None:
-    """The entry of a line of these fields, its path and source aside; None if they are wrong."""
+    """Returns an entry with these fields, which are not its path and source; None if they are not valid."""
     problems: list[str] = []
     entry = next(iter(_parse("", {**fields, "path": "/like"}, problems, dict)), None)
     return None if problems else entry
 
 
 def _at(path: str, like: Entry, source: str = "", size: int = 0) -> Entry:
-    """A file like another, at a path."""
+    """Returns an entry like another, at a path."""
     _, kind, _, target, mode, uid, gid, _, xattrs, attribute = like
     return _new(Entry, (path, kind, source, target, mode, uid, gid, size, xattrs, attribute))
 
@@ -321,7 +329,7 @@ def symlink(text: str, like: Entry, path: str, problems: list[str]) -> Iterable[
 
 
 def _what(entry: Entry) -> str:
-    """An entry, for a message."""
+    """Describes an entry for a message."""
     if entry.type == FILE:
         return f"the file {quote(entry.source)}" if entry.source else "an empty file"
     if entry.type == DIRECTORY:

@@ -55,9 +55,9 @@ def write(
         places = [blobs[digest]] if digest in blobs else [blob_path(layout, digest) for layout in base_layouts]
         found = next((place for place in places if os.path.isfile(place)), None)
         if found is None:
-            wrong.append(problem("base", digest, "layer of the image, and in no layout: " + (", ".join(base_layouts) or "there is none")))
+            wrong.append(problem("base", digest, "no layout of the base has this layer"))
         elif os.stat(found).st_size != layer["size"]:
-            wrong.append(problem("base", found, f"{os.stat(found).st_size} bytes, and the manifest says {layer['size']}"))
+            wrong.append(problem("base", digest, f"has {os.stat(found).st_size} bytes, and the manifest says {layer['size']}"))
         else:
             links[blob_path(output, digest)] = found
     if wrong:
@@ -165,7 +165,7 @@ def _write(output: str, links: Mapping[str, str], blobs: Mapping[str, bytes], de
 
 
 def _target(link: str, place: str) -> str:
-    """What the link says: outputs of Bazel lie together wherever they lie; sources are where they are."""
+    """Returns the text of a link: relative between outputs of Bazel, absolute to a source."""
     if place.startswith("bazel-out/"):
         return os.path.relpath(place, os.path.dirname(link))
     return os.path.realpath(place)

@@ -33,6 +33,7 @@ class Merged:
       capabilities: dict of str by path, as cap_to_text(3) writes them.
       scripts: dict of str by path, the first lines of scripts without "#!".
       loaders: dict of str by path, PT_INTERP of dynamically linked programs.
+      problems: list of str, of contents that could not be listed.
       changed: set of str, directories whose attributes a layer changed only because an entry is below them.
     """
 
@@ -44,6 +45,7 @@ class Merged:
         self.scripts: dict[str, str] = {}
         self.loaders: dict[str, str] = {}
         self.changed: set[str] = set()
+        self.problems: list[str] = []
         self._folders: dict[str, str] = {}  # Memoized results of locate().
 
     def apply(self, metadata: Mapping[str, Any]) -> list[Replacement]:
@@ -58,6 +60,7 @@ class Merged:
           The entries that replace one of another kind.
         """
         contents = metadata["contents"]
+        self.problems += metadata.get("problems", ())
         self._folders.clear()
         for path in contents.get("hidden", ()):
             self._remove(path)

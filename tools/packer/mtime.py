@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .arguments import Arguments
 
 
-def read(arguments: Arguments, problems: list[str]) -> int:
+def read_mtime(arguments: Arguments, problems: list[str]) -> int:
     """Reads --mtime, in seconds since 1970; 0, and a problem, if it is not a valid time.
 
     Args:

@@ -309,4 +309,4 @@ def _syntax(error: yaml.YAMLError, file: str, data: bytes) -> str:
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
     line = f":{mark.line + 1}" if mark else ""
     hint = _TEMPLATE if b"{{" in data else ""
-    return f"{file}{line}: no YAML: {what}{hint}"
+    return f"{file}{line}: invalid YAML: {what}{hint}"

@@ -111,7 +111,7 @@ def target(path: str) -> str:
     if "\0" in path:
         raise ValueError("has a NUL")
     if not path.startswith("/"):
-        raise ValueError(f"not absolute; write {quote('/' + path)}" if path else "no path in the container")
+        raise ValueError(f"must be absolute; write {quote('/' + path)}" if path else "must not be empty; write an absolute path in the container")
     return posixpath.normpath("/" + path.lstrip("/"))
 
 

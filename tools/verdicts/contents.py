@@ -23,7 +23,7 @@ def parse_expected(texts: Mapping[str, str]) -> dict[str, capabilities.FileCapab
     problems: list[str] = []
     for path, text in texts.items():
         if not path.startswith("/"):
-            problems.append(problem("expected", path, f"not absolute; write {quote('/' + path)}"))
+            problems.append(problem("expected", path, f"must be absolute; write {quote('/' + path)}"))
         try:
             known = capabilities.from_list([text])
             if known is not None:  # It is None only for an empty list.

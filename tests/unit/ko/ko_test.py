@@ -201,11 +201,11 @@ def test_what_is_taken_is_what_ko_makes_of_it(words):
             '.ko.yaml:3: has "linux_capabilities" twice',
         ),
         ("builds: [{id: a}]\nbuilds: []\n", "a", '.ko.yaml:1: has "builds" twice'),
-        ("a: b: c", "a", ".ko.yaml:1: no YAML: mapping values are not allowed here"),
-        ("builds: [*x]", "a", ".ko.yaml:1: no YAML: found undefined alias 'x'"),
-        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml:2: no YAML: but found another document"),
-        (b"builds: \xff", "a", ".ko.yaml: no YAML: invalid start byte"),
-        (b"builds: \x01", "a", ".ko.yaml: no YAML: special characters are not allowed"),
+        ("a: b: c", "a", ".ko.yaml:1: invalid YAML: mapping values are not allowed here"),
+        ("builds: [*x]", "a", ".ko.yaml:1: invalid YAML: found undefined alias 'x'"),
+        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml:2: invalid YAML: but found another document"),
+        (b"builds: \xff", "a", ".ko.yaml: invalid YAML: invalid start byte"),
+        (b"builds: \x01", "a", ".ko.yaml: invalid YAML: special characters are not allowed"),
     ],
 )
 def test_files_that_are_refused(tmp_path, text, build, said):
@@ -214,7 +214,7 @@ def test_files_that_are_refused(tmp_path, text, build, said):
 
 def test_hostile_files(tmp_path):
     deep = _refusal(tmp_path, "builds: " + "[" * 50_000)
-    assert deep == ".ko.yaml: no YAML: nested more than 100 deep"
+    assert deep == ".ko.yaml: invalid YAML: nested more than 100 deep"
     assert "more than 262144 bytes" in _refusal(tmp_path, b" " * 300_000)
     # Aliases of aliases, as a list, as builds and as merges: what they would come to is never made.
     doubled = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 90))

@@ -34,7 +34,7 @@ def test_reference(text, expected):
     ["", "Nginx", "x:", "x:y z", "x@sha256:1", f"x@{DIGEST}0", "x@md5:" + "a" * 32, "a//b", "/a", "a/", "-a", "a_-b", "x" * 300, "ä"],
 )
 def test_no_reference(text):
-    with pytest.raises(ValueError, match="no image's name"):
+    with pytest.raises(ValueError, match="invalid image name"):
         images.reference(text)
 
 

@@ -96,7 +96,7 @@ def test_containers_of_an_image():
     assert manifests.of_image(pods, "localhost:5000/other") == []
     with pytest.raises(InputError) as refused:
         manifests.of_image(pods, "a//b")
-    assert refused.value.problems == ['image: "a//b": no image\'s name; write it as registry.example/path:tag, in lower case']
+    assert refused.value.problems == ['image: "a//b": invalid image name; write it as registry.example/path:tag, in lower case']
 
 
 def test_one_container():
@@ -191,9 +191,9 @@ def test_sys_admin_does_not_lift_no_new_privs():
     [
         (b"", "file.yaml: no Kubernetes object in it"),
         (b"# nothing\n---\n---\n", "file.yaml: no Kubernetes object in it"),
-        (b"text", 'file.yaml:1: "text": no Kubernetes object; it has apiVersion and kind'),
-        (b"services: {}", 'file.yaml:1: "": no Kubernetes object: it has no kind'),
-        (b"kind: Pod", 'file.yaml:1: "": no Kubernetes object: it has no apiVersion'),
+        (b"text", 'file.yaml:1: "text": not a Kubernetes object; it has apiVersion and kind'),
+        (b"services: {}", 'file.yaml:1: "": not a Kubernetes object: it has no kind'),
+        (b"kind: Pod", 'file.yaml:1: "": not a Kubernetes object: it has no apiVersion'),
         (b"{apiVersion: v1, kind: [Pod]}", 'file.yaml:1: kind: "a list": not a text'),
         (b"{apiVersion: 1, kind: Pod}", 'file.yaml:1: apiVersion: "1": not a text to YAML; put it in quotes'),
         (b"{apiVersion: apps/v1, kind: Deploymnt}", 'file.yaml:1: kind: "Deploymnt": unknown kind; did you mean "Deployment"?'),
@@ -212,7 +212,7 @@ def test_sys_admin_does_not_lift_no_new_privs():
             b"{apiVersion: v1, kind: Pod, spec: {containers: [{image: x}]}}",
             'file.yaml:1: spec.containers[0]: "": a container without a name',
         ),
-        (b"{apiVersion: v1, kind: List, items: [{kind: Pod}]}", 'file.yaml:1: items[0]: "": no Kubernetes object: it has no apiVersion'),
+        (b"{apiVersion: v1, kind: List, items: [{kind: Pod}]}", 'file.yaml:1: items[0]: "": not a Kubernetes object: it has no apiVersion'),
         (_pod(image="a//b"), None),
         (b"{{ .Values.x }}", None),
         (b"a: &a [*a]", None),
@@ -348,7 +348,7 @@ kind: Pdo
         'file.yaml:11: spec.template.spec.securityContext.capabilities: "capabilities": only a container has it; '
         "move it to the container's securityContext",
         'file.yaml:12: spec.template.spec.securityContext.fsGruop: "fsGruop": unknown field; did you mean "fsGroup"?',
-        'file.yaml:15: spec.template.spec.initContainers[0].image: "Web": no image\'s name; '
+        'file.yaml:15: spec.template.spec.initContainers[0].image: "Web": invalid image name; '
         "write it as registry.example/path:tag, in lower case",
         'file.yaml:16: spec.template.spec.initContainers[0].allowPrivilegeEscalation: "allowPrivilegeEscalation": '
         "belongs into securityContext; Kubernetes ignores it here",

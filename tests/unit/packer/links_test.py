@@ -103,4 +103,4 @@ def test_a_text_that_no_tar_holds(execroot):
     os.symlink(b"\xff", f"{BIN}/link")
     problems: list[str] = []
     assert entries.read([json.dumps({"path": "/x", "output": f"{BIN}/link"})], problems) == {}
-    assert problems == ['srcs: "/x": is no UTF-8']
+    assert problems == ['srcs: "/x": is not UTF-8']

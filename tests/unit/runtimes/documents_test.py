@@ -29,16 +29,16 @@ HOSTILE = [
     (_laughs(b"NEW: &NEW {<<: [OLD], kNEW: 1}\n"), "file.yaml:7: more than 2000000 values, once aliases are written out"),
     (b"[" + b"a," * 2_000_001 + b"]", "file.yaml:1: more than 2000000 values, once aliases are written out"),
     (b"a: &a [*a]", 'file.yaml:1: "*a" is inside what it stands for'),
-    (b"a: *a", "file.yaml:1: no YAML: found undefined alias"),
+    (b"a: *a", "file.yaml:1: invalid YAML: found undefined alias"),
     (b"a: " + b"x" * documents.MAX_BYTES, f"file.yaml: {documents.MAX_BYTES + 3} bytes; at most {documents.MAX_BYTES} are read"),
     (b"a: \xff", 'file.yaml: "ff": no UTF-8, at byte 3'),
-    (b"a: \0", "file.yaml: no YAML: control characters are not allowed"),
-    (b"a:\n\t- b", "file.yaml:2: no YAML: found character that cannot start any token"),
+    (b"a: \0", "file.yaml: invalid YAML: control characters are not allowed"),
+    (b"a:\n\t- b", "file.yaml:2: invalid YAML: found character that cannot start any token"),
     (
         b"a:\n{{ if .Values.b }}\nb: c\n{{ end }}",
-        "file.yaml:3: no YAML: could not find expected ':'; if this is a template, give what it makes, as of helm template",
+        "file.yaml:3: invalid YAML: could not find expected ':'; if this is a template, give what it makes, as of helm template",
     ),
-    (b"%YAML 7.0\n--- a", "file.yaml:1: no YAML: found incompatible YAML document"),
+    (b"%YAML 7.0\n--- a", "file.yaml:1: invalid YAML: found incompatible YAML document"),
 ]
 
 

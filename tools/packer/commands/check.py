@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, problems: list[str]) -> list[str]:
     output, off = arguments.one("output"), json.loads(arguments.one("off"))
     merged = Merged()
-    invalid_base = False
     for path in arguments.all("base-contents"):
-        contents = files.read_json(path)
-        merged.apply(contents)
-        invalid_base = invalid_base or "problems" in contents
+        merged.apply(files.read_json(path))
     layers = []
     for path, text in zip(arguments.all("layer"), arguments.all("layer-of")):
         metadata = files.read_json(path)
@@ -34,11 +31,9 @@ def run(arguments: Arguments, problems: list[str]) -> list[str]:
     config, binary = arguments.one("config", ""), arguments.one("binary", "")
     started = arguments.one("started", "")
     arguments.end()
+    if merged.problems:
+        raise InputError(problems + merged.problems)
 
-    if invalid_base:
-        # The actions that pack report it.
-        files.write_whole(output, b"")
-        return []
     image = checks.Image(files.read_json(config), merged) if config else None
     binary = image.merged.locate(binary) if image and binary else binary
     programs = [program for metadata, layer in layers for program in _programs(metadata, layer, off, merged, binary)]

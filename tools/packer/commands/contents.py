@@ -1,4 +1,8 @@
-"""Lists the merged root filesystem of a base image, so that the images on top of it do not read its layers."""
+"""Lists the merged root filesystem of a base image, so that the images on top of it do not read its layers.
+
+It does not fail if the base is invalid: it writes the problems, and the images on top of it report them together with
+their own.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,13 @@ def run(arguments: Arguments, problems: list[str]) -> None:
             with below.entries(blob) as archive:
                 tree.apply(_members(archive, number, interpreters), number)
     except InputError as error:
-        # The images on top report it, together with their own problems.
-        tree, problems = Tree(), error.problems
+        empty = contents.Contents().encode()
+        found = arguments.labels.apply(error.problems)
+        files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
+        return
     listed = contents.Contents()
     listed.add_tree(tree, interpreters)
-    described = {"capabilities": _capabilities(tree), "contents": listed.encode(), **({"problems": problems} if problems else {})}
-    files.write_whole(output, layer.encode(described))
+    files.write_whole(output, layer.encode({"capabilities": _capabilities(tree), "contents": listed.encode()}))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:

@@ -6,9 +6,9 @@ import os
 import tempfile
 
 from .. import below, copies, files, grants, layer, styles
-from .. import mtime as _mtime
 from ..entries import FILE
 from ..errors import InputError, about
+from ..mtime import read_mtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob, mtime = arguments.blob(), _mtime.read(arguments, problems)
+    blob, mtime = arguments.blob(), read_mtime(arguments, problems)
     changed = arguments.all("change")
     parsed = grants.parse(arguments.all("capabilities"), problems)
     elsewhere = arguments.one("elsewhere", "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from .. import directories, entries, files, grants, layer, merged, styles
-from .. import mtime as _mtime
 from ..errors import InputError, about, problem, quote
+from ..mtime import read_mtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    mtime = _mtime.read(arguments, problems)
+    mtime = read_mtime(arguments, problems)
     blob = arguments.blob()
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
@@ -35,20 +35,22 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     by_path = directories.place(by_path, below, named, replaces, problems)
     directories.add_parents(by_path, below, parents, style.directory_mode, problems)
     locate = _locator(below)
-    capability_problems: list[str] = []
-    parsed = grants.parse(requested, capability_problems)
+    wrong: list[str] = []
+    parsed = grants.parse(requested, wrong)
     if changed:
-        from .. import changes
+        from .. import changes  # Few layers need it, and to load it takes time.
 
-        copied = [locate(grant.path) for grant in parsed if unmatched_file and grant.attribute == "file_capabilities"]
-        named |= changes.apply(changed, by_path, copied, locate, problems)
+        copied = [grant.path for grant in parsed if unmatched_file and grant.attribute == "file_capabilities"]
+        named |= changes.apply(changed, by_path, copied, problems, locate)
     entries.settle_links(by_path, problems)
-    problems += capability_problems
+    problems += wrong
     unmatched = []
     if unmatched_file:
-        # The action that copies files of the layers below checks that those have the other paths.
         unmatched = [grant for grant in parsed if grant.attribute == "file_capabilities" and locate(grant.path) not in by_path]
         parsed = [grant for grant in parsed if grant not in unmatched]
+        if not about(problems, "base", "platform"):
+            missing = [grant for grant in unmatched if not below.kind(locate(grant.path))]
+            problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in missing]
     granted = grants.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
     if problems:
         raise InputError(problems)
@@ -86,10 +88,10 @@ def _below(base: list[str], layers: list[str], names: list[str], replaces: list[
       problems: gets entries of `layers` that replace one of another kind.
     """
     below = merged.Merged()
-    for path in base:
-        contents = files.read_json(path)
-        below.apply(contents)
-        problems += contents.get("problems", ())
+    # The base has no contents for a platform that is not valid.
+    for path in base if not about(problems, "platform") else ():
+        below.apply(files.read_json(path))
+    problems += below.problems
     below.changed.clear()
     for path, name in zip(layers, names):
         for each in below.apply(files.read_json(path)):

@@ -1,10 +1,12 @@
-"""A target with a Python version of its own.
+"""A target with a Python version of its own, or as a virtual environment.
 
 Bazel's own rule makes the program, and a rule with a transition makes the target that
 users name: python_version changes the configuration of the whole target.
 """
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":builtin.bzl", "BuiltinPyInfo")
+load(":venv.bzl", "venv")
 
 _VERSION = "//python/config_settings:python_version"
 
@@ -19,9 +21,16 @@ _version = transition(
 
 def _versioned_impl(ctx):
     program = ctx.attr.program
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(output = executable, target_file = program[DefaultInfo].files_to_run.executable, is_executable = True)
-    runfiles = ctx.runfiles([executable]).merge(program[DefaultInfo].default_runfiles)
+    runtime = ctx.toolchains[_PYTHON].py3_runtime
+    if ctx.attr._bootstrap_impl[BuildSettingInfo].value == "script":
+        made = venv(ctx, program, ctx.file.main, runtime)
+        executable = made.executable
+        runfiles = ctx.runfiles(made.files, transitive_files = runtime.files)
+    else:
+        executable = ctx.actions.declare_file(ctx.label.name)
+        ctx.actions.symlink(output = executable, target_file = program[DefaultInfo].files_to_run.executable, is_executable = True)
+        runfiles = ctx.runfiles()
+    runfiles = runfiles.merge_all([ctx.runfiles([executable]), program[DefaultInfo].default_runfiles])
     providers = [
         DefaultInfo(executable = executable, files = depset([executable], transitive = [program[DefaultInfo].files]), runfiles = runfiles),
         program[BuiltinPyInfo],
@@ -31,13 +40,16 @@ def _versioned_impl(ctx):
 _ATTRS = {
     # For $(location) in args, which Bazel expands here.
     "data": attr.label_list(allow_files = True),
+    "main": attr.label(allow_single_file = True, mandatory = True),
     "program": attr.label(executable = True, mandatory = True, cfg = "target"),
     "python_version": attr.string(),
     "srcs": attr.label_list(allow_files = True),
+    "_bootstrap_impl": attr.label(default = "//python/config_settings:bootstrap_impl"),
 }
+_PYTHON = "//python:toolchain_type"
 
-_versioned_binary = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, executable = True)
-_versioned_test = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, test = True)
+_versioned_binary = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, executable = True, toolchains = [_PYTHON])
+_versioned_test = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, test = True, toolchains = [_PYTHON])
 
 # Attributes of the target that users name, and not of its program.
 _COMMON = ["args", "compatible_with", "deprecation", "exec_properties", "tags", "target_compatible_with", "testonly", "visibility"]
@@ -55,21 +67,20 @@ def versioned(native_rule, test, name, python_version, kwargs):
     """
     if python_version not in (None, "3.14", "PY3"):
         fail("only Python 3.14 is here, not {}".format(python_version))
-    if python_version != "3.14":
-        native_rule(name = name, **kwargs)
-        return
+    main = kwargs.pop("main", name + ".py")
     own = {key: kwargs.pop(key) for key in _COMMON + _TEST if key in kwargs}
     (_versioned_test if test else _versioned_binary)(
         name = name,
         data = kwargs.get("data", []) + kwargs.get("deps", []),
+        main = main,
         program = "_" + name,
-        python_version = python_version,
+        python_version = python_version if python_version == "3.14" else "",
         srcs = kwargs.get("srcs", []),
         **own
     )
     native_rule(
         name = "_" + name,
-        main = kwargs.pop("main", name + ".py"),
+        main = main,
         tags = ["manual"],
         testonly = own.get("testonly", test),
         visibility = ["//visibility:private"],

@@ -1,0 +1,31 @@
+"""The line that each kind of File becomes; File.is_symlink is of Bazel 8 and later."""
+
+load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
+load("//rules/private:entries.bzl", "entry_lines", "placement")  # buildifier: disable=bzl-visibility
+
+def _file(**fields):
+    return struct(**({"is_directory": False, "is_source": False, "path": "p"} | fields))
+
+def _entry_lines_impl(ctx):
+    env = unittest.begin(ctx)
+    place = placement("srcs", struct(gid = 0, uid = 7), "0644")
+    children = struct(expand = lambda _directory: [_file(path = "p/a", tree_relative_path = "a")])
+    common = {"attribute": "srcs", "path": "/x", "uid": 7}
+    file = common | {"mode": "0644"}
+    directory = common | {"type": "directory"}
+    for fields, expected in [
+        # Bazel 7.
+        ({}, [file | {"output": "p"}]),
+        ({"is_source": True}, [file | {"source": "p"}]),
+        ({"is_directory": True, "is_source": True}, [directory | {"source": "p"}]),
+        ({"is_directory": True}, [directory, file | {"path": "/x/a", "source": "p/a"}]),
+        # Bazel 8.
+        ({"is_symlink": False}, [file | {"source": "p"}]),
+        ({"is_source": True, "is_symlink": False}, [file | {"source": "p"}]),
+        ({"is_symlink": True}, [common | {"source": "p", "type": "symlink"}]),
+    ]:
+        lines = entry_lines(_file(**fields), "/x", place, children)
+        asserts.equals(env, expected, [json.decode(line) for line in lines])
+    return unittest.end(env)
+
+entry_lines_test = unittest.make(_entry_lines_impl)
