@@ -1,7 +1,8 @@
-"""Files that change while they are packed are refused, and nothing is written."""
+"""Files that change while they are packed, and files with holes."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -12,6 +13,22 @@ from packer import entries, layer, styles
 from packer.errors import InputError
 
 SIZES = {"one byte": 1, "small": 1000, "a byte less than a block": (1 << 20) - 1, "a block": 1 << 20, "large": (3 << 20) + 5}
+
+
+def _write(directory: pathlib.Path, found: dict[str, entries.Entry]) -> bytes:
+    layer.write(
+        str(directory / "blob"),
+        found.values(),
+        {},
+        compression="none",
+        level=0,
+        library="",
+        threads=1,
+        mtime=0,
+        created_by="test",
+        style=styles.STYLES["plain"],
+    )
+    return (directory / "blob").read_bytes()
 
 
 def _pack(directory: pathlib.Path, size: int, then: int) -> None:
@@ -27,18 +44,7 @@ def _pack(directory: pathlib.Path, size: int, then: int) -> None:
     assert problems == []
     with open(source, "r+b") as file:
         file.truncate(then)
-    layer.write(
-        str(directory / "blob"),
-        found.values(),
-        {},
-        compression="none",
-        level=0,
-        library="",
-        threads=1,
-        mtime=0,
-        created_by="test",
-        style=styles.STYLES["plain"],
-    )
+    _write(directory, found)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -50,3 +56,23 @@ def test_size_changes(name, tmp_path):
         with pytest.raises(InputError, match="its size changed while it was read"):
             _pack(tmp_path, size, then)
         assert os.listdir(tmp_path) == ["source"]
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTTY])
+def test_file_systems_that_know_no_holes(error, tmp_path, monkeypatch):
+    with open(tmp_path / "source", "wb") as file:
+        file.write(b"x")
+        file.seek(5 << 20)
+        file.write(b"x")
+        file.truncate(7 << 20)
+    found = entries.read([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], [])
+    expected = _write(tmp_path, found)
+    seek = os.lseek
+
+    def lseek(file: int, position: int, whence: int) -> int:
+        if whence in (os.SEEK_DATA, os.SEEK_HOLE):
+            raise OSError(error, os.strerror(error))
+        return seek(file, position, whence)
+
+    monkeypatch.setattr(os, "lseek", lseek)
+    assert _write(tmp_path, found) == expected

@@ -1,0 +1,121 @@
+"""Every action and program on a host that lacks what Linux alone has: the same bytes as on Linux."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import sys
+from typing import Iterator
+
+import pytest
+
+from support import macos
+from support import registry as registries
+from support.bazel import Workspace
+
+BUILD = """\
+load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
+
+py_runtime(
+    name = "runtime",
+    files = ["macos.py"],
+    interpreter = "python",
+    python_version = "PY3",
+    stub_shebang = "#!/usr/bin/env python3",
+)
+
+py_runtime_pair(name = "pair", py3_runtime = ":runtime")
+
+toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_python//python:toolchain_type")
+"""
+SCRIPT = """\
+#!/bin/sh
+exec {python} -S -E -s -B -X utf8 "${{0%/*}}/macos.py" "$@"
+"""
+MAC = "--extra_toolchains=//mac:toolchain"
+# Programs and their specifications, which name the interpreter.
+PROGRAMS = "load", "push", "test"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = Workspace(tmp_path_factory.mktemp("workspace"))
+    made.write_every()
+    made.write("MODULE.bazel", (made.directory / "MODULE.bazel").read_text() + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
+    made.write("mac/BUILD.bazel", BUILD)
+    made.write("mac/python", SCRIPT.format(python=sys.executable))
+    (made.directory / "mac/python").chmod(0o755)
+    shutil.copy(macos.__file__, made.directory / "mac/macos.py")
+    return made
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
+    with registries.serve(tmp_path_factory.mktemp("registry")) as served:
+        yield served
+
+
+def _outputs(directory: pathlib.Path) -> dict[str, str]:
+    """Returns the digests of files by path, those in layouts too."""
+    found = {}
+    for folder, folders, names in os.walk(directory, followlinks=True):
+        folders[:] = [name for name in folders if not name.endswith(".runfiles")]
+        for name in names:
+            path = pathlib.Path(folder, name)
+            if name.partition(".")[0] not in PROGRAMS or name.endswith(".tar"):
+                if not name.endswith((".params", "_manifest", ".repo_mapping")):
+                    found[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def test_names_that_linux_alone_has():
+    """Each use has a way to do without it, which the tests below take."""
+    names = macos.linux_only()
+    assert "sched_getaffinity" in names["os"]
+    used = set()
+    for path in os.environ["DISTRIBUTION"].split():
+        if path.endswith(".py"):
+            for node in ast.walk(ast.parse(pathlib.Path(path).read_text())):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in names.get(node.value.id, ()):
+                    used.add((path, f"{node.value.id}.{node.attr}"))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match("/(proc|sys)/[a-z]", node.value):
+                    used.add((path, node.value))
+    assert used == {
+        ("tools/getcap/progress.py", "/proc/self/io"),
+        ("tools/packer/layer.py", "os.SEEK_DATA"),
+        ("tools/packer/layer.py", "os.SEEK_HOLE"),
+    }
+
+
+@pytest.mark.parametrize("strategy", ["worker", "local"])
+def test_every_action(workspace, strategy):
+    packing = [f"--strategy=Setcap{name}={strategy}" for name in ("Layer", "Tar", "Copy", "Image", "Unpack", "Export")]
+    workspace.run("build", "//every:all")
+    expected = _outputs(workspace.output("every"))
+    assert {"layer.tar.gz", "above_copied.tar.gz", "index/index.json", "load.tar"} <= set(expected)
+    assert "mac/python" in workspace.run("aquery", MAC, "mnemonic(SetcapCopy, //every:above)").stdout
+    workspace.run("build", MAC, "//every:all", *packing)
+    assert _outputs(workspace.output("every")) == expected
+    workspace.run("test", MAC, "//every:test", "--test_output=errors")
+
+
+def test_programs_that_users_run(workspace, registry):
+    done = workspace.run("run", MAC, "//every:push", "--", "--repository", f"{registry.host}/app", "--tag", "v1")
+    assert done.stdout.splitlines()[1:] == [f"{registry.host}/app:v1"]
+    image = workspace.output("every/image")
+    for arguments in ([image], ["explain", image, "--docker-run", "docker run app"]):
+        done = workspace.run("run", MAC, "@rules_setcap//tools/getcap", "--", *map(str, arguments))
+        assert "cap_net_bind_service" in done.stdout
+
+
+def test_the_launcher_needs_no_readlink_of_gnu(workspace, tmp_path, monkeypatch):
+    """Before macOS 12.3, readlink has no -f: links to the program are not followed, all else works."""
+    (tmp_path / "readlink").write_text("#!/bin/sh\necho 'readlink: illegal option -- f' >&2\nexit 1\n")
+    (tmp_path / "readlink").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = workspace.run("run", "//every:load", "--", "--help")
+    assert "bazel run //every:load" in done.stdout
