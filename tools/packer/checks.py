@@ -14,6 +14,7 @@ from collections import namedtuple
 import capabilities
 
 from .errors import problem, quote
+from .executables import BUILD_FOR_LINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER = "architecture", "format", "loader", "program", "runpath", "wrapper"
 NAMES = (ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER)
+# GOOS by the names of executables.system().
+_SYSTEMS = {"macOS": "darwin", "Windows": "windows"}
 # GOARCH: e_machine, bits, little-endian (elf.h).
 _MACHINES = {
     "386": (3, 32, True),
@@ -54,6 +57,7 @@ class Image:
 
     Attributes:
       merged: its merged root filesystem.
+      os: str, as GOOS.
       architecture: str, as GOARCH.
       argv: list of str, the entrypoint and its arguments.
       user: str, from the config.
@@ -62,6 +66,7 @@ class Image:
     def __init__(self, config: Mapping[str, Any], merged: Merged) -> None:
         execution = config.get("config") or {}
         self.merged = merged
+        self.os = config.get("os", "")
         self.architecture = config.get("architecture", "")
         self.argv = [*(execution.get("Entrypoint") or ()), *(execution.get("Cmd") or ())]
         self.user = execution.get("User") or ""
@@ -101,6 +106,9 @@ def check(program: Program, image: Image | None) -> list[str]:
     headers = program.headers
     if headers and "error" in headers:
         found += [(FORMAT, f"invalid ELF file: {headers['error']}")] if program.capable else []
+        headers = None
+    if headers and "system" in headers:
+        found += [(ARCHITECTURE, text) for text in _system(headers["system"], image.os if image else "")]
         headers = None
     if headers:
         found += [(ARCHITECTURE, text) for text in _architecture(headers, image.architecture if image else "")]
@@ -165,6 +173,11 @@ def remarks(programs: Sequence[Program], image: Image, off: Sequence[str]) -> li
 
 def _message(attribute: str, value: str, name: str, text: str) -> str:
     return problem(attribute, value, f'{text} (checks_off = ["{name}"] turns this off)')
+
+
+def _system(name: str, os: str) -> Iterator[str]:
+    if os and os != _SYSTEMS[name]:
+        yield f"a program for {name} in an image for {os}; " + (BUILD_FOR_LINUX if os == "linux" else "build both for one platform")
 
 
 def _architecture(headers: Mapping[str, Any], architecture: str) -> Iterator[str]:

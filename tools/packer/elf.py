@@ -10,6 +10,8 @@ import io
 import struct
 from collections import namedtuple
 
+from . import executables
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
@@ -50,14 +52,17 @@ def read(file: BinaryIO) -> Program:
 
 
 def describe(file: BinaryIO) -> dict[str, Any] | None:
-    """Returns the program in a seekable file as a JSON object; None if it is not an ELF file.
+    """Returns the program in a seekable file as a JSON object; None if it is not a program that is known.
 
-    The keys are those of Program, or `error` (str) for an invalid ELF file.
+    The keys are those of Program, or `error` (str) for an invalid ELF file, or `system` (str, as executables.system()
+    returns it) for a program of another operating system.
     """
     try:
         return read(file)._asdict()
     except NoElf:
-        return None
+        file.seek(0)
+        name = executables.system(file.read(executables.START))
+        return {"system": name} if name else None
     except ElfError as error:
         return {"error": str(error)}
 

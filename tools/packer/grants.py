@@ -13,6 +13,7 @@ import capabilities
 
 from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
+from .executables import BUILD_FOR_LINUX, START, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ def resolve(
 
 
 def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
-    """Why an entry cannot carry capabilities; "" if it can.
+    """Returns why an entry cannot carry capabilities; "" if it can.
 
     Args:
-      type: as of entries.
+      type: a type of entries.py.
       target: of a link.
       mode: permissions.
-      start: the first four bytes, or None if they are not known.
+      start: the first executables.START bytes of a file, or None if they are not known.
     """
     if type == SYMLINK:
         return f"a symbolic link; the kernel looks at the file it leads to, {quote(target)}: name that"
@@ -129,19 +130,21 @@ def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
         return f"a {type}; capabilities are for programs"
     if mode & 0o111 == 0:
         return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
-    if start is None or start == b"\x7fELF":
+    if start is None or start[:4] == b"\x7fELF":
         return ""
     if start[:2] == b"#!":
         return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
+    if name := system(start):
+        return f"a program for {name}; capabilities are for programs of Linux: {BUILD_FOR_LINUX}"
     return "not an ELF program; the kernel ignores its capabilities"
 
 
 def _start(entry: Entry) -> bytes | None:
-    """The first bytes of a file."""
+    """Returns the first bytes of a file; None if it cannot be read."""
     if not entry.source:
         return b""
     try:
         with open(entry.source, "rb") as file:
-            return file.read(4)
+            return file.read(START)
     except OSError:
         return None  # Whoever packs it says so.

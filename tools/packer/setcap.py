@@ -13,6 +13,7 @@ from . import archive, decompress, elf, layer, tar
 from .contents import Contents, is_text
 from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
+from .executables import START
 from .grants import unfit
 
 TYPE_CHECKING = False
@@ -90,7 +91,7 @@ class Retrofit:
             self._wrong("tar", member.path, "is there twice; unpackers take the later one, people may mean the other")
         self._types[member.path] = member.type
         said = self._said(member)
-        value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[:4])
+        value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[: min(START, member.size)])
         if value is not None:
             self._carried[member.path] = value
             if not is_text(member.path):
