@@ -32,6 +32,8 @@ def _image_impl(ctx):
     if ctx.executable.binary:
         path = "/app/" + ctx.executable.binary.basename
         fault = path_fault(ctx.attr.binary_path) if ctx.attr.binary_path else ""
+        if not fault and ctx.attr.binary_path.endswith("/"):
+            fault = "must be the path of a file; write {}".format(json.encode(ctx.attr.binary_path + ctx.executable.binary.basename))
         if fault:
             problems.append(problem("binary_path", ctx.attr.binary_path, fault))
         elif ctx.attr.binary_path:
@@ -100,7 +102,7 @@ def _layers(ctx, problems):
 def _checks(ctx, below, own, path, config):
     """Declares the validation action, and returns its outputs."""
     layers = [
-        struct(attribute = each.attribute, info = each.info, off = each.info.checks_off + LAYER_CHECKS)
+        struct(attribute = each.attribute, info = each.info, off = getattr(each.info, "checks_off", []) + LAYER_CHECKS)
         for each in below.layers
     ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
     started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None

@@ -116,6 +116,7 @@ MESSAGES = {
         "compression_level: 20: is out of range (1 to 9 for gzip)",
         'mtime: "253402300800": is out of range (-62135596800 to 253402300799 seconds since 1970)',
     ],
+    "path_of_a_directory": ['binary_path: "/usr/bin/": must be the path of a file; write "/usr/bin/program"'],
     "relative": ['binary_path: "bin/program": must be absolute; write "/bin/program"'],
     "relative_srcs": ['srcs: "bin/program": must be absolute; write "/bin/program"'],
     "layer_without_srcs": ["hard_links: true: has no effect: the layer has no srcs", 'mode: "0644": has no effect: the layer has no srcs'],

@@ -138,7 +138,7 @@ def layout(layer) -> pathlib.Path:
     }
     (layer.directory / "spec").write_text(json.dumps(spec))
     outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
-    assert packer.run("image", "--config=spec", "--layer=metadata", *outputs, cwd=layer.directory) == (0, "")
+    assert packer.run("image", "--spec=spec", "--layer=metadata", *outputs, cwd=layer.directory) == (0, "")
     inputs = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
     assert packer.run("layout", *inputs, "--layer=metadata=blob", "--output=layout", cwd=layer.directory) == (0, "")
     return layer.directory / "layout"

@@ -105,6 +105,8 @@ def clean(path: str) -> str:
     slashes = plain + "/"
     if "//" in slashes or "/./" in slashes or "/../" in slashes:
         raise ValueError('must not have "//", "/./" or "/../"; write the path without them')
+    if "/.wh." in plain:
+        raise ValueError('must not contain a name that begins with ".wh.": container engines would delete a file of the layers below')
     return _text(plain)
 
 
@@ -184,7 +186,7 @@ def _plain(objects: Sequence[Any]) -> bool:
         all(names)
         and paths.startswith("/")
         and paths.count("/\0/") == paths.count("\0") == apart
-        and not ("//" in paths or "/./" in paths or "/../" in paths or "\0" in sources)
+        and not ("//" in paths or "/./" in paths or "/../" in paths or "/.wh." in paths or "\0" in sources)
         and paths.isascii()
         and sources.isascii()
     )

@@ -101,7 +101,8 @@ def test_layout_checks_the_size_of_each_layer(tmp_path, size):
         assert done == (0, "")
         assert len(list((tmp_path / "layout/blobs/sha256").iterdir())) == 3
     else:
-        assert done == (1, f'//app:image: base: "blob": 100 bytes, and the manifest says {size}\n')
+        digest = "sha256:" + hashlib.sha256(b"x" * 100).hexdigest()
+        assert done == (1, f'//app:image: base: "{digest}": has 100 bytes, and the manifest says {size}\n')
         assert not (tmp_path / "layout").exists()
 
 

@@ -90,11 +90,22 @@ ENTRIES = [
     ({"path": "/a//b"}, '"/a//b": must not have "//", "/./" or "/../"; write the path without them'),
     ({"path": "/a/../b"}, '"/a/../b": must not have "//", "/./" or "/../"; write the path without them'),
     ({"path": "/a/./b"}, '"/a/./b": must not have "//", "/./" or "/../"; write the path without them'),
+    *(
+        ({"path": path, **more}, f'{json.dumps(path)}: must not contain a name that begins with ".wh.": container engines would delete a file of the '
+         "layers below")
+        for path, more in {
+            "/etc/.wh.passwd": {},
+            "/.wh..wh..opq": {},
+            "/etc/.wh.x/y": {},
+            "/etc/.wh.link": {"type": "symlink", "target": "x"},
+            "/etc/.wh.directory": {"type": "directory"},
+        }.items()
+    ),
     ({"path": "/a\0b"}, '"/a\\u0000b": must not have a NUL character'),
     ({"path": "/a\udcff"}, '"/a\\udcff": is not UTF-8'),
     ({"path": "/a", "type": "socket"}, '"/a": unknown type "socket"'),
     ({"path": "/a", "type": "symlink"}, '"/a": a symbolic link must lead somewhere; write its target'),
-    ({"path": "/a", "type": "hardlink", "target": "/b"}, '"/a": hard link to "/b", no file of this layer'),
+    ({"path": "/a", "type": "hardlink", "target": "/b"}, '"/a": hard link to "/b", which is not a file of this layer'),
     ({"path": "/a", "mode": "755x"}, '"/a": mode "755x" is not valid; write it in octal, as "0755"'),
     ({"path": "/a", "mode": "10000"}, '"/a": mode "10000" is not valid; write it in octal, as "0755"'),
     ({"path": "/a", "uid": -1}, '"/a": uid -1 is out of range (0 to 4294967294)'),

@@ -34,6 +34,7 @@ class Podman:
         (self.rootfs / "etc").mkdir(parents=True)
         (self.rootfs / "etc/passwd").write_text("".join(f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in USERS.items()))
         shutil.copy(PROBE, self.rootfs / "probe")
+        (self.rootfs / "probe").chmod(0o755)  # Caches may keep fewer permissions.
         (directory / "containers.conf").touch()
         names = ("root", "runroot", "tmpdir", "network-config-dir", "volumepath")
         places = [f"--{name}={directory / name}" for name in names]
