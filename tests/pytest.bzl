@@ -6,11 +6,12 @@ load("@rules_python//python:py_test.bzl", "py_test")
 LIBDEFLATE = "//tools/packer:libdeflate"
 LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
 
-def pytest_test(name, srcs, deps = [], args = [], **kwargs):
+def pytest_test(name, size, srcs, deps = [], args = [], **kwargs):
     """Runs pytest over srcs; hypothesis and //tests/support are at hand.
 
     Args:
       name: the name of the test.
+      size: small, medium or large, as of every test rule: the time that it may take. No test is without.
       srcs: the test files, each run by pytest.
       deps: libraries they import.
       args: further arguments for pytest.
@@ -18,6 +19,7 @@ def pytest_test(name, srcs, deps = [], args = [], **kwargs):
     """
     py_test(
         name = name,
+        size = size,
         srcs = srcs + ["//tests:pytest_main.py"],
         args = ["$(rootpath {})".format(src) for src in srcs] + args,
         legacy_create_init = 0,
