@@ -4,7 +4,7 @@ A request is a line of JSON on stdin, a response one on stdout ("Creating persis
 workers" in Bazel's documentation; the fields are those of worker_protocol.proto). The
 worker holds nothing between requests, so that an action gives the same bytes in it as
 by itself. One after the other: an interpreter does one thing at a time, and a large
-layer keeps all cores busy by itself.
+layer has threads of its own.
 """
 
 from __future__ import annotations
