@@ -56,8 +56,8 @@ def find_fault(os: str, architecture: str, variant: str) -> str:
         hint = f"did you mean {quote(f'{os}/{near}{rest}')}?" if near else f"it must be one of {', '.join(sorted(_ARCHITECTURES))}"
         return f"{quote(architecture)} is not a known architecture; {hint}"
     if variant and not re.fullmatch(_VARIANTS.get(architecture, "(?!)"), variant, re.ASCII):
-        hint = _VARIANT_HINTS.get(architecture)
-        return f"{quote(variant)} is not a known variant of {architecture}; " + (f"it must be {hint}" if hint else "leave it out")
+        known = _VARIANT_HINTS.get(architecture)
+        return f"{quote(variant)} is not a known variant of {architecture}; " + (f"it must be {known}" if known else "leave it out")
     return ""
 
 

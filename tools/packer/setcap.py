@@ -112,7 +112,7 @@ class Retrofit:
                 left -= min(left, len(piece))
         if program:
             with program:
-                self._programs[member.path] = elf.describe(program)
+                self._programs[member.path] = elf.describe(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
 
     def _said(self, member: archive.Member) -> bytes | None:
         """The capabilities that an entry came with, in whichever record."""

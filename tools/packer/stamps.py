@@ -54,7 +54,7 @@ class Status:
         Raises:
           ValueError: what is wrong with a placeholder, as a sentence.
         """
-        return _TEXT.sub(lambda match: self._replace(*match.groups(), may_have_braces=may_have_braces), text)
+        return _TEXT.sub(lambda match: self._replace(match[1], match[2], match[3], may_have_braces=may_have_braces), text)
 
     def expand_variable(self, text: str) -> str:
         """Returns the value of an environment variable with values in place of its placeholders.
