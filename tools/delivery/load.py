@@ -14,6 +14,9 @@ from .programs import Program
 _ENGINES = {"docker": ("load",), "podman": ("load",), "nerdctl": ("load",)}
 """The arguments with which each reads an archive from its standard input."""
 
+_PLATFORMS = {"docker": ("version", "{{.Server.Os}}/{{.Server.Arch}}"), "podman": ("info", "{{.Version.OsArch}}")}
+"""The command and the template with which engines tell their platform: those that load only one image from an index."""
+
 
 def load(layout: str, name: str, image: str, program: Program) -> None:
     """Loads an image; prints the name by which the engine runs it.
@@ -31,7 +34,7 @@ def load(layout: str, name: str, image: str, program: Program) -> None:
     engine, path, command = program.find(_ENGINES, "container engine", "@rules_setcap//rules:container_engine_toolchain_type")
     if engine == "podman":
         name = reference.podman_name(name)
-    platform = _docker_platform(path, layout, image) if engine == "docker" and export.is_index(layout) else ""
+    platform = _platform(engine, path, layout, image) if engine in _PLATFORMS and export.is_index(layout) else ""
     process = subprocess.Popen([path, *command], stdin=subprocess.PIPE, stdout=sys.stderr)
     assert process.stdin
     try:
@@ -44,32 +47,30 @@ def load(layout: str, name: str, image: str, program: Program) -> None:
     print(name)
 
 
-def _docker_platform(docker: str, layout: str, image: str) -> str:
-    """Returns the platform of a Docker engine, which chooses the image that the classic image store loads from an index.
+def _platform(engine: str, program: str, layout: str, image: str) -> str:
+    """Returns the platform of an engine that loads one image from an index, to choose the image.
 
     Returns:
-      os/architecture; "" if the engine does not tell: `docker load` then says why, or `docker` is podman, which chooses
-      by itself.
+      os/architecture; "" if the engine does not tell. Its `load` then says why, or it is podman by the name of docker,
+      which chooses by itself.
 
     Raises:
-      DeliveryError: the engine has the classic image store, and the index has no image for the platform.
+      DeliveryError: the index has no image for the platform.
     """
-    platform = _ask(docker, "version", "{{.Server.Os}}/{{.Server.Arch}}")
+    platform = _ask(program, *_PLATFORMS[engine])
     if not platform or export.single_manifest(layout, platform) is not None:
         return platform
-    if "io.containerd.snapshotter" in _ask(docker, "info", "{{.DriverStatus}}"):
-        return platform  # It loads images for other platforms, too.
-    raise DeliveryError(
-        problem(
-            "image",
-            image,
-            f"has no image for {platform}, the platform of this Docker; it has {', '.join(export.platforms(layout))}; "
-            "add one to the index, load one of its images, or configure Docker to use the containerd image store",
-        )
-    )
+    remedy = "add one to the index, or load one of its images"
+    if engine == "docker":
+        # The containerd image store loads images for other platforms, too.
+        if "io.containerd.snapshotter" in _ask(program, "info", "{{.DriverStatus}}"):
+            return platform
+        remedy = "add one to the index, load one of its images, or configure Docker to use the containerd image store"
+    platforms = ", ".join(export.platforms(layout))
+    raise DeliveryError(problem("image", image, f"has no image for {platform}, the platform of {engine}; it has {platforms}; {remedy}"))
 
 
-def _ask(docker: str, command: str, template: str) -> str:
-    """Returns what a command of Docker prints about the engine; "" if it fails."""
-    done = subprocess.run([docker, command, "--format", template], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def _ask(program: str, command: str, template: str) -> str:
+    """Returns what a command of an engine prints about it; "" if it fails."""
+    done = subprocess.run([program, command, "--format", template], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
