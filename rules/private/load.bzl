@@ -3,7 +3,9 @@
 load("//rules:providers.bzl", "ClientInfo")
 load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
 load(":launcher.bzl", "for_host")
+load(":messages.bzl", "named")
 load(":packer.bzl", "packer_request", "run_packer")
+load(":platform.bzl", "ARCHITECTURE_ATTRS", "cpu_platform", "platform_text")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_load_impl(ctx):
@@ -19,7 +21,12 @@ def _archive(ctx, image, name):
     """Declares the action that writes the image as one file, for the output group archive."""
     archive = ctx.actions.declare_file(ctx.label.name + ".tar")
     args = packer_request(ctx, "export")
-    args.add_all([image.layout] if image.layout else [], format_each = "--layout=%s", expand_directories = False)
+    if image.layout:
+        args.add_all([image.layout], format_each = "--layout=%s", expand_directories = False)
+        named(args, "image", ctx.attr.image.label, image.layout)
+    platform = cpu_platform(ctx)
+    if platform["os"]:
+        args.add(platform_text(platform), format = "--platform=%s")
     args.add(name, format = "--destination=%s")
     args.add(archive, format = "--output=%s")
     run_packer(
@@ -36,20 +43,24 @@ def _archive(ctx, image, name):
 image_load = rule(
     doc = """Loads an image into docker, podman or nerdctl: `bazel run //app:load`.
 
-It prints the name under which the engine then has it, so that `docker run --rm $(bazel run //app:load)` runs it. \
-`bazel run //app:load -- --tag NAME` takes the place of the attribute.
+It prints the name by which the engine runs the image: `docker run --rm $(bazel run //app:load)`. \
+`bazel run //app:load -- --tag NAME` overrides the attribute.
 
-The engine reads the image as it is made; no archive is kept. The output group `archive` is that archive as a file: an \
-OCI image layout in a tar, which is also what older Dockers load (`manifest.json`). skopeo's `oci-archive:` and \
-`docker-archive:`, `ctr images import`, `kind load image-archive` and `minikube image load` take it.
+From an index, podman and Docker with the classic image store load the image for their own platform; it is an error if \
+there is none. containerd, and Docker with the containerd image store, load the images for all platforms.
 
-From an index, podman loads the image for its own platform. containerd, and Docker with the containerd image store, load \
-every platform they can run. Docker with the classic store cannot load an index.""",
+The engine reads the image from a pipe; no archive is kept. The output group `archive` is the archive as a file: an OCI \
+image layout in a tar, with the `manifest.json` of `docker save`. `docker load`, `podman load`, `ctr images import`, `kind \
+load image-archive`, `minikube image load`, and skopeo's `oci-archive:` and `docker-archive:` read it. A `tag` without a \
+host means there what it means to Docker, Kubernetes and containerd: `app:dev` is `docker.io/library/app:dev`, which \
+`docker run`, `podman run` and the `image` of a pod find as `app:dev`. From the archive of an index, Docker with the classic \
+image store loads the image for the CPU that Bazel builds for (`--platforms`).""",
     implementation = _image_load_impl,
-    attrs = DELIVERY_ATTRS | stamp_attrs("`tag`") | {
+    attrs = DELIVERY_ATTRS | ARCHITECTURE_ATTRS | stamp_attrs("`tag`") | {
         "tag": attr.string(
-            doc = """What the engine calls it: `name:tag` or `host/path:tag`. A name without a host gets `localhost/`, \
-as podman does it, in every engine: to Docker it would else be an image of its public registry.""",
+            doc = """The image's name in the engine: `name:tag` or `host/path:tag`; the tag is `latest` by default. A \
+name with a host stays as it is. A name without one is the name that each engine gives its own builds: `app:dev` in Docker \
+and nerdctl (in full `docker.io/library/app:dev`), `localhost/app:dev` in podman.""",
             mandatory = True,
         ),
         "_client": attr.label(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shlex
 import subprocess
 from typing import Any, Iterator
 
@@ -156,22 +155,41 @@ def test_podman_loads_the_image_of_its_platform(podman, tmp_path):
     assert podmans.run(podman, "image", "inspect", "--format={{.Architecture}}", "localhost/probe:index") == "amd64"
 
 
-def test_the_archive_is_what_engines_read(tmp_path):
-    (tmp_path / "podman").write_text(f"#!/bin/sh\nexec {require.tool('cat')} >{shlex.quote(str(tmp_path / 'stream'))}\n")
-    (tmp_path / "podman").chmod(0o755)
-    assert _run("load", path=tmp_path, home=tmp_path).returncode == 0
-    assert (tmp_path / "stream").read_bytes() == (HERE / "load.tar").read_bytes()
+def test_podman_has_no_image_for_its_platform(podman, tmp_path):
+    done = _run("load_arm", path=podman.parent, home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        '//tests/delivery:load_arm: image: "//tests/index:arm": has no image for linux/amd64, the platform of podman; '
+        "it has linux/arm/v7, linux/arm64/v8; add one to the index, or load one of its images\n"
+    )
+
+
+def test_podman_keeps_a_name_with_a_host(podman, tmp_path):
+    for name in ("localhost/other:1", "registry.example.test/other:1", "docker.io/other:1"):
+        done = _run("load", "--tag", name, path=podman.parent, home=tmp_path)
+        assert (done.returncode, done.stdout) == (0, name + "\n"), done.stderr
+        _check_in_podman(podman, name)
+
+
+def test_podman_by_the_name_of_docker(podman, tmp_path):
+    """As Debian's package podman-docker."""
+    (tmp_path / "docker").symlink_to(podman)
+    for name, tag in (("load", "probe:by-docker"), ("load_index", "probe:index-by-docker")):
+        done = _run(name, "--tag", tag, path=tmp_path, home=tmp_path)
+        assert (done.returncode, done.stdout) == (0, tag + "\n"), done.stderr
+        podmans.run(podman, "rm", podmans.run(podman, "create", "--pull=never", tag, "/app/probe"))
 
 
 def test_archive(podman, tmp_path):
     """As a file: podman loads it, and skopeo reads it in both of its formats."""
     archive = HERE / "load.tar"
-    assert "localhost/probe:test" in podmans.run(podman, "load", f"--input={archive}")
-    _check_in_podman(podman, "localhost/probe:test")
+    assert "docker.io/library/probe:test" in podmans.run(podman, "load", f"--input={archive}")
+    _check_in_podman(podman, "docker.io/library/probe:test")
+    podmans.run(podman, "rm", podmans.run(podman, "create", "--pull=never", "probe:test", "/app/probe"))
     skopeo = [require.tool("skopeo"), "--tmpdir", str(tmp_path), "copy", "--quiet"]
     subprocess.run([*skopeo, f"oci-archive:{archive}:test", f"oci:{tmp_path}/oci:test"], check=True)
     assert _descriptor(tmp_path / "oci")["digest"] == _descriptor(PROBE)["digest"]
-    docker = f"docker-archive:{archive}:localhost/probe:test"
+    docker = f"docker-archive:{archive}:probe:test"
     subprocess.run([*skopeo, docker, f"oci:{tmp_path}/docker:test"], check=True)
     assert layouts.config(tmp_path / "docker") == layouts.config(PROBE)
     bundle = Bundle(tmp_path / "docker", tmp_path / "bundle")

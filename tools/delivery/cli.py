@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         if spec["kind"] == "push":
             _push(target, layout, destination, program, given)
         else:
-            _load(target, layout, destination, program, given)
+            _load(target, layout, spec["image"], destination, program, given)
     except DeliveryError as error:
         print(f"{target}: {error}", file=sys.stderr)
         return 1
@@ -69,11 +69,11 @@ def _push(target: str, layout: str, destination: dict[str, Any], program: Progra
     push.push(layout, repository, tags, program, insecure=options.insecure or reference.is_loopback(repository))
 
 
-def _load(target: str, layout: str, destination: dict[str, Any], program: Program, given: Sequence[str]) -> None:
+def _load(target: str, layout: str, image: str, destination: dict[str, Any], program: Program, given: Sequence[str]) -> None:
     parser = _parser(target, "Loads an image into a container engine.")
-    parser.add_argument("--tag", type=_checked(reference.local_name), help="name:tag, in place of the target's")
+    parser.add_argument("--tag", type=_checked(reference.image_name), help="name:tag, in place of the target's")
     options = parser.parse_args(given)
-    load.load(layout, options.tag or destination["name"], program)
+    load.load(layout, options.tag or destination["name"], image, program)
 
 
 def _parser(target: str, description: str) -> argparse.ArgumentParser:

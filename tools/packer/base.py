@@ -130,13 +130,13 @@ def only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, Any]:
 
 
 def load_all(layout: str, platform: Mapping[str, str] | None = None) -> list[Base]:
-    """Every image in an OCI layout directory, or every one for `platform`; those that an index names and the layout leaves out are not.
+    """Returns every image in an OCI layout directory, or every one for `platform`, but for those that an index names and the layout lacks.
 
     Raises:
       InputError: one of them is not what its digests say.
     """
     index = _json(os.path.join(layout, "index.json"), layout)
-    return [check(layout, manifest, _blob(layout, manifest["config"])) for manifest in _manifests(layout, index, platform, 0, set())]
+    return [check(layout, manifest, _blob(layout, manifest["config"])) for manifest in _manifests(layout, index, platform, 0, set(), sparse=True)]
 
 
 def load_files(manifest: str, config: str) -> Base:
@@ -191,9 +191,18 @@ def _wrong_fields(config: Mapping[str, Any]) -> list[str]:
 
 
 def _manifests(
-    layout: str, index: Any, wanted: Mapping[str, str] | None, depth: int, seen: set[str]
+    layout: str, index: Any, wanted: Mapping[str, str] | None, depth: int, seen: set[str], sparse: bool = False
 ) -> list[Mapping[str, Any]]:
-    """The manifests for a platform, or for any, in an index and in those that it names, each once, however many names it has."""
+    """Returns the manifests for a platform, or for any, in an index and in those that it names, each once, however many names it has.
+
+    Args:
+      layout: OCI layout directory.
+      index: the index.
+      wanted: the platform; None for any.
+      depth: of the index within others.
+      seen: digests to skip, to which those found are added.
+      sparse: skip what an index names and the layout lacks.
+    """
     if depth > _MAX_DEPTH:
         raise InputError([problem("base", layout, f"indexes within indexes, more than {_MAX_DEPTH} deep")])
     entries = index.get("manifests") if isinstance(index, dict) else None
@@ -208,10 +217,10 @@ def _manifests(
         platform = entry.get("platform")
         if isinstance(platform, dict) and not _matches(platform, wanted):
             continue  # An index may name images that the layout leaves out.
-        if wanted is None and depth and not os.path.exists(blob_path(layout, entry["digest"])):
+        if sparse and depth and not os.path.exists(blob_path(layout, entry["digest"])):
             continue
         if entry["mediaType"] in _INDEXES:
-            found += _manifests(layout, _blob(layout, entry), wanted, depth + 1, seen)
+            found += _manifests(layout, _blob(layout, entry), wanted, depth + 1, seen, sparse)
         elif entry["mediaType"] in MANIFESTS:
             manifest = _blob(layout, entry)
             _check_manifest(layout, manifest)

@@ -60,8 +60,8 @@ def registry(
 
 
 def engine(tag: str, status: Status, problems: list[str]) -> dict[str, object]:
-    """Returns what the program that loads reads: `name`, the full name of the image."""
-    name = _value("tag", tag, reference.local_name, status, problems)
+    """Returns what the program that loads reads: `name`, the image's name with its tag."""
+    name = _value("tag", tag, reference.image_name, status, problems)
     status.check_used("tag", problems)
     return {"name": name}
 

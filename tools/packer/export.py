@@ -1,8 +1,8 @@
-"""An image as one tar, which container engines load.
+"""Writes an image as one tar, which container engines load.
 
-It is an OCI image layout (OCI image-spec, "Image Layout"), with its name where containerd,
-podman and Docker 25 look for it, and beside that the `manifest.json` of `docker save`
-(moby's image-spec v1.2), for older Dockers.
+The tar is an OCI image layout (OCI image-spec, "Image Layout"). Its index.json has the image's name as an annotation,
+where containerd, podman and Docker with the containerd image store read it. Beside it is the `manifest.json` of
+`docker save` (moby's image-spec v1.2), which Docker with the classic image store reads.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 
-from . import base, oci, tar
+from . import base, oci, reference, tar
 from .base import blob_path
+from .errors import InputError
 from .layout import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any, Iterator
+    from typing import IO, Any, Iterator, Mapping
 
 _CHUNK = 1 << 20
 _DIRECTORIES = b"blobs/", b"blobs/sha256/"
@@ -33,24 +34,68 @@ def descriptor(layout: str) -> dict[str, Any]:
     return {name: found[name] for name in ("mediaType", "digest", "size", "platform") if name in found}
 
 
-def write(stream: IO[bytes], layout: str, name: str) -> None:
-    """Writes the tar; the same bytes whatever the host.
+def is_index(layout: str) -> bool:
+    """Returns whether an OCI layout directory holds an index of images.
+
+    Raises:
+      InputError: it holds neither one image nor one index.
+    """
+    return descriptor(layout)["mediaType"] not in base.MANIFESTS
+
+
+def platforms(layout: str) -> list[str]:
+    """Returns the platforms of the images in an OCI layout directory, as users write them.
+
+    Raises:
+      InputError: an image is not valid.
+    """
+    return sorted({oci.platform_text(image.config) for image in _images(layout, None)})
+
+
+def single_manifest(layout: str, platform: str) -> Mapping[str, Any] | None:
+    """Returns the manifest of the image that an engine loads if it cannot load an index.
+
+    Args:
+      layout: OCI layout directory of an image or an index.
+      platform: os/architecture of the engine, to choose an image from an index; "" if it is not known. Of several
+        variants the lowest is chosen, because every machine of the architecture runs it.
+
+    Returns:
+      The manifest; None if an index has no image for the platform.
+
+    Raises:
+      InputError: the image is not valid.
+    """
+    wanted = None
+    if is_index(layout):
+        if not platform:
+            return None
+        system, architecture = platform.split("/")[:2]
+        wanted = {"os": system, "architecture": architecture, "variant": ""}
+    images = _images(layout, wanted)
+    return min(images, key=_variant).manifest if images else None
+
+
+def write(stream: IO[bytes], layout: str, name: str, platform: str = "") -> None:
+    """Writes the tar; its bytes do not depend on the host.
 
     Args:
       stream: takes it, piece by piece.
       layout: OCI layout directory.
-      name: the image's, `host/path:tag`.
+      name: the image's name with its tag; without a host it means what it means to Docker.
+      platform: os/architecture of the image in an index that Docker with the classic image store loads; "" for none.
 
     Raises:
-      InputError: the layout is not one of a single image or index.
-      OSError: the layout cannot be read, or the stream not be written.
+      InputError: the layout does not hold a single image or index.
+      OSError: the layout cannot be read, or the stream cannot be written.
     """
-    own = descriptor(layout)
-    annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
-    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [{**own, "annotations": annotations}]}
+    tag = name.rpartition(":")[2]
+    annotations = {"io.containerd.image.name": reference.docker_name(name), "org.opencontainers.image.ref.name": tag}
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [{**descriptor(layout), "annotations": annotations}]}
     files = {b"index.json": oci.encode(index), b"oci-layout": VERSION}
-    if own["mediaType"] in base.MANIFESTS:
-        files[b"manifest.json"] = _docker(layout, own, name)
+    manifest = single_manifest(layout, platform)
+    if manifest is not None:
+        files[b"manifest.json"] = _docker_save(manifest, name)
 
     for directory in _DIRECTORIES:
         stream.write(tar.header(directory, tar.DIRECTORY, mode=0o755))
@@ -67,25 +112,35 @@ def write(stream: IO[bytes], layout: str, name: str) -> None:
     stream.write(tar.END)
 
 
-def _docker(layout: str, own: dict[str, Any], name: str) -> bytes:
-    """The manifest.json of `docker save`."""
-    with open(blob_path(layout, own["digest"]), encoding="utf-8") as file:
-        manifest = json.load(file)
+def _images(layout: str, platform: Mapping[str, str] | None) -> list[base.Base]:
+    try:
+        return base.load_all(layout, platform)
+    except InputError as error:
+        raise InputError(text.replace("base: ", "image: ", 1) for text in error.problems) from None
+
+
+def _variant(image: base.Base) -> str:
+    """Returns the variant of an image's architecture; containerd takes none for v7 of arm, and for the first of others."""
+    config = image.config
+    return config.get("variant") or ("v7" if config.get("architecture") == "arm" else "")
+
+
+def _docker_save(manifest: Mapping[str, Any], name: str) -> bytes:
+    """Returns the manifest.json of `docker save`."""
     image = {
-        "Config": _place(manifest["config"]),
+        "Config": _path_in_tar(manifest["config"]),
         "RepoTags": [name],
-        "Layers": [_place(layer) for layer in manifest["layers"]],
+        "Layers": [_path_in_tar(layer) for layer in manifest["layers"]],
     }
     return json.dumps([image], separators=(",", ":")).encode()
 
 
-def _place(blob: dict[str, Any]) -> str:
-    """Where in the tar a blob is."""
+def _path_in_tar(blob: Mapping[str, Any]) -> str:
     return blob_path("", blob["digest"])
 
 
 def _pieces(path: str, size: int) -> Iterator[bytes]:
-    """The bytes of a file.
+    """Yields the bytes of a file.
 
     Raises:
       OSError: it has not `size` bytes.

@@ -14,8 +14,9 @@ _REGISTRY = re.compile(_HOST, re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _MAX_REPOSITORY = 255  # What registries take, and the clients' own limit.
 
-LOCAL = "localhost"
-"""The host of images that no registry has, as podman names those that it builds."""
+_LOCAL = "localhost"  # The host that podman gives names without one.
+_DOCKER_HUB = "docker.io"  # The host that Docker and containerd give names without one.
+_OLD_DOCKER_HUB = "index.docker.io"
 
 
 def check_repository(text: str) -> None:
@@ -48,10 +49,11 @@ def check_tag(text: str) -> None:
         raise ValueError(f'{quote(text)} is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"')
 
 
-def local_name(text: str) -> str:
-    """The full name of an image for a container engine: `app` is `localhost/app:latest`.
+def image_name(text: str) -> str:
+    """Checks the name of an image for a container engine; it may have no host.
 
-    Without a host, engines would differ: Docker means its public registry, podman this machine.
+    Returns:
+      The name with its tag: `app` is `app:latest`.
 
     Raises:
       ValueError: what is wrong with it, as a sentence.
@@ -59,11 +61,34 @@ def local_name(text: str) -> str:
     name, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         name, tag = text, "latest"
-    if not _is_host(name.partition("/")[0]) or "/" not in name:
-        name = f"{LOCAL}/{name}"
-    check_repository(name)
+    check_repository(name if _has_host(name) else f"{_LOCAL}/{name}")
     check_tag(tag)
     return f"{name}:{tag}"
+
+
+def docker_name(name: str) -> str:
+    """Returns the full name by which Docker and containerd know an image: `app:dev` is `docker.io/library/app:dev`.
+
+    As github.com/distribution/reference, ParseNormalizedNamed.
+
+    Args:
+      name: from image_name().
+    """
+    host, path = name.split("/", 1) if _has_host(name) else (_DOCKER_HUB, name)
+    if host == _OLD_DOCKER_HUB:
+        host = _DOCKER_HUB
+    if host == _DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return f"{host}/{path}"
+
+
+def podman_name(name: str) -> str:
+    """Returns the name that podman gives an image of this machine: `app:dev` is `localhost/app:dev`.
+
+    Args:
+      name: from image_name().
+    """
+    return name if _has_host(name) else f"{_LOCAL}/{name}"
 
 
 def is_loopback(repository: str) -> bool:
@@ -72,6 +97,12 @@ def is_loopback(repository: str) -> bool:
     return re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?", host, re.ASCII) is not None
 
 
+def _has_host(name: str) -> bool:
+    """Returns whether a name of several parts begins with a registry's host."""
+    host, slash, _ = name.partition("/")
+    return bool(slash) and _is_host(host)
+
+
 def _is_host(part: str) -> bool:
-    """Whether the first part of a name is a registry: clients tell by a dot or a port, or that it is localhost."""
-    return "." in part or ":" in part or part == LOCAL
+    """Returns whether clients take the first part of a name for a registry: it has a dot or a port, or is localhost."""
+    return "." in part or ":" in part or part == _LOCAL

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from packer import reference
 from support import packer
 
 STATUS = {"stable": "STABLE_GIT_COMMIT 3f2c9d1\nBUILD_EMBED_LABEL \n", "volatile": "BUILD_TIMESTAMP 1700000000\n"}
@@ -121,19 +122,24 @@ def test_stamps(tmp_path):
     ]
 
 
+# The name with its tag, and in full for Docker and for podman.
 NAMES = {
-    "app": "localhost/app:latest",
-    "app:dev": "localhost/app:dev",
-    "team/app:dev": "localhost/team/app:dev",
-    "localhost:5000/app": "localhost:5000/app:latest",
-    "registry.example.test/team/app:1.0": "registry.example.test/team/app:1.0",
+    "app": ("app:latest", "docker.io/library/app:latest", "localhost/app:latest"),
+    "app:dev": ("app:dev", "docker.io/library/app:dev", "localhost/app:dev"),
+    "team/app:dev": ("team/app:dev", "docker.io/team/app:dev", "localhost/team/app:dev"),
+    "docker.io/app:dev": ("docker.io/app:dev", "docker.io/library/app:dev", "docker.io/app:dev"),
+    "index.docker.io/team/app": ("index.docker.io/team/app:latest", "docker.io/team/app:latest", "index.docker.io/team/app:latest"),
+    "localhost/app": ("localhost/app:latest",) * 3,
+    "localhost:5000/app": ("localhost:5000/app:latest",) * 3,
+    "registry.example.test/team/app:1.0": ("registry.example.test/team/app:1.0",) * 3,
 }
 
 
 @pytest.mark.parametrize("tag", NAMES)
 def test_name_in_an_engine(tmp_path, tag):
     assert _resolve(tmp_path, {"tag": tag}) == (0, "")
-    assert json.loads((tmp_path / "output").read_bytes()) == {"name": NAMES[tag]}
+    name = json.loads((tmp_path / "output").read_bytes())["name"]
+    assert (name, reference.docker_name(name), reference.podman_name(name)) == NAMES[tag]
 
 
 def test_wrong_names_in_an_engine(tmp_path):

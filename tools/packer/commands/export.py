@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, problems: list[str]) -> None:
     name = files.read_json(arguments.one("destination"))["name"]
     layout, output = arguments.one("layout"), arguments.one("output")
+    platform = arguments.one("platform", "")
     arguments.end()
     if problems:
         raise InputError(problems)
     with files.whole(output) as stream:
-        export.write(stream, layout, name)
+        export.write(stream, layout, name, platform)
