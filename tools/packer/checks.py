@@ -129,7 +129,7 @@ def check_start(image: Image, attribute: str, off: Sequence[str]) -> list[str]:
       attribute: the attribute that names the program.
       off: names of checks that are off.
     """
-    if not image.argv or image.argv[0].startswith("-"):
+    if image.os != "linux" or not image.argv or image.argv[0].startswith("-"):
         return []  # Arguments of an entrypoint that another image, or the command line, will set.
     name = image.argv[0]
     path = image.find(name)
@@ -153,7 +153,7 @@ def remarks(programs: Sequence[Program], image: Image, off: Sequence[str]) -> li
     capabilities(7): each execve(2) takes what its own file permits, and no_new_privs lets none be gained. Without
     no_new_privs the image works, so this is not a problem of the image.
     """
-    if not image.argv or image.user.partition(":")[0] in ("", "0", "root"):
+    if image.os != "linux" or not image.argv or image.user.partition(":")[0] in ("", "0", "root"):
         return []
     first = image.find(image.argv[0])
     if not first:
@@ -191,6 +191,8 @@ def _architecture(headers: Mapping[str, Any], architecture: str) -> Iterator[str
 
 def _loader(path: str, image: Image) -> Iterator[str]:
     """Yields why execve(2) cannot start a file: its loader, or the interpreter of a script, is not in the image."""
+    if image.os != "linux":
+        return
     merged = image.merged
     if loader := merged.loaders.get(path):
         if not merged.file(loader):

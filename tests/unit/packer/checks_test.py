@@ -270,6 +270,14 @@ def test_a_wrapper_that_follows_the_advice(image, programs, first):
     assert image.run(config, binary="/app/x", started="entrypoint") == (0, [])
 
 
+def test_an_image_for_windows(image):
+    """The checks of Linux programs do not apply."""
+    image.layer("binary", {"/app/x.exe": b"MZ"}, "--program=/app/x.exe")
+    (image._folder / "config.json").write_text(json.dumps({"os": "windows", "config": {"Entrypoint": ["C:\\app\\x.exe"]}}))
+    flags = ["--config=config.json", "--binary=/app/x.exe", "--started=entrypoint"]
+    assert packer.run("check", "--output=checked", "--off=[]", *flags, *image._flags, cwd=image._folder) == (0, "")
+
+
 def test_unknown_checks(image):
     assert image.run(off=["speed", "architecure"]) == (
         1,
