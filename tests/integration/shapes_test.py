@@ -66,7 +66,8 @@ def _copy_python(directory: pathlib.Path) -> None:
     (directory / "libraries").mkdir(parents=True)
     interpreter = os.path.realpath(sys.executable)
     shutil.copy(interpreter, directory / "interpreter")
-    shutil.copy(require.tool("env"), directory / "env")
+    for program in ("env", "sh"):
+        shutil.copy(require.tool(program), directory / program)
     listed = subprocess.run([require.tool("ldd"), interpreter], check=True, capture_output=True, text=True).stdout
     for library in set(re.findall(r"(/\S+) \(0x", listed)):
         shutil.copy(library, directory / "libraries")
@@ -100,6 +101,12 @@ def test_programs_start_and_find_what_they_need(tmp_path, module):
             assert alone.run(bounding=[], uid=0) == (0, _expected(shape, f"/app/{shape}", module))
             program = f"/opt/{shape}"
             assert together.run(bounding=[], uid=0, args=[program]) == (0, _expected(shape, program, module))
+
+        # The virtual environment, whose interpreter is an unresolved symlink.
+        workspace.run("build", "--@rules_python//python/config_settings:bootstrap_impl=script", "//shapes:py_image")
+        venv = _bundle(workspace, "py_image", tmp_path / "venv")
+        assert [path for path in (venv.rootfs / "app").rglob("bin/python3") if path.is_symlink()]
+        assert venv.run(bounding=[], uid=0) == (0, _expected("py", "/app/py", module))
 
         workspace.run("build", "--build_python_zip", "//shapes:py_image")
         zipped = _bundle(workspace, "py_image", tmp_path / "zip")
