@@ -154,6 +154,22 @@ def test_scripts(image, text, of):
     assert all(SCRIPTS[text] in line for line in lines)
 
 
+@pytest.mark.parametrize("mode, expected", [(0o755, 1), (0o644, 0)])
+def test_a_script_of_the_base(image, mode, expected):
+    """Only an executable file is a script to the kernel; the mode of others is for the engine to say."""
+    image.base(Member("entry.sh", mode=mode, content=b"#!/bin/bash\n"))
+    status, lines = image.run({"Entrypoint": ["/entry.sh"]}, started="entrypoint")
+    assert (status, len(lines)) == (expected, expected)
+
+
+def test_all_problems_at_once(image, programs):
+    image.layer("binary", {"/app/x": programs / "dynamic"}, RAW)
+    image.layer("layers", {"/app/y": programs / "dynamic"}, packer.grant("/app/y", "bpf"))
+    status, lines = image.run({"Entrypoint": ["/init"]}, off=["speed"], binary="/app/x", started="entrypoint")
+    assert status == 1
+    assert [line.partition(": ")[0] for line in lines] == ["checks_off", "binary", "layers", "entrypoint"]
+
+
 STARTS: list[tuple[list[str], dict[str, Any], str]] = [
     (["/bin/sh"], {}, ""),
     (["sh", "-c", "x"], {}, ""),
