@@ -194,8 +194,9 @@ def test_origin_over_a_base(image, programs):
 @pytest.mark.parametrize("folder", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
 def test_libraries_that_the_loader_finds_elsewhere(image, programs, folder):
     image.base(*(Member(f"{folder}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(folder), Member(LOADER[1:]))
-    image.layer("binary", {"/app/x": programs / "origin"}, RAW)
-    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+    path = "/opt/app/bin/x"  # Its $ORIGIN does not lead into a directory that the loader trusts.
+    image.layer("binary", {path: programs / "origin"}, packer.grant(path, "net_raw"))
+    assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
 
 
 def test_a_layer_alone(image, programs):
@@ -288,6 +289,17 @@ def test_the_first_line_of_a_script_as_far_as_the_kernel_reads_it(image):
     image.layer("layers", {"/x": b"#!/bin/sh " + b"a" * 300 + b"\n", "/y": b"#!/bin/sh " + b"a" * 244 + b"\n"})
     scripts = json.loads((image._folder / "layer1.json").read_bytes())["contents"]["scripts"]
     assert {path: len(line) for path, line in scripts.items()} == {"/x": 254, "/y": 252}
+
+
+def test_a_wrapper_that_another_layer_replaces(image, programs):
+    """Its capabilities are gone with it."""
+    config = {"Entrypoint": ["/bin/tini", "/app/x"], "User": "app"}
+    image.layer("layers", {"/bin/tini": programs / "static"}, packer.grant("/bin/tini", "net_raw"))
+    image.layer("binary", {"/app/x": programs / "static"}, RAW)
+    assert image.run(config, binary="/app/x") == (0, [])
+    image.layer("layers", {"/bin/tini": programs / "static"})
+    status, (line,) = image.run(config, binary="/app/x")
+    assert status == 0 and 'the container starts "/bin/tini", which does not have these capabilities' in line
 
 
 def test_an_image_for_windows(image):
