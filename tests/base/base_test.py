@@ -324,6 +324,48 @@ def test_docker_archive_with_a_changed_layer(archives, tmp_path, place):
     assert not (tmp_path / "layout").exists()
 
 
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_archive_with_a_file_twice(archives, tmp_path, kind):
+    """Readers would take either."""
+    with tarfile.open(archives[kind]) as archive, tarfile.open(tmp_path / "twice", "w") as made:
+        members = [(entry, archive.extractfile(entry).read() if entry.isreg() else b"") for entry in archive]
+        name = "index.json" if kind == "oci-archive" else "manifest.json"
+        for entry, data in [*members, *(pair for pair in members if pair[0].name == name)]:
+            made.addfile(entry, io.BytesIO(data))
+    done = _unpack(tmp_path, tmp_path / "twice")
+    assert done.status == 1 and f'has "/{name}" twice' in done.stderr
+    assert not (tmp_path / "layout").exists()
+
+
+def test_archive_whose_links_go_round(archives, tmp_path):
+    with tarfile.open(archives["docker-archive"]) as archive, tarfile.open(tmp_path / "round", "w") as made:
+        for entry in archive:
+            if entry.name.endswith(".tar"):
+                entry.type, entry.linkname, entry.size = tarfile.SYMTYPE, entry.name, 0
+            made.addfile(entry, io.BytesIO(archive.extractfile(entry).read()) if entry.isreg() else None)
+    done = _unpack(tmp_path, tmp_path / "round")
+    assert done.status == 1 and "links that go round at " in done.stderr
+    assert not (tmp_path / "layout").exists()
+
+
+def test_the_size_of_a_layer_is_checked(layout, tmp_path):
+    """Its digest is right, and the manifest says another size."""
+    shutil.copytree(layout, tmp_path / "changed")
+    index = json.loads((tmp_path / "changed/index.json").read_bytes())
+    blobs = tmp_path / "changed/blobs/sha256"
+    manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_bytes())
+    manifest["layers"][0]["size"] += 1
+    data = json.dumps(manifest).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    (blobs / digest).write_bytes(data)
+    index["manifests"][0].update(digest=f"sha256:{digest}", size=len(data))
+    (tmp_path / "changed/index.json").write_text(json.dumps(index))
+    (tmp_path / "run").mkdir()
+    done = _copy(tmp_path / "run", tmp_path / "changed", packer.grant("/usr/bin/ping", "kill"))
+    size = manifest["layers"][0]["size"] - 1
+    assert done.status == 1 and f"{manifest['layers'][0]['digest']} has {size} bytes and digest {manifest['layers'][0]['digest']}" in done.stderr
+
+
 def test_damaged_archives(archives, tmp_path):
     from packer import cli
 

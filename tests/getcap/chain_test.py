@@ -66,6 +66,14 @@ def test_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], co
     assert " ".join(each["path"].rpartition("/")[2] for each in said["programs"]) == programs
 
 
+def test_the_first_user_of_a_name_counts(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """As for getpwnam(3), and for runc, Docker and containerd."""
+    passwd = "root:x:0:0::/:/bin/sh\napp:x:5:5::/:/bin/sh\napp:x:0:0::/:/bin/sh\n"
+    image = layout(tmp_path / "image", tar(("/app/server", NET, PROGRAM), ("/etc/passwd", None, passwd)), User="app")
+    _, said = _explain(capsys, str(image), "docker run --entrypoint=/app/server app")
+    assert said["uid"] == 5
+
+
 def test_no_more_than_eight_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     image = _image(tmp_path)
     for count, last in ((7, "/app/server"), (8, "/bin/nice")):

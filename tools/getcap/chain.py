@@ -126,7 +126,7 @@ def _next(finder: _Finder, hop: Hop, words: list[str]) -> list[str]:
         if not hop.script and len(rest) > 1 and rest[0] in ("-c", "-ec", "-lc", "-exc"):
             return _command(rest[1])
         # An entrypoint script ends with exec "$@", as people write them.
-        if hop.script and rest and not rest[0].startswith("-") and finder.path(rest[0]):
+        if hop.script and rest and finder.path(rest[0]):
             return rest
     return []
 

@@ -79,7 +79,6 @@ class Blob:
             self._pipeline.close()
         if self._codec:
             self._out(self._codec.tail())
-        self._file.truncate()  # A hole at the end is part of the file.
 
     def abandon(self) -> None:
         """Stops what is under way."""

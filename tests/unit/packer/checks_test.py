@@ -210,8 +210,9 @@ def test_origin_over_a_base(image, programs):
 @pytest.mark.parametrize("folder", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
 def test_libraries_that_the_loader_finds_elsewhere(image, programs, folder):
     image.base(*(Member(f"{folder}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(folder), Member(LOADER[1:]))
-    image.layer("binary", {"/app/x": programs / "origin"}, RAW)
-    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+    path = "/opt/app/bin/x"  # Its $ORIGIN does not lead into a directory that the loader trusts.
+    image.layer("binary", {path: programs / "origin"}, packer.grant(path, "net_raw"))
+    assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
 
 
 def test_a_layer_alone(image, programs):
@@ -228,9 +229,13 @@ def test_a_layer_alone_that_needs_the_c_library(image, programs):
 
 
 def test_a_program_that_another_layer_replaces(image, programs):
-    image.layer("layers", {"/app/x": programs / "origin"}, RAW)
-    image.layer("binary", {"/app/x": programs / "static"})
-    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
+    """What the lower one has says nothing of the other: neither its capabilities nor its loader."""
+    path = "/opt/app/x"
+    image.base(Member(LOADER[1:]))
+    image.layer("layers", {path: programs / "origin"}, packer.grant(path, "net_raw"))
+    assert image.run({})[0] == 1
+    image.layer("binary", {path: programs / "static"})
+    assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
 
 
 def test_another_architecture(image, programs):
@@ -270,7 +275,7 @@ def test_a_script_before_the_program_is_a_remark(image, programs):
         'a script, which cannot have capabilities, and its interpreter "/bin/sh" would give them to every script'
     )
     assert (image._folder / "checked").read_text() == lines[0] + "\n"
-    for quiet in ({"off": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}):
+    for quiet in ({"off": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}, {"config": {**ENTRYPOINT, "User": "root:0"}}):
         assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "started": "entrypoint", **quiet}) == (0, [])
 
 
@@ -284,6 +289,33 @@ def test_a_wrapper_that_follows_the_advice(image, programs, first):
     assert status == 0 and line.endswith('or give "/usr/bin/tini" "cap_net_raw=p" by file_capabilities')
     image.layer("file_capabilities", {"/usr/bin/tini": programs / "static"}, packer.grant("/usr/bin/tini", "cap_net_raw=p"))
     assert image.run(config, binary="/app/x", started="entrypoint") == (0, [])
+
+
+def test_as_many_links_as_the_kernel_follows(image, programs):
+    """path_resolution(7): 40; the 41st is ELOOP."""
+    image.base(*(symlink(f"l{number}", f"l{number - 1}") for number in range(1, 42)), symlink("l0", "bin"), directory("bin"))
+    image.layer("layers", {"/bin/x": programs / "static"})
+    assert image.run({"Entrypoint": ["/l39/x"]}, started="entrypoint") == (0, [])
+    status, lines = image.run({"Entrypoint": ["/l40/x"]}, started="entrypoint")
+    assert status == 1 and "no such program" in lines[0]
+
+
+def test_the_first_line_of_a_script_as_far_as_the_kernel_reads_it(image):
+    """execve(2): 255 characters."""
+    image.layer("layers", {"/x": b"#!/bin/sh " + b"a" * 300 + b"\n", "/y": b"#!/bin/sh " + b"a" * 244 + b"\n"})
+    scripts = json.loads((image._folder / "layer1.json").read_bytes())["contents"]["scripts"]
+    assert {path: len(line) for path, line in scripts.items()} == {"/x": 254, "/y": 252}
+
+
+def test_a_wrapper_that_another_layer_replaces(image, programs):
+    """Its capabilities are gone with it."""
+    config = {"Entrypoint": ["/bin/tini", "/app/x"], "User": "app"}
+    image.layer("layers", {"/bin/tini": programs / "static"}, packer.grant("/bin/tini", "net_raw"))
+    image.layer("binary", {"/app/x": programs / "static"}, RAW)
+    assert image.run(config, binary="/app/x") == (0, [])
+    image.layer("layers", {"/bin/tini": programs / "static"})
+    status, (line,) = image.run(config, binary="/app/x")
+    assert status == 0 and 'the container starts "/bin/tini", which does not have these capabilities' in line
 
 
 def test_an_image_for_windows(image):

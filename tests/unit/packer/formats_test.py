@@ -62,6 +62,19 @@ def test_what_is_wrong_with_them(tmp_path):
     ]
 
 
+def test_limits_of_the_kernel(tmp_path):
+    """xattr(7): the name has 255 bytes at most, the value 65536."""
+    layer = packer.Layer(tmp_path).add("/a", b"1")
+    longest = ["user." + "n" * 250 + "=", "user.value=" + "v" * 65536]
+    assert layer.pack(packer.change("xattrs", "/a", xattrs=longest)) == (0, "")
+    for word, fault in (
+        ("user." + "n" * 251 + "=", 'must be "name=value", the name with its namespace, as user.comment'),
+        ("user.value=" + "v" * 65537, "the value has 65537 bytes; the kernel takes at most 65536"),
+    ):
+        done = layer.pack(packer.change("xattrs", "/a", xattrs=[word]))
+        assert done.status == 1 and done.stderr.endswith(f": of /a: {fault}\n") and done.stderr.count("\n") == 1
+
+
 def test_attributes_that_container_engines_could_not_read(tmp_path):
     layer = packer.Layer(tmp_path).add("/a", b"1")
     words = [f"user.{number}=0x" + "00" * 65536 for number in range(16)]

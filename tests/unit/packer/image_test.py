@@ -38,6 +38,23 @@ def test_layout_checks_the_size_of_each_layer(tmp_path, size):
         assert not (tmp_path / "layout").exists()
 
 
+def test_layout_takes_each_layer_from_the_base_that_has_it(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name / "blobs/sha256").mkdir(parents=True)
+    digest = hashlib.sha256(b"below").hexdigest()
+    layer = {"mediaType": "l", "digest": f"sha256:{digest}", "size": 5}
+    config = {"mediaType": "c", "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest(), "size": 2}
+    (tmp_path / "manifest").write_text(json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}))
+    (tmp_path / "config").write_text("{}")
+    (tmp_path / "descriptor").write_text(json.dumps({"mediaType": "m", "digest": "sha256:" + "1" * 64, "size": 1}))
+    flags = ["--output=layout", *(f"--{name}={name}" for name in ("manifest", "config", "descriptor"))]
+    flags += [f"--base-layout={name}" for name in ("one", "two")]
+    assert packer.run("layout", *flags, cwd=tmp_path) == (1, f'//app:image: base: "sha256:{digest}": no layout of the base has this layer\n')
+    (tmp_path / "two/blobs/sha256" / digest).write_bytes(b"below")
+    assert packer.run("layout", *flags, cwd=tmp_path) == (0, "")
+    assert (tmp_path / "layout/blobs/sha256" / digest).read_bytes() == b"below"
+
+
 def test_every_attribute(image, tmp_path):
     assert image(
         entrypoint=["/app/server"],
@@ -138,6 +155,42 @@ def test_the_platform_chooses_from_an_index(image, tmp_path):
         1,
         '//app:image: base: "//:base": has no image for linux/s390x; it has linux/amd64, linux/arm64\n',
     )
+
+
+def test_the_variant_chooses_from_an_index(image, tmp_path):
+    base = tmp_path / "base"
+    arm = [{**BASE_CONFIG, "architecture": "arm", "variant": variant, "author": variant} for variant in ("v6", "v7")]
+    platforms = [{"os": "linux", "architecture": "arm", "variant": config["variant"]} for config in arm]
+    index(base, *({**manifest(base, config), "platform": platform} for config, platform in zip(arm, platforms)))
+    for variant in ("v6", "v7"):
+        assert image("--base-layout=base", architecture="arm", variant=variant) == (0, "")
+        assert read(tmp_path, "config")["author"] == read(tmp_path, "config")["variant"] == variant
+    assert refused(image("--base-layout=base", architecture="arm", variant="v8")) == [
+        'base: "//:base": has no image for linux/arm/v8; it has linux/arm/v6, linux/arm/v7'
+    ]
+    assert refused(image("--base-layout=base", architecture="arm")) == ['base: "//:base": has 2 images for linux/arm; it must have one']
+
+
+def test_the_variant_of_a_base_stays(image, tmp_path):
+    index(tmp_path / "base", manifest(tmp_path / "base", {**BASE_CONFIG, "architecture": "arm64", "variant": "v8"}))
+    assert image("--base-layout=base", architecture="arm64") == (0, "")
+    assert read(tmp_path, "config")["variant"] == "v8"
+
+
+def test_fields_are_in_the_order_of_the_specification(image, tmp_path):
+    """Also those that the base has in another order."""
+    index(tmp_path / "base", manifest(tmp_path / "base"))
+    assert image("--base-layout=base", volumes=["/v"]) == (0, "")
+    assert list(read(tmp_path, "config")["config"]) == [
+        *("User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck")
+    ]
+
+
+def test_variables_are_those_of_the_base(image, tmp_path):
+    """As in a Dockerfile's one ENV instruction: $NAME is not what another pair of the attribute sets."""
+    index(tmp_path / "base", manifest(tmp_path / "base"))
+    assert image("--base-layout=base", env={"LANG": "de", "OLD": "$LANG", "PATH": "/app:$PATH", "BOTH": "${PATH}:$LANG"}) == (0, "")
+    assert read(tmp_path, "config")["config"]["Env"] == ["PATH=/app:/bin", "LANG=de", "OLD=C", "BOTH=/bin:C"]
 
 
 def test_the_platform_of_a_base_that_is_not_built_yet(image):

@@ -67,6 +67,7 @@ def test_file_systems_that_know_no_holes(error, tmp_path, monkeypatch):
         file.truncate(7 << 20)
     found = entries.read([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], [])
     expected = _write(tmp_path, found)
+    assert os.stat(tmp_path / "blob").st_blocks * 512 < 3 << 20  # Where they are known, they are holes again.
     seek = os.lseek
 
     def lseek(file: int, position: int, whence: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -221,6 +222,18 @@ def test_a_cut_off_disk_leaves_nothing(layer, tmp_path):
     done = layer.pack()
     assert done.status == 1
     assert "No space left on device" in done.stderr
+    assert layer.outputs() == []
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_limit_in_the_middle_of_a_large_layer(layer, tmp_path, compression):
+    """The thread that writes fails, while others go on."""
+    (tmp_path / "source-python").write_text(f'#!/bin/sh\nulimit -f 4096\nexec {sys.executable} "$@"\n')
+    (tmp_path / "source-python").chmod(0o755)
+    layer.add("/app/large", os.urandom(8 << 20))
+    done = layer.pack(f"--compression={compression}", python=str(tmp_path / "source-python"))
+    assert done.status == 1
+    assert "File too large" in done.stderr and done.stderr.count("\n") == 1
     assert layer.outputs() == []
 
 

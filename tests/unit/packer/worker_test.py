@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Iterator
 
 import pytest
 
-from support import packer
+from support import packer, require
 
 
 class Worker:
@@ -116,6 +116,15 @@ def test_errors_do_not_end_the_worker(tmp_path, worker):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "good.json", "good.tar"]
 
 
+def test_what_prints_does_not_come_between_the_responses(tmp_path, worker):
+    """Here a library that prints when it is loaded."""
+    (tmp_path / "noisy.c").write_text('#include <unistd.h>\n__attribute__((constructor)) static void print(void) { write(1, "noise\\n", 6); }\n')
+    subprocess.run([require.tool("gcc"), "-shared", "-fPIC", "-o", "noisy.so", "noisy.c"], cwd=tmp_path, check=True)
+    request = [flag for flag in _flags("layer", "noisy") if not flag.startswith("--compression")]
+    status, output = worker.ask(*request, "--compression=libdeflate", "--library=noisy.so")
+    assert status == 1 and "not libdeflate" in output
+
+
 def test_memory_does_not_grow(tmp_path, worker):
     """Each request has so many entries that to keep those of a few requests would show."""
     (tmp_path / "file").write_bytes(b"content")
@@ -166,6 +175,7 @@ def test_cancellation_of_a_request_that_runs(tmp_path, worker):
             with contextlib.suppress(BrokenPipeError):
                 pipe.write(slow.parts[1])
         assert worker.receive().get("wasCancelled") is True
+        worker.send(cancel=True)  # Once more, and too late.
         assert worker.ask(*small) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe", "small.json", "small.tar"]
 

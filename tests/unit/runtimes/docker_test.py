@@ -61,6 +61,17 @@ def test_values_of_short_flags(typed, value):
     assert docker.read(f"docker run {typed} image").user.value == value
 
 
+@pytest.mark.parametrize("text", "1 t T TRUE true True 0 f F FALSE false False".split())
+def test_truth_values(text):
+    """Go's strconv.ParseBool."""
+    assert docker.read(f"docker run --init={text} image").init.value == (text in "1 t T TRUE true True".split())
+
+
+@pytest.mark.parametrize("text", ["yes", "no", "on", "tRUE", "2", "''"])
+def test_what_is_not_a_truth_value(text):
+    assert len(_refused(f"docker run --init={text} image")) == 1
+
+
 def test_what_nobody_says_is_none():
     settings = docker.read("docker run image")
     assert settings == docker.Settings(where="docker run", runtime="docker", image=Said("image", "docker run"))
@@ -90,6 +101,12 @@ def test_podman_mounts_kernel_file_systems_nosuid(kind):
     for option, nosuid in (("", True), (",nosuid", True), (",suid", False), (",nosuid,suid", False)):
         (mount,) = _values(docker.read(f"podman run --mount type={kind},target=/x{option} image").mounts)
         assert mount == Mount("/x", kind, nosuid)
+
+
+def test_a_glob_of_podman_may_be_over_any_file():
+    """Without a target, each file that it matches is mounted at its own path (podman-run(1), --mount)."""
+    assert _values(docker.read("podman run --mount type=glob,src=/usr/lib/lib* image").mounts) == (Mount("/", "glob", None),)
+    assert _values(docker.read("podman run --mount type=glob,src=/a*,dst=/b image").mounts) == (Mount("/b", "glob", None),)
 
 
 def test_all_problems_at_once():

@@ -36,16 +36,20 @@ def run(arguments: Arguments, problems: list[str]) -> list[str]:
 
     image = checks.Image(files.read_json(config), merged) if config else None
     binary = image.merged.locate(binary) if image and binary else binary
-    programs = [program for metadata, layer in layers for program in _programs(metadata, layer, off, merged, binary)]
+    programs: dict[str, checks.Program] = {}
+    for metadata, layer in layers:
+        for path in programs.keys() & set(metadata["contents"]["files"]):
+            del programs[path]  # This layer replaces it.
+        programs.update({program.path: program for program in _programs(metadata, layer, off, merged, binary)})
     problems += checks.unknown(off)
-    for program in programs:
+    for program in programs.values():
         problems += checks.check(program, image)
     remarks = []
     if image:
         # The entrypoint is the binary by default, which has been checked.
-        if started and image.argv and image.find(image.argv[0]) not in [program.path for program in programs]:
+        if started and image.argv and image.find(image.argv[0]) not in programs:
             problems += checks.check_start(image, started, off)
-        remarks = checks.remarks(programs, image, off)
+        remarks = checks.remarks(list(programs.values()), image, off)
     if problems:
         raise InputError(problems)
     files.write_whole(output, "".join(text + "\n" for text in remarks).encode())
@@ -67,7 +71,7 @@ def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[s
     for path in paths:
         text = metadata["capabilities"].get(path, "=")
         if path != binary and merged.capabilities.get(path) != text:
-            continue  # Another layer replaces it.
+            continue  # Another layer replaces it by something else.
         value = capabilities.from_text(text)
         # An empty set raises nothing, so that the loader does not enter secure-execution mode.
         capable = bool(value.permitted | value.inheritable)
