@@ -53,12 +53,14 @@ def _layer_impl(ctx):
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
     info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
-    checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
+    checked = []
+    if ctx.attr.file_capabilities or ctx.attr.checks_off:
+        checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(checked if ctx.attr.file_capabilities or ctx.attr.checks_off else []),
+            _validation = depset(checked),
         ),
         info,
     ]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .entries import DIRECTORY, FILE, SYMLINK
+from .errors import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
+    from typing import Any, Mapping
 
 _MAX_LINKS = 40  # ELOOP, path_resolution(7).
 
@@ -70,16 +71,14 @@ class Merged:
         files, links = contents["files"], contents["links"]
         for path in links:
             if self.kind(path) not in ("", SYMLINK):
-                replaced.append(Replacement(path, self.describe(path), f"a symbolic link to {_quoted(links[path])}"))
+                replaced.append(Replacement(path, self.describe(path), f"a symbolic link to {quote(links[path])}"))
                 self._remove(path)
         if self.links or self.directories:
             for path in files:
                 if path in self.links or path in self.directories:
                     replaced.append(Replacement(path, self.describe(path), "a file"))
                     self._remove(path)
-        self._forget(self.capabilities, files, links)
-        self._forget(self.scripts, files, links)
-        self._forget(self.loaders, files, links)
+        self._forget({*files, *links} if self.files else set())
         self.links.update(links)
         self.files.update(files)
         self.capabilities.update(metadata["capabilities"])
@@ -98,7 +97,7 @@ class Merged:
     def describe(self, path: str) -> str:
         """Returns a description of the entry at a path, for messages."""
         kind = self.kind(path)
-        return f"a symbolic link to {_quoted(self.links[path])}" if kind == SYMLINK else f"a {kind}"
+        return f"a symbolic link to {quote(self.links[path])}" if kind == SYMLINK else f"a {kind}"
 
     def locate(self, path: str) -> str:
         """Returns `path` with the symbolic links in its parent directories followed.
@@ -137,7 +136,7 @@ class Merged:
                 continue
             followed += 1
             if followed > _MAX_LINKS:
-                raise ValueError(f"more than {_MAX_LINKS} symbolic links lead from {_quoted(path)}")
+                raise ValueError(f"more than {_MAX_LINKS} symbolic links lead from {quote(path)}")
             if target.startswith("/"):
                 at = ""
             todo += target.split("/")[::-1]
@@ -183,15 +182,8 @@ class Merged:
             for each in [each for each in entries if each.startswith(prefix)]:
                 del entries[each]
 
-    def _forget(self, known: dict[str, str], files: Iterable[str], links: Iterable[str]) -> None:
-        """Removes facts about files that a layer replaces."""
-        if known:
-            replacing = {*files, *links}
+    def _forget(self, replacing: set[str]) -> None:
+        """Removes facts about files that a layer replaces, or that are not there any more."""
+        for known in (self.capabilities, self.scripts, self.loaders):
             for path in [path for path in known if path in replacing or path not in self.files]:
                 del known[path]
-
-
-def _quoted(text: str) -> str:
-    from .errors import quote
-
-    return quote(text)
