@@ -20,22 +20,23 @@ int raise_capability(int number) {
  * that is not root gets what the file permits AND the bounding set holds, and
  * nothing of the file's under no_new_privs. */
 void explain_missing(int number, const char *name) {
-  fprintf(stderr, "missing capability CAP_%s: ", name);
+  /* One call for each message, so that no other output comes between its parts. */
   if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1) {
     fprintf(stderr,
-            "the container runtime did not grant it.\n"
+            "missing capability CAP_%s: the container runtime did not grant it.\n"
             "  docker or podman: --cap-add=%s\n"
             "  Kubernetes: securityContext.capabilities.add: [\"%s\"]\n",
-            name, name);
+            name, name, name);
   } else if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
     fprintf(stderr,
-            "no_new_privs is set, which switches file capabilities off.\n"
+            "missing capability CAP_%s: no_new_privs is set, which switches file capabilities off.\n"
             "  docker or podman: leave out --security-opt=no-new-privileges\n"
-            "  Kubernetes: securityContext.allowPrivilegeEscalation: true\n");
+            "  Kubernetes: securityContext.allowPrivilegeEscalation: true\n",
+            name);
   } else {
     fprintf(stderr,
-            "the file does not permit it.\n"
+            "missing capability CAP_%s: the file does not permit it.\n"
             "  BUILD: linux_capabilities = [\"%s\"] (any case)\n",
-            name);
+            name, name);
   }
 }
