@@ -8,6 +8,7 @@ files. Where readers disagree about what an archive means, it is refused.
 
 from __future__ import annotations
 
+from . import limits
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK
 from .errors import quote
 from .tar import BLOCK
@@ -28,8 +29,6 @@ _TYPES = {
     b"S": FILE,
 }
 _LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"S"
-_MAX_EXTENSION = 1 << 20  # As Go's archive/tar (maxSpecialFileSize).
-_MAX_SPARSE_BLOCKS = 1 << 14
 _CHUNK = 1 << 20
 _ZERO = bytes(BLOCK)
 _SPACES = b" " * 8
@@ -129,7 +128,7 @@ class Archive:
                             raise ArchiveError(f"a pax header for all entries with {_show(name)}, which is for one")
                 else:
                     long[kind] = data.rstrip(b"\0")
-                if len(before) > 2 * _MAX_EXTENSION:
+                if len(before) > 2 * limits.EXTENSION:
                     raise ArchiveError("too many headers for one entry")
                 continue
             member = _member(block, records, long)
@@ -193,8 +192,8 @@ class Archive:
     def _extension(self, block: bytes) -> tuple[bytes, bytes]:
         """A header that belongs to the next entry, as it is, and its content."""
         size = _number(block[124:136], "size")
-        if size > _MAX_EXTENSION:
-            raise ArchiveError(f"a header of {size} bytes; more than {_MAX_EXTENSION} are not read")
+        if size > limits.EXTENSION:
+            raise ArchiveError(f"a header of {size} bytes; more than {limits.EXTENSION} are not read")
         data = self._take(size + -size % BLOCK, "a header") if size else b""
         if len(data) < size:
             raise ArchiveError("ends within a header")
@@ -206,7 +205,7 @@ class Archive:
         more = block[482]
         while more:
             piece = self._take(BLOCK, "a map of a sparse file")
-            if not piece or len(blocks) == _MAX_SPARSE_BLOCKS:
+            if not piece or len(blocks) == limits.SPARSE_BLOCKS:
                 raise ArchiveError("a map of a sparse file that does not end")
             blocks.append(piece)
             more = piece[504]

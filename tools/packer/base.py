@@ -11,7 +11,7 @@ import os
 import re
 from collections import namedtuple
 
-from . import oci
+from . import limits, oci
 from .errors import InputError, problem, quote
 
 TYPE_CHECKING = False
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Base = namedtuple("Base", ("manifest", "config"))
 """Manifest and config of the image below, as dicts."""
 
-_MAX_JSON = 4 << 20
-_MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = (oci.MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
@@ -203,8 +201,8 @@ def _manifests(
       seen: digests to skip, to which those found are added.
       sparse: skip what an index names and the layout lacks.
     """
-    if depth > _MAX_DEPTH:
-        raise InputError([problem("base", layout, f"indexes within indexes, more than {_MAX_DEPTH} deep")])
+    if depth > limits.INDEX_DEPTH:
+        raise InputError([problem("base", layout, f"indexes within indexes, more than {limits.INDEX_DEPTH} deep")])
     entries = index.get("manifests") if isinstance(index, dict) else None
     if not isinstance(entries, list):
         raise InputError([problem("base", layout, "its index has no list of manifests")])
@@ -265,8 +263,8 @@ def _check_descriptor(where: str, descriptor: Any) -> None:
 def _blob(layout: str, descriptor: Any) -> Any:
     """The JSON that a descriptor names, if it is what the descriptor says."""
     _check_descriptor(layout, descriptor)
-    if descriptor["size"] > _MAX_JSON:
-        what = f"{descriptor['digest']} has {descriptor['size']} bytes; more than {_MAX_JSON} are not read"
+    if descriptor["size"] > limits.JSON:
+        what = f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read"
         raise InputError([problem("base", layout, what)])
     return _json(blob_path(layout, descriptor["digest"]), layout, descriptor)
 
@@ -276,11 +274,11 @@ def _json(path: str, layout: str, descriptor: Mapping[str, Any] | None = None) -
     name = os.path.relpath(path, layout) if path != layout else path
     try:
         with open(path, "rb") as file:
-            data = file.read(_MAX_JSON + 1)
+            data = file.read(limits.JSON + 1)
     except OSError as error:
         raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}; is it an OCI layout directory?")]) from None
-    if len(data) > _MAX_JSON:
-        raise InputError([problem("base", layout, f"{name} is larger than {_MAX_JSON} bytes")])
+    if len(data) > limits.JSON:
+        raise InputError([problem("base", layout, f"{name} is larger than {limits.JSON} bytes")])
     if descriptor is not None:
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         if digest != descriptor["digest"] or len(data) != descriptor["size"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 
+from . import limits
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)  # A zstd frame of no content; zstd:chunked puts some between others.
-_XZ_MEMORY = 128 << 20
 _MAX_RATIO = 1100  # Deflate gets to 1032 at most.
 _FREE = 1 << 30
 
@@ -74,7 +75,7 @@ class Decompressed:
         if self.codec == "xz":
             import lzma
 
-            return _Xz(stream, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
+            return _Xz(stream, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.XZ_MEMORY))
         return stream
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from . import limits
 from .entries import DIRECTORY, FILE, SYMLINK
 from .errors import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping
-
-_MAX_LINKS = 40  # ELOOP, path_resolution(7).
 
 Directory = namedtuple("Directory", ("mode", "uid", "gid", "xattrs"))
 """The attributes of a directory. mode, uid, gid: int; xattrs: tuple of pairs of name (str) and value (bytes)."""
@@ -135,8 +134,8 @@ class Merged:
                 at = here
                 continue
             followed += 1
-            if followed > _MAX_LINKS:
-                raise ValueError(f"more than {_MAX_LINKS} symbolic links lead from {quote(path)}")
+            if followed > limits.LINKS:
+                raise ValueError(f"more than {limits.LINKS} symbolic links lead from {quote(path)}")
             if target.startswith("/"):
                 at = ""
             todo += target.split("/")[::-1]

@@ -6,6 +6,7 @@ are resolved as container engines do: through symbolic links, within the root.
 
 from __future__ import annotations
 
+from . import limits
 from .archive import ArchiveError
 from .entries import DIRECTORY, HARDLINK, SYMLINK
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from .archive import Member
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-_MAX_LINKS = 40  # ELOOP, path_resolution(7).
 _XATTR = b"SCHILY.xattr."
-_MAX_PATH = 4096  # PATH_MAX, linux/limits.h.
 
 
 class Node:
@@ -69,8 +68,8 @@ class Tree:
           ArchiveError: links go round, or an entry is below what is no directory.
         """
         for number, member in enumerate(members):
-            if len(member.path) > _MAX_PATH:
-                raise ArchiveError(f"a path of {len(member.path)} letters; no file system takes more than {_MAX_PATH}")
+            if len(member.path) > limits.PATH:
+                raise ArchiveError(f"a path of {len(member.path)} letters; no file system takes more than {limits.PATH}")
             folder, _, name = member.path.rpartition("/")
             if not name:
                 continue  # The root itself.
@@ -151,7 +150,7 @@ class Tree:
             node = trail[-1][1].children.get(name)
             if node is not None and node.type == SYMLINK:
                 links += 1
-                if links > _MAX_LINKS:
+                if links > limits.LINKS:
                     raise ArchiveError(f"symbolic links that go round at {folder}")
                 if node.link.startswith("/"):
                     del trail[1:]

@@ -14,7 +14,7 @@ import posixpath
 import re
 import shutil
 
-from . import layout, oci
+from . import layout, limits, oci
 from .archive import Archive, ArchiveError, plain
 from .decompress import Decompressed, DecompressionError
 from .entries import FILE, HARDLINK, SYMLINK
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from .archive import Member
 
-_MAX_JSON = 4 << 20
-_MAX_FILES = 100_000
-_MAX_LINKS = 40
 _BLOB = re.compile(r"/blobs/sha256/([0-9a-f]{64})", re.ASCII)
 _LAYER = re.compile(r".*(/layer|\.tar|\.tar\.gz|/layer\.tar)", re.ASCII | re.DOTALL)
 _CODECS = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
@@ -70,8 +67,8 @@ class _Unpacker:
     def run(self, archive: Archive) -> None:
         """Reads it all, once, and then writes what says which bytes are what."""
         for count, member in enumerate(archive):
-            if count == _MAX_FILES:
-                raise ArchiveError(f"more than {_MAX_FILES} files, which is no image")
+            if count == limits.ARCHIVE_FILES:
+                raise ArchiveError(f"more than {limits.ARCHIVE_FILES} files, which is no image")
             if member.path in self._texts or member.path in self._blobs:
                 raise ArchiveError(f"has {quote(member.path)} twice")
             if member.type == SYMLINK:
@@ -94,8 +91,8 @@ class _Unpacker:
         blob = _BLOB.fullmatch(member.path)
         if not blob and not _LAYER.fullmatch(member.path):
             if member.path.endswith(".json"):
-                if member.size > _MAX_JSON:
-                    raise ArchiveError(f"{quote(member.path)} is larger than {_MAX_JSON} bytes")
+                if member.size > limits.JSON:
+                    raise ArchiveError(f"{quote(member.path)} is larger than {limits.JSON} bytes")
                 self._texts[member.path] = b"".join(content)[: member.size]
             return
         found = hashlib.sha256()
@@ -143,14 +140,14 @@ class _Unpacker:
         if path in self._texts:
             return self._texts[path]
         blob = self._blobs.get(path)
-        if blob is None or blob["size"] > _MAX_JSON:
+        if blob is None or blob["size"] > limits.JSON:
             raise ArchiveError(f"has no config {quote(name)}")
         with open(os.path.join(self._output, "blobs", "sha256", blob["digest"][len("sha256:") :]), "rb") as file:
             return file.read()
 
     def _follow(self, name: str) -> str:
         path = plain(name.encode("utf-8", "surrogateescape"))
-        for _ in range(_MAX_LINKS):
+        for _ in range(limits.LINKS):
             if path not in self._links:
                 return path
             path = plain(posixpath.normpath(self._links[path]).encode("utf-8", "surrogateescape"))

@@ -1,0 +1,100 @@
+"""An image that has been read: its config, and the file capabilities in it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from packer import limits
+from packer.archive import ArchiveError
+from packer.entries import FILE, SYMLINK
+from packer.rootfs import Tree
+
+if TYPE_CHECKING:
+    from capabilities import FileCapabilities
+    from packer.rootfs import Node
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of an image, at the end of all links.
+
+    Attributes:
+      path: where it is, without symbolic links.
+      capabilities: None if it has none.
+      uid, gid: its owner.
+      mode: permissions, set-ID bits among them.
+      interpreter: of a script, the program that its first line names; else "".
+    """
+
+    path: str
+    capabilities: FileCapabilities | None
+    uid: int
+    gid: int
+    mode: int
+    interpreter: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one layer says, whatever those above it hide.
+
+    Attributes:
+      digest: of the blob.
+      capabilities: by absolute path.
+    """
+
+    digest: str
+    capabilities: dict[str, FileCapabilities]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image.
+
+    Attributes:
+      platform: os/architecture[/variant]; "" if nothing says.
+      config: the image's config; {} of a tar that is only a layer.
+      capabilities: by absolute path, as a container sees them.
+      layers: the lowest first.
+      origin: the number in `layers` of the one that has the file, by path as above.
+      problems: what is wrong with capabilities in it, a sentence each.
+      users: uids by name, of /etc/passwd; None if it has none.
+    """
+
+    platform: str
+    config: dict[str, Any]
+    capabilities: dict[str, FileCapabilities]
+    layers: list[Layer]
+    origin: dict[str, int]
+    problems: list[str]
+    users: dict[str, int] | None = None
+    _tree: Tree = field(default_factory=Tree, repr=False)
+    _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+
+    def file(self, path: str) -> File | None:
+        """The regular file that an absolute path leads to, through all links; None if to none."""
+        found = follow(self._tree, path)
+        if found is None or found[1].type != FILE:
+            return None
+        real, node = found
+        words = self._scripts.get((node.layer, node.entry), b"").split()
+        interpreter = os.fsdecode(words[0]) if words else ""
+        return File(real, self.capabilities.get(real), node.uid, node.gid, node.mode, interpreter)
+
+
+def follow(tree: Tree, path: str) -> tuple[str, Node] | None:
+    """Returns the path that `path` leads to and what is there, all links followed; None if it leads nowhere."""
+    for _ in range(limits.LINKS):
+        try:
+            found = tree.find(path)
+        except ArchiveError:
+            return None
+        if found is None or found[1].type != SYMLINK:
+            return found
+        path = posixpath.join(posixpath.dirname(found[0]), found[1].link)
+        if path.endswith(("/", "/.", "/..")):
+            return None  # A directory.
+    return None
