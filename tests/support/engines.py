@@ -1,0 +1,303 @@
+"""Container engines that unpack images, as root, each with a state of its own.
+
+With an overlay driver an engine unpacks each layer by itself, and the kernel's overlayfs merges them. The others unpack each
+layer over the tree of those below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import time
+from typing import Any, Callable, Iterator, Protocol
+
+from support import layout as layouts
+from support import podman, require
+
+_START = 30  # Seconds that a daemon may take to start.
+_REFERENCE = "docker.io/library/test:1"
+
+
+class Refused(Exception):
+    """An engine does not take an image; the text is its message."""
+
+
+class Engine(Protocol):
+    """An engine that runs."""
+
+    def unpacked(self, layout: pathlib.Path) -> contextlib.AbstractContextManager[pathlib.Path]:
+        """Unpacks the only image of an OCI layout, and yields its root filesystem.
+
+        Raises:
+          Refused: the engine does not take the image.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def umoci(state: pathlib.Path) -> Iterator[Engine]:
+    """umoci, which is no daemon."""
+    require.root()
+    yield _Umoci(state)
+
+
+class _Umoci:
+    def __init__(self, state: pathlib.Path) -> None:
+        self._state, self._numbers = state, itertools.count()
+
+    @contextlib.contextmanager
+    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        made = self._state / f"umoci{next(self._numbers)}"
+        made.mkdir()
+        try:
+            _run([require.tool("umoci"), "unpack", "--image", layouts.tagged(layout, made / "layout"), str(made / "bundle")])
+            yield made / "bundle" / "rootfs"
+        finally:
+            shutil.rmtree(made)
+
+
+@contextlib.contextmanager
+def podman_with(driver: str, state: pathlib.Path) -> Iterator[Engine]:
+    """podman.
+
+    Args:
+      driver: "overlay" or "vfs".
+      state: an empty directory.
+    """
+    yield _Podman(podman.program(state, driver), state)
+
+
+class _Podman:
+    def __init__(self, program: pathlib.Path, state: pathlib.Path) -> None:
+        self._program, self._state, self._numbers = program, state, itertools.count()
+
+    @contextlib.contextmanager
+    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        copy = self._state / f"layout{next(self._numbers)}"
+        name = layouts.tagged(layout, copy)
+        try:
+            image = podman.run(self._program, "pull", "--quiet", "oci:" + name)
+        except subprocess.CalledProcessError as error:
+            raise Refused(str(error)) from error
+        finally:
+            shutil.rmtree(copy)
+        try:
+            yield pathlib.Path(podman.run(self._program, "image", "mount", image))
+        finally:
+            podman.run(self._program, "image", "umount", image)
+            podman.run(self._program, "rmi", "--force", image)
+
+
+@contextlib.contextmanager
+def containerd(state: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Starts containerd; yields its socket.
+
+    Args:
+      state: an empty directory. Its path is short, because the address of a socket has at most 107 bytes.
+    """
+    require.root()
+    socket, config = state / "containerd.sock", state / "containerd.toml"
+    texts = {"root": state / "root", "state": state / "run"}
+    config.write_text(
+        "version = 3\n"
+        + "".join(f"{name} = {json.dumps(str(path))}\n" for name, path in texts.items())
+        + "".join(f"[{kind}]\naddress = {json.dumps(str(path))}\n" for kind, path in [("grpc", socket), ("ttrpc", state / "ttrpc.sock")])
+    )
+    command = [require.tool("containerd"), "--config", str(config)]
+    with _daemon(command, state / "containerd.log", lambda: _answers([require.tool("ctr"), "--address", str(socket), "version"])):
+        yield socket
+
+
+@contextlib.contextmanager
+def containerd_with(snapshotter: str, state: pathlib.Path) -> Iterator[Engine]:
+    """containerd, with its own client ctr.
+
+    Args:
+      snapshotter: "overlayfs" or "native".
+      state: an empty directory with a short path.
+    """
+    with containerd(state) as socket:
+        yield _Containerd(snapshotter, socket, state)
+
+
+class _Containerd:
+    def __init__(self, snapshotter: str, socket: pathlib.Path, state: pathlib.Path) -> None:
+        self._snapshotter, self._state, self._numbers = snapshotter, state, itertools.count()
+        self._command = [require.tool("ctr"), "--address", str(socket)]
+
+    @contextlib.contextmanager
+    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        archive = write_archive(layout, self._state / f"image{next(self._numbers)}.tar")
+        mounted = archive.with_suffix("")
+        mounted.mkdir()
+        flags = ["--snapshotter", self._snapshotter]
+        try:
+            _run([*self._command, "images", "import", "--local", *flags, str(archive)])
+            _run([*self._command, "images", "mount", *flags, _REFERENCE, str(mounted)])
+            try:
+                yield mounted
+            finally:
+                _run([*self._command, "images", "unmount", "--rm", *flags, str(mounted)])
+        finally:
+            archive.unlink()
+            mounted.rmdir()
+            subprocess.run([*self._command, "images", "remove", "--sync", _REFERENCE], capture_output=True)
+
+
+@contextlib.contextmanager
+def dockerd(driver: str, state: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Starts Docker's daemon without a network; yields its socket.
+
+    Args:
+      driver: "overlay2" or "vfs".
+      state: an empty directory with a short path.
+    """
+    (state / "containerd").mkdir()
+    with containerd(state / "containerd") as address:
+        socket = state / "docker.sock"
+        flags = {
+            "--containerd": address,
+            "--data-root": state / "data",
+            "--exec-root": state / "exec",
+            "--host": f"unix://{socket}",
+            "--pidfile": state / "docker.pid",
+            "--storage-driver": driver,
+        }
+        command = [require.tool("dockerd"), "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        command += [f"{flag}={value}" for flag, value in flags.items()]
+        with _daemon(command, state / "docker.log", lambda: _answers([require.tool("docker"), "--host", f"unix://{socket}", "version"])):
+            yield socket
+
+
+@contextlib.contextmanager
+def docker_with(driver: str, state: pathlib.Path) -> Iterator[Engine]:
+    """Docker Engine, with the classic image store.
+
+    Args:
+      driver: "overlay2" or "vfs".
+      state: an empty directory with a short path.
+    """
+    with dockerd(driver, state) as socket:
+        yield _Docker(driver, socket, state)
+
+
+class _Docker:
+    def __init__(self, driver: str, socket: pathlib.Path, state: pathlib.Path) -> None:
+        self._driver, self._state, self._numbers = driver, state, itertools.count()
+        self._command = [require.tool("docker"), "--host", f"unix://{socket}"]
+
+    @contextlib.contextmanager
+    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        archive = write_archive(layout, self._state / f"image{next(self._numbers)}.tar")
+        try:
+            _run([*self._command, "load", "--input", str(archive)])
+        finally:
+            archive.unlink()
+        try:
+            with self._root(layout) as root:
+                yield root
+        finally:
+            _run([*self._command, "rmi", "--force", _REFERENCE])
+
+    @contextlib.contextmanager
+    def _root(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        """Yields the filesystem of the image's last layer, over those below."""
+        store = self._state / "data" / "image" / self._driver / "layerdb" / "sha256"
+        chain = [identifier for identifier in _chain_ids(layouts.config(layout)["rootfs"]["diff_ids"])]
+        cached = [(store / identifier / "cache-id").read_text() for identifier in chain]
+        if self._driver == "vfs":
+            yield self._state / "data" / "vfs" / "dir" / cached[-1]
+            return
+        directories = [str(self._state / "data" / "overlay2" / name / "diff") for name in reversed(cached)]
+        if len(directories) == 1:
+            yield pathlib.Path(directories[0])
+            return
+        mounted = self._state / f"root{next(self._numbers)}"
+        mounted.mkdir()
+        _run(["mount", "-t", "overlay", "-o", "ro,lowerdir=" + ":".join(directories), "overlay", str(mounted)])
+        try:
+            yield mounted
+        finally:
+            _run(["umount", str(mounted)])
+            mounted.rmdir()
+
+
+def _chain_ids(diff_ids: list[str]) -> Iterator[str]:
+    """Yields the ChainID of each layer without its algorithm; OCI image-spec, "Layer ChainID"."""
+    chain = ""
+    for diff_id in diff_ids:
+        chain = "sha256:" + hashlib.sha256(f"{chain} {diff_id}".encode()).hexdigest() if chain else diff_id
+        yield chain.removeprefix("sha256:")
+
+
+def write_archive(layout: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+    """Writes an OCI layout with one image as a tar, with the manifest.json that Docker's classic image store reads; returns `path`."""
+    manifest = layouts.manifest(layout)
+    index = json.loads((layout / "index.json").read_bytes())
+    index["manifests"][0]["annotations"] = {"io.containerd.image.name": _REFERENCE, "org.opencontainers.image.ref.name": "1"}
+
+    def place(descriptor: dict[str, Any]) -> str:
+        return "blobs/sha256/" + str(descriptor["digest"]).removeprefix("sha256:")
+
+    saved = {"Config": place(manifest["config"]), "RepoTags": ["test:1"], "Layers": [place(layer) for layer in manifest["layers"]]}
+    (made := path.with_suffix(".json")).mkdir()
+    for name, content in (("index.json", index), ("manifest.json", [saved])):
+        (made / name).write_text(json.dumps(content))
+    with tarfile.open(path, "w", dereference=True) as tar:
+        for name in ("index.json", "manifest.json"):
+            tar.add(made / name, name)
+        for name in ("oci-layout", "blobs"):
+            tar.add(layout / name, name)
+    shutil.rmtree(made)
+    return path
+
+
+ENGINES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Engine]]] = {
+    "containerd overlayfs": lambda state: containerd_with("overlayfs", state),
+    "containerd native": lambda state: containerd_with("native", state),
+    "docker overlay2": lambda state: docker_with("overlay2", state),
+    "docker vfs": lambda state: docker_with("vfs", state),
+    "podman overlay": lambda state: podman_with("overlay", state),
+    "podman vfs": lambda state: podman_with("vfs", state),
+    "umoci": umoci,
+}
+"""Starts an engine, with an empty directory for its state, whose path is short; by the names of engine and storage driver."""
+
+
+def _run(command: list[str]) -> str:
+    """Runs a client; returns its output.
+
+    Raises:
+      Refused: it failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env={**os.environ, "LC_ALL": "C.UTF-8"})
+    if done.returncode:
+        raise Refused(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def _answers(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def _daemon(command: list[str], log: pathlib.Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """Runs a daemon for as long as the block runs, which begins when the daemon is ready."""
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        end = time.monotonic() + _START
+        while not ready():
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
