@@ -12,6 +12,7 @@ from .. import below, contents, files, layer
 from ..entries import FILE
 from ..errors import InputError, problem, quote
 from ..rootfs import Tree
+from ..work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     arguments.end()
     if problems:
         raise InputError(problems)
-    tree = Tree()
+    tree, work = Tree(), Work()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
         for number, blob in enumerate(below.of_layout(layout, platform)):
-            with below.entries(blob) as archive:
+            with below.entries(blob, work) as archive:
                 tree.apply(_members(archive, number, interpreters), number)
         assigned = _capabilities(tree, layout)
     except InputError as error:
