@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +37,26 @@ def write_whole(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def open_regular(path: str) -> BinaryIO:
+    """Opens a regular file, or what a symbolic link to one leads to, for reading.
+
+    Nothing else is opened: a FIFO would wait for a writer, and opening a device may have an effect.
+
+    Raises:
+      OSError: it cannot be read, or it is not a regular file.
+    """
+    if stat.S_ISREG(os.stat(path).st_mode):
+        # Without waiting, for it may be another file by now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", path)
+
+
 def read(path: str) -> bytes:
-    """A whole file."""
-    with open(path, "rb") as file:
+    """Returns the bytes of a regular file."""
+    with open_regular(path) as file:
         return file.read()
 
 
