@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from . import documents
 from .errors import problem
 
 TYPE_CHECKING = False
@@ -42,8 +43,8 @@ def of_image(descriptors: Sequence[Mapping[str, Any]], problems: list[str]) -> d
         if text is None:
             return {}
         try:
-            said = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
+            said = documents.parse(text.encode()) if isinstance(text, str) else None
+        except documents.DocumentError:
             said = None
         if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
             problems.append(problem("base", text, f"annotation {CAPABILITIES} of {descriptor['digest']} is not a JSON object of paths"))

@@ -143,8 +143,8 @@ def _count(text: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        name = next(name for number, name in enumerate(names) if name in names[:number])
+        names: set[str] = set()
+        name = next(name for name, _ in pairs if name in names or names.add(name))  # type: ignore[func-returns-value]
         raise DocumentError(f"has the key {quote(name)} twice in one object; keep one")
     return made
 
@@ -177,8 +177,9 @@ def _check_fields(value: Any, fields: Any) -> None:
             _check_fields(each, fields[0])
     if not isinstance(fields, dict) or not isinstance(value, dict):
         return
+    folded = {field.casefold(): field for field in fields} if value.keys() - fields.keys() else {}
     for key, each in value.items():
         if key in fields:
             _check_fields(each, fields[key])
-        elif field := next((field for field in fields if field.casefold() == key.casefold()), None):
+        elif field := folded.get(key.casefold()):
             raise DocumentError(f"has the key {quote(key)}, which engines take for {quote(field)}; write {quote(field)}")

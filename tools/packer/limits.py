@@ -38,5 +38,7 @@ INDEX_DEPTH = 4
 """Indexes within indexes."""
 ARCHIVE_FILES = 100_000
 """Files of an image archive."""
+ARCHIVE_NAMES = 16 << 20
+"""Bytes of their names and link targets together."""
 XZ_MEMORY = 128 << 20
 """Bytes of memory to decompress xz."""
