@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from capabilities import FileCapabilities
+    from packer import base
 
 _DESCRIPTION = """\
 Prints the file capabilities of images, as getcap(8) does: OCI layout directories, OCI archives, what docker save writes,
@@ -78,9 +79,11 @@ def _main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     status = 0
     found: list[dict[str, Any]] = []
+    others: list[dict[str, str]] = []
     for path in options.paths:
+        passed_over: list[base.Other] = []
         try:
-            there = read(path, options.platform)
+            there = read(path, options.platform, passed_over)
         except InputError as error:
             for text in error.problems:
                 _complain(text)
@@ -90,6 +93,9 @@ def _main(arguments: Sequence[str]) -> int:
             _complain(f"{plain(path)}: {error.strerror or error}")
             status = 2
             continue
+        for other in passed_over:
+            _complain(f"note: {plain(path)}: passed over {other.digest}: {other.why}")
+            others.append({"path": path, "digest": other.digest, "why": other.why})
         for image in there:
             found.append(_json(path, image, options.all_layers))
             prefix = f"{plain(path)}: " if len(options.paths) > 1 else ""
@@ -101,14 +107,14 @@ def _main(arguments: Sequence[str]) -> int:
                 for line in _lines(image, options.layer, options.all_layers):
                     print(prefix + line)
     if options.json:
-        print(json.dumps({"images": found}, indent=2))
+        print(json.dumps({"images": found, "passed_over": others}, indent=2))
     return status
 
 
-def read(path: str, platform: str) -> list[images.Image]:
-    """As images.read(), with a line on the terminal while that takes long."""
+def read(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[images.Image]:
+    """Reads images as images.read() does, and shows the progress on a terminal if that takes long."""
     with progress.shown(f"getcap: {plain(path)}"):
-        return images.read(path, platform)
+        return images.read(path, platform, passed_over)
 
 
 def _lines(image: images.Image, layer: bool, all_layers: bool) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from capabilities import FileCapabilities
     from packer.archive import Archive, Member
 
+    from .shapes import Watched
+
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD = "/etc/passwd"
@@ -38,10 +39,8 @@ class Layers:
         self._nodes = 0
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
-        self._manifest = b""
-        self._is_layout = False
 
-    def layer(self, archive: Archive, digest: str) -> None:
+    def layer(self, archive: Archive | Watched, digest: str) -> None:
         """Adds the next one."""
         self.layers.append(Layer(digest, {}))
         links: dict[str, bytes] = {}
@@ -50,16 +49,6 @@ class Layers:
             found = self._tree.find(path)
             if found and found[1].xattrs.get(_XATTR) != value:
                 self._wrong(path, "a hard link with other capabilities than the file that it is; what counts depends on who unpacks it")
-
-    def is_image(self) -> bool:
-        """Whether what was read is no layer, but an archive of an image."""
-        if self._is_layout:
-            return True
-        try:
-            images = json.loads(self._manifest)
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(images, list) and all(isinstance(each, dict) and "Config" in each and "Layers" in each for each in images)
 
     def image(self, platform: str, config: dict[str, Any]) -> Image:
         """All of them."""
@@ -73,7 +62,7 @@ class Layers:
         problems = list(dict.fromkeys(self._problems))
         return Image(platform, config, carried, self.layers, origin, problems, self._users(), self._tree, self._scripts)
 
-    def _members(self, archive: Archive, links: dict[str, bytes]) -> Iterator[Member]:
+    def _members(self, archive: Archive | Watched, links: dict[str, bytes]) -> Iterator[Member]:
         """The entries, without what nobody here asks for."""
         layer = len(self.layers) - 1
         last = ""
@@ -113,18 +102,12 @@ class Layers:
                 self._wrong(member.path, f"its record {TWIN.decode()} {what} {RECORD.decode()}, which alone counts in images")
         return value if value is None else value[:limits.CAPABILITY]
 
-    def _content(self, archive: Archive, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps what says who users are, what a script runs in, and whether this is a layer at all."""
-        if member.path == "/oci-layout" and member.type == FILE:
-            self._is_layout = True
-        elif member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
+    def _content(self, archive: Archive | Watched, member: Member, entry: tuple[int, int]) -> None:
+        """Keeps the users of the image, and the interpreters of scripts."""
+        if member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
             return
-        elif member.path in (_PASSWD, "/manifest.json") and member.size <= limits.TEXT:
-            text = b"".join(archive.content())[: member.size]
-            if member.path == _PASSWD:
-                self._texts[entry] = text
-            else:
-                self._manifest = text
+        elif member.path == _PASSWD and member.size <= limits.TEXT:
+            self._texts[entry] = b"".join(archive.content())[: member.size]
         elif member.mode & 0o111:
             start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
             if start.startswith(b"#!"):

@@ -1,46 +1,59 @@
-"""Reads the layers below a layer from their blobs, and verifies each against its digest."""
+"""Reads the layers below a layer from their blobs, and verifies each against its digest and diff_id."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections import namedtuple
 
 from . import base, files
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
-from .errors import InputError, problem
+from .errors import InputError, problem, quote
 from .rootfs import Tree
 from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator, Sequence
+    from typing import Any, Iterable, Iterator, Sequence
 
-Blob = namedtuple("Blob", ("path", "descriptor", "where"))
-"""A layer. path: str, of the file; descriptor: dict, what it is to be; where: str, for messages."""
+_CHUNK = 1 << 20
+
+Blob = namedtuple("Blob", ("path", "descriptor", "where", "diff_id"))
+"""A layer. path: str, of the file; descriptor: dict; where: str, for messages; diff_id: str, from the image's config."""
 
 
 def of_layout(layout: str, platform: str) -> list[Blob]:
-    """The layers of an image in an OCI layout directory, the lowest first.
+    """Returns the layers of an image in an OCI layout directory, the lowest first.
 
     Args:
       layout: its path.
       platform: os/architecture/variant of the image.
 
     Raises:
-      InputError: it is not what its digests say.
+      InputError: there is not one such image, or it is invalid.
     """
     words = (platform.split("/") + [""] * 3)[:3]
-    image = base.load_layout(layout, dict(zip(("os", "architecture", "variant"), words)))
-    return [Blob(base.blob_path(layout, layer["digest"]), layer, layout) for layer in image.manifest["layers"]]
+    return of_image(layout, base.load_layout(layout, dict(zip(("os", "architecture", "variant"), words))))
+
+
+def of_image(layout: str, image: base.Base) -> list[Blob]:
+    """Returns the layers of an image that was read from an OCI layout directory, the lowest first."""
+    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"])
+    return [Blob(base.blob_path(layout, layer["digest"]), layer, layout, diff_id) for layer, diff_id in pairs]
 
 
 def of_pairs(pairs: Sequence[str]) -> list[Blob]:
-    """Layers of this build: `METADATA=BLOB` each, the paths of both."""
+    """Returns layers of this build.
+
+    Args:
+      pairs: `METADATA=BLOB` each, the paths of both.
+    """
     blobs = []
     for pair in pairs:
-        metadata, _, blob = pair.partition("=")
-        blobs.append(Blob(blob, files.read_json(metadata)["descriptor"], blob))
+        path, _, blob = pair.partition("=")
+        metadata = files.read_json(path)
+        blobs.append(Blob(blob, metadata["descriptor"], blob, metadata["diff_id"]))
     return blobs
 
 
@@ -70,16 +83,41 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
       work: counts what is read of all layers of an image together.
 
     Raises:
-      InputError: it is not a valid layer, or not what its descriptor says.
+      InputError: the blob is not a layer, or has another digest, size or diff_id.
     """
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
-            stream = Decompressed(file, work)
-            if stream.codec not in LAYERS:
-                # Docker and podman read such a layer, containerd takes it for a damaged tar.
-                what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
-                raise DecompressionError(what)
+            stream = _Uncompressed(file, work)
             yield Archive(stream)
+            stream.check(blob.diff_id)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
             raise InputError([problem("base", blob.where, what)]) from None
+
+
+class _Uncompressed:
+    """The tar in a blob; its digest is computed while it is read."""
+
+    def __init__(self, file: Any, work: Work) -> None:
+        self._stream = Decompressed(file, work)
+        if self._stream.codec not in LAYERS:
+            # Docker and podman read such a layer, containerd takes it for a damaged tar.
+            what = f"compressed by {self._stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+            raise DecompressionError(what)
+        self._hash = hashlib.sha256()
+        self.read = self._stream.read if self._stream.codec == "none" else self._read
+
+    def _read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    def check(self, diff_id: str) -> None:
+        """Reads the rest, and raises ArchiveError if the digest is not `diff_id`; engines refuse such a layer."""
+        if self._stream.codec == "none":
+            return  # The digest of the blob, which Verified computes.
+        while self._read(_CHUNK):
+            pass
+        digest = "sha256:" + self._hash.hexdigest()
+        if digest != diff_id:
+            raise ArchiveError(f"it unpacks to {digest}, and the image's config has the diff_id {quote(diff_id)}")

@@ -10,7 +10,7 @@ import shutil
 
 from .base import blob_path
 from .errors import InputError, problem, quote
-from .files import read, write_whole
+from .files import open_regular, read, write_whole
 from .oci import INDEX
 
 TYPE_CHECKING = False
@@ -127,7 +127,7 @@ def copy(output: str, source: str, attribute: str) -> None:
     wrong: list[str] = []
     for name in names:
         digest = hashlib.sha256()
-        with open(os.path.join(blobs, name), "rb") as file, open(os.path.join(output, _BLOBS, name), "wb") as made:
+        with open_regular(os.path.join(blobs, name)) as file, open(os.path.join(output, _BLOBS, name), "wb") as made:
             while data := file.read(_CHUNK):
                 digest.update(data)
                 made.write(data)

@@ -54,10 +54,20 @@ SCRIPT = 256
 # Images
 JSON = 4 << 20
 """Bytes of a manifest, config or index; registries take no more."""
+JSON_BYTES = 32 << 20
+"""Bytes of all manifests, configs and indexes of an archive or a layout together."""
+JSON_VALUES = 200_000
+"""Values in all of these together; each takes some 300 bytes of memory."""
+JSON_DEPTH = 100
+"""Levels of arrays and objects in one of these."""
+IMAGES = 1000
+"""Images of an archive or a layout."""
 INDEX_DEPTH = 4
 """Indexes within indexes."""
 ARCHIVE_FILES = 100_000
 """Files of an image archive."""
+ARCHIVE_NAMES = 16 << 20
+"""Bytes of their names and link targets together."""
 
 # ELF programs
 ELF_HEADERS = 1 << 12

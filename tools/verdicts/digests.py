@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from packer import base, unpack
+from packer import base, documents, files, unpack
 from packer.errors import InputError, problem, quote
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}", re.ASCII)
@@ -38,15 +37,13 @@ def check_files(descriptor: str, contents: Sequence[str], expected: str, target:
     _check(expected)
     by_digest = {}
     for path in contents:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = files.read(path)
         by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
 
     def load(digest: str) -> Any:
-        return json.loads(by_digest[digest]) if digest in by_digest else None
+        return documents.parse(by_digest[digest]) if digest in by_digest else None
 
-    with open(descriptor, "rb") as file:
-        return _compare(json.load(file), load, expected, target)
+    return _compare(files.read_json(descriptor), load, expected, target)
 
 
 def check_image(path: str, expected: str, target: str) -> list[str]:
@@ -82,15 +79,14 @@ def _check(expected: str) -> None:
 def _layout(layout: str, expected: str, target: str) -> list[str]:
     def load(digest: str) -> Any:
         try:
-            with open(base.blob_path(layout, digest), "rb") as file:
-                return json.load(file)
+            return documents.parse(files.read(base.blob_path(layout, digest)))
         except (OSError, ValueError, RecursionError):
             return None
 
     return _compare(base.only_descriptor(layout), load, expected, target)
 
 
-def _compare(descriptor: dict[str, Any], load: _Load, expected: str, target: str) -> list[str]:
+def _compare(descriptor: Mapping[str, Any], load: _Load, expected: str, target: str) -> list[str]:
     digest = descriptor["digest"]
     if digest == expected:
         return []
