@@ -8,8 +8,8 @@ from __future__ import annotations
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
-SPARSE_BLOCKS = 1 << 14
-"""Blocks of the map of an old GNU sparse file."""
+SPARSE_BLOCKS = 2047
+"""Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
 # Root filesystems
 NODES = 1_500_000
