@@ -267,13 +267,12 @@ def _member(header: Header, before: _Before) -> Member:
         raise HeaderError(f"type {show(header.kind)} is not a type that entries of layers have")
     if header.kind == _OLD_SPARSE and not header.gnu:
         raise HeaderError("a sparse file of star, which container engines cannot read")
-    records = before.records
-    name = _one(header.name, before.texts.get(_LONG_NAME), records.get(b"GNU.sparse.name") or records.get(b"path"), "names")
-    link = _one(header.link, before.texts.get(_LONG_LINK), records.get(b"linkpath"), "targets")
-    uid, gid, size = (pax.number(records, key) for key in (b"uid", b"gid", b"size"))
-    size = header.size if size is None else headers.size(size)
-    if pax.number(records, b"SCHILY.realsize") not in (None, size):
-        raise HeaderError("record SCHILY.realsize is not the size of the content; container engines do not read it")
+    records, size, uid, gid = before.records, header.size, header.uid, header.gid
+    name, link = header.name, header.link
+    if records or before.texts:
+        name = _one(name, before.texts.get(_LONG_NAME), records.get(b"GNU.sparse.name") or records.get(b"path"), "names")
+        link = _one(link, before.texts.get(_LONG_LINK), records.get(b"linkpath"), "targets")
+        size, uid, gid = pax.size(records, size), pax.owner(records, b"uid", uid), pax.owner(records, b"gid", gid)
     if what == FILE and (name.endswith(b"/") or header.kind == _OLD_FILE and header.name.endswith(b"/")):
         # Go and others take a name with a slash for a directory if the type is NUL; for type "0", others do.
         if header.kind != _OLD_FILE or size or not (name.endswith(b"/") and header.name.endswith(b"/")):
@@ -288,8 +287,8 @@ def _member(header: Header, before: _Before) -> Member:
         raise HeaderError(f"{show(name)} is a {_WORDS.get(what, what)}; the root must be a directory")
     member.link = plain(link) if what == HARDLINK else _decode(link)
     member.mode = header.mode & 0o7777
-    member.uid = header.uid if uid is None else headers.owner("uid", uid)
-    member.gid = header.gid if gid is None else headers.owner("gid", gid)
+    member.uid = uid
+    member.gid = gid
     member.size = size if what == FILE else 0
     member.records = records
     member.sparse = False

@@ -24,12 +24,13 @@ gnu: bool, whether the header is in GNU tar's own format.
 
 USTAR, GNU = b"ustar\0", b"ustar  \0"
 _STAR = b"tar\0"
-_DEVICES = (("devmajor", 329, 337), ("devminor", 337, 345))
-_STAR_TIMES = (("atime", 476, 488), ("ctime", 488, 500))
-_GNU_TIMES = (("atime", 345, 357), ("ctime", 357, 369))
-_MAX_ID = 0xFFFFFFFE
+# Fields by their place after the checksum, which ends at byte 156.
+_DEVICES = (("devmajor", 173, 181), ("devminor", 181, 189))
+_STAR_TIMES = (("atime", 320, 332), ("ctime", 332, 344))
+_GNU_TIMES = (("atime", 189, 201), ("ctime", 201, 213))
+MAX_ID = 0xFFFFFFFE
 """uid_t has 32 bits, and chown(2) takes the largest number for "unchanged"."""
-_MAX_SIZE = (1 << 63) - BLOCK
+MAX_SIZE = (1 << 63) - BLOCK
 _SPACES = b" " * 8
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*").fullmatch
 
@@ -52,52 +53,40 @@ def parse(block: bytes) -> Header:
       HeaderError: a field is not valid.
     """
     _verify_checksum(block)
-    magic = block[257:265]
-    name = text(block[:100])
-    gnu = magic == GNU
+    size = _number("size", block[124:136])
+    if not 0 <= size <= MAX_SIZE:
+        in_range("size", size, MAX_SIZE)
+    _number("mtime", block[136:148])
+    kind, prefix, link, mode, uid, gid, gnu = _parse_common(block[100:124], block[156:])
+    name = block[:100].partition(b"\0")[0]
+    return Header(kind, prefix + b"/" + name if prefix else name, link, mode, uid, gid, size, gnu)
+
+
+@functools.lru_cache(256)  # Entries of an archive share most of these fields.
+def _parse_common(numbers: bytes, rest: bytes) -> tuple[bytes, bytes, bytes, int, int, int, bool]:
+    """Parses the fields between name and size, and those after the checksum.
+
+    Returns:
+      Type, prefix, target of a link, mode, user, group, and whether the format is GNU tar's.
+    """
+    magic = rest[101:109]
+    prefix, gnu = b"", magic == GNU
     if magic[:6] == USTAR:
-        prefix = _star_prefix(block) if block[508:] == _STAR else text(block[345:500])
-        if prefix:
-            name = prefix + b"/" + name
+        prefix = _star_prefix(rest) if rest[352:] == _STAR else text(rest[189:344])
     elif gnu:
         # Go takes what is not a valid time for a prefix, which GNU tar does not write.
         for field, start, end in _GNU_TIMES:
-            if block[start]:
-                _number(field, block[start:end])
+            if rest[start]:
+                _number(field, rest[start:end])
     elif magic[:5] == USTAR[:5]:
         raise HeaderError(f"magic {show(magic)} is neither ustar's nor GNU tar's")
     if gnu or magic[:6] == USTAR:
         for field, start, end in _DEVICES:
-            _number(field, block[start:end])
-    _number("mtime", block[136:148])
-    return Header(
-        block[156:157],
-        name,
-        text(block[157:257]),
-        in_range("mode", _number("mode", block[100:108]), _MAX_SIZE),
-        owner("uid", _number("uid", block[108:116])),
-        owner("gid", _number("gid", block[116:124])),
-        in_range("size", _number("size", block[124:136]), _MAX_SIZE),
-        gnu,
-    )
-
-
-def owner(field: str, value: int) -> int:
-    """Returns a user or group ID.
-
-    Raises:
-      HeaderError: it is out of range.
-    """
-    return in_range(field, value, _MAX_ID)
-
-
-def size(value: int) -> int:
-    """Returns a size in bytes.
-
-    Raises:
-      HeaderError: it is out of range.
-    """
-    return in_range("size", value, _MAX_SIZE)
+            _number(field, rest[start:end])
+    mode = in_range("mode", _number("mode", numbers[:8]), MAX_SIZE)
+    uid = in_range("uid", _number("uid", numbers[8:16]), MAX_ID)
+    gid = in_range("gid", _number("gid", numbers[16:]), MAX_ID)
+    return rest[:1], prefix, text(rest[1:101]), mode, uid, gid, gnu
 
 
 def in_range(field: str, value: int, maximum: int) -> int:
@@ -131,7 +120,6 @@ def parse_number(field: bytes) -> int | None:
     return value if -1 << 63 <= value < 1 << 63 else None
 
 
-@functools.lru_cache(1024)  # Entries of an archive share most of their owners, modes and times.
 def _number(name: str, field: bytes) -> int:
     value = parse_number(field)
     if value is None:
@@ -139,18 +127,19 @@ def _number(name: str, field: bytes) -> int:
     return value
 
 
-def _star_prefix(block: bytes) -> bytes:
+def _star_prefix(rest: bytes) -> bytes:
     """Returns the prefix of star's format, which has times after it."""
     for field, start, end in _STAR_TIMES:
-        _number(field, block[start:end])
-    if block[475]:
+        _number(field, rest[start:end])
+    if rest[319]:
         raise HeaderError("star's prefix has no NUL at its end")
-    return text(block[345:476])
+    return text(rest[189:320])
 
 
 def _verify_checksum(block: bytes) -> None:
-    expected = _OCTAL(block[148:156])
-    fields = block[:148] + _SPACES + block[156:]
+    digits = _OCTAL(block[148:156])
+    expected = int(digits[1], 8) if digits and digits[1] else -1
+    total = sum(block) - sum(block[148:156]) + sum(_SPACES)
     # Some old programs add up signed bytes.
-    if not expected or not expected[1] or int(expected[1], 8) not in (sum(fields), sum(fields) - 256 * sum(byte > 127 for byte in fields)):
+    if expected != total and expected != total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
         raise HeaderError("the checksum is wrong: the archive is damaged, or not a tar")

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
-CAPABILITY = b"SCHILY.xattr.security.capability"
 CAPABILITY_TWIN = b"LIBARCHIVE.xattr.security.capability"
 """bsdtar's own record: the same value in base64, without padding."""
 
@@ -94,12 +93,30 @@ def check_global(data: bytes) -> None:
             raise HeaderError(f"it is for all entries, and has record {show(name)}, which describes a single one")
 
 
-def number(values: dict[bytes, bytes], name: bytes) -> int | None:
-    """Returns the number of a record; None if the record is not there.
+def owner(values: dict[bytes, bytes], name: bytes, otherwise: int) -> int:
+    """Returns the user or group ID of an entry: that of the record, or of the header if there is no record.
 
     Raises:
-      HeaderError: the value is not a decimal number without sign.
+      HeaderError: the record is not valid.
     """
+    value = _number(values, name)
+    return otherwise if value is None else headers.in_range(name.decode(), value, headers.MAX_ID)
+
+
+def size(values: dict[bytes, bytes], otherwise: int) -> int:
+    """Returns the size of an entry's content: that of the record, or of the header if there is no record.
+
+    Raises:
+      HeaderError: a record is not valid.
+    """
+    value = _number(values, b"size")
+    size = otherwise if value is None else headers.in_range("size", value, headers.MAX_SIZE)
+    if _number(values, b"SCHILY.realsize") not in (None, size):
+        raise HeaderError("record SCHILY.realsize is not the size of the content; container engines do not read it")
+    return size
+
+
+def _number(values: dict[bytes, bytes], name: bytes) -> int | None:
     value = values.get(name)
     if value is None:
         return None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .blob import Blob
     from .grants import Grant
 
-RECORD, TWIN = pax.CAPABILITY, pax.CAPABILITY_TWIN
+RECORD, TWIN = layer.CAPABILITY_RECORD, pax.CAPABILITY_TWIN
 
 KEEP, ONLY, STRIP = "keep", "only", "strip"
 _MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in a temporary file.
