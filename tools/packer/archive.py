@@ -130,7 +130,8 @@ class Archive:
                 raise ArchiveError(f"the header at byte {offset}: {error}") from None
             self._left, self._padding = member.size - len(self._start), -member.size % BLOCK
             yield member
-            before = _Before()
+            if before.raw or before.extended:
+                before = _Before()
 
     def content(self) -> Iterator[bytes]:
         """Yields what was not read yet of the entry's content, in pieces, and then its padding.

@@ -31,7 +31,7 @@ _GNU_TIMES = (("atime", 189, 201), ("ctime", 201, 213))
 MAX_ID = 0xFFFFFFFE
 """uid_t has 32 bits, and chown(2) takes the largest number for "unchanged"."""
 MAX_SIZE = (1 << 63) - BLOCK
-_SPACES = b" " * 8
+_SPACES = 8 * ord(" ")  # What the checksum counts for itself.
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*").fullmatch
 
 
@@ -139,7 +139,7 @@ def _star_prefix(rest: bytes) -> bytes:
 def _verify_checksum(block: bytes) -> None:
     digits = _OCTAL(block[148:156])
     expected = int(digits[1], 8) if digits and digits[1] else -1
-    total = sum(block) - sum(block[148:156]) + sum(_SPACES)
+    total = sum(block[:148]) + _SPACES + sum(block[156:])
     # Some old programs add up signed bytes.
     if expected != total and expected != total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
         raise HeaderError("the checksum is wrong: the archive is damaged, or not a tar")
