@@ -274,6 +274,8 @@ def _member(header: Header, before: _Before) -> Member:
         name = _one(name, before.texts.get(_LONG_NAME), records.get(b"GNU.sparse.name") or records.get(b"path"), "names")
         link = _one(link, before.texts.get(_LONG_LINK), records.get(b"linkpath"), "targets")
         size, uid, gid = pax.size(records, size), pax.owner(records, b"uid", uid), pax.owner(records, b"gid", gid)
+    if what not in (HARDLINK, SYMLINK) and (_LONG_LINK in before.texts or b"linkpath" in records):
+        raise HeaderError(f"{show(name)} is a {what} with the target of a link; bsdtar takes it for a link")
     if what == FILE and (name.endswith(b"/") or header.kind == _OLD_FILE and header.name.endswith(b"/")):
         # Go and others take a name with a slash for a directory if the type is NUL; for type "0", others do.
         if header.kind != _OLD_FILE or size or not (name.endswith(b"/") and header.name.endswith(b"/")):

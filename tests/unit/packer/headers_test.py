@@ -113,31 +113,44 @@ def test_random_headers(go, tmp_path):
     assert len(accepted) > COUNT // 10
     other = {"GNU tar": 0, "bsdtar": 0, "Python": 0}
     for tar in accepted[: max(60, COUNT // 20)]:
+        expected = [_of_ours(entry) for entry in ours(tar)]
         for name, listed in _listed(tar, tmp_path).items():
             if listed is not None:
                 other[name] += 1
-                assert listed == [(entry["path"], entry["type"]) for entry in ours(tar)], (name, tar.rstrip(b"\0"))
+                assert listed == expected, (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
-def _listed(tar: bytes, tmp_path) -> dict[str, list[tuple[str, str]] | None]:
-    """Returns paths and types, as other programs list them; None of one that finds a fault."""
+_GNU_TIMES = re.compile(rb"ustar  \0.{80}[^\0]", re.DOTALL)
+"""Headers with times of GNU tar's format, which Python takes for a prefix."""
+Listed = tuple[str, str, int, int, int]
+"""Path, type, user, group and size of an entry; -1 for the size of what is no regular file, or sparse."""
+
+
+def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
+    """Returns the entries as other programs list them; None of one that finds a fault."""
     path = tmp_path / "tar"
     path.write_bytes(tar)
     gnu, bsd, python = readers.gnu_entries(path), readers.bsdtar_entries(path), readers.python_entries(tar)
     return {
-        "GNU tar": None if gnu is None else [_of_gnu(*line[:2]) for line in gnu[0][0] if line[0]],
-        "bsdtar": None if bsd is None else [_of_python(info) for info, *_ in bsd[0]],
-        # Python takes the times of GNU tar's format for a prefix.
-        "Python": None if python is None or shapes.GNU_TIMES in tar else [_of_python(info) for info, *_ in python[0]],
+        "GNU tar": None if gnu is None else [_of_gnu(*line[:4]) for line in gnu[0][0] if line[0]],
+        "bsdtar": None if bsd is None else [_of_python(info, sparse) for info, sparse, *_ in bsd[0]],
+        "Python": None if python is None or _GNU_TIMES.search(tar) else [_of_python(info, sparse) for info, sparse, *_ in python[0]],
     }
 
 
-def _of_gnu(mode: bytes, name: bytes) -> tuple[str, str]:
+def _of_ours(entry: dict[str, Any]) -> Listed:
+    return entry["path"], entry["type"], entry["uid"], entry["gid"], entry["size"] if entry["type"] == FILE and not entry["sparse"] else -1
+
+
+def _of_gnu(mode: bytes, name: bytes, owner: bytes, size: bytes) -> Listed:
     letters = {"-": FILE, "h": HARDLINK, "l": SYMLINK, "d": DIRECTORY, "c": "character device", "b": "block device", "p": "fifo"}
     name = re.split(b" -> | link to ", name)[0]
-    return plain(name.decode("unicode_escape").encode("latin-1")), letters[chr(mode[0])]
+    kind = letters[chr(mode[0])]
+    uid, gid = owner.split(b"/")
+    return plain(name.decode("unicode_escape").encode("latin-1")), kind, int(uid), int(gid), int(size) if kind == FILE else -1
 
 
-def _of_python(info: dict[str, Any]) -> tuple[str, str]:
-    return plain(info["name"].encode("utf-8", "surrogateescape")), TYPES[info["type"].decode()]
+def _of_python(info: dict[str, Any], sparse: Any) -> Listed:
+    kind = TYPES[info["type"].decode()]
+    return plain(info["name"].encode("utf-8", "surrogateescape")), kind, info["uid"], info["gid"], info["size"] if kind == FILE and sparse is None else -1

@@ -69,10 +69,7 @@ def gnu_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
             lines.append((b"", line))
         else:
             mode, owner, size, date, time, name = line.split(None, 5)
-            if not mode.startswith((b"b", b"c")):
-                lines.append((mode.rstrip(b"*"), name, owner, size, date, time))
-            else:
-                lines.append((mode.rstrip(b"*"), line.split(None, 2)[2], owner, b"", b"", b""))
+            lines.append((mode.rstrip(b"*"), name, owner, size, date, time))
     return (lines, content.stdout), with_capabilities
 
 

@@ -207,7 +207,7 @@ def canonical() -> dict[str, bytes]:
         "mtime before 1970": extension({b"mtime": b"-5.5"}) + program(),
         "pax header of old Go": extension({b"path": b"program"}, mode=0, mtime=0) + program(),
         "node-tar with times": block(WRITERS["node-tar"], b"a", prefix=(b"p" * 100).ljust(131, b"\0") + b"14525122000\0" * 2),
-        "signed checksum": _signed(block(name=b"\xff")),
+        "signed checksum": signed(block(name=b"\xff")),
         "modes with types": block(mode=0o100644),
         "./": block(name=b"./", kind=b"5") + program(name=b"./program"),
         "absolute": program(name=b"/program"),
@@ -222,7 +222,7 @@ def canonical() -> dict[str, bytes]:
     return {**made, **{name: entries + END for name, entries in others.items()}}
 
 
-def _signed(header: bytes) -> bytes:
+def signed(header: bytes) -> bytes:
     """Returns a header with the checksum of programs that add up signed bytes."""
-    total = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:]) + 256
+    total = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:512]) + 256
     return header[:148] + b"%06o\0 " % total + header[156:]
