@@ -30,7 +30,7 @@ _TYPES = {
     b"S": FILE,
 }
 _WORDS = {HARDLINK: "hard link", SYMLINK: "symbolic link"}
-_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _OLD_FILE, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"\0", b"S"
+_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _FILE, _OLD_FILE, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"0", b"\0", b"S"
 _CHUNK = 1 << 20
 _ZERO = bytes(BLOCK)
 
@@ -117,13 +117,13 @@ class Archive:
                     continue
                 member = _member(header, before)
                 member.header, member.offset = block, offset
+                if sparse.is_sparse(before.records) and header.kind != _FILE:
+                    raise HeaderError(f"type {show(header.kind)} cannot have records of a sparse file")
                 if header.kind == _OLD_SPARSE:
                     member.header += sparse.read_blocks(block, self._map)
                     sparse.check_blocks(member.header, member.size)
                     member.sparse = True
                 elif sparse.is_sparse(before.records):
-                    if member.type != FILE:
-                        raise HeaderError(f"a {member.type} cannot be a sparse file")
                     self._start = sparse.check_records(before.records, member.size, self._map)
                     member.sparse = True
             except HeaderError as error:

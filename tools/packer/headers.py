@@ -26,6 +26,7 @@ USTAR, GNU = b"ustar\0", b"ustar  \0"
 _STAR = b"tar\0"
 # Fields by their place after the checksum, which ends at byte 156.
 _DEVICES = (("devmajor", 173, 181), ("devminor", 181, 189))
+_REAL_SIZE = 327
 _STAR_TIMES = (("atime", 320, 332), ("ctime", 332, 344))
 _GNU_TIMES = (("atime", 189, 201), ("ctime", 201, 213))
 MAX_ID = 0xFFFFFFFE
@@ -56,7 +57,8 @@ def parse(block: bytes) -> Header:
     size = _number("size", block[124:136])
     if not 0 <= size <= MAX_SIZE:
         in_range("size", size, MAX_SIZE)
-    _number("mtime", block[136:148])
+    # AIX ends the size with a NUL too many.
+    _number("mtime", block[136:148] if block[136] else b"0" + block[137:148])
     kind, prefix, link, mode, uid, gid, gnu = _parse_common(block[100:124], block[156:])
     name = block[:100].partition(b"\0")[0]
     return Header(kind, prefix + b"/" + name if prefix else name, link, mode, uid, gid, size, gnu)
@@ -78,6 +80,8 @@ def _parse_common(numbers: bytes, rest: bytes) -> tuple[bytes, bytes, bytes, int
         for field, start, end in _GNU_TIMES:
             if rest[start]:
                 _number(field, rest[start:end])
+        if rest[_REAL_SIZE] and rest[:1] != b"S":
+            raise HeaderError("the size of a sparse file in the header of another entry, which bsdtar takes for its size")
     elif magic[:5] == USTAR[:5]:
         raise HeaderError(f"magic {show(magic)} is neither ustar's nor GNU tar's")
     if gnu or magic[:6] == USTAR:

@@ -84,6 +84,8 @@ def check_records(records: Mapping[bytes, bytes], stored: int, take: Callable[[]
         raise HeaderError("records GNU.sparse.size and GNU.sparse.realsize have different values")
     size = _decimal(sizes.pop()) if sizes else stored
     if version == (b"1", b"0"):
+        if b"GNU.sparse.size" in records:
+            raise HeaderError("record GNU.sparse.size of a sparse file of format 1.0, which bsdtar takes for the size of its content")
         head, numbers = _read_map(stored, take)
         _check(numbers, size, stored - len(head))
         return head

@@ -115,14 +115,12 @@ def test_random_headers(go, tmp_path):
     for tar in accepted[: max(60, COUNT // 20)]:
         expected = [_of_ours(entry) for entry in ours(tar)]
         for name, listed in _listed(tar, tmp_path).items():
-            if listed is not None:
+            if listed is not None and not (name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected)):  # Which its listing pads.
                 other[name] += 1
                 assert listed == expected, (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
-_GNU_TIMES = re.compile(rb"ustar  \0.{80}[^\0]", re.DOTALL)
-"""Headers with times of GNU tar's format, which Python takes for a prefix."""
 Listed = tuple[str, str, int, int, int]
 """Path, type, user, group and size of an entry; -1 for the size of what is no regular file, or sparse."""
 
@@ -135,8 +133,17 @@ def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
     return {
         "GNU tar": None if gnu is None else [_of_gnu(*line[:4]) for line in gnu[0][0] if line[0]],
         "bsdtar": None if bsd is None else [_of_python(info, sparse) for info, sparse, *_ in bsd[0]],
-        "Python": None if python is None or _GNU_TIMES.search(tar) else [_of_python(info, sparse) for info, sparse, *_ in python[0]],
+        "Python": None if python is None or _python_errs(tar) else [_of_python(info, sparse) for info, sparse, *_ in python[0]],
     }
+
+
+def _python_errs(tar: bytes) -> bool:
+    """Returns whether a header has no prefix, and has something where ustar has it, or the numbers of devices.
+
+    Python reads these in every format: it takes GNU tar's times for a prefix.
+    """
+    blocks = [tar[at : at + 512] for at in range(0, len(tar), 512)]
+    return any(block[257:263] != b"ustar\0" and block[329:500].strip(b"\0") for block in blocks)
 
 
 def _of_ours(entry: dict[str, Any]) -> Listed:

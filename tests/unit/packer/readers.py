@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import subprocess
 import tarfile
 from typing import Any, Sequence
@@ -14,6 +15,8 @@ from typing import Any, Sequence
 from support import go, require
 
 CAPABILITY, TWIN = "SCHILY.xattr.security.capability", "LIBARCHIVE.xattr.security.capability"
+
+_LINE = re.compile(rb"(\S+) +(\S+) +(\S+) (\S+ \S+) +(.*)", re.DOTALL).fullmatch
 
 
 class Go:
@@ -68,8 +71,10 @@ def gnu_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
                 continue
             lines.append((b"", line))
         else:
-            mode, owner, size, date, time, name = line.split(None, 5)
-            lines.append((mode.rstrip(b"*"), name, owner, size, date, time))
+            fields = _LINE(line)
+            assert fields, line
+            mode, owner, size, time, name = fields.groups()
+            lines.append((mode.rstrip(b"*"), name, owner, size, time))
     return (lines, content.stdout), with_capabilities
 
 
