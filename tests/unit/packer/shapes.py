@@ -99,6 +99,11 @@ def summed(header: bytes, form: bytes = b"%06o\0 ") -> bytes:
     return header[:148] + form % (sum(header[:148]) + 256 + sum(header[156:512])) + header[156:]
 
 
+def changed(entry: bytes, at: int, data: bytes) -> bytes:
+    """Returns an entry with other bytes in its header."""
+    return summed(entry[:at] + data + entry[at + len(data) : 512]) + entry[512:]
+
+
 def binary(value: int, width: int) -> bytes:
     """Returns a number in base 256, two's complement, with the highest bit set."""
     digits = (value % (1 << 8 * width)).to_bytes(width, "big")
