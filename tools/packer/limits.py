@@ -28,8 +28,8 @@ ZSTD_WINDOW_LOG = 27
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
-SPARSE_BLOCKS = 1 << 14
-"""Blocks of the map of an old GNU sparse file."""
+SPARSE_BLOCKS = 2047
+"""Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 NAMES = 96 << 20
 """Bytes of all paths and link targets in a tar that setcap copies, whose metadata lists them."""
 XATTRS = 16 << 20

@@ -9,7 +9,7 @@ import tempfile
 
 import capabilities
 
-from . import archive, decompress, elf, files, layer, tar
+from . import archive, decompress, elf, files, layer, limits, pax, tar
 from .contents import Contents, is_text
 from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from .blob import Blob
     from .grants import Grant
 
-RECORD = layer.CAPABILITY_RECORD
-TWIN = b"LIBARCHIVE.xattr.security.capability"
-"""bsdtar's own record: the same value in base64, without padding."""
+RECORD, TWIN = layer.CAPABILITY_RECORD, pax.CAPABILITY_TWIN
 
 KEEP, ONLY, STRIP = "keep", "only", "strip"
 _MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in a temporary file.
@@ -175,11 +173,15 @@ class Retrofit:
 
 
 def _extended(member: archive.Member, value: bytes | None) -> bytes:
-    """The pax header of an entry with these capabilities: the other records as they were, in their order."""
+    """Returns the pax header of an entry with these capabilities; its other records stay as they were, in their order.
+
+    Raises:
+      ArchiveError: the header becomes too large.
+    """
     records: list[bytes] = []
     twin = value is not None and TWIN in member.records
     left = {RECORD: value, TWIN: binascii.b2a_base64(value, newline=False).rstrip(b"=") if twin and value else None}
-    for name, _, record in archive.split_records(member.extension):
+    for name, _, record in pax.split(member.extension):
         if name in left:
             new = left[name]
             left[name] = None
@@ -191,4 +193,9 @@ def _extended(member: archive.Member, value: bytes | None) -> bytes:
         return member.extended
     if not extension:
         return b""
-    return tar.extended(os.fsencode(member.path[1:]), extension, member.extended[: tar.BLOCK])
+    if len(extension) > limits.EXTENSION:
+        what = f"its pax header would have {len(extension)} bytes; container engines read at most {limits.EXTENSION}"
+        raise archive.ArchiveError(f"{quote(member.path)}: {what}")
+    if member.extended:
+        return tar.changed(member.extended[: tar.BLOCK], extension)
+    return tar.extended(os.fsencode(member.path[1:]), extension)
