@@ -43,7 +43,7 @@ def read(path: str, platform: str = "") -> list[Image]:
         with open_regular(path) as file:
             work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream, work))
+            archive = Archive(Decompressed(stream, work), work)
             made.layer(archive, "")
             for _ in archive.rest():
                 pass

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
+    from .work import Work
+
 _TYPES = {
     b"\0": FILE,
     b"0": FILE,
@@ -83,11 +85,13 @@ class Archive:
       ended: bool, whether there was an end-of-archive marker.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, work: Work | None = None) -> None:
         """
         Args:
           stream: an object with read(size), which gives fewer bytes at the end alone.
+          work: counts the memory of the entries, where the caller keeps them.
         """
+        self._work = work
         self.ended = False
         self._stream = stream
         self._left = 0  # Bytes of content and padding that nobody has read.
@@ -136,6 +140,8 @@ class Archive:
                 member.header += self._sparse_blocks(block)
             member.before, member.extended, member.extension = before, extended, extension
             self._left, self._padding = member.size, -member.size % BLOCK
+            if self._work is not None:
+                self._work.keep_member(member)
             yield member
             before, extended, extension, records, long = b"", b"", b"", {}, {}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections import namedtuple
 
-from . import base, files
+from . import base, files, limits
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
+from .entries import DIRECTORY
 from .errors import InputError, problem
 from .rootfs import Tree
 from .work import Work
@@ -15,6 +16,11 @@ from .work import Work
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable, Iterator, Sequence
+
+    from .archive import Member
+
+CAPABILITY_RECORD = b"SCHILY.xattr.security.capability"
+_XATTR = b"SCHILY.xattr."
 
 Blob = namedtuple("Blob", ("path", "descriptor", "where"))
 """A layer. path: str, of the file; descriptor: dict, what it is to be; where: str, for messages."""
@@ -47,6 +53,8 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
 def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     """Returns the merged root filesystem of layers.
 
+    Files have no extended attributes in it; see reduced().
+
     Args:
       blobs: the layers, the lowest first.
       work: counts what is read.
@@ -57,7 +65,7 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     made = Tree()
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
-            made.apply(archive, number)
+            made.apply(reduced(archive, work), number)
     return made
 
 
@@ -79,7 +87,28 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
                 # Docker and podman read such a layer, containerd takes it for a damaged tar.
                 what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 raise DecompressionError(what)
-            yield Archive(stream)
+            yield Archive(stream, work)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
             raise InputError([problem("base", blob.where, what)]) from None
+
+
+def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
+    """Yields entries without the records that nobody asks for.
+
+    Extended attributes may have 1 MiB for each entry. Those of directories are kept, because a layer that repeats the
+    directory repeats them; of files, only the capabilities are, because whoever copies a file reads its entry again.
+
+    Args:
+      members: the entries of a layer.
+      work: counts the memory of what is kept.
+    """
+    for member in members:
+        if member.type == DIRECTORY:
+            member.records = {name: value for name, value in member.records.items() if name.startswith(_XATTR)}
+        else:
+            value = member.records.get(CAPABILITY_RECORD)
+            member.records = {} if value is None else {CAPABILITY_RECORD: value[: limits.CAPABILITY]}
+        if member.records:
+            work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
+        yield member

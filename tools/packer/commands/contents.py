@@ -10,9 +10,9 @@ import capabilities
 
 from .. import below, contents, files, layer
 from ..entries import FILE
-from ..errors import InputError
+from ..errors import InputError, problem
 from ..rootfs import Tree
-from ..work import Work
+from ..work import Work, WorkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,14 +34,17 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     try:
         for number, blob in enumerate(below.of_layout(layout, platform)):
             with below.entries(blob, work) as archive:
-                tree.apply(_members(archive, number, interpreters), number)
+                tree.apply(below.reduced(_members(archive, number, interpreters), work), number)
+        listed = contents.Contents(work)
+        try:
+            listed.add_tree(tree, interpreters)
+        except WorkError as error:
+            raise InputError([problem("base", layout, str(error))]) from None
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
         files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
         return
-    listed = contents.Contents()
-    listed.add_tree(tree, interpreters)
     files.write_whole(output, layer.encode({"capabilities": _capabilities(tree), "contents": listed.encode()}))
 
 
