@@ -45,7 +45,7 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
         with open_regular(path) as file:
             work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream, work))
+            archive = Archive(Decompressed(stream, work), work)
             watched = shapes.Watched(archive)
             made.layer(watched, "")
             for _ in archive.rest():

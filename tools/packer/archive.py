@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
+    from .work import Work
+
 __all__ = ["Archive", "ArchiveError", "Member", "plain"]
 
 _TYPES = {
@@ -80,11 +82,13 @@ class Archive:
       ended: bool, whether there was an end-of-archive marker.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, work: Work | None = None) -> None:
         """
         Args:
           stream: an object with read(size), which returns fewer bytes only at the end.
+          work: counts the memory of the entries, where the caller keeps them.
         """
+        self._work = work
         self.ended = False
         self._stream = stream
         self._offset = 0  # Bytes that were read.
@@ -129,6 +133,8 @@ class Archive:
             except HeaderError as error:
                 raise ArchiveError(f"the header at byte {offset}: {error}") from None
             self._left, self._padding = member.size - len(self._start), -member.size % BLOCK
+            if self._work is not None:
+                self._work.keep_member(member)
             yield member
             if before.raw or before.extended:
                 before = _Before()

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 from collections import namedtuple
 
-from . import base, files
+from . import base, files, limits
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
+from .entries import DIRECTORY
 from .errors import InputError, problem, quote
 from .rootfs import Tree
 from .work import Work
@@ -17,6 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator, Sequence
 
+    from .archive import Member
+
+CAPABILITY_RECORD = b"SCHILY.xattr.security.capability"
+_XATTR = b"SCHILY.xattr."
 _CHUNK = 1 << 20
 
 Blob = namedtuple("Blob", ("path", "descriptor", "where", "diff_id"))
@@ -60,6 +65,8 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
 def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     """Returns the merged root filesystem of layers.
 
+    Files have no extended attributes in it; see reduced().
+
     Args:
       blobs: the layers, the lowest first.
       work: counts what is read.
@@ -70,7 +77,7 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     made = Tree()
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
-            made.apply(archive, number)
+            made.apply(reduced(archive, work), number)
     return made
 
 
@@ -88,7 +95,7 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
             stream = _Uncompressed(file, work)
-            yield Archive(stream)
+            yield Archive(stream, work)
             stream.check(blob.diff_id)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
@@ -121,3 +128,24 @@ class _Uncompressed:
         digest = "sha256:" + self._hash.hexdigest()
         if digest != diff_id:
             raise ArchiveError(f"it unpacks to {digest}, and the image's config has the diff_id {quote(diff_id)}")
+
+
+def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
+    """Yields entries without the records that nobody asks for.
+
+    Extended attributes may have 1 MiB for each entry. Those of directories are kept, because a layer that repeats the
+    directory repeats them; of files, only the capabilities are, because whoever copies a file reads its entry again.
+
+    Args:
+      members: the entries of a layer.
+      work: counts the memory of what is kept.
+    """
+    for member in members:
+        if member.type == DIRECTORY:
+            member.records = {name: value for name, value in member.records.items() if name.startswith(_XATTR)}
+        else:
+            value = member.records.get(CAPABILITY_RECORD)
+            member.records = {} if value is None else {CAPABILITY_RECORD: value[: limits.CAPABILITY]}
+        if member.records:
+            work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
+        yield member

@@ -15,6 +15,7 @@ from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
 from .executables import START
 from .grants import unfit
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Retrofit:
         self._types: dict[str, str] = {}  # By path, of all entries so far.
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
-        self._contents = Contents()
+        self._work = Work(copies=True)
+        self._contents = Contents(self._work)
         self._programs: dict[str, dict[str, Any] | None] = {}
 
     def write(self, output: str, *, compression: str, level: int, library: str, threads: int, created_by: str) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class Retrofit:
             last = ""
             try:
                 with files.open_regular(self._source) as file:
-                    tape = archive.Archive(decompress.Decompressed(file))
+                    tape = archive.Archive(decompress.Decompressed(file, self._work))
                     for member in tape:
                         last = member.path
                         self._member(blob, member, tape.content())
