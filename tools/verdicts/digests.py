@@ -99,7 +99,7 @@ def _compare(descriptor: Mapping[str, Any], load: _Load, expected: str, target: 
     ]
 
 
-def _parts(descriptor: dict[str, Any], load: _Load, indent: str) -> list[str]:
+def _parts(descriptor: Mapping[str, Any], load: _Load, indent: str) -> list[str]:
     content = load(descriptor["digest"])
     if not isinstance(content, dict):
         return []  # An index may name images that the layout leaves out.
