@@ -7,11 +7,9 @@ import io
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 
 import pytest
@@ -94,7 +92,9 @@ def test_what_is_not_quite_an_archive_is_refused(tmp_path: pathlib.Path, name: s
             images.read(str(path))
         (text,) = refused.value.problems
         assert text.startswith(f'image: "{path}": ') and expected in text
-        assert "taken for an image archive, because" in text
+        assert "taken for an image archive, because" in text or "blobs/" in text
+    if name == "an index without its manifest":
+        return  # A base may lack images for other platforms.
     status, said = cli.run(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
     assert status == 1 and said.startswith(f'//x: base: "{path}": ') and expected in said and said.count("\n") == 1
     assert not (tmp_path / "layout").exists()
@@ -144,7 +144,7 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
     assert read.capabilities == {"/a": NET}
     path = tmp_path / "hard"
     with tarfile.open(path, "w") as archive:
-        for name, data in {**members, layer: "l.tar", "l.tar": members[layer]}.items():
+        for name, data in {"l.tar": members[layer], **members, layer: "l.tar"}.items():
             entry = tarfile.TarInfo(name)
             if isinstance(data, str):
                 entry.type, entry.linkname = tarfile.LNKTYPE, data
@@ -208,7 +208,7 @@ def _manifests(count: int) -> bytes:
 
 HOSTILE = {
     "many JSON files": lambda: _many(200, 4 << 20),
-    "many small files": lambda: _many(60_000, 16),
+    "many small files": lambda: _many(limits.ARCHIVE_FILES - 5, 16),
     "many manifests": lambda: _manifests(900),
     "an index of brackets": lambda: gzip.compress(_raw({**INDEX, "index.json": b'{"manifests":[' + b"[]," * 1_300_000})),
     "an index of strings": lambda: gzip.compress(_raw({**INDEX, "index.json": b'{"manifests":[' + b'"",' * 1_300_000})),
@@ -231,17 +231,16 @@ def test_hostile_archives_are_bounded(tmp_path: pathlib.Path, name: str):
     path = tmp_path / "archive"
     path.write_bytes(HOSTILE[name]())
     assert path.stat().st_size <= 2 << 20
-    program = "import sys, resource; from getcap.__main__ import main" if False else "import runpy; runpy.run_module('getcap', run_name='__main__')"
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", program, str(path)],
-        env={**os.environ, "PYTHONPATH": "tools", "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 * MAX_MEMORY, 2 * MAX_MEMORY)),
-    )
-    assert time.monotonic() - start < MAX_SECONDS
-    assert "Traceback" not in done.stderr and done.returncode in (0, 2), done.stderr
+    command = [sys.executable, "-S", "-c", "import runpy; runpy.run_module('getcap', run_name='__main__')", str(path)]
+    with open(tmp_path / "errors", "w+") as errors:
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "tools", "TMPDIR": str(tmp_path)}, stdout=errors, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        said = errors.read()
+    assert "Traceback" not in said and process.returncode in (0, 2), said
+    # Of the processor, because other tests may run beside this one.
+    assert usage.ru_utime + usage.ru_stime < MAX_SECONDS and usage.ru_maxrss << 10 < MAX_MEMORY, usage
 
 
 def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None:

@@ -17,6 +17,7 @@ Members = dict[str, Union[bytes, str]]
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+PLATFORM = {"os": "linux", "architecture": "amd64"}
 
 
 class Image(NamedTuple):
@@ -142,3 +143,38 @@ WRITERS: dict[str, Callable[[Image], Members]] = {
     "jib": jib,
     "nix": nix,
 }
+
+
+class Layout:
+    """An OCI layout to which manifests are added."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        (path / "blobs/sha256").mkdir(parents=True, exist_ok=True)
+        (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+    def put(self, value: Any, media_type: str, **more: Any) -> dict[str, Any]:
+        """Adds a blob; returns its descriptor."""
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        (self.path / "blobs/sha256" / digest(data)[7:]).write_bytes(data)
+        return descriptor(media_type, data, **more)
+
+    def manifest(self, config: Any, layers: list[tuple[bytes, str]], config_type: str = CONFIG, **more: Any) -> dict[str, Any]:
+        """Adds a manifest; returns its descriptor."""
+        described = [self.put(data, media_type) for data, media_type in layers]
+        value = {"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(config, config_type), "layers": described, **more}
+        return self.put(value, MANIFEST)
+
+    def image(self, layer: bytes, **more: Any) -> dict[str, Any]:
+        return self.manifest(config(layer, **more), [(layer, LAYER)])
+
+    def index(self, *entries: dict[str, Any]) -> pathlib.Path:
+        """Writes index.json; returns the path of the layout."""
+        (self.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+        return self.path
+
+
+def config(*layers: bytes, **more: Any) -> dict[str, Any]:
+    """Returns the config of an image for linux/amd64."""
+    rootfs = {"type": "layers", "diff_ids": [digest(layer) for layer in layers]}
+    return {**PLATFORM, "config": {}, "rootfs": rootfs, **more}
