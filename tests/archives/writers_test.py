@@ -15,7 +15,7 @@ import pytest
 
 import capabilities
 from getcap import images
-from packer import below, cli
+from packer import below, cli, work
 from packer.errors import InputError
 from support import archives, engines, layout, podman, registry, require
 from support.image import layout as make_layout
@@ -38,7 +38,7 @@ def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as made:
         unpacked = os.path.join(made, "layout")
         assert cli.run(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
-        nodes = dict(below.tree(below.of_layout(unpacked, "linux/amd64")).walk())
+        nodes = dict(below.tree(below.of_layout(unpacked, "linux/amd64"), work.Work()).walk())
         found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
         assert found == EXPECTED
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tempfile
 from typing import Any
 
-from packer import base, below, files
+from packer import base, below
 from packer.archive import Archive, ArchiveError
 from packer.decompress import Decompressed, DecompressionError
 from packer.errors import InputError, problem, quote
+from packer.files import open_regular
+from packer.work import Work
 
 from . import shapes
 from .image import File, Image, Layer
@@ -37,16 +38,14 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
       OSError: it cannot be read.
     """
     wanted = _platform(platform)
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        return _layout(path, path, wanted, passed_over)
-    if not stat.S_ISREG(mode):
-        raise InputError([problem("image", path, "neither a directory nor a regular file")])
+    if os.path.isdir(path):
+        return _layout(path, path, wanted, Work(), passed_over)
     made = Layers()
     try:
-        with files.open_regular(path) as file:
+        with open_regular(path) as file:
+            work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream))
+            archive = Archive(Decompressed(stream, work))
             watched = shapes.Watched(archive)
             made.layer(watched, "")
             for _ in archive.rest():
@@ -57,7 +56,7 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
     if watched.evidence:
-        return _unpacked(path, wanted, watched.evidence, passed_over)
+        return _unpacked(path, wanted, watched.evidence, work, passed_over)
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     return [made.image("", {})]
@@ -76,8 +75,16 @@ def _name(config: dict[str, Any]) -> str:
     return "/".join(word for word in (config.get(key) for key in ("os", "architecture", "variant")) if word)
 
 
-def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, passed_over: list[base.Other] | None) -> list[Image]:
-    """Returns the images of an archive; `evidence` is why it is taken for one."""
+def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
+    """Returns the images of an archive.
+
+    Args:
+      path: of the archive.
+      wanted: the platform; None for all.
+      evidence: why it is taken for an archive.
+      work: an account of the archive's size, which pays for the layers in it.
+      passed_over: as of read().
+    """
     from packer import unpack
 
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
@@ -86,10 +93,10 @@ def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, passed_ov
             unpack.write(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _layout(layout, path, wanted, passed_over)
+        return _layout(layout, path, wanted, work, passed_over)
 
 
-def _layout(layout: str, path: str, wanted: dict[str, str] | None, passed_over: list[base.Other] | None) -> list[Image]:
+def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
     """Returns the images of a layout directory; `path` is what the user calls it."""
     try:
         found = base.read_images(layout, wanted)
@@ -100,16 +107,16 @@ def _layout(layout: str, path: str, wanted: dict[str, str] | None, passed_over: 
             if not wanted or not there:
                 raise InputError([problem("image", path, f"no image in it{base.others_text(found.passed_over)}")])
             raise InputError([problem("platform", _name(wanted), f"{quote(path)} has no image for it; it has {', '.join(there)}")])
-        return [_image(layout, each) for each in found.images]
+        return [_image(layout, each, work) for each in found.images]
     except InputError as error:
         raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
 
 
-def _image(layout: str, found: base.Base) -> Image:
+def _image(layout: str, found: base.Base, work: Work) -> Image:
     """Returns an image with the capabilities in its layers."""
     made = Layers()
     for blob in below.of_image(layout, found):
-        with below.entries(blob) as archive:
+        with below.entries(blob, work) as archive:
             made.layer(archive, blob.descriptor["digest"])
     return made.image(_name(found.config), found.config)
 

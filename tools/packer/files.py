@@ -1,4 +1,4 @@
-"""Files that are read whole, and written whole or not at all."""
+"""Opens and reads whole files, and writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,20 +38,30 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Opens a regular file, or what a symbolic link to one leads to, for reading.
+    """Opens a file for reading if it is a regular file, or a symbolic link to one.
 
-    Nothing else is opened: a FIFO would wait for a writer, and opening a device may have an effect.
+    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may change it. What has been
+    opened is checked again, so nobody can replace the file in between; O_NONBLOCK makes opening a FIFO return at once.
 
     Raises:
-      OSError: it cannot be read, or it is not a regular file.
+      OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
     """
-    if stat.S_ISREG(os.stat(path).st_mode):
-        # Without waiting, for it may be another file by now.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return os.fdopen(descriptor, "rb")
+    _check_regular(os.stat(path).st_mode, path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path)
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", path)
+        raise
+
+
+def _check_regular(mode: int, path: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def read(path: str) -> bytes:
