@@ -123,4 +123,4 @@ def test_a_compressed_layer_of_another_diff_id_as_a_base(tmp_path: pathlib.Path)
     flags = [f"--layout={made.path}", "--platform=linux/amd64", f"--output={tmp_path}/contents"]
     assert cli.run(["contents", "--target=//x", *flags]) == (0, "")
     (text,) = json.loads((tmp_path / "contents").read_bytes())["problems"]
-    assert f"it unpacks to {archives.digest(TAR)}, and the image's config has the diff_id" in text
+    assert f"it unpacks to {archives.digest(TAR)}, and its diff_id in the image's config is" in text
