@@ -92,7 +92,7 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
 def test_other_things_are_passed_over(tmp_path: pathlib.Path, name: str, nested: bool):
     made = Layout(tmp_path / "layout")
     entries = [OTHERS[name](made), {**made.image(TAR), "platform": PLATFORM}, made.image(tar(("/b", NET, "file")), architecture="arm64")]
-    path = made.index(made.put({"schemaVersion": 2, "manifests": entries}, INDEX) if nested else entries[0], *entries[1:] if not nested else [])
+    path = made.index(*([made.put({"schemaVersion": 2, "manifests": entries}, INDEX)] if nested else entries))
     passed_over: list[base.Other] = []
     assert [sorted(image.capabilities) for image in images.read(str(path), passed_over=passed_over)] == [["/a"], ["/b"]]
     ((digest, why),) = passed_over
@@ -172,7 +172,10 @@ REFUSED: dict[str, tuple[Callable[[Layout], list[dict[str, Any]]], str]] = {
         "the layer is at the URLs of its descriptor, and must be in the layout to be read",
     ),
     "no platform, and two images for it": (lambda made: [made.image(TAR), made.image(tar(("/b", None, "file")))], "has 2 images for linux/amd64"),
-    "more layers than diff_ids": (lambda made: [made.manifest(config(TAR), [(TAR, LAYER), (TAR, LAYER)])], "its manifest has 2 layers, its config 1"),
+    "more layers than diff_ids": (
+        lambda made: [made.manifest(config(TAR), [(TAR, LAYER), (TAR, LAYER)])],
+        "its manifest has 2 layers, its config 1",
+    ),
 }
 
 
@@ -211,5 +214,10 @@ def test_an_image_for_two_platforms(tmp_path: pathlib.Path):
 def test_an_image_without_layers(tmp_path: pathlib.Path):
     made = Layout(tmp_path / "layout")
     made.index(made.manifest(config(), []))
+    (image,) = images.read(str(made.path))
+    assert (image.capabilities, image.layers) == ({}, [])
+    # As Go writes a slice that is nil.
+    own = {**config(), "rootfs": {"type": "layers", "diff_ids": None}}
+    made.index(made.put({"schemaVersion": 2, "config": made.put(own, CONFIG), "layers": None}, MANIFEST))
     (image,) = images.read(str(made.path))
     assert (image.capabilities, image.layers) == ({}, [])

@@ -16,7 +16,7 @@ import pytest
 
 import capabilities
 from getcap import images
-from packer import cli, limits
+from packer import base, cli, limits
 from packer.errors import InputError
 from support import archives
 from support.image import layout, tar
@@ -43,7 +43,8 @@ def _docker(change: Callable[[dict[str, object]], object]) -> archives.Members:
 def _changed_layer(members: archives.Members, suffix: str) -> archives.Members:
     """Another layer in place of the one whose name ends with `suffix`."""
     layer = tar(("/b", NET, "file"))
-    return {name: (gzip.compress(layer) if suffix.endswith("gz") else layer) if name.endswith(suffix) else data for name, data in members.items()}
+    other = gzip.compress(layer) if suffix.endswith("gz") else layer
+    return {name: other if name.endswith(suffix) else data for name, data in members.items()}
 
 
 INDEX = archives.buildkit(IMAGE)
@@ -68,9 +69,15 @@ REFUSED: dict[str, tuple[archives.Members, str]] = {
     "an index that names another image": ({**archives.buildkit(OTHER), **archives.nix(IMAGE)}, "and index.json does not have it"),
     "an index of nothing": ({**INDEX, "index.json": b'{"manifests":[]}'}, "its index.json names no image"),
     "an index that cannot be read": ({**INDEX, "index.json": b'{"manifests":'}, "its index.json is not JSON"),
-    "an index in another case": ({**INDEX, "index.json": bytes(INDEX["index.json"]).replace(b"manifests", b"Manifests")}, 'has the key "Manifests"'),
+    "an index in another case": (
+        {**INDEX, "index.json": bytes(INDEX["index.json"]).replace(b"manifests", b"Manifests")},
+        'has the key "Manifests"',
+    ),
     "an index that is a link to nothing": ({**INDEX, "index.json": "i.json"}, "has neither index.json nor manifest.json"),
-    "an index without its manifest": ({name: data for name, data in INDEX.items() if b"config" not in data or name == "index.json"}, "cannot be read"),
+    "an index without its manifest": (
+        {name: data for name, data in INDEX.items() if b"layers" not in data or b"rootfs" in data},
+        "cannot be read",
+    ),
     "another version": ({**INDEX, "oci-layout": b'{"imageLayoutVersion":"2.0.0"}'}, 'imageLayoutVersion "2.0.0"'),
     "no version": ({**BOTH, "oci-layout": b"{}"}, "only version 1.0.0 is read"),
     "only a version": ({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}, "has neither index.json nor manifest.json"),
@@ -153,6 +160,39 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
             archive.addfile(entry, None if isinstance(data, str) else io.BytesIO(data))
     (read,) = images.read(str(path))
     assert read.capabilities == {"/a": NET}
+
+
+def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
+    """As Docker with the containerd image store saves an image: manifest.json has one platform, and the index has attestations."""
+    arm = archives.image(tar(("/arm", NET, "file")), architecture="arm64")
+    blobs: dict[str, bytes] = {}
+    entries = []
+    for image in (IMAGE, arm):
+        for name, data in archives.buildkit(image).items():
+            if name.startswith("blobs/"):
+                blobs[name] = bytes(data)
+        (entry,) = json.loads(archives.buildkit(image)["index.json"])["manifests"]
+        platform = {key: json.loads(image.config)[key] for key in ("os", "architecture")}
+        entries.append({**entry, "platform": platform})
+    attestation = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": archives.MANIFEST,
+            "config": archives.descriptor(archives.CONFIG, b"{}"),
+            "layers": [archives.descriptor("application/vnd.in-toto+json", b"{}")],
+        }
+    )
+    unknown = {"os": "unknown", "architecture": "unknown"}
+    entries.append(archives.descriptor(archives.MANIFEST, attestation, platform=unknown))
+    absent = archives.descriptor(archives.MANIFEST, b"absent", platform={"os": "linux", "architecture": "s390x"})
+    inner = _json({"schemaVersion": 2, "manifests": [*entries, absent]})
+    index = {"schemaVersion": 2, "manifests": [archives.descriptor("application/vnd.oci.image.index.v1+json", inner)]}
+    more = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
+    path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
+    passed_over: list[base.Other] = []
+    found = images.read(str(path), passed_over=passed_over)
+    assert [(image.platform, sorted(image.capabilities)) for image in found] == [("linux/amd64", ["/a"]), ("linux/arm64", ["/arm"])]
+    assert [other.digest for other in passed_over] == [archives.digest(attestation)]
 
 
 def test_the_same_member_twice(tmp_path: pathlib.Path):

@@ -79,7 +79,7 @@ def test_skopeos_dir(tmp_path: pathlib.Path, source: pathlib.Path):
     """Refused with what to do."""
     name = layout.tagged(source, tmp_path / "source")
     subprocess.run([require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True)
-    with pytest.raises(InputError, match="copy it with `skopeo copy dir:... oci:...`"):
+    with pytest.raises(InputError, match=r"copy it with skopeo copy dir:\.\.\. oci:"):
         images.read(str(tmp_path / "dir"))
 
 
