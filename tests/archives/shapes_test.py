@@ -247,7 +247,7 @@ def _manifests(count: int) -> bytes:
 
 
 HOSTILE = {
-    "many JSON files": lambda: _many(200, 4 << 20),
+    "many JSON files": lambda: _many(100, 4 << 20),
     "many small files": lambda: _many(limits.ARCHIVE_FILES - 5, 16),
     "many manifests": lambda: _manifests(900),
     "an index of brackets": lambda: gzip.compress(_raw({**INDEX, "index.json": b'{"manifests":[' + b"[]," * 1_300_000})),

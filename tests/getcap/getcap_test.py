@@ -116,7 +116,7 @@ def test_whiteouts_hide_lower_layers_only(tmp_path: pathlib.Path, first: str):
     assert read.capabilities == {"/file": BPF, "/folder/new": BPF, "/opaque/sub/new": BPF}
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     path = tmp_path / "layer"
     path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
@@ -224,17 +224,11 @@ def _fifo(directory: pathlib.Path) -> pathlib.Path:
     return directory / "fifo"
 
 
-def _bzip2(directory: pathlib.Path) -> pathlib.Path:
-    path = directory / "x.tar.bz2"
-    path.write_bytes(bz2.compress(tar(("/x", NET, "file"))))
-    return path
-
-
 def _none(directory: pathlib.Path) -> pathlib.Path:
     return directory / "none"
 
 
-@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _bzip2, _none, pathlib.Path])
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _none, pathlib.Path])
 def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     path = make(tmp_path)
     done = getcap(path)
