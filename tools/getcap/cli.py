@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from packer import base
 
 _DESCRIPTION = """\
-Prints the file capabilities of images, as getcap(8) does: OCI layout directories, OCI archives, what docker save writes,
-and other tars, plain or compressed. "getcap explain --help" is about what a container's process gets of them."""
+Prints the file capabilities of images, as getcap(8) does: OCI layout directories, image archives (docker save, podman save,
+crane pull and others), and layers as tars, plain or compressed. "getcap explain --help" is about what a container's process
+gets of them."""
 _EPILOG = f"""\
 In a path, a backslash is written as \\\\, a space as "\\ ", and what is not printable as \\n, \\r, \\t, \\uHHHH or \\UHHHHHHHH;
 a byte that is not UTF-8 as \\xHH. In JSON, which is ASCII, such a byte is the lone surrogate \\udcHH.

@@ -39,7 +39,7 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
     """
     wanted = _platform(platform)
     if os.path.isdir(path):
-        return _layout(path, path, wanted, passed_over, Work())
+        return _layout(path, path, wanted, Work(), passed_over)
     made = Layers()
     try:
         with open_regular(path) as file:
@@ -56,7 +56,7 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
     if watched.evidence:
-        return _unpacked(path, wanted, watched.evidence, passed_over, work)
+        return _unpacked(path, wanted, watched.evidence, work, passed_over)
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     return [made.image("", {})]
@@ -75,15 +75,15 @@ def _name(config: dict[str, Any]) -> str:
     return "/".join(word for word in (config.get(key) for key in ("os", "architecture", "variant")) if word)
 
 
-def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, passed_over: list[base.Other] | None, work: Work) -> list[Image]:
+def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
     """Returns the images of an archive.
 
     Args:
       path: of the archive.
       wanted: the platform; None for all.
-      evidence: why the file is taken for an archive.
-      passed_over: gets what is not an image.
-      work: counts what is read of the layers; its size is that of the archive.
+      evidence: why it is taken for an archive.
+      work: an account of the archive's size, which pays for the layers in it.
+      passed_over: as of read().
     """
     from packer import unpack
 
@@ -93,10 +93,10 @@ def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, passed_ov
             unpack.write(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _layout(layout, path, wanted, passed_over, work)
+        return _layout(layout, path, wanted, work, passed_over)
 
 
-def _layout(layout: str, path: str, wanted: dict[str, str] | None, passed_over: list[base.Other] | None, work: Work) -> list[Image]:
+def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
     """Returns the images of a layout directory; `path` is what the user calls it."""
     try:
         found = base.read_images(layout, wanted)

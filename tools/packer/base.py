@@ -151,6 +151,8 @@ def check(where: str, manifest: Any, config: Any) -> Base:
         layers.append({**layer, "mediaType": media_type})
     rootfs = config.get("rootfs") if isinstance(config, dict) else None
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if isinstance(rootfs, dict) and diff_ids is None and not layers:
+        diff_ids = rootfs["diff_ids"] = []  # As Go writes no layers.
     if not isinstance(diff_ids, list) or not all(map(manifests.is_digest, diff_ids)):
         wrong.append(problem("base", where, "its config has no rootfs.diff_ids"))
     elif len(diff_ids) != len(layers):

@@ -1,4 +1,4 @@
-"""Reads the layers below a layer from their blobs, and verifies each against its digest and diff_id."""
+"""Reads the layers below a layer, and verifies each blob against its digest and diff_id."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Iterator, Sequence
+    from typing import Iterable, Iterator, Sequence
 
     from .archive import Member
 
@@ -83,51 +83,55 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
 
 @contextlib.contextmanager
 def entries(blob: Blob, work: Work) -> Iterator[Archive]:
-    """Yields the entries of a layer; when the block ends, all of the blob has been read and verified.
+    """Yields the entries of a layer; verifies the whole blob when the block ends.
 
     Args:
       blob: the layer.
       work: counts what is read of all layers of an image together.
 
     Raises:
-      InputError: the blob is not a layer, or has another digest, size or diff_id.
+      InputError: it is not a valid layer, or has another digest, size or diff_id.
     """
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
-            stream = _Uncompressed(file, work)
-            yield Archive(stream, work)
-            stream.check(blob.diff_id)
+            stream = Decompressed(file, work)
+            if stream.codec not in LAYERS:
+                # Docker and podman read such a layer, containerd takes it for a damaged tar.
+                what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                raise DecompressionError(what)
+            if stream.codec == "none":
+                # The digest of the blob is verified, and containerd does not take this layer if it is not its diff_id.
+                if blob.descriptor["digest"] != blob.diff_id:
+                    raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
+                yield Archive(stream, work)
+            else:
+                hashed = _Hashed(stream)
+                yield Archive(hashed, work)
+                hashed.check(blob.diff_id)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
             raise InputError([problem("base", blob.where, what)]) from None
 
 
-class _Uncompressed:
-    """The tar in a blob; its digest is computed while it is read."""
+class _Hashed:
+    """The tar in a compressed blob; its digest is computed while it is read."""
 
-    def __init__(self, file: Any, work: Work) -> None:
-        self._stream = Decompressed(file, work)
-        if self._stream.codec not in LAYERS:
-            # Docker and podman read such a layer, containerd takes it for a damaged tar.
-            what = f"compressed by {self._stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
-            raise DecompressionError(what)
-        self._hash = hashlib.sha256()
-        self.read = self._stream.read if self._stream.codec == "none" else self._read
+    def __init__(self, stream: Decompressed) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
 
-    def _read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes."""
         data = self._stream.read(size)
         self._hash.update(data)
         return data
 
     def check(self, diff_id: str) -> None:
         """Reads the rest, and raises ArchiveError if the digest is not `diff_id`; engines refuse such a layer."""
-        if self._stream.codec == "none":
-            return  # The digest of the blob, which Verified computes.
-        while self._read(_CHUNK):
+        while self.read(_CHUNK):
             pass
         digest = "sha256:" + self._hash.hexdigest()
         if digest != diff_id:
-            raise ArchiveError(f"it unpacks to {digest}, and the image's config has the diff_id {quote(diff_id)}")
+            raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(diff_id)}")
 
 
 def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:

@@ -129,8 +129,10 @@ def _count(text: str) -> int:
     outside = "".join(text.split('"')[::2])  # What is between two quotes is a string.
     opened = outside.count("[") + outside.count("{")
     values = opened + outside.count(",")
-    if values > limits.JSON_VALUES or outside.count("]") + outside.count("}") > values + 1:
-        raise DocumentError(f"has more than {limits.JSON_VALUES} values (limit JSON_VALUES)" if values > limits.JSON_VALUES else "is not JSON")
+    if values > limits.JSON_VALUES:
+        raise DocumentError(f"has more than {limits.JSON_VALUES} values (limit JSON_VALUES)")
+    if outside.count("]") + outside.count("}") > opened:
+        raise DocumentError("is not JSON")
     if opened > limits.JSON_DEPTH:
         depth = 0
         for match in _BRACKETS.finditer(outside):

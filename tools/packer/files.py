@@ -38,15 +38,15 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Opens a regular file, or what a symbolic link to one leads to, for reading.
+    """Opens a file for reading if it is a regular file, or a symbolic link to one.
 
-    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may have an effect.
+    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may change it. What has been
+    opened is checked again, so nobody can replace the file in between; O_NONBLOCK makes opening a FIFO return at once.
 
     Raises:
       OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
     """
     _check_regular(os.stat(path).st_mode, path)
-    # Without waiting, and checked once more: it may be another file by now.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         _check_regular(os.fstat(descriptor).st_mode, path)

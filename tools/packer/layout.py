@@ -12,6 +12,7 @@ from .base import blob_path
 from .errors import InputError, problem, quote
 from .files import open_regular, read, write_whole
 from .oci import INDEX
+from .reader import layout_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def copy(output: str, source: str, attribute: str) -> None:
     """
     index = os.path.join(source, "index.json")
     if not os.path.isfile(index):
-        raise InputError([problem(attribute, source, "a directory without index.json; give an OCI layout directory")])
+        raise InputError([problem(attribute, source, f"a directory without index.json{layout_hint(source)}")])
     blobs = os.path.join(source, _BLOBS)
     names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
     _write_with(output, read(index), {})

@@ -67,7 +67,7 @@ IMAGES = 1000
 """Images of an archive or a layout."""
 INDEX_DEPTH = 4
 """Indexes within indexes."""
-ARCHIVE_FILES = 100_000
+ARCHIVE_FILES = 20_000
 """Files of an image archive."""
 ARCHIVE_NAMES = 16 << 20
 """Bytes of their names and link targets together."""

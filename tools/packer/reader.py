@@ -190,6 +190,8 @@ class Reader:
         return self._checked(self._blob(descriptor, documents.MANIFEST), descriptor["mediaType"])
 
     def _checked(self, manifest: Any, media_type: str) -> Any:
+        if isinstance(manifest, dict) and media_type in manifests.MANIFESTS and manifest.get("layers") is None:
+            manifest["layers"] = []  # As Go reads null, and writes no layers.
         if fault := manifests.find_manifest_fault(manifest, media_type):
             raise self._error(fault)
         return manifest
@@ -232,17 +234,18 @@ def read_document(path: str, layout: str) -> bytes:
         with open_regular(path) as file:
             data = file.read(limits.JSON + 1)
     except OSError as error:
-        raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}; {_layout_hint(layout)}")]) from None
+        hint = layout_hint(layout) if name == "index.json" else ""
+        raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}{hint}")]) from None
     if len(data) > limits.JSON:
         raise InputError([problem("base", layout, f"{name} is larger than {limits.JSON} bytes (limit JSON)")])
     return data
 
 
-def _layout_hint(layout: str) -> str:
+def layout_hint(layout: str) -> str:
     """Returns what to do where a directory is not an OCI layout."""
     if os.path.isfile(os.path.join(layout, "manifest.json")) and os.path.isfile(os.path.join(layout, "version")):
-        return "the directory is one of skopeo's `dir:`, which is not read; copy it with `skopeo copy dir:... oci:...`"
-    return "is it an OCI layout directory?"
+        return "; the directory is one of skopeo's dir:, which is not read; copy it with skopeo copy dir:... oci:..."
+    return "; give an OCI layout directory"
 
 
 def parse(data: bytes, name: str, layout: str, fields: Any, budget: documents.Budget | None = None) -> Any:

@@ -26,6 +26,7 @@ from .decompress import Decompressed, DecompressionError
 from .entries import FILE, HARDLINK, SYMLINK
 from .errors import InputError, problem, quote
 from .files import open_regular, write_whole
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def write(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, "blobs", "sha256"), exist_ok=True)
         with open_regular(source) as file:
-            _Unpacker(output).run(Archive(Decompressed(file)))
+            _Unpacker(output, Work(os.fstat(file.fileno()).st_size)).run(Archive(Decompressed(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
@@ -75,8 +76,9 @@ def write(output: str, source: str, attribute: str = "base") -> None:
 class _Unpacker:
     """Writes every file of an archive as a blob, and then the manifests and the index that make them a layout."""
 
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, output: str, work: Work) -> None:
+        self._output, self._work = output, work
+        self._layers: dict[str, tuple[str, str]] = {}  # Codec and diff_id of each layer, by digest.
         self._blobs: dict[str, dict[str, Any]] = {}  # Digest and size of each file, by path.
         self._links: dict[str, str] = {}
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
@@ -219,18 +221,26 @@ class _Unpacker:
 
     def _layer(self, blob: dict[str, Any], diff_id: Any) -> dict[str, Any]:
         """Returns the descriptor of a layer, whose bytes must have its diff_id: the only digest that such an archive has."""
-        hashed = hashlib.sha256()
-        with open_regular(base.blob_path(self._output, blob["digest"])) as file:
-            stream = Decompressed(file)
-            codec = stream.codec
-            if codec not in _CODECS:
-                raise ArchiveError(f"a layer compressed by {codec}, which images do not have")
-            while codec != "none" and (data := stream.read(_CHUNK)):
-                hashed.update(data)
-        digest = blob["digest"] if codec == "none" else "sha256:" + hashed.hexdigest()
+        if blob["digest"] not in self._layers:
+            self._layers[blob["digest"]] = self._read_layer(blob["digest"])
+        codec, digest = self._layers[blob["digest"]]
         if digest != diff_id:
             raise ArchiveError(f"a layer with digest {digest}, and its config has the diff_id {quote(diff_id)}")
         return {"mediaType": "application/vnd.oci.image.layer.v1.tar" + _CODECS[codec], **blob}
+
+    def _read_layer(self, digest: str) -> tuple[str, str]:
+        """Returns the codec and the diff_id of a layer."""
+        hashed = hashlib.sha256()
+        with open_regular(base.blob_path(self._output, digest)) as file:
+            stream = Decompressed(file, self._work)
+            if stream.codec not in _CODECS:
+                what = f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                raise ArchiveError(what)
+            if stream.codec == "none":
+                return "none", digest
+            while data := stream.read(_CHUNK):
+                hashed.update(data)
+        return stream.codec, "sha256:" + hashed.hexdigest()
 
     def _write_docker(self, images: list[_Image]) -> None:
         """Writes OCI manifests and an index for the images that manifest.json names."""

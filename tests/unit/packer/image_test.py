@@ -271,7 +271,7 @@ def _half_a_character(base: pathlib.Path) -> None:
 
 
 LIARS = [
-    (_no_layout, "index.json cannot be read: No such file or directory; is it an OCI layout directory?"),
+    (_no_layout, "index.json cannot be read: No such file or directory; give an OCI layout directory"),
     (_no_json, "index.json is not JSON"),
     (_bomb, "index.json has more than 200000 values (limit JSON_VALUES)"),
     (_flipped, "and should have sha256:"),
