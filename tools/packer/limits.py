@@ -12,8 +12,14 @@ SPARSE_BLOCKS = 1 << 14
 """Blocks of the map of an old GNU sparse file."""
 
 # Root filesystems
-NODES = 1_500_000
-"""Files and directories of an image; each takes some 400 bytes of memory."""
+NODES = 200_000
+"""Files and directories of an image; each takes some 400 bytes of memory. A large image may have more: see BYTES_A_NODE."""
+BYTES_A_NODE = 32
+"""Stored bytes of a layer that allow one more file; files of real images take more."""
+PATHS = 64 << 20
+"""Bytes of the paths of all files of an image, and as many again as its layers have."""
+STEPS = 20_000_000
+"""Parts of paths, and of targets of symbolic links, that are looked up to apply the layers of an image."""
 LINKS = 40
 """Symbolic links on the way of one path: ELOOP, path_resolution(7)."""
 PATH = 4096
