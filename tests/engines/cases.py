@@ -45,7 +45,9 @@ class _Draw:
         self._own = set()
         entries = [Entry("", tarfile.DIRTYPE)] if first or self._chance.random() < 0.5 else []
         for _ in range(self._chance.randint(1, 6)):
-            entries.append(self._entry(self._chance.choice(_KINDS.split())))
+            entry = self._entry(self._chance.choice(_KINDS.split()))
+            if entry.path not in {each.path for each in entries} or self._chance.random() < self._odd:
+                entries.append(entry)
         return entries
 
     def _paths(self, *kinds: str) -> list[str]:
@@ -68,6 +70,8 @@ class _Draw:
 
     def _entry(self, kind: str) -> Entry:
         chance, path = self._chance, self._path()
+        while path in self._own and chance.random() > self._odd:
+            path = self._path()
         mode, owner = chance.choice([0o755, 0o755, 0o700, 0o4755]), chance.choice(_OWNERS)
         records = {RECORD: bytes.fromhex(chance.choice(_VALUES)).decode("latin-1")}
         if kind == "whiteout":

@@ -36,25 +36,6 @@ TOGETHER = 1000  # Cases of one image.
 _TYPES = {stat.S_IFDIR: DIRECTORY, stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFIFO: "fifo"}
 
 
-def _draw() -> dict[int, cases.Case]:
-    print(f"SEED={SEED} LAYERS={LAYERS}")
-    chance = random.Random(SEED)
-    drawn: dict[int, cases.Case] = {}
-    while sum(map(len, drawn.values())) < LAYERS:
-        drawn[len(drawn) + 1] = cases.draw(chance)
-    return drawn
-
-
-CASES = _draw()
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
-    # The address of a socket has at most 107 bytes, and pytest's directories are longer.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
-        yield request.param, started
-
-
 def _members(tars: list[bytes]) -> list[list[Any]]:
     return [differences.brief(Archive(io.BytesIO(tar))) for tar in tars]
 
@@ -66,7 +47,32 @@ def _model(name: str, tars: list[bytes]) -> Any:
         model.begin()
         for number, member in enumerate(members):
             model.add(member, number)
+        model.end()
     return model
+
+
+def _draw() -> dict[int, cases.Case]:
+    print(f"SEED={SEED} LAYERS={LAYERS}")
+    chance = random.Random(SEED)
+    drawn: dict[int, cases.Case] = {}
+    while sum(map(len, drawn.values())) < LAYERS:
+        number = len(drawn) + 1
+        case = cases.draw(chance)
+        tars = cases.layers({number: case})
+        # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
+        if all({path.split("/")[1] for path, _ in rootfs.walk(_model(name, tars).root())} == {str(number)} for name in ENGINES):
+            drawn[number] = case
+    return drawn
+
+
+CASES = _draw()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
+    # The address of a socket has at most 107 bytes, and pytest's directories are longer.
+    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
+        yield request.param, started
 
 
 def _expected(model: Any) -> dict[str, Any]:
@@ -119,7 +125,7 @@ def _differing(name: str, engine: engines.Engine, chosen: dict[int, cases.Case],
             actual = _actual(root)
     except engines.Refused as error:
         if len(chosen) == 1:
-            return [f"{chosen}: refused: {error}"]
+            return [f"{_show(*chosen.popitem())}\n  refused: {error}"]
         numbers = sorted(chosen)
         halves = [{number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])]
         return [each for at, half in enumerate(halves) for each in _differing(name, engine, half, _made(directory / str(at)))]

@@ -68,6 +68,7 @@ def unpack(layers: Sequence[Sequence[Member]]) -> tuple[Tree, list[Difference]]:
             engine.begin()
             for number, member in enumerate(members):
                 engine.add(member, number)
+            engine.end()
         if engine.refused:
             refused[name] = engine.refused
             continue

@@ -58,6 +58,10 @@ class Containerd(Unpacking):
         self.create(path, member, entry, target)
         self.done.add(path)
 
+    def check_directory(self, path: str) -> None:
+        """applyNaive: times of directories are set last; it fails if an entry replaced one, or a whiteout removed it."""
+        self.files.lstat(self._resolve(self.files, path))
+
     def _resolve(self, files: Filesystem, path: str) -> str:
         """fs.RootPath, github.com/containerd/continuity: what is not there stays in the path, and ".." is applied to the text."""
         followed = 0
@@ -111,9 +115,17 @@ class Moby(Unpacking):
     def __init__(self, stacked: bool, budget: Budget) -> None:
         super().__init__(stacked, budget)
         self._aufs: dict[str, Member] = {}
+        self._seen: set[str] = set()
+
+    def begin(self) -> None:
+        super().begin()
+        self._seen, self._aufs = set(), {}
 
     def unpack(self, member: Member, entry: int) -> None:
         path = member.path
+        if path in self._seen:  # jsonPacker.AddEntry, github.com/vbatts/tar-split, through which both read layers.
+            raise refuse("two entries with one path")
+        self._seen.add(path)
         folder, _, name = path.rpartition("/")
         self._make_parents(folder)
         if not self.stacked and path.startswith(_AUFS):
@@ -139,6 +151,10 @@ class Moby(Unpacking):
                 target = self.files.lstat(member.link)
         self.create(path, member, entry, target)
         self.done.add(path)
+
+    def check_directory(self, path: str) -> None:
+        """Times of directories are set last; it fails if there is nothing any more."""
+        self.files.stat(path)
 
     def _whiteout(self, folder: str, name: str) -> None:
         hidden = f"{folder}/{name[len(WHITEOUT) :]}"
@@ -201,8 +217,12 @@ class Umoci(Unpacking):
         if name.startswith(WHITEOUT):
             self._whiteout(parent, "" if name == OPAQUE else name[len(WHITEOUT) :])
             return
-        known = self._known(path)
+        known, before = self._known(path), self._known(parent)
         self._make_parents(parent)
+        if before is not None and before.type != DIRECTORY:
+            # It restores the attributes of the parent, and does not notice that it was a file.
+            made = self.files.lstat(parent)
+            made.mode, made.uid, made.gid = before.mode, before.uid, before.gid
         if known is not None and not both_directories(known, member):
             self.files.remove(path)
         target = None

@@ -108,6 +108,7 @@ class Tree:
         self._folders: dict[str, Directory] = {"": self.root}  # Memoized results of _enter().
         self._budget = Budget()
         self._linked = False  # Whether _walk() followed a symbolic link.
+        self._rooted = -1  # The last layer with an entry for the root.
 
     def apply(self, members: Iterable[Member], layer: int, size: int = 0) -> None:
         """Applies a layer.
@@ -152,7 +153,9 @@ class Tree:
     def _add(self, member: Member, layer: int, number: int) -> None:
         folder, _, name = member.path.rpartition("/")
         if not name:
-            return  # The root itself.
+            self.unusual |= self._rooted == layer
+            self._rooted = layer
+            return
         parent = self._folders.get(folder)
         if parent is None:
             parent = self._enter(folder, layer)
@@ -171,14 +174,16 @@ class Tree:
         known = parent.children.get(name)
         if known is not None and DIRECTORY in (known.type, member.type):
             if known.type == member.type:
+                self.unusual |= known.layer == layer and known.entry >= 0
                 self._touch(parent, name, layer)
                 known.describe(member, layer, number)
                 return
-            # overlayfs would merge such a directory with one of that name in a layer below.
-            self.unusual |= self._is_own(parent, name, layer)
             self._forget()
         elif known is not None and known.type == SYMLINK:
             self._forget()
+        if known is not None:
+            # overlayfs would merge a new directory with one of that name in a layer below; Docker takes no path twice.
+            self.unusual |= self._is_own(parent, name, layer)
         if member.type == DEVICE and is_whiteout_device(member):
             self.unusual = True
         self._touch(parent, name, layer)
@@ -191,9 +196,10 @@ class Tree:
     def _link(self, parent: Directory, name: str, member: Member, layer: int) -> None:
         """Adds a hard link; its mode and owner become those of the file."""
         known = parent.children.pop(name, None)
-        if known is not None and known.type in (DIRECTORY, SYMLINK):
+        if known is not None:
             self.unusual |= self._is_own(parent, name, layer)
-            self._forget()
+            if known.type in (DIRECTORY, SYMLINK):
+                self._forget()
         folder, _, last = member.link.rpartition("/")
         self._linked = False
         try:
@@ -222,7 +228,7 @@ class Tree:
     def _hide(self, parent: Directory, name: str, layer: int) -> None:
         """Applies a whiteout; what its own layer has stays."""
         # overlayfs knows no opaque root, and engines do not make a whiteout twice.
-        self.unusual |= parent is self.root if name == OPAQUE else self._has_mark(parent, name, layer)
+        self.unusual |= self._has_mark(parent, name, layer) or name == OPAQUE and parent is self.root
         if name == OPAQUE:
             self._close(parent, layer)
             self._touch(parent, OPAQUE, layer)

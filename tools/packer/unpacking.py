@@ -168,6 +168,7 @@ class Unpacking:
         self._budget = budget
         self.layers: list[Filesystem] = []
         self.number = -1
+        self._directories: list[str] = []  # The paths of this layer's entries that are directories.
         self.done: set[str] = set()  # The paths that this layer has, as the engine remembers them.
 
     @property
@@ -179,6 +180,7 @@ class Unpacking:
         """Begins a layer."""
         self.number += 1
         self.done = set()
+        self._directories = []
         if self.stacked or not self.layers:
             self.layers.append(Filesystem(self._budget))
 
@@ -195,6 +197,22 @@ class Unpacking:
             self.unpack(member, entry)
         except OSError as error:
             self.refused = member.path, error.strerror
+
+    def end(self) -> None:
+        """Ends a layer."""
+        if not self.refused:
+            for path in self._directories:
+                try:
+                    self.check_directory(path)
+                except OSError as error:
+                    self.refused = path, error.strerror
+
+    def check_directory(self, path: str) -> None:
+        """Does what the engine does at the end of a layer with the path of a directory's entry.
+
+        Raises:
+          OSError: the engine refuses the layer.
+        """
 
     def unpack(self, member: Member, entry: int) -> None:
         """Unpacks an entry by the rules of the engine.
@@ -238,6 +256,7 @@ class Unpacking:
                 target.xattrs = {**target.xattrs, **self._xattrs(member)}
             return
         if member.type == DIRECTORY:
+            self._directories.append(member.path)
             if self.files.exists(path):
                 known = self.files.lstat(path)
                 old = known.xattrs
