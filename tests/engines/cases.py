@@ -106,8 +106,9 @@ class _Draw:
         chance = self._chance
         files = self._paths("file", "symlink") if chance.random() < self._odd else self._paths("file")
         files = [each for each in files if not each.startswith(path)]
-        own = [each for each in files if each in self._own]
-        target = chance.choice(own) if own and chance.random() > self._odd else chance.choice(files) if files else ""
+        if chance.random() > 2 * self._odd:
+            files = [each for each in files if each in self._own]
+        target = chance.choice(files) if files else ""
         links = self._paths("symlink")
         if target and links and chance.random() < self._odd / 2:
             return f"{chance.choice(links)}/{target.rpartition('/')[2]}"
