@@ -55,7 +55,7 @@ def _image_impl(ctx):
         own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, base, below, elsewhere, attributes.problems)))
     layers = [each.info for each in lower + own]
 
-    manifest, config, descriptor = _assemble(ctx, attributes, layers, base)
+    manifest, config, descriptor = _assemble(ctx, attributes, layers, base, below)
     layout = _layout(ctx, manifest, config, descriptor, layers, base)
     blobs = [each.blob for each in base.layers + layers]
 
@@ -183,7 +183,7 @@ def _binary_layer(ctx, path, place, base, below, elsewhere, problems):
     entries.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
     return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below, elsewhere)
 
-def _assemble(ctx, attributes, layers, base):
+def _assemble(ctx, attributes, layers, base, below):
     """Declares the action that writes manifest, config and descriptor, from descriptors alone: no blob is read."""
     name = ctx.label.name
     manifest = ctx.actions.declare_file(name + ".manifest.json")
@@ -197,13 +197,15 @@ def _assemble(ctx, attributes, layers, base):
         args.add(label_text(ctx.attr.base.label), format = "--base-name=%s")
     base_names(ctx, args, base)
     args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
+    contents = below.base if ctx.attr.annotate_capabilities else []
+    args.add_all(contents, format_each = "--base-contents=%s")
     args.add(manifest, format = "--manifest-output=%s")
     args.add(config, format = "--config-output=%s")
     args.add(descriptor, format = "--descriptor-output=%s")
     run_packer(
         ctx,
         args,
-        inputs = [attributes.spec] + [each.metadata for each in layers],
+        inputs = [attributes.spec] + [each.metadata for each in layers] + contents,
         transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
         mnemonic = "SetcapImage",
@@ -245,16 +247,15 @@ image = rule(
 and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.
 
 The output group `runtime_settings` is what container runtimes must be told, no more and no less, so that the capabilities \
-of the files in `layers`, of the binary and of a base that is an `image` take effect: flags of `docker run` and `podman run`, \
+of the files in the image take effect, those of the base among them: flags of `docker run` and `podman run`, \
 a Compose service, a Kubernetes `securityContext`.""",
     implementation = _image_impl,
     attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
     ) | {
         "annotate_capabilities": attr.bool(
-            doc = """Whether the manifest says which paths carry which capabilities, so that an admission policy need not pull a layer: \
-`io.github.rules_setcap.capabilities` on the descriptors of the layers built here and, if all layers of the base say so too, \
-on the manifest. A file that replaces one with capabilities, without any of its own, counts as having them.""",
+            doc = """Whether the manifest says which paths have which capabilities, so that an admission policy need not pull a layer: \
+the annotation `io.github.rules_setcap.capabilities` on the manifest and on the descriptors of the layers that are built here.""",
         ),
         "annotations": attr.string_dict(doc = "Annotations of the manifest."),
         "base": attr.label(

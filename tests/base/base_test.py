@@ -62,13 +62,20 @@ def test_what_the_manifest_says_of_capabilities(name):
     assert "annotations" not in layouts.manifest(HERE / "own")
 
 
-def test_what_runtimes_must_be_told():
-    """For what the files have in the end: the base's cap_kill was taken away."""
-    assert (HERE / "above.docker.txt").read_text() == "--cap-drop=ALL --cap-add=NET_RAW --cap-add=BPF\n"
-    assert (HERE / "above.compose.yaml").read_text() == (
-        'services:\n  "above":\n    cap_drop: ["ALL"]\n    cap_add: ["NET_RAW", "BPF"]\n'
+@pytest.mark.parametrize("name", ["above", "above_archive"])
+def test_what_runtimes_must_be_told(name):
+    """The base's cap_kill was removed."""
+    assert (HERE / f"{name}.docker.txt").read_text() == "--cap-drop=ALL --cap-add=NET_RAW --cap-add=BPF\n"
+    assert (HERE / f"{name}.compose.yaml").read_text() == (
+        f'services:\n  "{name}":\n    cap_drop: ["ALL"]\n    cap_add: ["NET_RAW", "BPF"]\n'
     )
-    assert '  add: ["NET_RAW", "BPF"]\n' in (HERE / "above.kubernetes.yaml").read_text()
+    assert '  add: ["NET_RAW", "BPF"]\n' in (HERE / f"{name}.kubernetes.yaml").read_text()
+
+
+def test_a_base_of_another_tool_whose_files_have_capabilities():
+    assert (HERE / "over_archive.docker.txt").read_text() == "--cap-drop=ALL --cap-add=KILL\n"
+    manifest = layouts.manifest(HERE / "over_archive")
+    assert json.loads(manifest["annotations"]["io.github.rules_setcap.capabilities"]) == {"/usr/bin/second": "cap_kill=ep"}
 
 
 def test_no_layer_where_nothing_is_copied():

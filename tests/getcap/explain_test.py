@@ -14,6 +14,7 @@ from capabilities.names import NAMES
 from getcap import cli
 from runtimes import Settings, before_execve, docker, runtime
 from support.container import Bundle, Outcome
+from support.image import layout, tar
 
 FILES = "effective", "empty", "none", "permitted"
 GRANTS = "", "--cap-add=NET_BIND_SERVICE", "--cap-add=NET_BIND_SERVICE --cap-add=BPF"
@@ -142,6 +143,17 @@ def test_nosuid_mounts(bundles, capsys, option: str, good: bool):
     agree(said, real(bundles["chain"], command, "podman"))
     assert (status == 0) == good and "hidden by a mount" in said["notes"][0]
     assert any("nosuid mount" in why for why in said["why"]) != good
+
+
+def test_an_image_whose_capabilities_are_in_doubt(capsys, tmp_path):
+    """The verdict is not good, whatever the settings grant."""
+    image = layout(tmp_path / "image", tar(("/app", bytes(5), "file")), Entrypoint=["/app"], User="65532")
+    status, found = explain(capsys, str(image), "--docker-run", "docker run image")
+    assert status == 1 and found["verdict"] == "runs without capabilities, and asks for none"
+    (problem,) = found["problems"]
+    assert problem.startswith('"/app": ')
+    assert cli.main(["explain", str(image), "--docker-run", "docker run image"]) == 1
+    assert f"\n  problem: {problem}\n" in capsys.readouterr().out
 
 
 def test_the_images_own_entrypoint_is_followed(capsys):

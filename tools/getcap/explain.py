@@ -73,9 +73,10 @@ def main(arguments: Sequence[str]) -> int:
     if verdict.after is not None:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
         made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
+    made["problems"] = image.problems
     made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
     _print(made, options.json, " -> ".join(f"{hop.script} ({hop.path})" if hop.script else hop.path for hop in hops))
-    return 0 if verdict.good else 1
+    return 0 if verdict.good and not image.problems else 1
 
 
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:
@@ -139,8 +140,8 @@ def _print(made: dict[str, object], as_json: bool, subject: str = "the container
         print(json.dumps(made, indent=2))
         return 1
     print(plain(f"{subject}: {made['verdict']}"))
-    for title in ("why", "fix", "notes"):
-        lines = made[title]
+    for title in ("problems", "why", "fix", "notes"):
+        lines = made.get(title, [])
         assert isinstance(lines, (list, tuple))
         for line in lines:
             print(plain(f"  {title.removesuffix('s')}: {line}"))

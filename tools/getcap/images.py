@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tempfile
 from typing import Any
 
@@ -16,6 +15,8 @@ from packer import base, below
 from packer.archive import Archive, ArchiveError
 from packer.decompress import Decompressed, DecompressionError
 from packer.errors import InputError, problem, quote
+from packer.files import open_regular
+from packer.work import Work
 
 from .image import File, Image, Layer
 from .layers import Layers
@@ -35,16 +36,14 @@ def read(path: str, platform: str = "") -> list[Image]:
       OSError: it cannot be read.
     """
     wanted = _platform(platform)
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        return _layout(path, path, wanted)
-    if not stat.S_ISREG(mode):
-        raise InputError([problem("image", path, "neither a directory nor a regular file")])
+    if os.path.isdir(path):
+        return _layout(path, path, wanted, Work())
     made = Layers()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
+            work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream))
+            archive = Archive(Decompressed(stream, work))
             made.layer(archive, "")
             for _ in archive.rest():
                 pass
@@ -54,7 +53,7 @@ def read(path: str, platform: str = "") -> list[Image]:
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
     if made.is_image():
-        return _unpacked(path, wanted)
+        return _unpacked(path, wanted, work)
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     return [made.image("", {})]
@@ -73,18 +72,18 @@ def _name(config: dict[str, Any]) -> str:
     return "/".join(word for word in (config.get(key) for key in ("os", "architecture", "variant")) if word)
 
 
-def _unpacked(path: str, wanted: dict[str, str] | None) -> list[Image]:
-    """The images of an archive."""
+def _unpacked(path: str, wanted: dict[str, str] | None, work: Work) -> list[Image]:
+    """Reads the images of an archive; it is an account of the archive's size that pays for the layers in it."""
     from packer import unpack
 
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
         layout = os.path.join(directory, "layout")
         unpack.write(layout, path, attribute="image")
-        return _layout(layout, path, wanted)
+        return _layout(layout, path, wanted, work)
 
 
-def _layout(layout: str, path: str, wanted: dict[str, str] | None) -> list[Image]:
-    """The images of a layout directory; `path` is what the user calls it."""
+def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work) -> list[Image]:
+    """Reads the images of a layout directory; `path` is what the user calls it."""
     try:
         found = base.load_all(layout, wanted)
         if not found:
@@ -92,18 +91,18 @@ def _layout(layout: str, path: str, wanted: dict[str, str] | None) -> list[Image
             if not wanted or not there:
                 raise InputError([problem("image", path, "no image in it")])
             raise InputError([problem("platform", _name(wanted), f"{quote(path)} has no image for it; it has {', '.join(there)}")])
-        return [_image(layout, each) for each in found]
+        return [_image(layout, each, work) for each in found]
     except InputError as error:
         raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
 
 
-def _image(layout: str, found: base.Base) -> Image:
+def _image(layout: str, found: base.Base, work: Work) -> Image:
     made = Layers()
     for descriptor in found.manifest["layers"]:
         path = base.blob_path(layout, descriptor["digest"])
         if os.path.exists(path) and not (os.path.isfile(path) and os.path.getsize(path) == descriptor["size"]):
             raise InputError([problem("base", layout, f"{descriptor['digest']} is no file of {descriptor['size']} bytes")])
-        with below.entries(below.Blob(path, descriptor, layout)) as archive:
+        with below.entries(below.Blob(path, descriptor, layout), work) as archive:
             made.layer(archive, descriptor["digest"])
     return made.image(_name(found.config), found.config)
 

@@ -1,4 +1,4 @@
-"""Which paths carry which capabilities, said where admission policies look: in the manifest.
+"""Annotations that tell admission policies which paths have which capabilities.
 
 OCI image-spec, "Annotations".
 """
@@ -7,50 +7,45 @@ from __future__ import annotations
 
 import json
 
-from .errors import problem
+from .errors import InputError
+from .merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
 CAPABILITIES = "io.github.rules_setcap.capabilities"
-"""On a layer's descriptor: a JSON object of what the layer's files carry, path -> cap_to_text(3), "" where the
-layer takes away what a layer below gave. On the manifest: the same of the image as a whole."""
+"""The annotation: a JSON object of cap_to_text(3) by path.
+
+On the manifest it has every file of the merged root filesystem that has capabilities. On a layer's descriptor it has what
+the layer changes: "" is the text of a file that has capabilities in the layers below, and none from this layer on.
+"""
 
 
-def of_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's descriptor, with the annotation.
-
-    Args:
-      layer: its metadata.
-    """
-    carried = {**layer["capabilities"], **dict.fromkeys(layer.get("removed", ()), "")}
-    return {**layer["descriptor"], "annotations": {CAPABILITIES: _encode(carried)}}
-
-
-def of_image(descriptors: Sequence[Mapping[str, Any]], problems: list[str]) -> dict[str, str]:
-    """The annotation of the manifest; none if a layer of the base does not say what it carries.
+def annotate(below: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Returns the annotations of an image, and those of the layers that are built.
 
     Args:
-      descriptors: of all layers, the lowest first.
-      problems: gets an annotation of the base that is none.
+      below: contents and metadata of the base, the lowest first.
+      layers: metadata of the other layers, the lowest first.
+
+    Raises:
+      InputError: the contents of the base could not be listed.
     """
-    carried: dict[str, str] = {}
-    for descriptor in descriptors:
-        annotations = descriptor.get("annotations")
-        text = annotations.get(CAPABILITIES) if isinstance(annotations, dict) else None
-        if text is None:
-            return {}
-        try:
-            said = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-            problems.append(problem("base", text, f"annotation {CAPABILITIES} of {descriptor['digest']} is not a JSON object of paths"))
-            return {}
-        carried.update(said)
-    return {CAPABILITIES: _encode({path: text for path, text in carried.items() if text})}
+    merged = Merged()
+    for metadata in below:
+        merged.apply(metadata)
+    annotations = []
+    for metadata in layers:
+        before = dict(merged.capabilities)
+        merged.apply(metadata)
+        removed = dict.fromkeys(before.keys() - merged.capabilities.keys(), "")
+        changed = {path: text for path, text in merged.capabilities.items() if before.get(path) != text}
+        annotations.append({CAPABILITIES: _encode({**removed, **changed})})
+    if merged.problems:
+        raise InputError(merged.problems)
+    return {CAPABILITIES: _encode(merged.capabilities)}, annotations
 
 
-def _encode(carried: Mapping[str, str]) -> str:
-    return json.dumps(carried, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+def _encode(capabilities: Mapping[str, str]) -> str:
+    return json.dumps(capabilities, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

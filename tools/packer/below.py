@@ -1,4 +1,4 @@
-"""The layers below a layer: what they hold, read from their blobs, each verified."""
+"""Reads the layers below a layer from their blobs, and verifies each against its digest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import namedtuple
 
 from . import base, files
 from .archive import Archive, ArchiveError
-from .decompress import Decompressed, DecompressionError
+from .decompress import LAYERS, Decompressed, DecompressionError
 from .errors import InputError, problem
 from .rootfs import Tree
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,29 +44,42 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
     return blobs
 
 
-def tree(blobs: Iterable[Blob]) -> Tree:
-    """The root file system that layers make.
+def tree(blobs: Iterable[Blob], work: Work) -> Tree:
+    """Returns the merged root filesystem of layers.
+
+    Args:
+      blobs: the layers, the lowest first.
+      work: counts what is read.
 
     Raises:
-      InputError: a blob is no layer, or not what its descriptor says.
+      InputError: a blob is not a valid layer, or not what its descriptor says.
     """
     made = Tree()
     for number, blob in enumerate(blobs):
-        with entries(blob) as archive:
+        with entries(blob, work) as archive:
             made.apply(archive, number)
     return made
 
 
 @contextlib.contextmanager
-def entries(blob: Blob) -> Iterator[Archive]:
-    """The entries of a layer; when the block ends, all of the blob has been read and found to be what it is to be.
+def entries(blob: Blob, work: Work) -> Iterator[Archive]:
+    """Yields the entries of a layer; when the block ends, all of the blob has been read and verified.
+
+    Args:
+      blob: the layer.
+      work: counts what is read of all layers of an image together.
 
     Raises:
-      InputError: it is not.
+      InputError: it is not a valid layer, or not what its descriptor says.
     """
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
-            yield Archive(Decompressed(file))
+            stream = Decompressed(file, work)
+            if stream.codec not in LAYERS:
+                # Docker and podman read such a layer, containerd takes it for a damaged tar.
+                what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                raise DecompressionError(what)
+            yield Archive(stream)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
             raise InputError([problem("base", blob.where, what)]) from None

@@ -9,6 +9,7 @@ from .entries import FILE, Entry, no_path
 from .errors import problem
 from .grants import unfit
 from .setcap import RECORD
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def find(
       InputError: a layer is not what it is to be.
       OSError: the content cannot be written.
     """
-    tree = below.tree(blobs)
+    work = Work()
+    tree = below.tree(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
     places: dict[str, str] = {}
@@ -63,7 +65,7 @@ def find(
         found[path] = node
         places[grant.path] = path
         moved.append(grant._replace(path=path))
-    entries = _extract(found, blobs, directory)
+    entries = _extract(found, blobs, directory, work)
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
@@ -71,14 +73,14 @@ def find(
     return entries, moved, places
 
 
-def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
+def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the content of files to `directory`; each layer that has some is read once more."""
     entries: dict[str, Entry] = {}
     for number, blob in enumerate(blobs):
         wanted = {node.entry: (path, node) for path, node in found.items() if node.layer == number}
         if not wanted:
             continue
-        with below.entries(blob) as archive:
+        with below.entries(blob, work) as archive:
             for at, member in enumerate(archive):
                 if at not in wanted:
                     continue

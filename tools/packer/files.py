@@ -1,10 +1,12 @@
-"""Files that are read whole, and written whole or not at all."""
+"""Opens and reads whole files, and writes files whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +35,30 @@ def write_whole(path: str, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
     with whole(path) as file:
         file.write(data)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Opens a file for reading if it is a regular file.
+
+    A FIFO or a device is never read: a FIFO would wait for a writer without end, and reading from a device may change it.
+    O_NONBLOCK makes opening a FIFO return at once, and the check is of what has been opened, so nobody can
+    replace the file between the two.
+
+    Raises:
+      OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def read(path: str) -> bytes:

@@ -10,11 +10,11 @@ from collections import namedtuple
 
 from . import limits
 from .entries import DIRECTORY, FILE, SYMLINK
-from .errors import quote
+from .errors import problem, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Collection, Mapping
 
 Directory = namedtuple("Directory", ("mode", "uid", "gid", "xattrs"))
 """The attributes of a directory. mode, uid, gid: int; xattrs: tuple of pairs of name (str) and value (bytes)."""
@@ -62,27 +62,39 @@ class Merged:
         contents = metadata["contents"]
         self.problems += metadata.get("problems", ())
         self._folders.clear()
+        replaced = self._find_replaced_links(contents)
+        directories: dict[str, str] = {}  # Where they go; parents come first.
+        for name in contents["directories"]:
+            path = directories[name] = self._place(name)
+            if path in self.links:  # Before whiteouts: one below it is about the layer's directory.
+                replaced.append(Replacement(path, self.describe(path), "a directory"))
+                self._remove(path)
         for path in contents.get("hidden", ()):
-            self._remove(path)
+            self._remove(self._place(path))
         for path in contents.get("opaque", ()):
-            self._remove_below(path)
-        replaced = self._apply_directories(contents)
-        files, links = contents["files"], contents["links"]
+            self._remove_below(self._place_folder(path))
+        replaced += self._apply_directories(contents, directories)
+        links = {self._place(path): target for path, target in contents["links"].items()}
         for path in links:
             if self.kind(path) not in ("", SYMLINK):
                 replaced.append(Replacement(path, self.describe(path), f"a symbolic link to {quote(links[path])}"))
                 self._remove(path)
+        self.links.update(links)
+        self._folders.clear()
+        files = self._place_all(contents["files"])
         if self.links or self.directories:
             for path in files:
                 if path in self.links or path in self.directories:
                     replaced.append(Replacement(path, self.describe(path), "a file"))
                     self._remove(path)
         self._forget({*files, *links} if self.files else set())
-        self.links.update(links)
         self.files.update(files)
-        self.capabilities.update(metadata["capabilities"])
-        self.scripts.update(contents.get("scripts", ()))
-        self.loaders.update(contents.get("loaders", ()))
+        for known, new in (
+            (self.capabilities, metadata["capabilities"]),
+            (self.scripts, contents.get("scripts", {})),
+            (self.loaders, contents.get("loaders", {})),
+        ):
+            known.update(zip(self._place_all(new), new.values()))
         return replaced
 
     def kind(self, path: str) -> str:
@@ -149,18 +161,19 @@ class Merged:
             return ""
         return real if real in self.files else ""
 
-    def _apply_directories(self, contents: Mapping[str, Any]) -> list[Replacement]:
-        """Applies the directories of a layer; returns those that replace an entry of another kind."""
+    def _apply_directories(self, contents: Mapping[str, Any], places: Mapping[str, str]) -> list[Replacement]:
+        """Applies the directories of a layer at their places; returns those that replace a file."""
         replaced = []
         parents = set(contents.get("parents", ()))
         xattrs = contents.get("xattrs", {})
-        for path, (mode, uid, gid) in contents["directories"].items():
-            if path in self.files or path in self.links:
+        for name, (mode, uid, gid) in contents["directories"].items():
+            path = places[name]
+            if path in self.files:
                 replaced.append(Replacement(path, self.describe(path), "a directory"))
                 self._remove(path)
-            values = tuple([(name, bytes.fromhex(value)) for name, value in xattrs[path].items()]) if path in xattrs else ()
+            values = tuple([(key, bytes.fromhex(value)) for key, value in xattrs[name].items()]) if name in xattrs else ()
             directory = Directory(mode, uid, gid, values)
-            if path in parents and path in self.directories:
+            if name in parents and path in self.directories:
                 if self.directories[path] != directory:
                     self.changed.add(path)
                 continue
@@ -168,9 +181,53 @@ class Merged:
             self.changed.discard(path)
         return replaced
 
+    def _find_replaced_links(self, contents: Mapping[str, Any]) -> list[Replacement]:
+        """Returns the symbolic links of layers below that are in the place of a parent directory which the layer does not list.
+
+        Engines differ on such an entry: some follow the link, others make a directory in its place, which hides what the link
+        leads to. The entry is applied where the link leads.
+        """
+        if not self.links:
+            return []
+        folders = {path.rpartition("/")[0] for key in ("files", "directories", "links", "hidden") for path in contents.get(key, ())}
+        folders.update(contents.get("opaque", ()))
+        own = (contents["directories"], contents["links"])
+        found: dict[str, Replacement] = {}
+        for folder in sorted(folders):
+            while folder and folder not in found:
+                if folder in self.links and not any(folder in entries for entries in own):
+                    found[folder] = Replacement(folder, self.describe(folder), "a directory")
+                folder = folder.rpartition("/")[0]
+        return list(found.values())
+
+    def _place(self, path: str) -> str:
+        """Returns where an entry of a layer goes: its path with the symbolic links in its parent directories followed."""
+        folder, _, name = path.rpartition("/")
+        return f"{self._place_folder(folder)}/{name}" if self.links else path
+
+    def _place_all(self, paths: Collection[str]) -> Collection[str]:
+        """Returns where the entries of a layer go, in the same order."""
+        folders = {path.rpartition("/")[0] for path in paths} if self.links else ()
+        if all(self._place_folder(folder) == folder for folder in folders):
+            return paths
+        return [self._place(path) for path in paths]
+
+    def _place_folder(self, folder: str) -> str:
+        """Returns the directory that the path of a directory leads to."""
+        real = self._folders.get(folder)
+        if real is None:
+            try:
+                real = self.resolve(folder)
+            except ValueError as error:
+                self.problems.append(problem("layers", folder, str(error)))
+                real = folder
+            self._folders[folder] = real
+        return real
+
     def _remove(self, path: str) -> None:
         self.files.discard(path)
-        self.links.pop(path, None)
+        if self.links.pop(path, None) is not None:
+            self._folders.clear()
         if self.directories.pop(path, None):
             self._remove_below(path)
 

@@ -9,7 +9,7 @@ import tempfile
 
 import capabilities
 
-from . import archive, decompress, elf, layer, tar
+from . import archive, decompress, elf, files, layer, tar
 from .contents import Contents, is_text
 from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
@@ -65,7 +65,7 @@ class Retrofit:
         with layer.new_blob(output, compression, level, library, threads) as blob:
             last = ""
             try:
-                with open(self._source, "rb") as file:
+                with files.open_regular(self._source) as file:
                     tape = archive.Archive(decompress.Decompressed(file))
                     for member in tape:
                         last = member.path

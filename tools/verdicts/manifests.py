@@ -81,6 +81,7 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
         what = "no container of the manifests runs it; they run " + (", ".join(known) or "none")
         findings.append(problem("image_name", attributes.name, what))
     for image in images:
+        findings += image.problems
         for container in containers:
             try:
                 findings += _container(image, container, attributes.runtime)

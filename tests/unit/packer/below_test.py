@@ -238,6 +238,36 @@ def test_layers_that_replace_another_kind(tmp_path, base):
     assert layer.pack(base, *below, "--replaces=/bin", "--replaces=/bin/foo") == (0, "")
 
 
+def test_a_tar_that_reaches_a_directory_through_a_link_of_the_base(tmp_path, base):
+    """Some engines follow the link, others make a directory in its place."""
+    (tmp_path / "source-tar").write_bytes(oci_layout.layer([Member("bin/foo", content=b"x"), Member("usr/bin/bar", content=b"x")]))
+    flags = ["--output=source-layer.tar", "--metadata=source-layer.json", "--compression=none", "--created-by=test", "--tar=source-tar"]
+    assert packer.run("setcap", *flags, cwd=tmp_path) == (0, "")
+    layer = packer.Layer(tmp_path)
+    below = ["--below=source-layer.json", '--below-name="//:tar"']
+    assert _refused(layer, base, *below) == [
+        'layers: "//:tar": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
+        'to replace it, add "/bin" to replaces',
+    ]
+    assert layer.pack(base, *below, "--replaces=/bin") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "value", "fault"),
+    [
+        ("app", "app", b"x" * 5, "has an invalid security.capability attribute, so that engines do not unpack the image: "),
+        ("caf\udce9", "caf\\udce9", b"\x01\0\0\x02" + bytes(16), "has capabilities, and a path that is not UTF-8"),
+    ],
+)
+def test_a_base_with_capabilities_that_cannot_be_listed(tmp_path, name, shown, value, fault):
+    records = {"SCHILY.xattr.security.capability": value.decode("latin-1")}
+    oci_layout.write(tmp_path / "source-base", [Member(name, records=records)])
+    flags = ["--layout=source-base", "--platform=linux/amd64/", "--output=source-contents"]
+    assert packer.run("contents", *flags, cwd=tmp_path) == (0, "")
+    (line,) = _refused(packer.Layer(tmp_path).add("/x", b""), "--base-contents=source-contents")
+    assert line.startswith(f'base: "source-base": "/{shown}" {fault}')
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "grow"])
 def test_a_base_layer_that_lies(tmp_path, damage):
     layout = oci_layout.write(tmp_path / "source-base", [directory(f"d{number}") for number in range(100)])
@@ -287,7 +317,8 @@ def _random_base(chance: random.Random) -> list[Member]:
         if path in members or any(parent not in members or members[parent].type != tarfile.DIRTYPE for parent in parents):
             continue
         kind = chance.choice("ddddfll")
-        mode, owner = chance.choice([0o700, 0o755, 0o1777, 0o2750]), (chance.randrange(3), chance.randrange(3))
+        # GNU tar passes the set-group-ID bit of a directory on to those that it makes in it: none is in these.
+        mode, owner = chance.choice([0o700, 0o755, 0o1777, 0o2750 if len(parents) == 2 else 0o711]), (chance.randrange(3), chance.randrange(3))
         target = chance.choice(["", "../", "/"]) + "/".join(chance.choices("abc", k=chance.randint(1, 2)))
         members[path] = directory(path, mode, *owner) if kind == "d" else Member(path, content=b"x") if kind == "f" else symlink(path, target)
     return list(members.values())

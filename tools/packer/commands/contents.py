@@ -10,12 +10,13 @@ import capabilities
 
 from .. import below, contents, files, layer
 from ..entries import FILE
-from ..errors import InputError
+from ..errors import InputError, problem, quote
 from ..rootfs import Tree
+from ..work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from typing import Iterator
 
     from ..archive import Archive, Member
     from ..arguments import Arguments
@@ -28,12 +29,13 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     arguments.end()
     if problems:
         raise InputError(problems)
-    tree = Tree()
+    tree, work = Tree(), Work()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
         for number, blob in enumerate(below.of_layout(layout, platform)):
-            with below.entries(blob) as archive:
+            with below.entries(blob, work) as archive:
                 tree.apply(_members(archive, number, interpreters), number)
+        assigned = _capabilities(tree, layout)
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
@@ -41,7 +43,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         return
     listed = contents.Contents()
     listed.add_tree(tree, interpreters)
-    files.write_whole(output, layer.encode({"capabilities": _capabilities(tree), "contents": listed.encode()}))
+    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode()}))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:
@@ -54,13 +56,25 @@ def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, 
         yield member
 
 
-def _capabilities(tree: Tree) -> dict[str, str]:
-    """Returns the capabilities of files by path, as cap_to_text(3) writes them; invalid attributes are left out."""
-    found: dict[str, Any] = {}
+def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
+    """Returns the capabilities of files by path, as cap_to_text(3) writes them.
+
+    Raises:
+      InputError: with each file whose attribute is invalid, or whose path is not UTF-8.
+    """
+    found: dict[str, str] = {}
+    problems: list[str] = []
     for path, node in tree.walk():
-        if node.type == FILE and (value := node.xattrs.get(_XATTR)) and contents.is_text(path):
-            try:
-                found[path] = capabilities.decode(value).to_text()
-            except capabilities.CapabilityError:
-                continue
+        value = node.xattrs.get(_XATTR)
+        if value is None or node.type != FILE:
+            continue
+        try:
+            found[path] = capabilities.decode(value).to_text()
+        except capabilities.CapabilityError as error:
+            what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
+            problems.append(problem("base", layout, what))
+        if not contents.is_text(path):
+            problems.append(problem("base", layout, f"{quote(path)} has capabilities, and a path that is not UTF-8"))
+    if problems:
+        raise InputError(problems)
     return found

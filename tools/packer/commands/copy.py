@@ -6,7 +6,6 @@ import os
 import tempfile
 
 from .. import below, copies, files, grants, layer, styles
-from ..entries import FILE
 from ..errors import InputError, about
 from ..mtime import read_mtime
 
@@ -46,5 +45,4 @@ def run(arguments: Arguments, problems: list[str]) -> None:
             raise InputError(problems)
         said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
     # A layer without entries does not become a part of the image.
-    removed = sorted(path for path, entry in found.items() if entry.type == FILE and path not in granted)
-    files.write_whole(metadata, layer.encode({**said, "empty": not found, "removed": removed}))
+    files.write_whole(metadata, layer.encode({**said, "empty": not found}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import base, files, oci
-from ..annotations import of_image, of_layer
+from ..annotations import annotate
 from ..errors import InputError, about
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     layers = [metadata for path in arguments.all("layer") if not (metadata := files.read_json(path)).get("empty")]
     outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
     layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
+    contents = [files.read_json(path) for path in arguments.all("base-contents")]
     config_file, base_name = arguments.one("base-config", ""), arguments.one("base-name", "")
     arguments.end()
     if about(problems, "base", "platform"):
@@ -32,14 +33,13 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     if problems:
         raise InputError(problems)
     encoded_config = oci.encode(config)
-    descriptors = below.manifest["layers"] + [layer["descriptor"] for layer in layers]
+    descriptors = [layer["descriptor"] for layer in layers]
     annotations = dict(spec["annotations"])
     if spec.get("annotate_capabilities"):
-        descriptors = below.manifest["layers"] + [of_layer(layer) for layer in layers]
-        annotations.update(of_image(descriptors, problems))
-    if problems:
-        raise InputError(problems)
-    manifest = oci.encode(oci.build_manifest(encoded_config, descriptors, annotations))
+        of_image, of_layers = annotate(contents, layers)
+        annotations.update(of_image)
+        descriptors = [{**descriptor, "annotations": each} for descriptor, each in zip(descriptors, of_layers)]
+    manifest = oci.encode(oci.build_manifest(encoded_config, below.manifest["layers"] + descriptors, annotations))
     descriptor = {**oci.descriptor(oci.MANIFEST, manifest), "platform": oci.platform(config)}
     for path, data in zip(outputs, (manifest, encoded_config, oci.encode(descriptor))):
         files.write_whole(path, data)

@@ -1,0 +1,56 @@
+"""Counts the work that reading an input takes, and refuses what is out of proportion to its size."""
+
+from __future__ import annotations
+
+from . import limits
+
+
+class WorkError(ValueError):
+    """An input that takes more work than its size allows; the message is a sentence."""
+
+
+class Work:
+    """The work that one input may take: a free amount, and more for each byte of it.
+
+    A ratio of compression alone is no sign of an attack: a sparse file of 64 GiB is 2 MiB of zstd and is read in
+    seconds. What must be bounded is the time, which an archive within an archive, a layer that a manifest names a
+    thousand times, or a codec with an unlimited ratio can make as long as they like. Time differs from run to run, so
+    work is counted in bytes, by the prices in limits.py.
+    """
+
+    def __init__(self, size: int | None = None, *, copies: bool = False) -> None:
+        """
+        Args:
+          size: bytes of the input; None if each compressed byte counts when it is read.
+          copies: whether what is read is hashed and written, and not only passed over.
+        """
+        self._per_byte = limits.WORK_PER_BYTE if size is None else 0
+        self._copies = copies
+        self._left = limits.WORK_FREE + limits.WORK_PER_BYTE * (size or 0)
+
+    def price(self, codec: str) -> int:
+        """Returns the work of one byte of a codec, for spend()."""
+        if codec == "zstd":
+            return limits.WORK_COPIED if self._copies else 1
+        return 1 if codec == "none" else limits.WORK_DECODED
+
+    def add_input(self, size: int) -> None:
+        """Allows the work of `size` more bytes of input, unless the size was given."""
+        self._left += self._per_byte * size
+
+    def spend(self, size: int, price: int) -> None:
+        """Counts one read.
+
+        Args:
+          size: decompressed bytes.
+          price: from price().
+
+        Raises:
+          WorkError: it is more work than the input allows.
+        """
+        self._left -= limits.WORK_READ + price * size
+        if self._left < 0:
+            raise WorkError(
+                f"reading it takes too much work for its size (limit: {limits.WORK_FREE >> 30} GiB and "
+                f"{limits.WORK_PER_BYTE >> 10} KiB for each byte of input; a read counts {limits.WORK_READ >> 10} KiB, a byte {price})"
+            )
