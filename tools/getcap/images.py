@@ -6,9 +6,11 @@ which is then taken for the only layer of an image. Nothing is unpacked as a fil
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from packer import base, below
@@ -18,10 +20,10 @@ from packer.errors import InputError, problem, quote
 from packer.files import open_regular
 from packer.work import Work
 
-from .image import File, Image, Layer
+from .image import Difference, File, Image, Layer
 from .layers import Layers
 
-__all__ = ["File", "Image", "Layer", "read"]
+__all__ = ["Difference", "File", "Image", "Layer", "read"]
 
 
 def read(path: str, platform: str = "") -> list[Image]:
@@ -44,7 +46,7 @@ def read(path: str, platform: str = "") -> list[Image]:
             work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
             archive = Archive(Decompressed(stream, work))
-            made.layer(archive, "")
+            made.layer(archive, "", os.fstat(file.fileno()).st_size)
             for _ in archive.rest():
                 pass
             if not archive.ended:
@@ -56,7 +58,17 @@ def read(path: str, platform: str = "") -> list[Image]:
         return _unpacked(path, wanted, work)
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
-    return [made.image("", {})]
+    try:
+        return [made.image("", {}, lambda: [_reopened(path, work)])]
+    except (ArchiveError, DecompressionError) as error:
+        raise InputError([problem("image", path, str(error))]) from None
+
+
+@contextlib.contextmanager
+def _reopened(path: str, work: Work) -> Iterator[Archive]:
+    """Opens a tar once more."""
+    with open_regular(path) as file:
+        yield Archive(Decompressed(file, work))
 
 
 def _platform(text: str) -> dict[str, str] | None:
@@ -98,13 +110,18 @@ def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work) -
 
 def _image(layout: str, found: base.Base, work: Work) -> Image:
     made = Layers()
+    blobs = []
     for descriptor in found.manifest["layers"]:
         path = base.blob_path(layout, descriptor["digest"])
         if os.path.exists(path) and not (os.path.isfile(path) and os.path.getsize(path) == descriptor["size"]):
             raise InputError([problem("base", layout, f"{descriptor['digest']} is no file of {descriptor['size']} bytes")])
-        with below.entries(below.Blob(path, descriptor, layout), work) as archive:
-            made.layer(archive, descriptor["digest"])
-    return made.image(_name(found.config), found.config)
+        blobs.append(below.Blob(path, descriptor, layout))
+        with below.entries(blobs[-1], work) as archive:
+            made.layer(archive, descriptor["digest"], descriptor["size"])
+    try:
+        return made.image(_name(found.config), found.config, lambda: (below.entries(blob, work) for blob in blobs))
+    except ArchiveError as error:
+        raise InputError([problem("base", layout, str(error))]) from None
 
 
 class _Hashed:

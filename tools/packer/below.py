@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import namedtuple
 
-from . import base, files
+from . import base, differences, files
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
 from .errors import InputError, problem
@@ -54,11 +54,34 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     Raises:
       InputError: a blob is not a valid layer, or not what its descriptor says.
     """
-    made = Tree()
+    made, blobs = Tree(), list(blobs)
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
-            made.apply(archive, number)
-    return made
+            made.apply(archive, number, blob.descriptor["size"])
+    return as_unpacked(made, blobs, work)
+
+
+def as_unpacked(tree: Tree, blobs: Sequence[Blob], work: Work) -> Tree:
+    """Returns the root filesystem that containerd unpacks, or the first engine that takes the layers.
+
+    Args:
+      tree: computed from the layers; it is returned if engines do not differ about them.
+      blobs: the layers, the lowest first.
+      work: counts what is read.
+
+    Raises:
+      InputError: no engine takes the layers.
+    """
+    if not tree.unusual:
+        return tree
+    layers = []
+    for blob in blobs:
+        with entries(blob, work) as archive:
+            layers.append(differences.brief(archive))
+    try:
+        return differences.unpack(layers, first=True)[0]
+    except ArchiveError as error:
+        raise InputError([problem("base", blobs[0].where, str(error))]) from None
 
 
 @contextlib.contextmanager

@@ -24,33 +24,39 @@ Difference = namedtuple("Difference", ("path", "values"))
 
 path: str. values: dict by name of engine; bytes of the attribute, None without one, or REFUSED."""
 
-_RECORD = b"SCHILY.xattr." + CAPABILITY
-_KEPT = (_RECORD, OVERLAY)
+_PREFIX = b"SCHILY.xattr."
+DECISIVE = (_PREFIX + CAPABILITY, OVERLAY)
+"""The records that decide which files have which capabilities."""
 
 
-def brief(members: Iterable[Member]) -> list[Member]:
+def brief(members: Iterable[Member], kept: tuple[bytes, ...] = (_PREFIX,)) -> list[Member]:
     """Returns the entries of a layer, without what unpacking them does not need.
+
+    Args:
+      members: the entries.
+      kept: the beginnings of the names of pax records that are kept.
 
     Raises:
       ArchiveError: an entry is one that every engine refuses.
     """
-    kept = []
+    entries = []
     for member in members:
         check_path(member)
         member.before = member.extended = member.extension = b""
         if member.type != DEVICE:
             member.header = b""
         if member.records:
-            member.records = {name: value for name, value in member.records.items() if name.startswith(_KEPT)}
-        kept.append(member)
-    return kept
+            member.records = {name: value for name, value in member.records.items() if name.startswith(kept)}
+        entries.append(member)
+    return entries
 
 
-def unpack(layers: Sequence[Sequence[Member]]) -> tuple[Tree, list[Difference]]:
+def unpack(layers: Sequence[Sequence[Member]], *, first: bool = False) -> tuple[Tree, list[Difference]]:
     """Unpacks an image by the rules of every engine.
 
     Args:
       layers: the entries of each, the lowest first, from brief().
+      first: whether the first engine that takes the image is enough.
 
     Returns:
       The root filesystem of the first engine that takes the image, and what is different in others.
@@ -73,6 +79,8 @@ def unpack(layers: Sequence[Sequence[Member]]) -> tuple[Tree, list[Difference]]:
             refused[name] = engine.refused
             continue
         root = engine.root()
+        if first:
+            return Tree(root), []
         found[name] = {path: node.xattrs[CAPABILITY] for path, node in walk(root) if node.type == FILE and CAPABILITY in node.xattrs}
         reference = reference or Tree(root)
     if reference is None:

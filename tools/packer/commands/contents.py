@@ -32,9 +32,11 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     tree, work = Tree(), Work()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
-        for number, blob in enumerate(below.of_layout(layout, platform)):
+        blobs = below.of_layout(layout, platform)
+        for number, blob in enumerate(blobs):
             with below.entries(blob, work) as archive:
-                tree.apply(_members(archive, number, interpreters), number)
+                tree.apply(_members(archive, number, interpreters), number, blob.descriptor["size"])
+        tree = below.as_unpacked(tree, blobs, work)
         assigned = _capabilities(tree, layout)
     except InputError as error:
         empty = contents.Contents().encode()
