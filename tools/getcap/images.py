@@ -59,16 +59,16 @@ def read(path: str, platform: str = "") -> list[Image]:
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     try:
-        return [made.image("", {}, lambda: [_reopened(path, work)])]
+        return [made.image("", {}, lambda: [_reopened(path)])]
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
 
 
 @contextlib.contextmanager
-def _reopened(path: str, work: Work) -> Iterator[Archive]:
+def _reopened(path: str) -> Iterator[Archive]:
     """Opens a tar once more."""
     with open_regular(path) as file:
-        yield Archive(Decompressed(file, work))
+        yield Archive(Decompressed(file, Work(os.fstat(file.fileno()).st_size)))
 
 
 def _platform(text: str) -> dict[str, str] | None:
@@ -119,7 +119,8 @@ def _image(layout: str, found: base.Base, work: Work) -> Image:
         with below.entries(blobs[-1], work) as archive:
             made.layer(archive, descriptor["digest"], descriptor["size"])
     try:
-        return made.image(_name(found.config), found.config, lambda: (below.entries(blob, work) for blob in blobs))
+        again = Work()
+        return made.image(_name(found.config), found.config, lambda: (below.entries(blob, again) for blob in blobs))
     except ArchiveError as error:
         raise InputError([problem("base", layout, str(error))]) from None
 

@@ -75,7 +75,7 @@ class Layers:
         """
         found: list[differences.Difference] = []
         if self._tree.unusual and self._has_capabilities:
-            layers = []
+            self._tree, layers = Tree(), []  # Its memory is for the others.
             for opened in reopen():
                 with opened as archive:
                     layers.append(differences.brief(_shortened(archive), differences.DECISIVE))

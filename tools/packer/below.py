@@ -58,23 +58,22 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
             made.apply(archive, number, blob.descriptor["size"])
-    return as_unpacked(made, blobs, work)
+    return as_unpacked(made, blobs)
 
 
-def as_unpacked(tree: Tree, blobs: Sequence[Blob], work: Work) -> Tree:
+def as_unpacked(tree: Tree, blobs: Sequence[Blob]) -> Tree:
     """Returns the root filesystem that containerd unpacks, or the first engine that takes the layers.
 
     Args:
       tree: computed from the layers; it is returned if engines do not differ about them.
       blobs: the layers, the lowest first.
-      work: counts what is read.
 
     Raises:
       InputError: no engine takes the layers.
     """
     if not tree.unusual:
         return tree
-    layers = []
+    layers, work = [], Work()
     for blob in blobs:
         with entries(blob, work) as archive:
             layers.append(differences.brief(archive))

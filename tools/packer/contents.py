@@ -133,7 +133,7 @@ class Contents:
                 contents[name] = dict(sorted(table.items()))
         return contents
 
-    def _add_xattrs(self, path: str, values: dict[bytes, bytes]) -> None:
+    def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}
         if texts:
             self._xattrs[path] = texts

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Iterable, Mapping, Sequence
 
     from .archive import Member
+    from .rootfs import Directory
 
 REFUSED = b"refused"
 """Stands for the capabilities of a file in an image that an engine refuses; no attribute has this value."""
@@ -25,6 +26,7 @@ Difference = namedtuple("Difference", ("path", "values"))
 path: str. values: dict by name of engine; bytes of the attribute, None without one, or REFUSED."""
 
 _PREFIX = b"SCHILY.xattr."
+_NONE: dict[bytes, bytes] = {}
 DECISIVE = (_PREFIX + CAPABILITY, OVERLAY)
 """The records that decide which files have which capabilities."""
 
@@ -45,8 +47,7 @@ def brief(members: Iterable[Member], kept: tuple[bytes, ...] = (_PREFIX,)) -> li
         member.before = member.extended = member.extension = b""
         if member.type != DEVICE:
             member.header = b""
-        if member.records:
-            member.records = {name: value for name, value in member.records.items() if name.startswith(kept)}
+        member.records = {name: value for name, value in member.records.items() if name.startswith(kept)} if member.records else _NONE
         entries.append(member)
     return entries
 
@@ -68,25 +69,33 @@ def unpack(layers: Sequence[Sequence[Member]], *, first: bool = False) -> tuple[
     reference: Tree | None = None
     found: dict[str, dict[str, bytes]] = {}
     refused: dict[str, tuple[str, str]] = {}
-    for name, make in ENGINES.items():
-        engine = make(budget)
-        for members in layers:
-            engine.begin()
-            for number, member in enumerate(members):
-                engine.add(member, number)
-            engine.end()
-        if engine.refused:
-            refused[name] = engine.refused
+    for name in ENGINES:
+        root = _unpack(name, layers, budget, refused)
+        if root is None:
             continue
-        root = engine.root()
         if first:
             return Tree(root), []
         found[name] = {path: node.xattrs[CAPABILITY] for path, node in walk(root) if node.type == FILE and CAPABILITY in node.xattrs}
         reference = reference or Tree(root)
+        del root  # Its memory is for the next.
     if reference is None:
         path, reason = next(iter(refused.values()))
         raise ArchiveError(f"{quote(path)}: every engine refuses the layer: {reason}")
     return reference, compare(found, refused, _depending(layers, refused))
+
+
+def _unpack(name: str, layers: Sequence[Sequence[Member]], budget: Budget, refused: dict[str, tuple[str, str]]) -> Directory | None:
+    """Returns the root directory that one engine unpacks; None if it refuses the image, which is added to `refused`."""
+    engine = ENGINES[name](budget)
+    for members in layers:
+        engine.begin()
+        for number, member in enumerate(members):
+            engine.add(member, number)
+        engine.end()
+    if engine.refused:
+        refused[name] = engine.refused
+        return None
+    return engine.root()
 
 
 def compare(found: Mapping[str, Mapping[str, bytes]], refused: Mapping[str, object], depending: Iterable[str] = ()) -> list[Difference]:

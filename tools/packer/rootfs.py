@@ -408,7 +408,7 @@ def check_path(member: Member) -> None:
 def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
     """Returns the extended attributes of an entry."""
     if not member.records:
-        return _NOTHING
+        return _NOTHING  # One for all, for there may be many files.
     return {name[len(_XATTR) :]: value for name, value in member.records.items() if name.startswith(_XATTR)}
 
 

@@ -15,6 +15,8 @@ from .rootfs import CAPABILITY, DEVICE, Budget, Directory, Node, is_whiteout_dev
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Mapping
+
     from .archive import Member
 
 OPAQUE_ATTRIBUTE = b"trusted.overlay.opaque"
@@ -196,7 +198,7 @@ class Unpacking:
         try:
             self.unpack(member, entry)
         except OSError as error:
-            self.refused = member.path, error.strerror
+            self.refused = member.path, str(error.strerror)
 
     def end(self) -> None:
         """Ends a layer."""
@@ -205,7 +207,7 @@ class Unpacking:
                 try:
                     self.check_directory(path)
                 except OSError as error:
-                    self.refused = path, error.strerror
+                    self.refused = path, str(error.strerror)
 
     def check_directory(self, path: str) -> None:
         """Does what the engine does at the end of a layer with the path of a directory's entry.
@@ -294,11 +296,11 @@ class Unpacking:
         node = self.files.stat(path)
         node.xattrs = {**node.xattrs, OPAQUE_ATTRIBUTE: b"y"}
 
-    def _xattrs(self, member: Member) -> dict[bytes, bytes]:
+    def _xattrs(self, member: Member) -> Mapping[bytes, bytes]:
         attributes = xattrs_of(member)
-        if not self.keeps_trusted:
-            attributes = {name: value for name, value in attributes.items() if not name.startswith(b"trusted.")}
-        return dict(attributes)
+        if attributes and not self.keeps_trusted:
+            return {name: value for name, value in attributes.items() if not name.startswith(b"trusted.")}
+        return attributes
 
 
 def both_directories(known: Node | None, member: Member) -> bool:

@@ -36,7 +36,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         for number, blob in enumerate(blobs):
             with below.entries(blob, work) as archive:
                 tree.apply(_members(archive, number, interpreters), number, blob.descriptor["size"])
-        tree = below.as_unpacked(tree, blobs, work)
+        tree = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
     except InputError as error:
         empty = contents.Contents().encode()
