@@ -1,9 +1,9 @@
-"""Container engines make of random layers what engines.py says that they make of them.
+"""Container engines unpack random layers into the root filesystems that tools/packer/engines.py says.
 
-LAYERS is the number of layers; SEED repeats a run:
+To repeat a run with the seed that it printed, or with more layers:
 
-    bazel test //tests/engines:layers_test --test_env=SEED=1
-    bazel test //tests/engines:nightly_layers_test --test_env=LAYERS=10000 --test_output=all
+    ./bazelw test //tests/engines:layers_test --test_env=SEED=1
+    ./bazelw test //tests/engines:nightly_layers_test --test_output=all
 """
 
 from __future__ import annotations
