@@ -150,6 +150,7 @@ def _json(path: str, image: images.Image, all_layers: bool) -> dict[str, Any]:
         "platform": image.platform,
         "files": [{**_file(name, known), "layer": image.layers[image.origin[name]].digest} for name, known in image.capabilities.items()],
         "problems": image.problems,
+        "differences": [{"path": each.path, "engines": each.engines} for each in image.differences],
     }
     if all_layers:
         made["layers"] = [

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections import namedtuple
 
-from . import base, files, limits
+from . import base, differences, files, limits
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
 from .entries import DIRECTORY
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .archive import Member
 
-CAPABILITY_RECORD = b"SCHILY.xattr.security.capability"
 _XATTR = b"SCHILY.xattr."
 _CHUNK = 1 << 20
 
@@ -74,11 +73,33 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     Raises:
       InputError: a blob is not a valid layer, or not what its descriptor says.
     """
-    made = Tree()
+    made, blobs = Tree(), list(blobs)
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
-            made.apply(reduced(archive, work), number)
-    return made
+            made.apply(reduced(archive, work), number, blob.descriptor["size"])
+    return as_unpacked(made, blobs)
+
+
+def as_unpacked(tree: Tree, blobs: Sequence[Blob]) -> Tree:
+    """Returns the root filesystem that containerd unpacks, or the first engine that takes the layers.
+
+    Args:
+      tree: computed from the layers; it is returned if engines do not differ about them.
+      blobs: the layers, the lowest first.
+
+    Raises:
+      InputError: no engine takes the layers.
+    """
+    if not tree.unusual:
+        return tree
+    layers, work = [], Work()
+    for blob in blobs:
+        with entries(blob, work) as archive:
+            layers.append(differences.brief(reduced(archive, work)))
+    try:
+        return differences.unpack(layers, first=True)[0]
+    except ArchiveError as error:
+        raise InputError([problem("base", blobs[0].where, str(error))]) from None
 
 
 @contextlib.contextmanager
@@ -138,7 +159,8 @@ def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
     """Yields entries without the records that nobody asks for.
 
     Extended attributes may have 1 MiB for each entry. Those of directories are kept, because a layer that repeats the
-    directory repeats them; of files, only the capabilities are, because whoever copies a file reads its entry again.
+    directory repeats them; of files, only those that decide about capabilities, because whoever copies a file reads its
+    entry again.
 
     Args:
       members: the entries of a layer.
@@ -148,8 +170,8 @@ def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
         if member.type == DIRECTORY:
             member.records = {name: value for name, value in member.records.items() if name.startswith(_XATTR)}
         else:
-            value = member.records.get(CAPABILITY_RECORD)
-            member.records = {} if value is None else {CAPABILITY_RECORD: value[: limits.CAPABILITY]}
+            kept = differences.DECISIVE if member.records else ()
+            member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items() if name.startswith(kept)}
         if member.records:
             work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
         yield member

@@ -152,7 +152,7 @@ class Contents:
             # The text itself, and the JSON of it and of all others, twice.
             self._work.keep(sum(200 + 4 * len(text) for text in texts if text))
 
-    def _add_xattrs(self, path: str, values: dict[bytes, bytes]) -> None:
+    def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
         if self._work is not None:
             self._work.keep(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}

@@ -39,8 +39,14 @@ SPARSE_BLOCKS = 2047
 """Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
 # Root filesystems
-NODES = 1_500_000
-"""Files and directories of an image; each takes some 400 bytes of memory."""
+NODES = 200_000
+"""Files and directories of an image; each takes some 400 bytes of memory. A large image may have more: see BYTES_A_NODE."""
+BYTES_A_NODE = 32
+"""Stored bytes of a layer that allow one more file; files of real images take more."""
+PATHS = 64 << 20
+"""Bytes of the paths of all files of an image; each stored byte of a layer allows one more."""
+STEPS = 20_000_000
+"""Parts of paths, and of targets of symbolic links, that are looked up to apply the layers of an image."""
 LAYERS = 500
 """Layers of an image: overlayfs takes no more (OVL_MAX_STACK, fs/overlayfs/super.c); Docker takes 125."""
 LINKS = 40

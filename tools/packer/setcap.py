@@ -15,6 +15,7 @@ from .entries import DIRECTORY, FILE, HARDLINK
 from .errors import InputError, problem, quote
 from .executables import START
 from .grants import unfit
+from .places import Places
 from .work import Work
 
 TYPE_CHECKING = False
@@ -53,6 +54,7 @@ class Retrofit:
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
         self._work = Work(copies=True)
         self._contents = Contents(self._work)
+        self._places = Places(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
 
     def write(self, output: str, *, compression: str, level: int, library: str, threads: int, created_by: str) -> dict[str, Any]:
@@ -87,6 +89,12 @@ class Retrofit:
     def _member(self, blob: Blob, member: archive.Member, content: Iterator[bytes]) -> None:
         """Copies an entry, with other capabilities if that is wanted."""
         first = next(content, b"")
+        # Grants and metadata are about the files that entries become.
+        member.path = self._places.locate(member.path)
+        if fault := self._places.add(member, member.path):
+            self._wrong("tar", member.path, fault)
+        if member.type == HARDLINK:
+            member.link = self._places.locate(member.link)
         if member.path in self._types and not self._types[member.path] == member.type == DIRECTORY:
             self._wrong("tar", member.path, "is there twice; unpackers take the later one, people may mean the other")
         self._types[member.path] = member.type

@@ -32,9 +32,12 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     tree, work = Tree(), Work()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
-        for number, blob in enumerate(below.of_layout(layout, platform)):
+        blobs = below.of_layout(layout, platform)
+        for number, blob in enumerate(blobs):
             with below.entries(blob, work) as archive:
-                tree.apply(below.reduced(_members(archive, number, interpreters), work), number)
+                members = below.reduced(_members(archive, number, interpreters), work)
+                tree.apply(members, number, blob.descriptor["size"])
+        tree = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
         listed = contents.Contents(work)
         try:
