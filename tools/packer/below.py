@@ -77,29 +77,34 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
             made.apply(reduced(archive, work), number, blob.descriptor["size"])
-    return as_unpacked(made, blobs)
+    return as_unpacked(made, blobs, first=True)[0]
 
 
-def as_unpacked(tree: Tree, blobs: Sequence[Blob]) -> Tree:
+def as_unpacked(tree: Tree, blobs: Sequence[Blob], *, first: bool = False) -> tuple[Tree, list[str]]:
     """Returns the root filesystem that containerd unpacks, or the first engine that takes the layers.
 
     Args:
       tree: computed from the layers; it is returned if engines do not differ about them.
       blobs: the layers, the lowest first.
+      first: whether the first engine is enough, so that no paths are returned.
+
+    Returns:
+      The root filesystem, and the paths of files that have different capabilities in other engines.
 
     Raises:
       InputError: no engine takes the layers.
     """
     if not tree.unusual:
-        return tree
+        return tree, []
     layers, work = [], Work()
     for blob in blobs:
         with entries(blob, work) as archive:
             layers.append(differences.brief(reduced(archive, work)))
     try:
-        return differences.unpack(layers, first=True)[0]
+        unpacked, found = differences.unpack(layers, first=first)
     except ArchiveError as error:
         raise InputError([problem("base", blobs[0].where, str(error))]) from None
+    return unpacked, [each.path for each in found]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import capabilities
 
 from .. import below, contents, files, layer
 from ..entries import FILE
-from ..errors import InputError, problem, quote
+from ..errors import InputError, escape, problem, quote
 from ..rootfs import Tree
 from ..work import Work, WorkError
 
@@ -37,7 +37,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
             with below.entries(blob, work) as archive:
                 members = below.reduced(_members(archive, number, interpreters), work)
                 tree.apply(members, number, blob.descriptor["size"])
-        tree = below.as_unpacked(tree, blobs)
+        tree, differing = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
         listed = contents.Contents(work)
         try:
@@ -49,7 +49,8 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         found = arguments.labels.apply(error.problems)
         files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
         return
-    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode()}))
+    differing = [path if contents.is_text(path) else escape(path) for path in differing]
+    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode(), "differing": differing}))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:
