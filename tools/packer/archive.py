@@ -49,13 +49,14 @@ class Member:
       records: dict, the pax records by name, bytes both.
       sparse: bool, whether the content is a map and pieces of the file.
       offset: int, where its own header begins, in bytes.
-      before: bytes, the GNU and global pax headers before it.
+      before: bytes, the other headers before it, up to its pax header.
       extended: bytes, its pax header with the content, or nothing.
       extension: bytes, the content of the pax header.
+      between: bytes, the headers between the pax header and its own.
       header: bytes, its own header.
     """
 
-    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "offset", "before", "extended", "extension", "header")
+    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "offset", "before", "extended", "extension", "between", "header")
 
     path: str
     type: str
@@ -70,6 +71,7 @@ class Member:
     before: bytes
     extended: bytes
     extension: bytes
+    between: bytes
     header: bytes
 
 
@@ -216,15 +218,15 @@ class _Before:
     """The headers before an entry that belong to it.
 
     Attributes:
-      raw: bytes, those that are not pax headers of this entry.
-      extended, extension, records: as of Member.
+      raw: bytes, those before the pax header of the entry, and all if there is none.
+      extended, extension, between, records: as of Member.
       texts: dict, the content of GNU tar's headers for a long name and a long target, by type.
     """
 
-    __slots__ = ("raw", "extended", "extension", "records", "texts")
+    __slots__ = ("raw", "extended", "extension", "between", "records", "texts")
 
     def __init__(self) -> None:
-        self.raw = self.extended = self.extension = b""
+        self.raw = self.extended = self.extension = self.between = b""
         self.records: dict[bytes, bytes] = {}
         self.texts: dict[bytes, bytes] = {}
 
@@ -245,8 +247,11 @@ class _Before:
                 raise HeaderError("a second pax header for one entry")
             self.extended, self.extension, self.records = block + data, content, pax.parse(content)
             return
-        self.raw += block + data
-        if len(self.raw) > 2 * limits.EXTENSION:
+        if self.extended:
+            self.between += block + data
+        else:
+            self.raw += block + data
+        if len(self.raw) + len(self.between) > 2 * limits.EXTENSION:
             raise HeaderError(f"headers of more than {2 * limits.EXTENSION} bytes before one entry")
         if kind == _GLOBAL:
             # Go forgets the headers before a global one.
@@ -295,7 +300,8 @@ def _member(header: Header, before: _Before) -> Member:
     member.size = size if what == FILE else 0
     member.records = records
     member.sparse = False
-    member.before, member.extended, member.extension = before.raw, before.extended, before.extension
+    member.before, member.between = before.raw, before.between
+    member.extended, member.extension = before.extended, before.extension
     return member
 
 
