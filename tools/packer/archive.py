@@ -94,6 +94,7 @@ class Archive:
         self._left = 0  # Bytes of content that were not read yet, and of its padding.
         self._padding = 0
         self._rest = b""
+        self._records = 0  # Pax records and pieces of sparse files so far.
 
     def __iter__(self) -> Iterator[Member]:
         """Yields the entries. Content that is not read is skipped.
@@ -110,12 +111,14 @@ class Archive:
             if block in (b"", _ZERO):
                 if before.texts or before.extended:
                     raise ArchiveError(f"ends at byte {offset} after a header that belongs to the next entry")
-                self._end(before.raw + block, block)
+                self._end(b"".join(before.raw) + block, block)
                 return
             try:
                 header = headers.parse(block)
                 if header.kind in (_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK):
-                    before.add(header, block, self._extension(header.size))
+                    data = self._extension(header.size)
+                    self._count(data.count(b"\n"))
+                    before.add(header, block, data)
                     continue
                 member = _member(header, before)
                 member.header, member.offset = block, offset
@@ -211,22 +214,34 @@ class Archive:
         block = self._take(BLOCK, "the map of a sparse file")
         if not block:
             raise ArchiveError(f"ends within the map of a sparse file, at byte {self._offset}")
+        self._count(max(block.count(b"\n"), BLOCK // 24))
         return block
+
+    def _count(self, records: int) -> None:
+        """Counts pax records and pieces of sparse files."""
+        self._records += records
+        if self._records > limits.RECORDS:
+            raise HeaderError(f"more than {limits.RECORDS} pax records and pieces of sparse files")
 
 
 class _Before:
     """The headers before an entry that belong to it.
 
     Attributes:
-      raw: bytes, those before the pax header of the entry, and all if there is none.
-      extended, extension, between, records: as of Member.
+      raw: list of bytes, those before the pax header of the entry, and all if there is none.
+      between: list of bytes, those after the pax header.
+      size: int, bytes of both lists.
+      extended, extension, records: as of Member.
       texts: dict, the content of GNU tar's headers for a long name and a long target, by type.
     """
 
-    __slots__ = ("raw", "extended", "extension", "between", "records", "texts")
+    __slots__ = ("raw", "between", "size", "extended", "extension", "records", "texts")
 
     def __init__(self) -> None:
-        self.raw = self.extended = self.extension = self.between = b""
+        self.raw: list[bytes] = []
+        self.between: list[bytes] = []
+        self.size = 0
+        self.extended = self.extension = b""
         self.records: dict[bytes, bytes] = {}
         self.texts: dict[bytes, bytes] = {}
 
@@ -247,11 +262,9 @@ class _Before:
                 raise HeaderError("a second pax header for one entry")
             self.extended, self.extension, self.records = block + data, content, pax.parse(content)
             return
-        if self.extended:
-            self.between += block + data
-        else:
-            self.raw += block + data
-        if len(self.raw) + len(self.between) > 2 * limits.EXTENSION:
+        (self.between if self.extended else self.raw).append(block + data)
+        self.size += BLOCK + len(data)
+        if self.size > 2 * limits.EXTENSION:
             raise HeaderError(f"headers of more than {2 * limits.EXTENSION} bytes before one entry")
         if kind == _GLOBAL:
             # Go forgets the headers before a global one.
@@ -300,7 +313,7 @@ def _member(header: Header, before: _Before) -> Member:
     member.size = size if what == FILE else 0
     member.records = records
     member.sparse = False
-    member.before, member.between = before.raw, before.between
+    member.before, member.between = b"".join(before.raw), b"".join(before.between)
     member.extended, member.extension = before.extended, before.extension
     return member
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import struct
 import tarfile
@@ -11,6 +12,8 @@ from compression import zstd
 import pytest
 
 import shapes
+from packer import limits
+from packer.archive import Archive, ArchiveError
 from tars import END, KILL, carrying, changed_header, make_tar, pax_entry, problems_of, retrofit, without_end, write
 
 
@@ -100,6 +103,16 @@ def test_large_headers_within_the_limits(tmp_path):
     before = tar.read_bytes()
     assert retrofit(tmp_path, tar) == (0, "")
     assert (tmp_path / "out").read_bytes() == before
+
+
+def test_too_many_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "RECORDS", 1000)
+    few = [shapes.extension({b"%d" % number: b"" for number in range(100)}) + shapes.block()] * 10
+    sparse = shapes.old_sparse(pieces=[(number, 1) for number in range(1000)], size=1000)
+    assert len(list(Archive(io.BytesIO(b"".join(few) + END)))) == 10
+    for tar in (b"".join(few) + few[0], sparse + sparse, shapes.pax_sparse("1.0") * 200):
+        with pytest.raises(ArchiveError, match="more than 1000 pax records and pieces of sparse files"):
+            list(Archive(io.BytesIO(tar)))
 
 
 def _xz(data: bytes, dictionary: int) -> bytes:
