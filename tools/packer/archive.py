@@ -272,11 +272,11 @@ class _Before:
                 raise HeaderError("a pax header for all entries is between an entry and its own headers")
             pax.check_global(content)
             return
-        if kind in self.texts:
-            raise HeaderError("a second long name or target for one entry")
-        self.texts[kind] = content.rstrip(b"\0")
-        if not self.texts[kind] or b"\0" in self.texts[kind]:
+        name = content.rstrip(b"\0")
+        if not name or b"\0" in name:
             raise HeaderError(f"long name or target {show(content)} is empty or has a NUL")
+        if self.texts.setdefault(kind, name) != name:
+            raise HeaderError("a second long name or target for one entry")
 
 
 def _member(header: Header, before: _Before) -> Member:

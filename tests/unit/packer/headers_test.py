@@ -115,9 +115,13 @@ def test_random_headers(go, tmp_path):
     for tar in accepted[: max(60, COUNT // 40)]:
         expected = [_of_ours(entry) for entry in ours(tar)]
         for name, listed in _listed(tar, tmp_path).items():
-            if listed is not None and not (name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected)):  # Which its listing pads.
-                other[name] += 1
-                assert listed == expected, (name, tar.rstrip(b"\0"))
+            # GNU tar's listing pads names; of sparse files it has the real size.
+            if listed is None or name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected):
+                continue
+            other[name] += 1
+            sizes = {path: size for path, *_, size in expected}
+            listed = [(*entry, -1 if sizes.get(entry[0]) == -1 else size) for *entry, size in listed]
+            assert listed == expected, (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
