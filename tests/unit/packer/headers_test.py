@@ -121,7 +121,8 @@ def test_random_headers(go, tmp_path):
             other[name] += 1
             sizes = {path: size for path, *_, size in expected}
             listed = [(*entry, -1 if sizes.get(entry[0]) == -1 else size) for *entry, size in listed]
-            assert listed == expected, (name, tar.rstrip(b"\0"))
+            # Python ends at a header that it finds a fault in, without a word.
+            assert listed == expected or name == "Python" and listed == expected[: len(listed)], (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
@@ -133,7 +134,7 @@ def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
     """Returns the entries as other programs list them; None of one that finds a fault."""
     path = tmp_path / "tar"
     path.write_bytes(tar)
-    gnu, bsd, python = readers.gnu_entries(path), readers.bsdtar_entries(path), readers.python_entries(tar)
+    gnu, bsd, python = readers.gnu_entries(path, content=False), readers.bsdtar_entries(path), readers.python_entries(tar)
     return {
         "GNU tar": None if gnu is None else [_of_gnu(*line[:4]) for line in gnu[0][0] if line[0]],
         "bsdtar": None if bsd is None else [_of_python(info, sparse) for info, sparse, *_ in bsd[0]],

@@ -56,8 +56,13 @@ def go_entries(archive: dict[str, Any]) -> tuple[list[Any], list[bytes]] | None:
     return entries, with_capabilities
 
 
-def gnu_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
-    """Returns the entries of an archive as GNU tar lists them, and their content; None if it finds a fault."""
+def gnu_entries(path: pathlib.Path, content: bool = True) -> tuple[Any, list[bytes]] | None:
+    """Returns the entries of an archive as GNU tar lists them, and their content; None if it finds a fault.
+
+    Args:
+      path: of the archive.
+      content: whether the content of the entries is wanted.
+    """
     tar = require.tool("tar")
     listing = [tar, "--numeric-owner", "--full-time", "--quoting-style=escape", "--xattrs", "--xattrs-include=*"]
     listed = subprocess.run([*listing, "-tvvf", str(path)], capture_output=True)
@@ -77,10 +82,10 @@ def gnu_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
             mode, owner, size, time, name = fields.groups()
             lines.append((mode.rstrip(b"*"), name, owner, size, time))
     # A sparse file may claim to be of any size.
-    if sum(int(line[3]) for line in lines if line[0].startswith(b"-")) >= _LARGE:
+    if not content or sum(int(line[3]) for line in lines if line[0].startswith(b"-")) >= _LARGE:
         return (lines, b""), with_capabilities
-    content = subprocess.run([tar, "-xOf", str(path)], capture_output=True)
-    return None if content.returncode or content.stderr else ((lines, content.stdout), with_capabilities)
+    done = subprocess.run([tar, "-xOf", str(path)], capture_output=True)
+    return None if done.returncode or done.stderr else ((lines, done.stdout), with_capabilities)
 
 
 def bsdtar_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
