@@ -35,6 +35,8 @@ ZSTD_WINDOW_LOG = 27
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
+RECORDS = 8_000_000
+"""Pax records and pieces of sparse files in one archive; each takes about a microsecond."""
 SPARSE_BLOCKS = 2047
 """Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
