@@ -37,7 +37,7 @@ def read(path: str, platform: str = "") -> list[Image]:
     """
     wanted = _platform(platform)
     if os.path.isdir(path):
-        return _layout(path, path, wanted, Work())
+        return _layout(path, path, wanted, Work(blobs=True))
     made = Layers()
     try:
         with open_regular(path) as file:

@@ -40,7 +40,7 @@ def find(
       InputError: a layer is not what it is to be.
       OSError: the content cannot be written.
     """
-    work = Work()
+    work = Work(blobs=True)
     tree = below.tree(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
