@@ -153,6 +153,8 @@ def check(where: str, manifest: Any, config: Any) -> Base:
       InputError: with everything wrong.
     """
     wrong: list[str] = []
+    if len(manifest["layers"]) > limits.LAYERS:
+        raise InputError([problem("base", where, f"its manifest has {len(manifest['layers'])} layers (limit: {limits.LAYERS})")])
     layers = []
     for layer in manifest["layers"]:
         media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])

@@ -44,7 +44,7 @@ LIES = {
     "endless headers for all entries": (_general(4096) * 600 + ONE + END, "too many headers for one entry"),
     "endless map of a sparse file": (_old_sparse((1 << 14) + 1) + END, "a map of a sparse file that does not end"),
     "huge pax header": (changed_header(ONE, 124, b"77777777777\0" + b"0" * 12 + b"        x") + END, "are not read"),
-    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "no kernel takes"),
+    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "setxattr(2) refuses, so that no container engine can unpack it; in a file system image (squashfs, EROFS) the kernel reads it as ="),
     "link against its target": (ONE + carrying("b", KILL, type=tarfile.LNKTYPE, link="server") + END, "the same file"),
     "something after the end": (ONE + END + ONE, "has something after its end"),
     "a lone zero block": (ONE + bytes(512) + ONE, "a lone block of zeros"),
