@@ -116,7 +116,7 @@ def test_whiteouts_hide_lower_layers_only(tmp_path: pathlib.Path, first: str):
     assert read.capabilities == {"/file": BPF, "/folder/new": BPF, "/opaque/sub/new": BPF}
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     path = tmp_path / "layer"
     path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
@@ -171,7 +171,7 @@ def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
     raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
     path.write_bytes(gzip.compress(raw, 1))
     done = getcap(path)
-    assert done.status == 2 and "files and directories" in done.errors and len(done.errors) < 400
+    assert done.status == 2 and "names and attributes take too much memory for its size (limit: " in done.errors and len(done.errors) < 400
 
 
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
@@ -223,9 +223,9 @@ def _fifo(directory: pathlib.Path) -> pathlib.Path:
     return directory / "fifo"
 
 
-def _bzip2(directory: pathlib.Path) -> pathlib.Path:
-    path = directory / "x.tar.bz2"
-    path.write_bytes(bz2.compress(tar(("/x", NET, "file"))))
+def _lzma(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "x.tar.lzma"
+    path.write_bytes(lzma.compress(tar(("/x", NET, "file")), lzma.FORMAT_ALONE))
     return path
 
 
@@ -233,7 +233,7 @@ def _none(directory: pathlib.Path) -> pathlib.Path:
     return directory / "none"
 
 
-@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _bzip2, _none, pathlib.Path])
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _lzma, _none, pathlib.Path])
 def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     path = make(tmp_path)
     done = getcap(path)
