@@ -69,8 +69,8 @@ def find(
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
-                directory = place[1]
-                entries[path] = _entry(path, directory, "", {_PREFIX + name: value for name, value in directory.xattrs.items()})
+                node = place[1]
+                entries[path] = _entry(path, node, "", {_PREFIX + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
 
 
