@@ -3,7 +3,7 @@
 A good outcome is an exit status that the program documents, within 30 s and 256 MiB, without a traceback and without
 control characters on its outputs. The number of bad ones is printed, with a table; it must be 0.
 
-The inputs are divided among the tests of this package: --tars, --images and --texts.
+The inputs are divided among the tests of this package by the variable HOSTILE_INPUTS.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +19,7 @@ import pytest
 
 import images
 import texts
-from measure import Outcome, run
+from measure import run
 
 MIB = 1 << 20
 TOOLS = pathlib.Path("tools").absolute()
@@ -90,17 +91,18 @@ def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Se
 
 def test_hostile_inputs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TOOLS), *sys.path]))
-    outcomes: list[tuple[str, str, Outcome]] = []
+    bad: list[str] = []
+    count = 0
+    print(f"\n{'input':24} {'program':10} {'s':>6} {'CPU s':>6} {'MiB':>5}  status, message")
     for name, tool, command, statuses in cases(tmp_path):
-        directory = tmp_path / "run" / str(len(outcomes))
+        directory = tmp_path / "run" / str(count)
         directory.mkdir(parents=True)
-        outcomes.append((name, tool, run(command, directory, statuses)))
-        for path in ("blob", "blob.partial"):
-            (directory / path).unlink(missing_ok=True)
-    print(f"{'input':24} {'program':10} {'s':>6} {'CPU s':>6} {'MiB':>5}  status, message")
-    for name, tool, done in outcomes:
+        done = run(command, directory, statuses)
+        shutil.rmtree(directory)
+        count += 1
         message = done.messages.partition("\n")[0].replace(str(tmp_path), "")[:110]
-        print(f"{name:24} {tool:10} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}")
-    bad = [f"{name}, {tool}: {', '.join(done.faults)}" for name, tool, done in outcomes if done.faults]
-    print(f"{len(outcomes)} runs, {len(bad)} bad outcomes")
+        print(f"{name:24} {tool:10} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}", flush=True)
+        if done.faults:
+            bad.append(f"{name}, {tool}: {', '.join(done.faults)}")
+    print(f"{count} runs, {len(bad)} bad outcomes")
     assert not bad, "\n".join(bad)
