@@ -11,7 +11,7 @@ import capabilities
 
 from . import archive, decompress, elf, files, layer, limits, pax, tar
 from .contents import Contents, is_text
-from .entries import DIRECTORY, FILE, HARDLINK
+from .entries import DIRECTORY, FILE, HARDLINK, closest
 from .errors import InputError, problem, quote
 from .executables import START
 from .grants import unfit
@@ -149,7 +149,7 @@ class Retrofit:
         try:
             known = capabilities.decode(said)
         except capabilities.CapabilityError as error:
-            self._wrong("tar", member.path, f"capabilities that no kernel takes: {error}; say others in file_capabilities")
+            self._wrong("tar", member.path, f"invalid capabilities: {error}; say others in file_capabilities")
             return None
         if self._others == ONLY:
             what = f'has {known.to_text()}, and existing_capabilities is "only"; name it in file_capabilities, with "" to remove them'
@@ -169,13 +169,11 @@ class Retrofit:
         return self._carried.get(member.link)
 
     def _unused(self) -> None:
-        """Reports the paths that match no entry."""
-        import difflib
-
-        names = [path for path, type in self._types.items() if type == FILE]
+        """Adds a problem for each path that no entry has."""
+        names = [path for path, type in self._types.items() if type == FILE] if self._grants else []
         for path, grant in self._grants.items():
-            near = difflib.get_close_matches(path, names, n=1)
-            what = "no entry of the tar has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+            near = closest(path, names)
+            what = "no entry of the tar has this path" + (f"; did you mean {quote(near)}?" if near else "")
             self._wrong(grant.attribute, path, what)
 
     def _wrong(self, attribute: str, value: str, what: str) -> None:

@@ -48,7 +48,7 @@ LIES = {
     "endless headers for all entries": (_general(4096) * 600 + ONE + END, "headers of more than 2097152 bytes before one entry"),
     "endless map of a sparse file": (_old_sparse(2048) + END, "the map of a sparse file has more than 2047 blocks"),
     "huge pax header": (changed_header(ONE, 124, b"77777777777\0" + b"0" * 12 + b"        x") + END, "are not read"),
-    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "no kernel takes"),
+    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "setxattr(2) refuses, so that no container engine can unpack it; in a file system image (squashfs, EROFS) the kernel reads it as ="),
     "link against its target": (ONE + carrying("b", KILL, type=tarfile.LNKTYPE, link="server") + END, "the same file"),
     "something after the end": (ONE + END + ONE, "has something after its end, at byte 3584"),
     "size that starts with NUL": (shapes.block(size_field=b"\0%010o\0" % 512) + bytes(512) + END, 'the header at byte 0: size "\\u00000000001000\\u0000" is not a valid octal number'),
