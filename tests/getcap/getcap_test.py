@@ -77,7 +77,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
         ("/link", None, ">app"),
     )
     above = tar(
-        ("/link/replaced", BPF, "file"),
+        ("/app/replaced", BPF, "file"),
         ("/app/.wh.removed", None, "file"),
         ("/opaque/new", BPF, "file"),
         ("/opaque/.wh..wh..opq", None, "file"),
@@ -86,7 +86,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     (read,) = images.read(str(image))
     assert read.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
     assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone"]
-    assert read.layers[1].capabilities == {"/link/replaced": BPF, "/opaque/new": BPF}
+    assert read.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
     digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
     assert getcap("--layer", image).output.splitlines() == [
         f"/app/kept cap_net_bind_service=p {digests[0]}",
@@ -105,15 +105,14 @@ def _opaque(path: str) -> tuple[str, None, str]:
     return f"{path}/.wh..wh..opq", None, "file"
 
 
-@pytest.mark.parametrize("first", ["whiteout", "entry"])
-def test_whiteouts_hide_lower_layers_only(tmp_path: pathlib.Path, first: str):
-    """OCI image-spec, "Image Layer Filesystem Changeset", "Whiteouts"; in whichever order a layer has its entries."""
-    below = tar(("/file", NET, "file"), ("/folder/old", NET, "file"), ("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
-    whiteouts = [("/.wh.file", None, "file"), ("/.wh.folder", None, "file"), _opaque("/opaque")]
-    entries = [("/file", BPF, "file"), ("/folder/new", BPF, "file"), ("/opaque/sub/new", BPF, "file")]
-    above = tar(*(whiteouts + entries if first == "whiteout" else entries + whiteouts))
-    (read,) = images.read(str(layout(tmp_path / "image", below, above)))
-    assert read.capabilities == {"/file": BPF, "/folder/new": BPF, "/opaque/sub/new": BPF}
+def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
+    """OCI image-spec, "Image Layer Filesystem Changeset", "Opaque Whiteout"; in whichever order a layer has its entries."""
+    below = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
+    entries = [("/opaque", None, "directory"), ("/opaque/sub", None, "directory"), ("/opaque/sub/new", BPF, "file")]
+    for at in range(len(entries) + 1):
+        above = tar(*entries[:at], _opaque("/opaque"), *entries[at:])
+        (read,) = images.read(str(layout(tmp_path / f"image{at}", below, above)))
+        assert (read.capabilities, read.problems) == ({"/opaque/sub/new": BPF}, [])
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
@@ -172,7 +171,7 @@ def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
     raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
     path.write_bytes(gzip.compress(raw, 1))
     done = getcap(path)
-    assert done.status == 2 and "files and directories" in done.errors and len(done.errors) < 400
+    assert done.status == 2 and "(limits.PATHS: " in done.errors and len(done.errors) < 400
 
 
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
@@ -182,18 +181,16 @@ def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
             ("/fine", NET, "file"),
             ("/old", b"\0\0\0\1" + bytes(8), "file"),
             ("/directory", NET, "directory"),
-            ("/hard", BPF, "=/fine"),
             ("/new\nline", NET, "file"),
         )
     )
     done = getcap(path)
     assert done.status == 1
-    assert done.output == "/fine cap_net_bind_service=p\n/hard cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
+    assert done.output == "/fine cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
     errors = done.errors.splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 2
     assert any('"/old": capabilities that no kernel takes' in line for line in errors)
     assert any('"/directory": capabilities on a directory' in line for line in errors)
-    assert any('"/hard": a hard link with other capabilities' in line for line in errors)
 
 
 def _damaged(directory: pathlib.Path) -> pathlib.Path:

@@ -6,9 +6,11 @@ image. Nothing is unpacked as a file system.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from packer import base, below
@@ -19,10 +21,10 @@ from packer.files import open_regular
 from packer.work import Work
 
 from . import shapes
-from .image import File, Image, Layer
+from .image import Difference, File, Image, Layer
 from .layers import Layers
 
-__all__ = ["File", "Image", "Layer", "read"]
+__all__ = ["Difference", "File", "Image", "Layer", "read"]
 
 
 def read(path: str, platform: str = "", passed_over: list[base.Other] | None = None) -> list[Image]:
@@ -45,9 +47,9 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
         with open_regular(path) as file:
             work = Work(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream, work))
+            archive = Archive(Decompressed(stream, work), work)
             watched = shapes.Watched(archive)
-            made.layer(watched, "")
+            made.layer(watched, "", os.fstat(file.fileno()).st_size)
             for _ in archive.rest():
                 pass
             if not archive.ended:
@@ -59,7 +61,17 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
         return _unpacked(path, wanted, watched.evidence, work, passed_over)
     if wanted:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
-    return [made.image("", {})]
+    try:
+        return [made.image("", {}, lambda: [_reopened(path)])]
+    except (ArchiveError, DecompressionError) as error:
+        raise InputError([problem("image", path, str(error))]) from None
+
+
+@contextlib.contextmanager
+def _reopened(path: str) -> Iterator[Archive]:
+    """Opens a tar once more."""
+    with open_regular(path) as file:
+        yield Archive(Decompressed(file, Work(os.fstat(file.fileno()).st_size)))
 
 
 def _platform(text: str) -> dict[str, str] | None:
@@ -115,10 +127,15 @@ def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, p
 def _image(layout: str, found: base.Base, work: Work) -> Image:
     """Returns an image with the capabilities in its layers."""
     made = Layers()
-    for blob in below.of_image(layout, found):
+    blobs = below.of_image(layout, found)
+    for blob in blobs:
         with below.entries(blob, work) as archive:
-            made.layer(archive, blob.descriptor["digest"])
-    return made.image(_name(found.config), found.config)
+            made.layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
+    try:
+        again = Work()
+        return made.image(_name(found.config), found.config, lambda: (below.entries(blob, again) for blob in blobs))
+    except ArchiveError as error:
+        raise InputError([problem("base", layout, str(error))]) from None
 
 
 class _Hashed:

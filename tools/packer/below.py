@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 from collections import namedtuple
 
-from . import base, files
+from . import base, differences, files, limits
 from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
+from .entries import DIRECTORY
 from .errors import InputError, problem, quote
 from .rootfs import Tree
 from .work import Work
@@ -17,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable, Iterator, Sequence
 
+    from .archive import Member
+
+_XATTR = b"SCHILY.xattr."
 _CHUNK = 1 << 20
 
 Blob = namedtuple("Blob", ("path", "descriptor", "where", "diff_id"))
@@ -60,6 +64,8 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
 def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     """Returns the merged root filesystem of layers.
 
+    Files have no extended attributes in it; see reduced().
+
     Args:
       blobs: the layers, the lowest first.
       work: counts what is read.
@@ -67,11 +73,33 @@ def tree(blobs: Iterable[Blob], work: Work) -> Tree:
     Raises:
       InputError: a blob is not a valid layer, or not what its descriptor says.
     """
-    made = Tree()
+    made, blobs = Tree(), list(blobs)
     for number, blob in enumerate(blobs):
         with entries(blob, work) as archive:
-            made.apply(archive, number)
-    return made
+            made.apply(reduced(archive, work), number, blob.descriptor["size"])
+    return as_unpacked(made, blobs)
+
+
+def as_unpacked(tree: Tree, blobs: Sequence[Blob]) -> Tree:
+    """Returns the root filesystem that containerd unpacks, or the first engine that takes the layers.
+
+    Args:
+      tree: computed from the layers; it is returned if engines do not differ about them.
+      blobs: the layers, the lowest first.
+
+    Raises:
+      InputError: no engine takes the layers.
+    """
+    if not tree.unusual:
+        return tree
+    layers, work = [], Work()
+    for blob in blobs:
+        with entries(blob, work) as archive:
+            layers.append(differences.brief(reduced(archive, work)))
+    try:
+        return differences.unpack(layers, first=True)[0]
+    except ArchiveError as error:
+        raise InputError([problem("base", blobs[0].where, str(error))]) from None
 
 
 @contextlib.contextmanager
@@ -96,10 +124,10 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
                 # The digest of the blob is verified, and containerd does not take this layer if it is not its diff_id.
                 if blob.descriptor["digest"] != blob.diff_id:
                     raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
-                yield Archive(stream)
+                yield Archive(stream, work)
             else:
                 hashed = _Hashed(stream)
-                yield Archive(hashed)
+                yield Archive(hashed, work)
                 hashed.check(blob.diff_id)
         except (ArchiveError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
@@ -125,3 +153,25 @@ class _Hashed:
         digest = "sha256:" + self._hash.hexdigest()
         if digest != diff_id:
             raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(diff_id)}")
+
+
+def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
+    """Yields entries without the records that nobody asks for.
+
+    Extended attributes may have 1 MiB for each entry. Those of directories are kept, because a layer that repeats the
+    directory repeats them; of files, only those that decide about capabilities, because whoever copies a file reads its
+    entry again.
+
+    Args:
+      members: the entries of a layer.
+      work: counts the memory of what is kept.
+    """
+    for member in members:
+        if member.type == DIRECTORY:
+            member.records = {name: value for name, value in member.records.items() if name.startswith(_XATTR)}
+        else:
+            kept = differences.DECISIVE if member.records else ()
+            member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items() if name.startswith(kept)}
+        if member.records:
+            work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
+        yield member

@@ -18,6 +18,13 @@ WORK_DECODED = 32
 """Work of a byte from gzip, xz or bzip2: they give 0.3 to 0.5 GB/s of zeros."""
 WORK_COPIED = 16
 """Work of a byte from zstd that is hashed and written."""
+MEMORY_FREE = 96 << 20
+"""Bytes of memory that what is kept of any input may take: of paths, links and extended attributes, an estimate."""
+MEMORY_PER_BYTE = 64
+"""Bytes of memory that each byte of the input adds. A file of a real image takes some 1 KB of memory, and has more than 16
+compressed bytes."""
+MEMORY_NODE = 400
+"""Bytes of memory of a file or directory of a merged root filesystem, without its name."""
 
 # Codecs
 XZ_MEMORY = 128 << 20
@@ -28,16 +35,18 @@ ZSTD_WINDOW_LOG = 27
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
-SPARSE_BLOCKS = 1 << 14
-"""Blocks of the map of an old GNU sparse file."""
-NAMES = 96 << 20
-"""Bytes of all paths and link targets in a tar that setcap copies, whose metadata lists them."""
-XATTRS = 16 << 20
-"""Bytes of the extended attributes of directories that the metadata of a layer or a base lists, and of files below."""
+SPARSE_BLOCKS = 2047
+"""Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
 # Root filesystems
-NODES = 1_500_000
-"""Files and directories of an image; each takes some 400 bytes of memory."""
+NODES = 200_000
+"""Files and directories of an image; each takes some 400 bytes of memory. A large image may have more: see BYTES_A_NODE."""
+BYTES_A_NODE = 32
+"""Stored bytes of a layer that allow one more file; files of real images take more."""
+PATHS = 64 << 20
+"""Bytes of the paths of all files of an image; each stored byte of a layer allows one more."""
+STEPS = 20_000_000
+"""Parts of paths, and of targets of symbolic links, that are looked up to apply the layers of an image."""
 LAYERS = 500
 """Layers of an image: overlayfs takes no more (OVL_MAX_STACK, fs/overlayfs/super.c); Docker takes 125."""
 LINKS = 40

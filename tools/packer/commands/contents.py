@@ -12,7 +12,7 @@ from .. import below, contents, files, layer
 from ..entries import FILE
 from ..errors import InputError, problem, quote
 from ..rootfs import Tree
-from ..work import Work
+from ..work import Work, WorkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,17 +32,23 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     tree, work = Tree(), Work()
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
-        for number, blob in enumerate(below.of_layout(layout, platform)):
+        blobs = below.of_layout(layout, platform)
+        for number, blob in enumerate(blobs):
             with below.entries(blob, work) as archive:
-                tree.apply(_members(archive, number, interpreters), number)
+                members = below.reduced(_members(archive, number, interpreters), work)
+                tree.apply(members, number, blob.descriptor["size"])
+        tree = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
+        listed = contents.Contents(work)
+        try:
+            listed.add_tree(tree, interpreters)
+        except WorkError as error:
+            raise InputError([problem("base", layout, str(error))]) from None
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
         files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
         return
-    listed = contents.Contents()
-    listed.add_tree(tree, interpreters)
     files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode()}))
 
 
