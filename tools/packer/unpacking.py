@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 
 from . import limits
 from .entries import DIRECTORY, SYMLINK
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .archive import Member
 
 OPAQUE_ATTRIBUTE = b"trusted.overlay.opaque"
+MANY_LINKS = 255
+"""Symbolic links that programs follow which resolve paths themselves."""
 WHITEOUT_DEVICE = "whiteout"
 """The type of a character device 0:0, which is a whiteout to overlayfs."""
 
@@ -71,11 +74,15 @@ class Filesystem:
             found = self._folders[path] = node
         return found
 
-    def stat(self, path: str) -> Node:
+    def stat(self, path: str, *, beneath: bool = False) -> Node:
         """Returns what is at an absolute path, symbolic links followed.
 
+        Args:
+          path: the path.
+          beneath: whether absolute links, and ".." in the root, are errors; openat2(2), RESOLVE_BENEATH.
+
         Raises:
-          OSError: ENOENT, ENOTDIR or ELOOP.
+          OSError: ENOENT, ENOTDIR or ELOOP; EXDEV for an absolute link and EPERM for ".." in the root, if `beneath`.
         """
         trail: list[Node] = [self.root]
         todo = path.split("/")[::-1]
@@ -90,6 +97,8 @@ class Filesystem:
             if name == "..":
                 if len(trail) > 1:
                     trail.pop()
+                elif beneath:
+                    raise _error(errno.EPERM)
                 continue
             node = _child(trail[-1], name)
             if node.type != SYMLINK:
@@ -99,11 +108,43 @@ class Filesystem:
             if links > limits.LINKS:
                 raise _error(errno.ELOOP)
             if node.link.startswith("/"):
+                if beneath:
+                    raise _error(errno.EXDEV)
                 del trail[1:]
             parts = node.link.split("/")
             self._budget.step(len(parts))
             todo += parts[::-1]
         return trail[-1]
+
+    def resolve(self, path: str) -> str:
+        """Returns a path with all symbolic links followed; what is not there stays in it, and ".." is applied to the text.
+
+        github.com/containerd/continuity, fs.RootPath; github.com/moby/go-archive has a copy.
+
+        Raises:
+          OSError: ENOTDIR, or there are too many links.
+        """
+        followed = 0
+        while True:
+            at, before = "", followed
+            self._budget.step(path.count("/"))
+            for name in path.split("/"):
+                here = posixpath.normpath(f"{at}/{name}")
+                if here == "/":
+                    at = ""
+                    continue
+                node = self.lstat(here) if self.exists(here) else None
+                if node is None or node.type != SYMLINK:
+                    at = here
+                    continue
+                followed += 1
+                if followed > MANY_LINKS:
+                    raise refuse("too many links")
+                at = posixpath.normpath(posixpath.join(at or "/", node.link or ".")).strip("/")
+                at = f"/{at}" if at else ""
+            if followed == before:
+                return at
+            path = at
 
     def make(self, path: str, node: Node) -> None:
         """Puts a node where nothing is.
@@ -170,7 +211,7 @@ class Unpacking:
         self._budget = budget
         self.layers: list[Filesystem] = []
         self.number = -1
-        self._directories: list[str] = []  # The paths of this layer's entries that are directories.
+        self.directories: list[str] = []  # Paths of this layer for check_directory().
         self.done: set[str] = set()  # The paths that this layer has, as the engine remembers them.
 
     @property
@@ -182,7 +223,7 @@ class Unpacking:
         """Begins a layer."""
         self.number += 1
         self.done = set()
-        self._directories = []
+        self.directories = []
         if self.stacked or not self.layers:
             self.layers.append(Filesystem(self._budget))
 
@@ -203,7 +244,7 @@ class Unpacking:
     def end(self) -> None:
         """Ends a layer."""
         if not self.refused:
-            for path in self._directories:
+            for path in self.directories:
                 try:
                     self.check_directory(path)
                 except OSError as error:
@@ -258,7 +299,6 @@ class Unpacking:
                 target.xattrs = {**target.xattrs, **self._xattrs(member)}
             return
         if member.type == DIRECTORY:
-            self._directories.append(member.path)
             if self.files.exists(path):
                 known = self.files.lstat(path)
                 old = known.xattrs
