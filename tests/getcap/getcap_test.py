@@ -115,7 +115,7 @@ def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
         assert (read.capabilities, read.problems) == ({"/opaque/sub/new": BPF}, [])
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     path = tmp_path / "layer"
     path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
@@ -151,17 +151,18 @@ def test_an_image_that_names_missing_ones(tmp_path: pathlib.Path):
     assert [line.split(": ")[0] for line in done.output.splitlines()] == ["linux/amd64", "linux/arm/v7"]
 
 
-def test_attestations_are_not_images(tmp_path: pathlib.Path):
-    """BuildKit puts them into an index as manifests for the platform unknown/unknown."""
+def test_an_image_for_an_unknown_platform(tmp_path: pathlib.Path):
+    """BuildKit's attestations are for it, too; but podman and umoci run an image, whatever the index says."""
     image = layout(tmp_path / "image", tar(("/x", NET, "file")))
     index = json.loads((image / "index.json").read_bytes())
     other = layout(tmp_path / "other", tar(("/y", NET, "file")))
-    (attestation,) = json.loads((other / "index.json").read_bytes())["manifests"]
+    (unknown,) = json.loads((other / "index.json").read_bytes())["manifests"]
     for blob in (other / "blobs/sha256").iterdir():
         shutil.copy(blob, image / "blobs/sha256")
-    index["manifests"].append({**attestation, "platform": {"os": "unknown", "architecture": "unknown"}})
+    index["manifests"].append({**unknown, "platform": {"os": "unknown", "architecture": "unknown"}})
     (image / "index.json").write_text(json.dumps(index))
-    assert getcap(image) == (0, "/x cap_net_bind_service=p\n", "")
+    lines = [f"linux/amd64: /{name} cap_net_bind_service=p\n" for name in "xy"]
+    assert getcap(image) == (0, "".join(lines), "")
 
 
 def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
@@ -220,17 +221,11 @@ def _fifo(directory: pathlib.Path) -> pathlib.Path:
     return directory / "fifo"
 
 
-def _bzip2(directory: pathlib.Path) -> pathlib.Path:
-    path = directory / "x.tar.bz2"
-    path.write_bytes(bz2.compress(tar(("/x", NET, "file"))))
-    return path
-
-
 def _none(directory: pathlib.Path) -> pathlib.Path:
     return directory / "none"
 
 
-@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _bzip2, _none, pathlib.Path])
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _none, pathlib.Path])
 def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     path = make(tmp_path)
     done = getcap(path)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from packer.errors import InputError
+from packer.errors import INTERNAL, InputError, escape, internal, printable
 
 from . import images, progress
 
@@ -16,18 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from capabilities import FileCapabilities
+    from packer import base
 
 _DESCRIPTION = """\
-Prints the file capabilities of images, as getcap(8) does: OCI layout directories, OCI archives, what docker save writes,
-and other tars, plain or compressed. "getcap explain --help" is about what a container's process gets of them."""
-_EPILOG = "exit status: 0; 1 if capabilities in an image are wrong; 2 if an image cannot be read, or a flag is"
+Prints the file capabilities of images, as getcap(8) does: OCI layout directories, image archives (docker save, podman save,
+crane pull and others), and layers as tars, plain or compressed. "getcap explain --help" is about what a container's process
+gets of them."""
+_EPILOG = f"""\
+In a path, a backslash is written as \\\\, a space as "\\ ", and what is not printable as \\n, \\r, \\t, \\uHHHH or \\UHHHHHHHH;
+a byte that is not UTF-8 as \\xHH. In JSON, which is ASCII, such a byte is the lone surrogate \\udcHH.
+
+exit status: 0; 1 if capabilities in an image are wrong, and for nothing else; 2 if an image cannot be read, or a flag is
+wrong; {INTERNAL} after an internal error; 130 if interrupted; 141 if nobody reads the output"""
+
+
+class Formatter(argparse.HelpFormatter):
+    """Fills the paragraphs of the epilog one by one."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(Formatter, self)._fill_text(each, width, indent) for each in text.split("\n\n"))
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says in one line what is wrong."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,9 +61,13 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        _complain(f"{plain(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+        _complain(f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        # Python's own exit status for these is 1, which says that capabilities are wrong.
+        _complain(internal(error))
+        return INTERNAL
     return 2
 
 
@@ -69,7 +87,7 @@ def _explain(arguments: Sequence[str]) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = Parser(prog="getcap", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser = Parser(prog="getcap", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False, formatter_class=Formatter)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image")
     parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this; all by default")
     parser.add_argument("--layer", action="store_true", help="say which layer has the file")
@@ -78,47 +96,52 @@ def _main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     status = 0
     found: list[dict[str, Any]] = []
+    others: list[dict[str, str]] = []
     for path in options.paths:
+        passed_over: list[base.Other] = []
         try:
-            there = read(path, options.platform)
+            there = read(path, options.platform, passed_over)
         except InputError as error:
             for text in error.problems:
                 _complain(text)
             status = 2
             continue
         except OSError as error:
-            _complain(f"{plain(path)}: {error.strerror or error}")
+            _complain(f"{escape(path)}: {error.strerror or error}")
             status = 2
             continue
+        for other in passed_over:
+            _complain(f"note: {escape(path)}: passed over {other.digest}: {other.why}")
+            others.append({"path": path, "digest": other.digest, "why": other.why})
         for image in there:
             found.append(_json(path, image, options.all_layers))
-            prefix = f"{plain(path)}: " if len(options.paths) > 1 else ""
-            prefix += f"{image.platform}: " if len(there) > 1 else ""
+            prefix = f"{escape(path)}: " if len(options.paths) > 1 else ""
+            prefix += f"{escape(image.platform)}: " if len(there) > 1 else ""
             for text in image.problems:
-                _complain(f"{plain(path)}: {text}")
+                _complain(f"{escape(path)}: {text}")
                 status = status or 1
             if not options.json:
                 for line in _lines(image, options.layer, options.all_layers):
                     print(prefix + line)
     if options.json:
-        print(json.dumps({"images": found}, indent=2))
+        print(to_json({"images": found, "passed_over": others}))
     return status
 
 
-def read(path: str, platform: str) -> list[images.Image]:
-    """As images.read(), with a line on the terminal while that takes long."""
-    with progress.shown(f"getcap: {plain(path)}"):
-        return images.read(path, platform)
+def read(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[images.Image]:
+    """Reads images as images.read() does, and shows the progress on a terminal if that takes long."""
+    with progress.shown(f"getcap: {escape(path)}"):
+        return images.read(path, platform, passed_over)
 
 
 def _lines(image: images.Image, layer: bool, all_layers: bool) -> Iterator[str]:
     if all_layers:
         for each in image.layers:
             for path, known in sorted(each.capabilities.items()):
-                yield f"{each.digest} {plain(path)} {text(known)}"
+                yield f"{each.digest} {escape(path)} {text(known)}"
         return
     for path, known in image.capabilities.items():
-        yield f"{plain(path)} {text(known)}" + (f" {image.layers[image.origin[path]].digest}" if layer else "")
+        yield f"{escape(path)} {text(known)}" + (f" {image.layers[image.origin[path]].digest}" if layer else "")
 
 
 def _json(path: str, image: images.Image, all_layers: bool) -> dict[str, Any]:
@@ -145,12 +168,10 @@ def text(known: FileCapabilities) -> str:
     return known.to_text() + (f" [rootid={known.rootid}]" if known.rootid else "")
 
 
-def plain(line: str) -> str:
-    """A line for a terminal: what is no text, or would move the cursor, is escaped."""
-    if line.isprintable():
-        return line
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+def to_json(value: object) -> str:
+    """Returns JSON for people: indented, and printable ASCII."""
+    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
 
 
 def _complain(what: str) -> None:
-    print(f"getcap: {what}", file=sys.stderr)
+    print(f"getcap: {printable(what)}", file=sys.stderr)

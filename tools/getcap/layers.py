@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from capabilities import FileCapabilities
     from packer.archive import Archive, Member
 
+    from .shapes import Watched
+
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD = "/etc/passwd"
@@ -38,10 +39,8 @@ class Layers:
         self._has_capabilities = False
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
-        self._manifest = b""
-        self._is_layout = False
 
-    def layer(self, archive: Archive, digest: str, size: int) -> None:
+    def layer(self, archive: Archive | Watched, digest: str, size: int) -> None:
         """Adds the next layer.
 
         Args:
@@ -51,16 +50,6 @@ class Layers:
         """
         self.layers.append(Layer(digest, {}))
         self._tree.apply(self._members(archive), len(self.layers) - 1, size)
-
-    def is_image(self) -> bool:
-        """Whether what was read is no layer, but an archive of an image."""
-        if self._is_layout:
-            return True
-        try:
-            images = json.loads(self._manifest)
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(images, list) and all(isinstance(each, dict) and "Config" in each and "Layers" in each for each in images)
 
     def image(self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]) -> Image:
         """Returns the image of all layers.
@@ -91,7 +80,7 @@ class Layers:
         problems = [*dict.fromkeys(self._problems), *map(str, differing)]
         return Image(platform, config, carried, self.layers, origin, problems, self._users(), differing, self._tree, self._scripts)
 
-    def _members(self, archive: Archive) -> Iterator[Member]:
+    def _members(self, archive: Archive | Watched) -> Iterator[Member]:
         """Yields the entries of a layer, without the records that nobody here asks for."""
         layer = len(self.layers) - 1
         for number, member in enumerate(archive):
@@ -122,18 +111,12 @@ class Layers:
                 self._wrong(member.path, f"its record {TWIN.decode()} {what} {RECORD.decode()}, which alone counts in images")
         return value if value is None else value[: limits.CAPABILITY]
 
-    def _content(self, archive: Archive, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps what says who users are, what a script runs in, and whether this is a layer at all."""
-        if member.path == "/oci-layout" and member.type == FILE:
-            self._is_layout = True
-        elif member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
+    def _content(self, archive: Archive | Watched, member: Member, entry: tuple[int, int]) -> None:
+        """Keeps the users of the image, and the interpreters of scripts."""
+        if member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
             return
-        elif member.path in (_PASSWD, "/manifest.json") and member.size <= limits.TEXT:
-            text = b"".join(archive.content())[: member.size]
-            if member.path == _PASSWD:
-                self._texts[entry] = text
-            else:
-                self._manifest = text
+        elif member.path == _PASSWD and member.size <= limits.TEXT:
+            self._texts[entry] = b"".join(archive.content())[: member.size]
         elif member.mode & 0o111:
             start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
             if start.startswith(b"#!"):

@@ -1,4 +1,4 @@
-"""A `.ko.yaml`, as far as capabilities go: `builds`, and of one of them `id` and `linux_capabilities`.
+"""Reads the capabilities of a build from a `.ko.yaml`: `builds`, and of one of them `id` and `linux_capabilities`.
 
 The file is read as YAML's node graph, and only on the way to that field: nothing is
 constructed, so that aliases and tags cost what they are long, and every message has a line.
@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import yaml
 
+from packer import limits
+from packer.files import open_regular
+
 from .errors import ConfigError, quote
 from .meaning import terms
 
 FIELD = "linux_capabilities"
 
-_MAX_SIZE = 1 << 18
-_MAX_DEPTH = 100
 _STRINGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:value")  # A plain = is a value to YAML 1.1, a string to ko.
 _LIST, _NULL, _MERGE = "tag:yaml.org,2002:seq", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
@@ -53,8 +54,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
+        if self.depth > limits.YAML_DEPTH:
+            raise yaml.YAMLError(f"nested too deep (limit: {limits.YAML_DEPTH})")
         node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[arg-type]
         self.depth -= 1
         return node
@@ -111,10 +112,10 @@ def _capabilities(node: yaml.Node, name: str, build: str) -> Capabilities:
 
 def _compose(path: str, name: str) -> yaml.Node:
     """The one document of the file."""
-    with open(path, "rb") as file:
-        data = file.read(_MAX_SIZE + 1)
-    if len(data) > _MAX_SIZE:
-        raise ConfigError(f"{name}: more than {_MAX_SIZE} bytes; that is no configuration of ko")
+    with open_regular(path) as file:
+        data = file.read(limits.KO_CONFIG + 1)
+    if len(data) > limits.KO_CONFIG:
+        raise ConfigError(f"{name}: is too large for a configuration of ko (limit: {limits.KO_CONFIG} bytes)")
     try:
         root = yaml.compose(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

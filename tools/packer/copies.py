@@ -13,7 +13,7 @@ from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Sequence
+    from typing import Iterable, Mapping, Sequence
 
     from .grants import Grant
     from .rootfs import Node
@@ -69,7 +69,8 @@ def find(
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
-                entries[path] = _entry(path, place[1], "")
+                parent = place[1]
+                entries[path] = _entry(path, parent, "", {_PREFIX + name: value for name, value in parent.xattrs.items()})
     return entries, moved, places
 
 
@@ -92,12 +93,13 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
                         left -= min(left, len(piece))
                 for path, node in found.items():
                     if (node.layer, node.entry) == (number, at):
-                        entries[path] = _entry(path, node, source)
+                        entries[path] = _entry(path, node, source, member.records)
     return entries
 
 
-def _entry(path: str, node: Node, source: str) -> Entry:
+def _entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -> Entry:
     """Returns an entry like one of the layers below, but for its capabilities."""
-    xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
+    named = {name: value for name, value in records.items() if name.startswith(_PREFIX) and name != RECORD}
+    xattrs = [(name[len(_PREFIX) :].decode("utf-8", "surrogateescape"), value) for name, value in named.items()]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
     return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)

@@ -38,22 +38,18 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Opens a file for reading if it is a regular file.
+    """Opens a file for reading if it is a regular file, or a symbolic link to one.
 
-    A FIFO or a device is never read: a FIFO would wait for a writer without end, and reading from a device may change it.
-    O_NONBLOCK makes opening a FIFO return at once, and the check is of what has been opened, so nobody can
-    replace the file between the two.
+    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may change it. What has been
+    opened is checked again, so nobody can replace the file in between; O_NONBLOCK makes opening a FIFO return at once.
 
     Raises:
       OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
     """
+    _check_regular(os.stat(path).st_mode, path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+        _check_regular(os.fstat(descriptor).st_mode, path)
         os.set_blocking(descriptor, True)
         return os.fdopen(descriptor, "rb")
     except BaseException:
@@ -61,9 +57,16 @@ def open_regular(path: str) -> BinaryIO:
         raise
 
 
+def _check_regular(mode: int, path: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
 def read(path: str) -> bytes:
-    """A whole file."""
-    with open(path, "rb") as file:
+    """Returns the bytes of a regular file."""
+    with open_regular(path) as file:
         return file.read()
 
 

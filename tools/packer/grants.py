@@ -11,16 +11,17 @@ from collections import namedtuple
 
 import capabilities
 
+from . import limits
 from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
 from .executables import BUILD_FOR_LINUX, START, system
+from .files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
 
-_MAX_HELD = 1 << 16
 
 Grant = namedtuple("Grant", ("attribute", "path", "removed", "value"))
 """One grant, read. attribute, path: str; removed: bool, whether there are no words: no capabilities, rather than
@@ -67,10 +68,13 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
     Raises:
       OSError: the file cannot be read.
     """
-    with open(file, "rb") as stream:
-        data = stream.read(_MAX_HELD + 1)
+    with open_regular(file) as stream:
+        data = stream.read(limits.CAPABILITIES_FILE + 1)
+    if len(data) > limits.CAPABILITIES_FILE:
+        problems.append(problem("linux_capabilities_from", file, f"is too large (limit: {limits.CAPABILITIES_FILE} bytes)"))
+        return []
     try:
-        fields = json.loads(data) if len(data) <= _MAX_HELD else None
+        fields = json.loads(data)
     except (ValueError, RecursionError):
         fields = None
     words = fields.get("capabilities") if isinstance(fields, dict) else None

@@ -18,6 +18,13 @@ WORK_DECODED = 32
 """Work of a byte from gzip, xz or bzip2: they give 0.3 to 0.5 GB/s of zeros."""
 WORK_COPIED = 16
 """Work of a byte from zstd that is hashed and written."""
+MEMORY_FREE = 96 << 20
+"""Bytes of memory that what is kept of any input may take: of paths, links and extended attributes, an estimate."""
+MEMORY_PER_BYTE = 64
+"""Bytes of memory that each byte of the input adds. A file of a real image takes some 1 KB of memory, and has more than 16
+compressed bytes."""
+MEMORY_NODE = 400
+"""Bytes of memory of a file or directory of a merged root filesystem, without its name."""
 
 # Codecs
 XZ_MEMORY = 128 << 20
@@ -28,12 +35,8 @@ ZSTD_WINDOW_LOG = 27
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
-SPARSE_BLOCKS = 1 << 14
-"""Blocks of the map of an old GNU sparse file."""
-NAMES = 96 << 20
-"""Bytes of all paths and link targets in a tar that setcap copies, whose metadata lists them."""
-XATTRS = 16 << 20
-"""Bytes of the extended attributes of directories that the metadata of a layer or a base lists, and of files below."""
+SPARSE_BLOCKS = 2047
+"""Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
 # Root filesystems
 NODES = 200_000
@@ -60,10 +63,20 @@ SCRIPT = 256
 # Images
 JSON = 4 << 20
 """Bytes of a manifest, config or index; registries take no more."""
+JSON_BYTES = 32 << 20
+"""Bytes of all manifests, configs and indexes of an archive or a layout together."""
+JSON_VALUES = 200_000
+"""Values in all of these together; each takes some 300 bytes of memory."""
+JSON_DEPTH = 100
+"""Levels of arrays and objects in one of these."""
+IMAGES = 1000
+"""Images of an archive or a layout."""
 INDEX_DEPTH = 4
 """Indexes within indexes."""
-ARCHIVE_FILES = 100_000
+ARCHIVE_FILES = 20_000
 """Files of an image archive."""
+ARCHIVE_NAMES = 16 << 20
+"""Bytes of their names and link targets together."""
 
 # ELF programs
 ELF_HEADERS = 1 << 12

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from packer import limits
 from packer.errors import InputError
 from runtimes import documents
 
@@ -30,7 +31,7 @@ HOSTILE = [
     (b"[" + b"a," * 2_000_001 + b"]", "file.yaml:1: more than 2000000 values, once aliases are written out"),
     (b"a: &a [*a]", 'file.yaml:1: "*a" is inside what it stands for'),
     (b"a: *a", "file.yaml:1: invalid YAML: found undefined alias"),
-    (b"a: " + b"x" * documents.MAX_BYTES, f"file.yaml: {documents.MAX_BYTES + 3} bytes; at most {documents.MAX_BYTES} are read"),
+    (b"a: " + b"x" * limits.YAML, f"file.yaml: is too large (limit: {limits.YAML} bytes)"),
     (b"a: \xff", 'file.yaml: "ff": no UTF-8, at byte 3'),
     (b"a: \0", "file.yaml: invalid YAML: control characters are not allowed"),
     (b"a:\n\t- b", "file.yaml:2: invalid YAML: found character that cannot start any token"),

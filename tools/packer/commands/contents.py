@@ -10,9 +10,9 @@ import capabilities
 
 from .. import below, contents, files, layer
 from ..entries import FILE
-from ..errors import InputError, problem, quote
+from ..errors import InputError, escape, problem, quote
 from ..rootfs import Tree
-from ..work import Work
+from ..work import Work, WorkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,17 +35,22 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         blobs = below.of_layout(layout, platform)
         for number, blob in enumerate(blobs):
             with below.entries(blob, work) as archive:
-                tree.apply(_members(archive, number, interpreters), number, blob.descriptor["size"])
-        tree = below.as_unpacked(tree, blobs)
+                members = below.reduced(_members(archive, number, interpreters), work)
+                tree.apply(members, number, blob.descriptor["size"])
+        tree, differing = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
+        listed = contents.Contents(work)
+        try:
+            listed.add_tree(tree, interpreters)
+        except WorkError as error:
+            raise InputError([problem("base", layout, str(error))]) from None
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
         files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
         return
-    listed = contents.Contents()
-    listed.add_tree(tree, interpreters)
-    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode()}))
+    differing = [path if contents.is_text(path) else escape(path) for path in differing]
+    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode(), "differing": differing}))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:
