@@ -10,7 +10,8 @@ from capabilities import xattr
 from packer import differences, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
-from packer.rootfs import OVERLAY, Tree
+from packer.nodes import OVERLAY
+from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
 from .image import Difference, Image, Layer, follow

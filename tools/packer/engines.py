@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK
-from .rootfs import OPAQUE, WHITEOUT, Budget, Directory, Node
-from .unpacking import MANY_LINKS, Unpacking, both_directories, refuse
+from .filesystem import MANY_LINKS, refuse
+from .nodes import OPAQUE, WHITEOUT, Budget, Directory, Node
+from .unpacking import Unpacking, both_directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
