@@ -19,7 +19,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from packer import differences, rootfs
+from packer import differences, nodes, rootfs
 from packer.archive import Archive, ArchiveError
 from packer.engines import ENGINES
 from packer.entries import DIRECTORY, FILE, SYMLINK
@@ -42,7 +42,7 @@ def _members(tars: list[bytes]) -> list[list[Any]]:
 
 def _model(name: str, tars: list[bytes]) -> Any:
     """Returns the engine of this name in memory, with the layers unpacked."""
-    model = ENGINES[name](rootfs.Budget())
+    model = ENGINES[name](nodes.Budget())
     for members in _members(tars):
         model.begin()
         for number, member in enumerate(members):
@@ -60,7 +60,7 @@ def _draw() -> dict[int, cases.Case]:
         case = cases.draw(chance)
         tars = cases.layers({number: case})
         # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
-        if all({path.split("/")[1] for path, _ in rootfs.walk(_model(name, tars).root())} == {str(number)} for name in ENGINES):
+        if all({path.split("/")[1] for path, _ in nodes.walk(_model(name, tars).root())} == {str(number)} for name in ENGINES):
             drawn[number] = case
     return drawn
 
@@ -77,10 +77,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine
 
 def _expected(model: Any) -> dict[str, Any]:
     found = {}
-    for path, node in rootfs.walk(model.root()):
+    for path, node in nodes.walk(model.root()):
         if node.type in _TYPES.values():
             mode = 0 if node.type == SYMLINK else node.mode
-            value = node.xattrs.get(rootfs.CAPABILITY) if node.type == FILE else None
+            value = node.xattrs.get(nodes.CAPABILITY) if node.type == FILE else None
             found[path] = node.type, mode, node.uid, node.gid, node.link if node.type == SYMLINK else "", value
     return found
 
@@ -201,5 +201,5 @@ def test_engines_agree_about_layers_that_are_not_unusual():
     assert usual > len(CASES) // 20
 
 
-def _capabilities(root: rootfs.Node) -> dict[str, bytes]:
-    return {path: node.xattrs[rootfs.CAPABILITY] for path, node in rootfs.walk(root) if node.type == FILE and rootfs.CAPABILITY in node.xattrs}
+def _capabilities(root: nodes.Node) -> dict[str, bytes]:
+    return {path: node.xattrs[nodes.CAPABILITY] for path, node in nodes.walk(root) if node.type == FILE and nodes.CAPABILITY in node.xattrs}

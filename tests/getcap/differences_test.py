@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tarfile
 from collections.abc import Iterable
 
 import pytest
@@ -12,7 +13,9 @@ import capabilities
 from getcap import cli, images
 from packer.engines import ENGINES
 from packer.errors import InputError
-from support.image import layout, tar
+from support import oci_layout
+from support.image import RECORD, layout, tar
+from support.oci_layout import Member, directory
 
 NET = capabilities.from_text("cap_net_bind_service=p")
 ADMIN = capabilities.from_text("cap_net_admin=ep")
@@ -144,6 +147,28 @@ def test_text_and_json_name_the_engines(tmp_path, capsys):
     assert [each["path"] for each in found["differences"]] == ["/a", "/b"]
     assert found["differences"][0]["engines"]["docker vfs"] is None
     assert found["differences"][0]["engines"]["umoci"] == "cap_net_bind_service=p"
+
+
+def test_attributes_of_overlayfs(tmp_path):
+    """A redirect shows a directory of the layers below at another path."""
+    app = Member("app", records={RECORD: NET.to_xattr().decode("latin-1")})
+    redirect = Member("e", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.redirect": "/d"})
+    (read,) = images.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
+    assert read.problems == [
+        '"/e": has trusted.overlay.redirect, which overlayfs obeys and Docker and podman keep; remove it from the layer'
+    ]
+    (read,) = images.read(str(oci_layout.write(tmp_path / "without", [redirect])))
+    assert read.problems == []
+
+
+def test_an_opaque_attribute(tmp_path):
+    """containerd drops it, and umoci knows no overlayfs."""
+    records = {RECORD: NET.to_xattr().decode("latin-1")}
+    below = [directory("d"), Member("d/x", records=records)]
+    opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
+    (read,) = images.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (difference,) = read.differences
+    assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh..."])

@@ -73,7 +73,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
         ("/app/replaced", NET, "file"),
         ("/app/removed", NET, "file"),
         ("/opaque/gone", NET, "file"),
-        ("/app/other", None, "=/app/kept"),
+        ("/app/other", NET, "=/app/kept"),
         ("/link", None, ">app"),
     )
     above = tar(
@@ -85,7 +85,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     image = layout(tmp_path / "image", below, above)
     (read,) = images.read(str(image))
     assert read.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
-    assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone"]
+    assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone", "/app/other"]
     assert read.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
     digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
     assert getcap("--layer", image).output.splitlines() == [
@@ -97,7 +97,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     assert f"{digests[0]} /app/removed cap_net_bind_service=p\n" in getcap("--all-layers", image).output
     (said,) = json.loads(getcap("--json", "--all-layers", image).output)["images"]
     assert said["files"][2] == {"path": "/app/replaced", "capabilities": "cap_net_admin=ep", "rootid": 0, "layer": digests[1]}
-    assert [len(layer["files"]) for layer in said["layers"]] == [4, 2]
+    assert [len(layer["files"]) for layer in said["layers"]] == [5, 2]
     assert (read.file("/link/kept").path, read.file("/app/removed"), read.file("/app")) == ("/app/kept", None, None)
 
 

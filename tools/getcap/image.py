@@ -15,7 +15,7 @@ from packer.rootfs import Tree
 
 if TYPE_CHECKING:
     from capabilities import FileCapabilities
-    from packer.rootfs import Node
+    from packer.nodes import Node
 
 
 @dataclass(frozen=True)

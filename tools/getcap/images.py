@@ -71,7 +71,8 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
 def _reopened(path: str) -> Iterator[Archive]:
     """Opens a tar once more."""
     with open_regular(path) as file:
-        yield Archive(Decompressed(file, Work(os.fstat(file.fileno()).st_size)))
+        work = Work(os.fstat(file.fileno()).st_size)
+        yield Archive(Decompressed(file, work), work)
 
 
 def _platform(text: str) -> dict[str, str] | None:

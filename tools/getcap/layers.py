@@ -10,7 +10,8 @@ from capabilities import xattr
 from packer import differences, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
-from packer.rootfs import OVERLAY, Tree
+from packer.nodes import OVERLAY
+from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
 from .image import Difference, Image, Layer, follow
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD = "/etc/passwd"
+_PREFIX, _OPAQUE = b"SCHILY.xattr.", OVERLAY + b"opaque"
 
 
 class Layers:
@@ -36,6 +38,7 @@ class Layers:
         self.layers: list[Layer] = []
         self._tree = Tree()
         self._problems: list[str] = []
+        self._overlay: list[str] = []  # Entries with attributes of overlayfs.
         self._has_capabilities = False
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
@@ -77,6 +80,8 @@ class Layers:
             if known is not None:
                 carried[path], origin[path] = known, node.layer
         differing = tuple(Difference(each.path, {name: _text(value) for name, value in each.values.items()}) for each in found)
+        if self._has_capabilities:
+            self._problems += self._overlay  # Such an attribute can show a file that has capabilities at another path.
         problems = [*dict.fromkeys(self._problems), *map(str, differing)]
         return Image(platform, config, carried, self.layers, origin, problems, self._users(), differing, self._tree, self._scripts)
 
@@ -87,6 +92,10 @@ class Layers:
             value = self._value(member)
             if member.records:
                 kept = {name: b"" for name in member.records if name.startswith(OVERLAY)}
+                for name in kept:
+                    if name != _OPAQUE or member.records[name] != b"y":
+                        what = f"has {name.removeprefix(_PREFIX).decode('utf-8', 'replace')}, which overlayfs obeys and Docker and podman keep"
+                        self._overlay.append(f"{quote(member.path)}: {what}; remove it from the layer")
                 member.records = kept if value is None else {**kept, RECORD: value}
             if value is not None:
                 if member.type not in (FILE, HARDLINK):

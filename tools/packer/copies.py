@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Iterable, Mapping, Sequence
 
     from .grants import Grant
-    from .rootfs import Node
+    from .nodes import Node
 
 _PREFIX = b"SCHILY.xattr."
 

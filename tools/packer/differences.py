@@ -8,14 +8,15 @@ from .archive import ArchiveError
 from .engines import ENGINES
 from .entries import FILE
 from .errors import quote
-from .rootfs import CAPABILITY, DEVICE, OVERLAY, Budget, Tree, check_path, walk
+from .nodes import CAPABILITY, DEVICE, OVERLAY, Budget, check_path, walk
+from .rootfs import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable, Mapping, Sequence
 
     from .archive import Member
-    from .rootfs import Directory
+    from .nodes import Directory
 
 REFUSED = b"refused"
 """Stands for the capabilities of a file in an image that an engine refuses; no attribute has this value."""

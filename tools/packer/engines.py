@@ -1,16 +1,18 @@
 """How container engines unpack layers, each by its own rules, where they are not the same.
 
-The rules are those of containerd 2.1, Docker Engine 28.5, podman 5.8 and umoci 0.6; each names the function that has it.
-tests/engines compares the root filesystems that come of them with those of the engines themselves.
+The rules are those of containerd 2.1, Docker Engine 28.5 (as Debian builds it, with go-archive 0.3), podman 5.8 and umoci
+0.6; each names the function that has it. tests/engines compares the root filesystems that come of them with those of the
+engines themselves.
 """
 
 from __future__ import annotations
 
-import posixpath
+import errno
 
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK
-from .rootfs import OPAQUE, WHITEOUT, Budget, Directory, Node
-from .unpacking import Filesystem, Unpacking, both_directories, refuse
+from .filesystem import MANY_LINKS, refuse
+from .nodes import OPAQUE, WHITEOUT, Budget, Directory, Node
+from .unpacking import Unpacking, both_directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from .archive import Member
 
-_MANY_LINKS = 255
 _AUFS = "/.wh..wh."
 _AUFS_LINKS = "/.wh..wh.plnk"
 
@@ -33,7 +34,7 @@ class Containerd(Unpacking):
 
     def unpack(self, member: Member, entry: int) -> None:
         folder, _, name = member.path.rpartition("/")
-        parent = self._resolve(self.files, folder)
+        parent = self.files.resolve(folder)
         path = f"{parent}/{name}"
         self._make_parents(parent)
         if name.startswith(WHITEOUT):
@@ -54,38 +55,15 @@ class Containerd(Unpacking):
         target = None
         if member.type == HARDLINK:  # hardlinkRootPath
             folder, _, name = member.link.rpartition("/")
-            target = self.files.lstat(f"{self._resolve(self.files, folder)}/{name}")
+            target = self.files.lstat(f"{self.files.resolve(folder)}/{name}")
         self.create(path, member, entry, target)
         self.done.add(path)
+        if member.type == DIRECTORY:
+            self.directories.append(member.path)
 
     def check_directory(self, path: str) -> None:
         """applyNaive: times of directories are set last; it fails if an entry replaced one, or a whiteout removed it."""
-        self.files.lstat(self._resolve(self.files, path))
-
-    def _resolve(self, files: Filesystem, path: str) -> str:
-        """fs.RootPath, github.com/containerd/continuity: what is not there stays in the path, and ".." is applied to the text."""
-        followed = 0
-        while True:
-            at, before = "", followed
-            for name in path.split("/"):
-                if not name:
-                    continue
-                here = posixpath.normpath(f"{at}/{name}")
-                if here == "/":
-                    at = ""
-                    continue
-                node = files.lstat(here) if files.exists(here) else None
-                if node is None or node.type != SYMLINK:
-                    at = here
-                    continue
-                followed += 1
-                if followed > _MANY_LINKS:
-                    raise refuse("too many links")
-                at = posixpath.normpath(posixpath.join(at or "/", node.link or "."))
-                at = "/" + at.lstrip("/") if at.strip("/") else ""
-            if followed == before:
-                return at
-            path = at
+        self.files.lstat(self.files.resolve(path))
 
     def _make_parents(self, path: str) -> None:
         """mkparent: with overlayfs a directory gets the attributes that it has in the highest of the layers below."""
@@ -99,7 +77,7 @@ class Containerd(Unpacking):
             made = Directory(None, self.number, -1)
             self.files.make(path, made)
             for lower in self.layers[-2::-1]:
-                real = self._resolve(lower, path)
+                real = lower.resolve(path)
                 if not lower.exists(real):
                     continue
                 node = lower.lstat(real)
@@ -109,11 +87,15 @@ class Containerd(Unpacking):
                 break
 
 
-class Moby(Unpacking):
-    """Docker, github.com/moby/go-archive 0.1: Unpack (overlay2) and UnpackLayer (vfs), both below chroot(2)."""
+class _Split(Unpacking):
+    """An engine that reads layers through github.com/vbatts/tar-split; what Docker and podman have in common.
+
+    With an overlay driver they call Unpack, else UnpackLayer, both below chroot(2).
+    """
 
     def __init__(self, stacked: bool, budget: Budget) -> None:
         super().__init__(stacked, budget)
+        self.parents_last = False  # Whether what is there is removed before parents are made.
         self._aufs: dict[str, Member] = {}
         self._seen: set[str] = set()
 
@@ -122,24 +104,29 @@ class Moby(Unpacking):
         self._seen, self._aufs = set(), {}
 
     def unpack(self, member: Member, entry: int) -> None:
-        path = member.path
-        if path in self._seen:  # jsonPacker.AddEntry, github.com/vbatts/tar-split, through which both read layers.
+        if member.path in self._seen:  # jsonPacker.AddEntry
             raise refuse("two entries with one path")
-        self._seen.add(path)
-        folder, _, name = path.rpartition("/")
-        self._make_parents(folder)
-        if not self.stacked and path.startswith(_AUFS):
+        self._seen.add(member.path)
+        if not self.stacked and member.path.startswith(_AUFS) and member.path != f"/{OPAQUE}":
             # UnpackLayer: AUFS's own files are not unpacked; hard links may lead to them.
-            if path.startswith(_AUFS_LINKS) and member.type == FILE:
-                self._aufs[name] = member
-            if name != OPAQUE or folder:
-                return
-        if name.startswith(WHITEOUT):
-            self._whiteout(folder, name)
+            if member.path.startswith(_AUFS_LINKS) and member.type == FILE:
+                self._aufs[member.path.rpartition("/")[2]] = member
             return
-        known = self.files.lstat(path) if self.files.exists(path) else None
-        if not both_directories(known, member):
+        path = self.place(member.path)
+        folder, _, name = path.rpartition("/")
+        if not self.parents_last or name.startswith(WHITEOUT):
+            self.make_parents(folder)
+        if name.startswith(WHITEOUT):
+            self.apply_whiteout(folder, name)
+            return
+        try:
+            known = self.files.lstat(path) if self.files.exists(path) else None
+        except NotADirectoryError:
+            known = None
+        if known is not None and not both_directories(known, member):
             self.files.remove(path)
+        if self.parents_last:
+            self.make_parents(folder)
         target = None
         if member.type == HARDLINK:
             if not self.stacked and member.link.startswith(_AUFS_LINKS):
@@ -148,33 +135,40 @@ class Moby(Unpacking):
                     raise refuse("invalid aufs hardlink")
                 member = linked
             else:
-                target = self.files.lstat(member.link)
+                target = self.files.lstat(self.place(member.link))
         self.create(path, member, entry, target)
         self.done.add(path)
+        if member.type == DIRECTORY:
+            self.directories.append(path)
+
+    def place(self, path: str) -> str:
+        """Returns the path that the engine uses for that of an entry, or of a hard link's target."""
+        return path
 
     def check_directory(self, path: str) -> None:
         """Times of directories are set last; it fails if there is nothing any more."""
         self.files.stat(path)
 
-    def _whiteout(self, folder: str, name: str) -> None:
+    def apply_whiteout(self, folder: str, name: str) -> None:
+        """Applies a whiteout, or an opaque marker."""
         hidden = f"{folder}/{name[len(WHITEOUT) :]}"
-        if self.stacked:  # overlayWhiteoutConverter.ConvertRead, archive_linux.go.
+        if self.stacked:  # overlayWhiteoutConverter
             if name == OPAQUE:
                 self.make_opaque(folder)
             else:
                 self.make_whiteout(hidden)
-        elif name != OPAQUE:
-            self.files.remove(hidden)
+        elif name == OPAQUE:
+            self.hide_below(folder)
         else:
-            # The paths that it remembers are those of the entries, whatever symbolic links are in them.
-            self.files.remove_below(folder, self.done, whole=False)
+            self.files.remove(hidden)
 
-    def _make_parents(self, folder: str) -> None:
-        """createImpliedDirectories: nothing is made where a symbolic link leads nowhere."""
-        try:
-            if not folder or self.files.exists(folder):
-                return
-        except NotADirectoryError:
+    def hide_below(self, folder: str) -> None:
+        """Applies an opaque marker without overlayfs: what this layer has no entry for goes."""
+        self.files.remove_below(folder, self.done, whole=False)
+
+    def make_parents(self, folder: str) -> None:
+        """Makes the directories that lead to an entry; none where a symbolic link leads nowhere."""
+        if not folder or self.files.exists(folder):
             return
         missing: list[str] = []
         at = folder
@@ -189,20 +183,56 @@ class Moby(Unpacking):
             self.files.make(at, Directory(None, self.number, -1))
 
 
-class Podman(Moby):
-    """podman, go.podman.io/storage/pkg/archive: Unpack (overlay) and UnpackLayer (vfs), both below chroot(2)."""
+class Moby(_Split):
+    """Docker, github.com/moby/go-archive 0.3: Unpack and UnpackLayer."""
+
+    def __init__(self, stacked: bool, budget: Budget) -> None:
+        super().__init__(stacked, budget)
+        self.parents_last = stacked
+
+    def place(self, path: str) -> str:
+        """resolveArchivePath: symbolic links are followed where a parent is not there, or is behind an absolute link."""
+        folder, _, name = path.rpartition("/")
+        try:
+            self.files.stat(folder, beneath=True)
+            return path
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EXDEV):
+                raise
+        return f"{self.files.resolve(folder)}/{name}"
+
+    def apply_whiteout(self, folder: str, name: str) -> None:
+        """overlayWhiteoutConverter.ConvertRead opens the directory, which fails if that is a device."""
+        if self.stacked and self.files.stat(folder).type not in (DIRECTORY, FILE):
+            raise OSError(errno.ENXIO, "No such device or address")
+        super().apply_whiteout(folder, name)
+
+    def hide_below(self, folder: str) -> None:
+        """UnpackLayer: the directory is resolved; the paths of entries that it remembers may not be."""
+        self.files.lstat(folder)
+        super().hide_below(self.files.resolve(folder))
+
+
+class Podman(_Split):
+    """podman, go.podman.io/storage/pkg/archive: Unpack and UnpackLayer."""
 
     def clears(self, target: Node, member: Member) -> bool:
         """idtools.SafeLchown: a file that has the owner already is left alone."""
         return (target.uid, target.gid) != (member.uid, member.gid)
 
-    def _whiteout(self, folder: str, name: str) -> None:
+    def apply_whiteout(self, folder: str, name: str) -> None:
         """overlayWhiteoutConverter.ConvertReadWithHandler: a whiteout below a whiteout is passed over."""
         try:
-            super()._whiteout(folder, name)
+            super().apply_whiteout(folder, name)
         except NotADirectoryError:
             if not self.stacked or name == OPAQUE:
                 raise
+
+    def make_parents(self, folder: str) -> None:
+        try:
+            super().make_parents(folder)
+        except NotADirectoryError:
+            pass  # What follows fails, but for a whiteout.
 
 
 class Umoci(Unpacking):
@@ -267,7 +297,7 @@ class Umoci(Unpacking):
                 at = here
                 continue
             followed += 1
-            if followed > _MANY_LINKS:
+            if followed > MANY_LINKS:
                 raise refuse("too many links")
             if node.link.startswith("/"):
                 at = ""

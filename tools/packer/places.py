@@ -6,7 +6,7 @@ from . import limits
 from .archive import ArchiveError
 from .entries import DIRECTORY, SYMLINK
 from .errors import quote
-from .rootfs import WHITEOUT, Budget
+from .nodes import WHITEOUT, Budget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Root filesystems in memory that layers are unpacked into, as a container engine does it on disk.
+"""Unpacks layers into root filesystems in memory, as container engines do it on disk.
 
 engines.py has the rules of each engine. An error of the operating system, such as ENOTDIR, is the OSError that the
 engine would get; an engine that gets one refuses the image.
@@ -7,11 +7,10 @@ engine would get; an engine that gets one refuses the image.
 from __future__ import annotations
 
 import errno
-import os
 
-from . import limits
 from .entries import DIRECTORY, SYMLINK
-from .rootfs import CAPABILITY, DEVICE, Budget, Directory, Node, is_whiteout_device, xattrs_of
+from .filesystem import Filesystem, error
+from .nodes import CAPABILITY, DEVICE, Budget, Directory, Node, is_whiteout_device, xattrs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,131 +21,6 @@ if TYPE_CHECKING:
 OPAQUE_ATTRIBUTE = b"trusted.overlay.opaque"
 WHITEOUT_DEVICE = "whiteout"
 """The type of a character device 0:0, which is a whiteout to overlayfs."""
-
-
-class Filesystem:
-    """A root filesystem whose paths are resolved as the kernel resolves them below chroot(2)."""
-
-    def __init__(self, budget: Budget) -> None:
-        self.root = Directory(None, 0, -1)
-        self._budget = budget
-        self._folders: dict[str, Directory] = {}  # Memoized results of folder().
-
-    def lstat(self, path: str) -> Node:
-        """Returns what is at an absolute path; a symbolic link in its last part is not followed.
-
-        Raises:
-          OSError: ENOENT, ENOTDIR or ELOOP.
-        """
-        folder, _, name = path.rpartition("/")
-        if not name:
-            return self.root
-        return _child(self.folder(folder), name)
-
-    def exists(self, path: str) -> bool:
-        """Returns whether there is something at a path, as lstat().
-
-        Raises:
-          OSError: ENOTDIR or ELOOP.
-        """
-        try:
-            self.lstat(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def folder(self, path: str) -> Directory:
-        """Returns the directory at an absolute path, symbolic links followed.
-
-        Raises:
-          OSError: ENOENT, ENOTDIR or ELOOP.
-        """
-        found = self._folders.get(path)
-        if found is None:
-            node = self.stat(path)
-            if not isinstance(node, Directory):
-                raise _error(errno.ENOTDIR)
-            if len(self._folders) > 4096:
-                self._folders.clear()
-            found = self._folders[path] = node
-        return found
-
-    def stat(self, path: str) -> Node:
-        """Returns what is at an absolute path, symbolic links followed.
-
-        Raises:
-          OSError: ENOENT, ENOTDIR or ELOOP.
-        """
-        trail: list[Node] = [self.root]
-        todo = path.split("/")[::-1]
-        self._budget.step(len(todo))
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if not isinstance(trail[-1], Directory):
-                raise _error(errno.ENOTDIR)
-            if name == "..":
-                if len(trail) > 1:
-                    trail.pop()
-                continue
-            node = _child(trail[-1], name)
-            if node.type != SYMLINK:
-                trail.append(node)
-                continue
-            links += 1
-            if links > limits.LINKS:
-                raise _error(errno.ELOOP)
-            if node.link.startswith("/"):
-                del trail[1:]
-            parts = node.link.split("/")
-            self._budget.step(len(parts))
-            todo += parts[::-1]
-        return trail[-1]
-
-    def make(self, path: str, node: Node) -> None:
-        """Puts a node where nothing is.
-
-        Raises:
-          OSError: EEXIST, ENOENT, ENOTDIR or ELOOP.
-        """
-        folder, _, name = path.rpartition("/")
-        children = self.folder(folder).children
-        if name in children:
-            raise _error(errno.EEXIST)
-        children[name] = node
-
-    def remove(self, path: str) -> None:
-        """Removes what is at a path, if there is anything, and all below it.
-
-        Raises:
-          OSError: ENOTDIR or ELOOP.
-        """
-        folder, _, name = path.rpartition("/")
-        try:
-            gone = self.folder(folder).children.pop(name, None)
-        except FileNotFoundError:
-            return
-        if gone is not None and gone.type in (DIRECTORY, SYMLINK):
-            self._folders.clear()
-
-    def remove_below(self, path: str, kept: set[str], *, whole: bool) -> None:
-        """Removes the paths that are not in `kept` from a directory.
-
-        Args:
-          path: of the directory; nothing is removed if it is a symbolic link.
-          kept: paths, written as `path` is.
-          whole: whether what is at `path` is removed as well.
-        """
-        todo = [(path, self.lstat(path), whole)]
-        while todo:
-            path, node, may_go = todo.pop()
-            if may_go and path not in kept:
-                self.remove(path)
-            elif isinstance(node, Directory):
-                self._budget.step(len(node.children))
-                todo += [(f"{path}/{name}", child, True) for name, child in node.children.items()]
 
 
 class Unpacking:
@@ -170,7 +44,7 @@ class Unpacking:
         self._budget = budget
         self.layers: list[Filesystem] = []
         self.number = -1
-        self._directories: list[str] = []  # The paths of this layer's entries that are directories.
+        self.directories: list[str] = []  # Paths of this layer for check_directory().
         self.done: set[str] = set()  # The paths that this layer has, as the engine remembers them.
 
     @property
@@ -182,7 +56,7 @@ class Unpacking:
         """Begins a layer."""
         self.number += 1
         self.done = set()
-        self._directories = []
+        self.directories = []
         if self.stacked or not self.layers:
             self.layers.append(Filesystem(self._budget))
 
@@ -197,17 +71,17 @@ class Unpacking:
             return
         try:
             self.unpack(member, entry)
-        except OSError as error:
-            self.refused = member.path, str(error.strerror)
+        except OSError as refusal:
+            self.refused = member.path, str(refusal.strerror)
 
     def end(self) -> None:
         """Ends a layer."""
         if not self.refused:
-            for path in self._directories:
+            for path in self.directories:
                 try:
                     self.check_directory(path)
-                except OSError as error:
-                    self.refused = path, str(error.strerror)
+                except OSError as refusal:
+                    self.refused = path, str(refusal.strerror)
 
     def check_directory(self, path: str) -> None:
         """Does what the engine does at the end of a layer with the path of a directory's entry.
@@ -247,7 +121,7 @@ class Unpacking:
         """
         if target is not None:
             if target.type == DIRECTORY:
-                raise _error(errno.EPERM)
+                raise error(errno.EPERM)
             self.files.make(path, target)
             if self.link_has_metadata:
                 if self.clears(target, member):
@@ -258,7 +132,6 @@ class Unpacking:
                 target.xattrs = {**target.xattrs, **self._xattrs(member)}
             return
         if member.type == DIRECTORY:
-            self._directories.append(member.path)
             if self.files.exists(path):
                 known = self.files.lstat(path)
                 old = known.xattrs
@@ -308,11 +181,6 @@ def both_directories(known: Node | None, member: Member) -> bool:
     return known is not None and known.type == member.type == DIRECTORY
 
 
-def refuse(message: str) -> OSError:
-    """Returns the error of an engine that refuses an entry itself."""
-    return OSError(errno.EINVAL, message)
-
-
 def _merge(lower: Directory, upper: Directory) -> Directory:
     """Merges the root directories of two layers as overlayfs does, and returns the result; both are used up.
 
@@ -335,14 +203,3 @@ def _merge(lower: Directory, upper: Directory) -> Directory:
                 below[name] = node
         folder.children = below
     return upper
-
-
-def _child(folder: Directory, name: str) -> Node:
-    node = folder.children.get(name)
-    if node is None:
-        raise _error(errno.ENOENT)
-    return node
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
