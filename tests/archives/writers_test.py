@@ -100,6 +100,9 @@ def test_podman(tmp_path: pathlib.Path, source: pathlib.Path):
     for kind in ("docker-archive", "oci-archive", "oci-dir"):
         podman.run(program, "save", "--quiet", f"--format={kind}", f"--output={tmp_path}/{kind}", image)
         _check(tmp_path / kind, tmp_path)
+    podman.run(program, "save", "--quiet", "--format=docker-dir", f"--output={tmp_path}/docker-dir", image)
+    with pytest.raises(InputError, match="copy it with skopeo copy dir:"):
+        images.read(str(tmp_path / "docker-dir"))
 
 
 @contextlib.contextmanager

@@ -209,7 +209,7 @@ def test_compose(tmp_path: pathlib.Path, capsys):
         (["--docker-run", "docker run --user=web app"], "write the uid"),
         (["--docker-run", "docker run app", "--runtime=containerd"], "the settings are for docker"),
         (["--docker-run", "docker run app", "--runtime=dokcer"], 'did you mean "docker"'),
-        (["--kubernetes", "/dev/zero"], "no regular file"),
+        (["--kubernetes", "/dev/zero"], "not a regular file"),
         (["--compose", "none.yaml", "--service=x"], "No such file"),
     ],
 )

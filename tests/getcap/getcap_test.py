@@ -171,7 +171,7 @@ def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
     raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
     path.write_bytes(gzip.compress(raw, 1))
     done = getcap(path)
-    assert done.status == 2 and "(limits.PATHS: " in done.errors and len(done.errors) < 400
+    assert done.status == 2 and "(limit" in done.errors and len(done.errors) < 400
 
 
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
@@ -189,7 +189,7 @@ def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
     assert done.output == "/fine cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
     errors = done.errors.splitlines()
     assert len(errors) == 2
-    assert any('"/old": capabilities that no kernel takes' in line for line in errors)
+    assert any('"/old": invalid capabilities: ' in line for line in errors)
     assert any('"/directory": capabilities on a directory' in line for line in errors)
 
 
@@ -221,11 +221,17 @@ def _fifo(directory: pathlib.Path) -> pathlib.Path:
     return directory / "fifo"
 
 
+def _lzma(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "x.tar.lzma"
+    path.write_bytes(lzma.compress(tar(("/x", NET, "file")), lzma.FORMAT_ALONE))
+    return path
+
+
 def _none(directory: pathlib.Path) -> pathlib.Path:
     return directory / "none"
 
 
-@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _none, pathlib.Path])
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _lzma, _none, pathlib.Path])
 def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     path = make(tmp_path)
     done = getcap(path)

@@ -379,3 +379,6 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "archive_zstd_zeros": lambda: compress("zstd", [file(b"oci-layout", b"{}"), header(b"blob", 31 << 30)]) + zeros_of_zstd(31 << 30) + compress("zstd", [END]),
     "gzip_of_gzip": lambda: gzip.compress(gzip.compress(gzip.compress(bytes(64 * MIB), mtime=0), mtime=0), mtime=0),
 }
+
+SLOW = frozenset(("xz_zeros", "bzip2_zeros", "bzip2_streams", "xz_streams", "zstd_zeros", "gzip_zeros"))
+"""The tars that take longest to read."""

@@ -1,17 +1,25 @@
-"""Runs a program on a hostile input and measures its time and memory."""
+"""Runs a program on a hostile input and measures its time and memory.
+
+As a program, `measure.py SECONDS COMMAND...` runs the command and prints a JSON object of `status`, `seconds`, `processor`
+and `memory`. It is a process of its own because a child's largest resident set counts from its fork on, when it is its
+parent's.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 SECONDS, MEMORY = 30, 256 << 20
-_LINES = 40  # Of a program's messages; all problems are printed, and some inputs have thousands.
+_HANG = 150  # Seconds of wall clock, on machines that do much else.
+_MOST = 1 << 20  # Bytes of output that are looked at.
 
 
 @dataclass(frozen=True)
@@ -19,8 +27,9 @@ class Outcome:
     """What came of a run.
 
     Attributes:
-      status: exit status; negative of a signal.
-      seconds: wall clock.
+      status: exit status; negative for a signal.
+      seconds: of the wall clock.
+      processor: seconds of processor time: what is held against the limit, because other tests run beside this one.
       memory: bytes, the largest resident set of the program.
       messages: the start of what it wrote to stderr.
       faults: why this is not good, a sentence each; empty if it is.
@@ -28,6 +37,7 @@ class Outcome:
 
     status: int
     seconds: float
+    processor: float
     memory: int
     messages: str
     faults: tuple[str, ...]
@@ -41,41 +51,48 @@ def run(command: Sequence[str], directory: pathlib.Path, statuses: Sequence[int]
       directory: working directory; what the program prints is left there.
       statuses: exit statuses that the program documents.
     """
-    errors = directory / "stderr"
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(directory)}
-    start = time.monotonic()
-    with open(directory / "stdout", "wb") as stdout, open(errors, "wb") as stderr:
-        process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment)
-    # wait4 has no timeout; a signal of ours ends what takes too long.
-    late = False
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        if time.monotonic() - start > 2 * SECONDS:
-            late = True
-            os.kill(process.pid, signal.SIGKILL)
-            pid, status, usage = os.wait4(process.pid, 0)
-            break
-        time.sleep(0.01)
-    seconds = time.monotonic() - start
-    process.returncode = code = os.waitstatus_to_exitcode(status)
-    memory = usage.ru_maxrss << 10
-    with open(errors, "rb") as stream:
-        raw = stream.read(1 << 20)
+    launcher = [sys.executable, "-S", "-E", os.path.abspath(__file__), str(_HANG), *command]
+    done = subprocess.run(launcher, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=True)
+    measured = json.loads(done.stdout)
     faults = []
-    if late or seconds > SECONDS:
-        faults.append(f"takes {seconds:.0f} s")
-    if memory > MEMORY:
-        faults.append(f"takes {memory >> 20} MiB")
-    if code not in statuses:
-        faults.append(f"exit status {code}")
-    if b"Traceback" in raw or b"internal error" in raw:
+    if measured["seconds"] >= _HANG or measured["processor"] > SECONDS:
+        faults.append(f"takes {measured['processor']:.0f} s of processor time, {measured['seconds']:.0f} s in all")
+    if measured["memory"] > MEMORY:
+        faults.append(f"takes {measured['memory'] >> 20} MiB")
+    if measured["status"] not in statuses:
+        faults.append(f"exit status {measured['status']}")
+    printed = {name: (directory / name).read_bytes()[:_MOST] for name in ("stdout", "stderr")}
+    if b"Traceback" in printed["stderr"] or b"internal error" in printed["stderr"]:
         faults.append("an internal error")
-    with open(directory / "stdout", "rb") as stream:
-        printed = stream.read(1 << 20)
-    for name, data in (("stdout", printed), ("stderr", raw)):
+    for name, data in printed.items():
         if any(byte < 32 and byte != 10 or byte == 127 for byte in data):
             faults.append(f"control characters on {name}")
-    messages = "\n".join(raw.decode("utf-8", "replace").splitlines()[:_LINES])
-    return Outcome(code, seconds, memory, messages, tuple(faults))
+    messages = printed["stderr"].decode("utf-8", "replace")[:1000]
+    return Outcome(measured["status"], measured["seconds"], measured["processor"], measured["memory"], messages, tuple(faults))
+
+
+def _main(seconds: float, command: Sequence[str]) -> None:
+    start = time.monotonic()
+    with open("stdout", "wb") as stdout, open("stderr", "wb") as stderr:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+
+    def end(*_: object) -> None:
+        os.kill(process.pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    _, status, usage = os.wait4(process.pid, 0)
+    json.dump(
+        {
+            "status": os.waitstatus_to_exitcode(status),
+            "seconds": time.monotonic() - start,
+            "processor": usage.ru_utime + usage.ru_stime,
+            "memory": usage.ru_maxrss << 10,
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    _main(float(sys.argv[1]), sys.argv[2:])

@@ -41,7 +41,7 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
     """
     wanted = _platform(platform)
     if os.path.isdir(path):
-        return _layout(path, path, wanted, Work(), passed_over)
+        return _layout(path, path, wanted, Work(blobs=True), passed_over)
     made = Layers()
     try:
         with open_regular(path) as file:

@@ -135,7 +135,7 @@ class Layers:
         try:
             return capabilities.decode(value)
         except capabilities.CapabilityError as error:
-            self._wrong(path, f"capabilities that no kernel takes: {error}")
+            self._wrong(path, f"invalid capabilities: {error}")
             return None
 
     def _users(self) -> dict[str, int] | None:

@@ -7,6 +7,7 @@ constructed, so that aliases and tags cost what they are long, and every message
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from typing import NamedTuple
 
 import yaml
@@ -140,9 +141,9 @@ def _value(node: yaml.Node, key: str, where: str) -> yaml.Node | None:
         raise ConfigError(f"{_at(where, node)}: no mapping")
     mappings, seen = [node], {id(node)}
     for mapping in mappings:  # Each once, however often it is named; the first that has the key counts.
-        names = [name.value for name, _ in mapping.value if isinstance(name, yaml.ScalarNode)]
+        names = Counter(name.value for name, _ in mapping.value if isinstance(name, yaml.ScalarNode))
         for name, value in mapping.value:
-            if names.count(name.value) > 1:
+            if isinstance(name, yaml.ScalarNode) and names[name.value] > 1:
                 raise ConfigError(f"{_at(where, name)}: has {quote(name.value)} twice")
             if name.tag == _MERGE:
                 merged = value.value if isinstance(value, yaml.SequenceNode) else [value]

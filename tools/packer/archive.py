@@ -51,13 +51,14 @@ class Member:
       records: dict, the pax records by name, bytes both.
       sparse: bool, whether the content is a map and pieces of the file.
       offset: int, where its own header begins, in bytes.
-      before: bytes, the GNU and global pax headers before it.
+      before: bytes, the other headers before it, up to its pax header.
       extended: bytes, its pax header with the content, or nothing.
       extension: bytes, the content of the pax header.
+      between: bytes, the headers between the pax header and its own.
       header: bytes, its own header.
     """
 
-    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "offset", "before", "extended", "extension", "header")
+    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "offset", "before", "extended", "extension", "between", "header")
 
     path: str
     type: str
@@ -72,6 +73,7 @@ class Member:
     before: bytes
     extended: bytes
     extension: bytes
+    between: bytes
     header: bytes
 
 
@@ -96,6 +98,7 @@ class Archive:
         self._left = 0  # Bytes of content that were not read yet, and of its padding.
         self._padding = 0
         self._rest = b""
+        self._records = 0  # Pax records and pieces of sparse files so far.
 
     def __iter__(self) -> Iterator[Member]:
         """Yields the entries. Content that is not read is skipped.
@@ -112,12 +115,14 @@ class Archive:
             if block in (b"", _ZERO):
                 if before.texts or before.extended:
                     raise ArchiveError(f"ends at byte {offset} after a header that belongs to the next entry")
-                self._end(before.raw + block, block)
+                self._end(b"".join(before.raw) + block, block)
                 return
             try:
                 header = headers.parse(block)
                 if header.kind in (_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK):
-                    before.add(header, block, self._extension(header.size))
+                    data = self._extension(header.size)
+                    self._count(data.count(b"\n"))
+                    before.add(header, block, data)
                     continue
                 member = _member(header, before)
                 member.header, member.offset = block, offset
@@ -215,22 +220,34 @@ class Archive:
         block = self._take(BLOCK, "the map of a sparse file")
         if not block:
             raise ArchiveError(f"ends within the map of a sparse file, at byte {self._offset}")
+        self._count(max(block.count(b"\n"), BLOCK // 24))
         return block
+
+    def _count(self, records: int) -> None:
+        """Counts pax records and pieces of sparse files."""
+        self._records += records
+        if self._records > limits.RECORDS:
+            raise HeaderError(f"more than {limits.RECORDS} pax records and pieces of sparse files")
 
 
 class _Before:
     """The headers before an entry that belong to it.
 
     Attributes:
-      raw: bytes, those that are not pax headers of this entry.
+      raw: list of bytes, those before the pax header of the entry, and all if there is none.
+      between: list of bytes, those after the pax header.
+      size: int, bytes of both lists.
       extended, extension, records: as of Member.
       texts: dict, the content of GNU tar's headers for a long name and a long target, by type.
     """
 
-    __slots__ = ("raw", "extended", "extension", "records", "texts")
+    __slots__ = ("raw", "between", "size", "extended", "extension", "records", "texts")
 
     def __init__(self) -> None:
-        self.raw = self.extended = self.extension = b""
+        self.raw: list[bytes] = []
+        self.between: list[bytes] = []
+        self.size = 0
+        self.extended = self.extension = b""
         self.records: dict[bytes, bytes] = {}
         self.texts: dict[bytes, bytes] = {}
 
@@ -251,8 +268,9 @@ class _Before:
                 raise HeaderError("a second pax header for one entry")
             self.extended, self.extension, self.records = block + data, content, pax.parse(content)
             return
-        self.raw += block + data
-        if len(self.raw) > 2 * limits.EXTENSION:
+        (self.between if self.extended else self.raw).append(block + data)
+        self.size += BLOCK + len(data)
+        if self.size > 2 * limits.EXTENSION:
             raise HeaderError(f"headers of more than {2 * limits.EXTENSION} bytes before one entry")
         if kind == _GLOBAL:
             # Go forgets the headers before a global one.
@@ -260,11 +278,11 @@ class _Before:
                 raise HeaderError("a pax header for all entries is between an entry and its own headers")
             pax.check_global(content)
             return
-        if kind in self.texts:
-            raise HeaderError("a second long name or target for one entry")
-        self.texts[kind] = content.rstrip(b"\0")
-        if not self.texts[kind] or b"\0" in self.texts[kind]:
+        name = content.rstrip(b"\0")
+        if not name or b"\0" in name:
             raise HeaderError(f"long name or target {show(content)} is empty or has a NUL")
+        if self.texts.setdefault(kind, name) != name:
+            raise HeaderError("a second long name or target for one entry")
 
 
 def _member(header: Header, before: _Before) -> Member:
@@ -301,7 +319,8 @@ def _member(header: Header, before: _Before) -> Member:
     member.size = size if what == FILE else 0
     member.records = records
     member.sparse = False
-    member.before, member.extended, member.extension = before.raw, before.extended, before.extension
+    member.before, member.between = b"".join(before.raw), b"".join(before.between)
+    member.extended, member.extension = before.extended, before.extension
     return member
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from . import documents, manifests, oci
+from . import documents, limits, manifests, oci
 from .errors import InputError, problem, quote
 from .manifests import MANIFESTS
 from .reader import Other, Reader, Verified, blob_path, parse, read_document
@@ -143,6 +143,8 @@ def check(where: str, manifest: Any, config: Any) -> Base:
       InputError: they are invalid, or do not have the same number of layers.
     """
     wrong: list[str] = []
+    if len(manifest["layers"]) > limits.LAYERS:
+        raise InputError([problem("base", where, f"its manifest has {len(manifest['layers'])} layers (limit: {limits.LAYERS})")])
     layers = []
     for layer in manifest["layers"]:
         media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])

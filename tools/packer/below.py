@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections import namedtuple
 
 from . import base, differences, files, limits
@@ -120,6 +121,7 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
     """
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
+            work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
             stream = Decompressed(file, work)
             if stream.codec not in LAYERS:
                 # Docker and podman read such a layer, containerd takes it for a damaged tar.

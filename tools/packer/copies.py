@@ -40,7 +40,7 @@ def find(
       InputError: a layer is not what it is to be.
       OSError: the content cannot be written.
     """
-    work = Work()
+    work = Work(blobs=True)
     tree = below.tree(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
@@ -69,8 +69,8 @@ def find(
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
-                parent = place[1]
-                entries[path] = _entry(path, parent, "", {_PREFIX + name: value for name, value in parent.xattrs.items()})
+                node = place[1]
+                entries[path] = _entry(path, node, "", {_PREFIX + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
 
 

@@ -102,7 +102,7 @@ def _decompressor(codec: str) -> Callable[[], Any] | None:
             from compression import zstd
         except ImportError:
             raise DecompressionError("compressed by zstd, which Python reads since 3.14") from None
-        options = {zstd.DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_LOG}
+        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_LOG}
         return lambda: zstd.ZstdDecompressor(options=options)
     if codec == "xz":
         import lzma

@@ -28,10 +28,10 @@ class InputError(Exception):
 
 
 def quote(value: object) -> str:
-    """Returns a value as JSON in printable ASCII, cut to 200 characters."""
+    """Returns a text, a number or a list of texts as JSON in printable ASCII, cut to 200 characters."""
     if isinstance(value, str):
         value = value[:200]  # To escape a long text takes long.
-    elif not isinstance(value, (int, float, bool)):
+    elif not isinstance(value, (int, float, list)):
         value = str(value)
     text = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
     return text if len(text) <= 200 else text[:197] + '..."'

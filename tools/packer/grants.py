@@ -11,7 +11,7 @@ from collections import namedtuple
 
 import capabilities
 
-from . import limits
+from . import documents, limits
 from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
 from .executables import BUILD_FOR_LINUX, START, system
@@ -58,12 +58,12 @@ def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
 
 
 def held(file: str, path: str, problems: list[str]) -> list[str]:
-    """What a file says of the capabilities of a path, as a text for parse(); nothing if it is wrong.
+    """Reads the capabilities of a path from a file; returns them as a text for parse(), or nothing if the file is invalid.
 
     Args:
-      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, who says so.
+      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, where they are from.
       path: as JSON.
-      problems: gets what is wrong.
+      problems: list to which problems are added.
 
     Raises:
       OSError: the file cannot be read.
@@ -74,8 +74,8 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
         problems.append(problem("linux_capabilities_from", file, f"is too large (limit: {limits.CAPABILITIES_FILE} bytes)"))
         return []
     try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
+        fields = documents.parse(data)
+    except documents.DocumentError:
         fields = None
     words = fields.get("capabilities") if isinstance(fields, dict) else None
     source = fields.get("source") if isinstance(fields, dict) else None

@@ -35,6 +35,8 @@ ZSTD_WINDOW_LOG = 27
 # Tars
 EXTENSION = 1 << 20
 """Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
+RECORDS = 8_000_000
+"""Pax records and pieces of sparse files in one archive; each takes about a microsecond."""
 SPARSE_BLOCKS = 2047
 """Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
 
@@ -101,8 +103,12 @@ CAPABILITIES_FILE = 1 << 16
 """Bytes of a JSON file with the capabilities of one path."""
 KO_CONFIG = 1 << 18
 """Bytes of a .ko.yaml."""
+COMPARED = 1 << 19
+"""Characters of all names that a misspelt path is compared with, for a suggestion."""
 YAML = 16 << 20
 """Bytes of a YAML file; the manifests of a large operator with all its resource definitions are 4 MB."""
+YAML_NODES_FREE, YAML_BYTES_PER_NODE = 200_000, 8
+"""Values that a YAML file may write, and the bytes of it for each one more; each takes some 500 bytes of memory."""
 YAML_DEPTH = 100
 """Mappings and lists within each other."""
 YAML_VALUES = 2_000_000

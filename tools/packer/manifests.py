@@ -8,7 +8,6 @@ type. OCI image-spec, "Guidance for an artifact author".
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
@@ -48,6 +47,8 @@ def find_descriptor_fault(descriptor: Any) -> str:
     if not isinstance(fields.get("mediaType"), str) or not is_digest(digest) or type(size) is not int or size < 0:
         return f"{quote(descriptor)} is not a valid descriptor (mediaType, digest by sha256, size)"
     if data is not None:
+        import base64  # Few descriptors have data, and the packer starts once for each image.
+
         try:
             content = base64.b64decode(data, validate=True)
         except (TypeError, ValueError, binascii.Error):

@@ -10,10 +10,8 @@ import os
 from collections import namedtuple
 
 from . import documents, limits, manifests
-from .decompress import Decompressed, DecompressionError
 from .errors import InputError, problem, quote
 from .files import open_regular
-from .tar import BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,6 +149,10 @@ class Reader:
 
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as something that may be a compressed tar."""
+        # Few images need them, and the packer starts once for each image.
+        from .decompress import Decompressed, DecompressionError
+        from .tar import BLOCK
+
         try:
             with open_regular(blob_path(self._path, descriptor["digest"])) as file:
                 block = Decompressed(file).read(BLOCK)

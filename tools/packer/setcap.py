@@ -1,4 +1,4 @@
-"""A tar as it is, but for the capabilities of its entries: one pass, all other bytes kept."""
+"""Changes the capabilities of the entries of a tar in one pass, and keeps all other bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import capabilities
 
 from . import archive, decompress, elf, files, layer, limits, pax, tar
 from .contents import Contents, is_text
-from .entries import DIRECTORY, FILE, HARDLINK
+from .entries import DIRECTORY, FILE, HARDLINK, closest
 from .errors import InputError, problem, quote
 from .executables import START
 from .grants import unfit
@@ -32,7 +32,7 @@ _MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in 
 
 
 class Retrofit:
-    """What becomes of the capabilities of a tar."""
+    """The capabilities that the entries of a tar are to have."""
 
     def __init__(self, source: str, grants: Iterable[Grant], others: str, revision_2: bool, problems: list[str]) -> None:
         """
@@ -61,7 +61,7 @@ class Retrofit:
         """Writes the layer; returns its metadata, as layer.write.
 
         Raises:
-          InputError: the tar is none; a path of a grant is not in it, or cannot carry capabilities.
+          InputError: the tar is not valid; a path of a grant is not in it, or cannot carry capabilities.
           OSError: the tar cannot be read, or the blob written.
         """
         with layer.new_blob(output, compression, level, library, threads) as blob:
@@ -87,7 +87,7 @@ class Retrofit:
         return layer.describe(blob, compression, carried, created_by, self._contents, self._programs)
 
     def _member(self, blob: Blob, member: archive.Member, content: Iterator[bytes]) -> None:
-        """Copies an entry, with other capabilities if that is wanted."""
+        """Copies an entry, and changes its capabilities if they are to change."""
         first = next(content, b"")
         # Grants and metadata are about the files that entries become.
         member.path = self._places.locate(member.path)
@@ -108,7 +108,7 @@ class Retrofit:
             self._original[member.path] = said
         blob.write(member.before)
         blob.write(_extended(member, value) if value != said or TWIN in member.records else member.extended)
-        blob.write(member.header)
+        blob.write(member.between + member.header)
         self._contents.add_member(member)
         self._contents.add_start(member.path, member.mode, b"" if member.sparse else first[: member.size])
         program = tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY) if value is not None and member.type == FILE and not member.sparse else None
@@ -123,7 +123,7 @@ class Retrofit:
                 self._programs[member.path] = elf.describe(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
 
     def _said(self, member: archive.Member) -> bytes | None:
-        """The capabilities that an entry came with, in whichever record."""
+        """Returns the capabilities that an entry came with, in either record."""
         value = member.records.get(RECORD)
         twin = member.records.get(TWIN)
         if twin is None:
@@ -138,7 +138,7 @@ class Retrofit:
         return twin if value is None else value
 
     def _value(self, member: archive.Member, said: bytes | None, start: bytes) -> bytes | None:
-        """The capabilities that an entry is to have."""
+        """Returns the capabilities that an entry is to have."""
         grant = self._grants.pop(member.path, None)
         if grant is not None:
             if fault := unfit(member.type, member.link, member.mode, None if member.sparse else start):
@@ -149,7 +149,7 @@ class Retrofit:
         try:
             known = capabilities.decode(said)
         except capabilities.CapabilityError as error:
-            self._wrong("tar", member.path, f"capabilities that no kernel takes: {error}; say others in file_capabilities")
+            self._wrong("tar", member.path, f"invalid capabilities: {error}; say others in file_capabilities")
             return None
         if self._others == ONLY:
             what = f'has {known.to_text()}, and existing_capabilities is "only"; name it in file_capabilities, with "" to remove them'
@@ -157,7 +157,7 @@ class Retrofit:
         return known.to_xattr() if self._revision_2 and not known.rootid else said
 
     def _linked(self, member: archive.Member, said: bytes | None) -> bytes | None:
-        """The capabilities of a hard link: those of its target, for an unpacker that calls lchown on it clears both."""
+        """Returns the capabilities of a hard link: those of its target, because lchown(2) on the link clears both."""
         grant = self._grants.pop(member.path, None)
         if grant is not None:
             self._wrong(grant.attribute, member.path, f"a hard link to {quote(member.link)}; name that")
@@ -169,13 +169,11 @@ class Retrofit:
         return self._carried.get(member.link)
 
     def _unused(self) -> None:
-        """Says which paths no entry has."""
-        import difflib
-
-        names = [path for path, type in self._types.items() if type == FILE]
+        """Adds a problem for each path that no entry has."""
+        names = [path for path, type in self._types.items() if type == FILE] if self._grants else []
         for path, grant in self._grants.items():
-            near = difflib.get_close_matches(path, names, n=1)
-            what = "no entry of the tar has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+            near = closest(path, names)
+            what = "no entry of the tar has this path" + (f"; did you mean {quote(near)}?" if near else "")
             self._wrong(grant.attribute, path, what)
 
     def _wrong(self, attribute: str, value: str, what: str) -> None:

@@ -101,13 +101,17 @@ def check_records(records: Mapping[bytes, bytes], stored: int, take: Callable[[]
 
 def _read_map(stored: int, take: Callable[[], bytes]) -> tuple[bytes, list[int]]:
     """Reads the map of format 1.0, at the start of the content: lines, the first of which is the number of pieces."""
-    head, wanted = b"", 1
-    while (lines := head.count(b"\n")) < wanted:
-        if len(head) + BLOCK > min(stored, limits.EXTENSION):
+    blocks: list[bytes] = []
+    lines, wanted = 0, 1
+    while lines < wanted:
+        if (len(blocks) + 1) * BLOCK > min(stored, limits.EXTENSION):
             raise HeaderError("the map of a sparse file has no end")
-        head += take()
-        if not lines and b"\n" in head:
-            wanted += 2 * _decimal(head.partition(b"\n")[0])
+        blocks.append(take())
+        count = blocks[-1].count(b"\n")
+        if count and not lines:
+            wanted += 2 * _decimal(b"".join(blocks).partition(b"\n")[0])
+        lines += count
+    head = b"".join(blocks)
     return head, [_decimal(word) for word in head.split(b"\n")[1:wanted]]
 
 

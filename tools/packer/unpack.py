@@ -167,7 +167,8 @@ class _Unpacker:
             return
         version = value.get("imageLayoutVersion") if isinstance(value, dict) else None
         if version != "1.0.0":
-            raise ArchiveError(f"its oci-layout has imageLayoutVersion {quote(version)}; only version 1.0.0 is read")
+            what = "no imageLayoutVersion" if version is None else f"imageLayoutVersion {quote(version)}"
+            raise ArchiveError(f"its oci-layout has {what}; only version 1.0.0 is read")
 
     def _check_same(self, images: list[_Image]) -> None:
         """Checks that index.json, which is written, has the images of manifest.json.

@@ -24,12 +24,15 @@ class Work:
     work is counted in bytes, by the prices in limits.py.
     """
 
-    def __init__(self, size: int | None = None, *, copies: bool = False) -> None:
+    def __init__(self, size: int | None = None, *, copies: bool = False, blobs: bool = False) -> None:
         """
         Args:
-          size: bytes of the input; None if each compressed byte counts when it is read.
+          size: bytes of the input; None if each byte of it counts when it is read.
           copies: whether what is read is hashed and written, and not only passed over.
+          blobs: whether the input is a layout, whose blobs add_blob() counts in place of `size`.
         """
+        self._blobs: set[str] | None = set() if blobs else None
+        size = 0 if blobs else size
         self._per_byte = limits.WORK_PER_BYTE if size is None else 0
         self._copies = copies
         self._memory_per_byte = limits.MEMORY_PER_BYTE if size is None else 0
@@ -42,6 +45,13 @@ class Work:
         if codec == "zstd":
             return limits.WORK_COPIED if self._copies else 1
         return 1 if codec == "none" else limits.WORK_DECODED
+
+    def add_blob(self, digest: str, size: int) -> None:
+        """Allows the work of a blob of a layout, once, however often it is read."""
+        if self._blobs is not None and digest not in self._blobs:
+            self._blobs.add(digest)
+            self._left += limits.WORK_PER_BYTE * size
+            self._memory_left += limits.MEMORY_PER_BYTE * size
 
     def add_input(self, size: int) -> None:
         """Allows the work of `size` more bytes of input, unless the size was given."""

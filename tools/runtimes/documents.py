@@ -211,10 +211,15 @@ def _check(text: str) -> None:
     It looks at the parser's events only, so that neither recursion nor memory can run away.
     """
     sizes: dict[str, int] = {}
+    count, most = 0, limits.YAML_NODES_FREE + len(text) // limits.YAML_BYTES_PER_NODE
     open_: list[tuple[str | None, int]] = []
     for event in yaml.parse(text, Loader=_Loader):
         size, anchor = 1, getattr(event, "anchor", None)
         line = event.start_mark.line + 1 if event.start_mark else 1
+        count += isinstance(event, yaml.NodeEvent)
+        if count > most:
+            what = f"limit: {limits.YAML_NODES_FREE}, and one for each {limits.YAML_BYTES_PER_NODE} bytes"
+            raise _Refused(line, f"too many values for its size ({what})")
         if isinstance(event, yaml.DocumentStartEvent):
             sizes.clear()
             continue

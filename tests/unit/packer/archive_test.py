@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 
 import pytest
 
 import shapes
+from packer import limits
+from packer.archive import Archive, ArchiveError
 from tars import END, KILL, carrying, changed_header, make_tar, pax_entry, problems_of, retrofit, without_end, write
 
 
@@ -45,7 +48,7 @@ LIES = {
     "endless headers for all entries": (_general(4096) * 600 + ONE + END, "headers of more than 2097152 bytes before one entry"),
     "endless map of a sparse file": (_old_sparse(2048) + END, "the map of a sparse file has more than 2047 blocks"),
     "huge pax header": (changed_header(ONE, 124, b"77777777777\0" + b"0" * 12 + b"        x") + END, "are not read"),
-    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "no kernel takes"),
+    "capabilities of revision 1": (carrying("a", bytes.fromhex("000000010000000000000000")) + END, "setxattr(2) refuses, so that no container engine can unpack it; in a file system image (squashfs, EROFS) the kernel reads it as ="),
     "link against its target": (ONE + carrying("b", KILL, type=tarfile.LNKTYPE, link="server") + END, "the same file"),
     "something after the end": (ONE + END + ONE, "has something after its end, at byte 3584"),
     "size that starts with NUL": (shapes.block(size_field=b"\0%010o\0" % 512) + bytes(512) + END, 'the header at byte 0: size "\\u00000000001000\\u0000" is not a valid octal number'),
@@ -56,7 +59,7 @@ LIES = {
     "owner with a sign": (shapes.extension({b"uid": b"+1"}) + shapes.block() + END, "record uid=\"+1\" is not a valid number"),
     "prefix in GNU tar's format": (shapes.block(magic=shapes.GNU, prefix=b"usr/bin/xxxxxxxx") + END, 'atime "usr/bin/xxxx" is not a valid octal number'),
     "magic of no format": (shapes.block(magic=b"ustar 00", prefix=b"p") + END, 'magic "ustar 00" is neither'),
-    "prefix of star without end": (shapes.block(shapes.WRITERS["star"], prefix=b"p" * 130)[:475] + b"p" + bytes(36) + END, "the checksum is wrong"),
+    "prefix of star without end": (shapes.changed(shapes.block(shapes.WRITERS["star"]), 345, b"p" * 131) + END, "star's prefix has no NUL at its end"),
     "file with a slash": (shapes.block(name=b"d/") + END, "its name ends with a slash"),
     "old file with a slash in its record": (shapes.extension({b"path": b"d/"}) + shapes.block(kind=b"\0") + END, "its name ends with a slash"),
     "old file with a slash in its header": (shapes.extension({b"path": b"d"}) + shapes.block(name=b"d/", kind=b"\0") + END, "its name ends with a slash"),
@@ -96,3 +99,13 @@ def test_large_headers_within_the_limits(tmp_path):
     before = tar.read_bytes()
     assert retrofit(tmp_path, tar) == (0, "")
     assert (tmp_path / "out").read_bytes() == before
+
+
+def test_too_many_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "RECORDS", 1000)
+    few = [shapes.extension({b"%d" % number: b"" for number in range(100)}) + shapes.block()] * 10
+    sparse = shapes.old_sparse(pieces=[(number, 1) for number in range(1000)], size=1000)
+    assert len(list(Archive(io.BytesIO(b"".join(few) + END)))) == 10
+    for tar in (b"".join(few) + few[0], sparse + sparse, shapes.pax_sparse("1.0") * 200):
+        with pytest.raises(ArchiveError, match="more than 1000 pax records and pieces of sparse files"):
+            list(Archive(io.BytesIO(tar)))

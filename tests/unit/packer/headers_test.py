@@ -112,12 +112,17 @@ def test_random_headers(go, tmp_path):
     print(f"{COUNT} archives: {len(accepted)} read, {refused_by_both} refused by Go as well, {COUNT - len(accepted) - refused_by_both} by us alone")
     assert len(accepted) > COUNT // 10
     other = {"GNU tar": 0, "bsdtar": 0, "Python": 0}
-    for tar in accepted[: max(60, COUNT // 20)]:
+    for tar in accepted[: max(60, COUNT // 40)]:
         expected = [_of_ours(entry) for entry in ours(tar)]
         for name, listed in _listed(tar, tmp_path).items():
-            if listed is not None and not (name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected)):  # Which its listing pads.
-                other[name] += 1
-                assert listed == expected, (name, tar.rstrip(b"\0"))
+            # GNU tar's listing pads names; of sparse files it has the real size.
+            if listed is None or name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected):
+                continue
+            other[name] += 1
+            sizes = {path: size for path, *_, size in expected}
+            listed = [(*entry, -1 if sizes.get(entry[0]) == -1 else size) for *entry, size in listed]
+            # Python ends at a header that it finds a fault in, without a word.
+            assert listed == expected or name == "Python" and listed == expected[: len(listed)], (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
@@ -129,7 +134,7 @@ def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
     """Returns the entries as other programs list them; None of one that finds a fault."""
     path = tmp_path / "tar"
     path.write_bytes(tar)
-    gnu, bsd, python = readers.gnu_entries(path), readers.bsdtar_entries(path), readers.python_entries(tar)
+    gnu, bsd, python = readers.gnu_entries(path, content=False), readers.bsdtar_entries(path), readers.python_entries(tar)
     return {
         "GNU tar": None if gnu is None else [_of_gnu(*line[:4]) for line in gnu[0][0] if line[0]],
         "bsdtar": None if bsd is None else [_of_python(info, sparse) for info, sparse, *_ in bsd[0]],
@@ -138,12 +143,11 @@ def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
 
 
 def _python_errs(tar: bytes) -> bool:
-    """Returns whether a header has no prefix, and has something where ustar has it, or the numbers of devices.
+    """Returns whether an entry in another format than ustar has something where ustar has devices and prefix.
 
-    Python reads these in every format: it takes GNU tar's times for a prefix.
+    Python reads these fields in every format: it takes GNU tar's times for a prefix.
     """
-    blocks = [tar[at : at + 512] for at in range(0, len(tar), 512)]
-    return any(block[257:263] != b"ustar\0" and block[329:500].strip(b"\0") for block in blocks)
+    return any(member.header[257:263] != b"ustar\0" and member.header[329:500].strip(b"\0") for member in Archive(io.BytesIO(tar)))
 
 
 def _of_ours(entry: dict[str, Any]) -> Listed:

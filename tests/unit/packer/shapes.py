@@ -219,6 +219,8 @@ def canonical() -> dict[str, bytes]:
         "directory with a size": block(name=b"d/", kind=b"5", size=4096) + program(),
         "global header alone": extension({b"comment": b"commit"}, kind=b"g"),
         "device": block(name=b"null", kind=b"3", devmajor=b"0000001\0", devminor=b"0000003\0"),
+        "the same long name twice": long_name(b"l" * 120) * 2 + program(WRITERS["GNU tar, busybox, 7-zip"]),
+        "AIX tar": block(size_field=b"         77 ", size=63, mtime=b"\0" + b"1722000726 ") + padded(ELF[:63]),
         "pax after a long name": long_name(b"l" * 120) + extension({CAPABILITY: NET_RAW}) + program(WRITERS["GNU tar, busybox, 7-zip"]),
         "long name after pax": extension({CAPABILITY: NET_RAW}) + long_name(b"l" * 120) + program(WRITERS["GNU tar, busybox, 7-zip"]),
         "pax before v7": extension({CAPABILITY: NET_RAW}) + program(WRITERS["GNU tar v7"]),

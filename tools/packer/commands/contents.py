@@ -29,7 +29,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     arguments.end()
     if problems:
         raise InputError(problems)
-    tree, work = Tree(), Work()
+    tree, work = Tree(), Work(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
         blobs = below.of_layout(layout, platform)
