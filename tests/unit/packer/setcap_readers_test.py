@@ -1,6 +1,6 @@
 """What `setcap` writes is read by every program that read the input, with the same entries but for the capabilities.
 
-ARCHIVES is the number of random archives (60 by default) and HEADERS_SEED the seed of the random numbers, which is
+ARCHIVES is the number of random archives (40 by default) and HEADERS_SEED the seed of the random numbers, which is
 printed. To run 500 with a new seed: ./bazelw test //tests/unit/packer:headers_nightly_test --test_output=all
 """
 
@@ -22,8 +22,8 @@ from packer.entries import FILE
 from support import packer
 from tars import END
 
-COUNT = int(os.environ.get("ARCHIVES", "60"))
-SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 60 else random.SystemRandom().randrange(1 << 32)))
+COUNT = int(os.environ.get("ARCHIVES", "40"))
+SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 40 else random.SystemRandom().randrange(1 << 32)))
 PROGRAMS = ("Go", "GNU tar", "bsdtar", "Python")
 
 
