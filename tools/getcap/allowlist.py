@@ -217,12 +217,15 @@ def _line(text: str, where: str) -> Line | None:
                 line.set_user_id = int(match[2])
             else:
                 line.set_group_id = int(match[2])
+        elif word.startswith(("set-user-ID", "set-group-ID")):
+            raise ValueError(f"{quote(word)}: not valid; write {word[: word.index('ID') + 2]}= and a number")
         elif match := _ROOTID.fullmatch(word):
             rootid = int(match[1])
         elif word.startswith("accept="):
             line.accepted = frozenset(word.removeprefix("accept=").split(","))
             if unknown := sorted(line.accepted - _ACCEPTED):
-                raise ValueError(f"{quote(word)}: {unknown[0]} is not a rule that can be accepted; known are {', '.join(sorted(_ACCEPTED))}")
+                known = ", ".join(sorted(_ACCEPTED))
+                raise ValueError(f"{quote(word)}: {quote(unknown[0])} is not a rule that can be accepted; those are {known}")
         else:
             clauses.append(word)
     if clauses:
