@@ -224,11 +224,12 @@ def test_explain_without_settings_means_the_defaults(tmp_path: pathlib.Path, cap
     assert explain("--runtime", "cri-o")[0] == 1
 
 
-def test_text_is_a_table_that_fits(tmp_path: pathlib.Path, capsys):
+def test_text_is_a_table_that_fits(tmp_path: pathlib.Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     names = "su passwd mount umount chsh chfn newgrp gpasswd".split()
     entries = [(f"/usr/bin/{name}", None, "file", {"mode": 0o4755}) for name in names]
-    image = make(tmp_path, *entries, ("/usr/bin/ping", from_text("cap_net_raw=p"), "file"), User="65532")
-    status, output, _ = run(capsys, image)
+    make(tmp_path, *entries, ("/usr/bin/ping", from_text("cap_net_raw=p"), "file"), User="65532")
+    status, output, _ = run(capsys, "image")
     lines = output.splitlines()
     assert status == 1 and len(lines) < 24 and max(map(len, lines)) <= 120
     assert "  critical  /usr/bin/su       set-user-ID=0  yes" in lines

@@ -109,8 +109,9 @@ class Allowlist:
                 what = f"{line.where}: no image has " + (f"{quote(line.path)} with {_describe(line)}" if line.path else "this problem")
                 yield Finding(rules.STALE, LOW, line.path, what)
                 continue
-            known = line.capabilities or FileCapabilities(0, 0, 0)
-            unused = [_names(spare)] if (spare := (known.permitted | known.inheritable) & ~line.used_capabilities) else []
+            allowed = line.capabilities or FileCapabilities(0, 0, 0)
+            spare = (allowed.permitted | allowed.inheritable) & ~line.used_capabilities
+            unused = [_names(spare)] if spare else []
             unused += ["set-user-ID"] if line.set_user_id is not None and "set-user-ID" not in line.used else []
             unused += ["set-group-ID"] if line.set_group_id is not None and "set-group-ID" not in line.used else []
             if unused:
@@ -199,8 +200,8 @@ def _line(text: str, where: str) -> Line | None:
     if not text or text.startswith("#"):
         return None
     if text.startswith("problem "):
-        found, rest = _json_string(text[len("problem ") :].lstrip())
-        return Line(where, "", problem=found, reason=_reason(rest)[1])
+        message, rest = _json_string(text[len("problem ") :].lstrip())
+        return Line(where, "", problem=message, reason=_reason(rest)[1])
     if text.startswith('"'):
         path, rest = _json_string(text)
     else:
@@ -224,8 +225,8 @@ def _line(text: str, where: str) -> Line | None:
         elif word.startswith("accept="):
             line.accepted = frozenset(word.removeprefix("accept=").split(","))
             if unknown := sorted(line.accepted - _ACCEPTED):
-                known = ", ".join(sorted(_ACCEPTED))
-                raise ValueError(f"{quote(word)}: {quote(unknown[0])} is not a rule that can be accepted; those are {known}")
+                ids = ", ".join(sorted(_ACCEPTED))
+                raise ValueError(f"{quote(word)}: {quote(unknown[0])} is not a rule that can be accepted; those are {ids}")
         else:
             clauses.append(word)
     if clauses:
@@ -276,22 +277,22 @@ def _describe(line: Line) -> str:
 
 def _excess(file: Privileged, line: Line) -> list[str]:
     """Returns what a file has beyond what a line allows."""
-    found = []
+    excess = []
     if file.capabilities is not None:
         allowed = line.capabilities
         if allowed is None:
-            found.append("capabilities")
+            excess.append("capabilities")
         else:
             for name in "permitted", "inheritable", "effective":
                 if more := getattr(file.capabilities, name) & ~getattr(allowed, name):
-                    found.append(f"{_names(more)} {name}")
+                    excess.append(f"{_names(more)} {name}")
             if allowed.rootid and file.capabilities.rootid != allowed.rootid:
-                found.append(f"rootid {file.capabilities.rootid}")
+                excess.append(f"rootid {file.capabilities.rootid}")
     for name in "set_user_id", "set_group_id":
         value = getattr(file, name)
         if value is not None and value != getattr(line, name):
-            found.append(f"{name.replace('_', '-').replace('id', 'ID')}={value}")
-    return found
+            excess.append(f"{name.replace('_', '-').replace('id', 'ID')}={value}")
+    return excess
 
 
 def _use(line: Line, file: Privileged) -> None:

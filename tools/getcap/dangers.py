@@ -65,7 +65,7 @@ _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "net_broadcast": (LOW, "nothing: the kernel does not use it", ()),
     "net_admin": (
         HIGH,
-        "changes addresses, routes and the packet filter of its network namespace, and so redirects all traffic; reaches much kernel code",
+        "changes addresses, routes and the packet filter of its network namespace, and so redirects traffic; reaches much kernel code",
         (_FALSE, "CVE-2024-1086", _BASELINE),
     ),
     "net_raw": (
@@ -89,7 +89,7 @@ _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "mounts file systems and does much else that root may do; exploits left containers with it alone",
         (_FALSE, 'capabilities(7), "Notes to kernel developers": "the new root"', "CVE-2022-0492"),
     ),
-    "sys_boot": (HIGH, "restarts the machine, or from a PID namespace of its own that; prepares another kernel to run", (_FALSE, "reboot(2)")),
+    "sys_boot": (HIGH, "restarts the machine, or only its own PID namespace; prepares another kernel to run", (_FALSE, "reboot(2)")),
     "sys_nice": (LOW, "takes processor time from others by priorities and real-time scheduling", (_FALSE,)),
     "sys_resource": (MEDIUM, "exceeds quotas and resource limits, and so takes disk space and processes from others", ("setrlimit(2)",)),
     "sys_time": (MEDIUM, "sets the clock of the whole machine, which certificates and logs depend on", ("time_namespaces(7)", _DOCKER)),

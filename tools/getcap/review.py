@@ -29,7 +29,7 @@ YES, PARTLY, NO, UNKNOWN = "yes", "partly", "no", "unknown"
 
 @dataclass(frozen=True)
 class Use:
-    """Whether a process of a container with a runtime's defaults can use the privileges of a file.
+    """The use that a process of a container with a runtime's defaults can make of the privileges of a file.
 
     Attributes:
       answer: YES, PARTLY (some of the capabilities), NO or UNKNOWN.
@@ -67,19 +67,19 @@ class Privileged:
 
     @property
     def set_user_id(self) -> int | None:
-        """The uid that it is executed with; None if that is the caller's."""
+        """Returns the uid that it is executed with; None if that is the caller's."""
         return self.uid if self.mode & stat.S_ISUID else None
 
     @property
     def set_group_id(self) -> int | None:
-        """The gid that it is executed with; None if that is the caller's."""
+        """Returns the gid that it is executed with; None if that is the caller's."""
         return self.gid if self.mode & stat.S_ISGID and self.mode & stat.S_IXGRP else None
 
     @property
     def asked(self) -> int:
-        """The known capabilities of the file, as a mask."""
-        known = self.capabilities
-        return (known.permitted | known.inheritable) & ALL if known else 0
+        """Returns the capabilities of the file that kernels know, as a mask."""
+        record = self.capabilities
+        return (record.permitted | record.inheritable) & ALL if record else 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Review:
-    """What is dangerous in an image.
+    """The result of reviewing an image.
 
     Attributes:
       user: who its process is: "uid 0: no user is named"; or why that is not known.
@@ -137,11 +137,11 @@ def review(image: images.Image, runtimes: Iterable[Runtime]) -> Review:
             continue
         if node.type != FILE:
             continue
-        known = image.capabilities.get(path)
-        if known is None and _XATTR in node.xattrs:
+        record = image.capabilities.get(path)
+        if record is None and _XATTR in node.xattrs:
             invalid.add(path)
-        made = Privileged(path, known, node.mode, node.uid, node.gid, image.is_script(node))
-        if known is None and made.set_user_id is None and made.set_group_id is None:
+        made = Privileged(path, record, node.mode, node.uid, node.gid, image.is_script(node))
+        if record is None and made.set_user_id is None and made.set_group_id is None:
             continue
         names.setdefault(id(node), []).append(path)
         uses = {name: _use(made, process, closed) for name, process in processes.items()}
@@ -178,12 +178,12 @@ def describe_privileges(file: Privileged) -> str:
 
 def severity(file: Privileged) -> str:
     """Returns what the privileges of a file are worth to an attacker who controls its process."""
-    found = [DANGERS[name].severity for bit, name in enumerate(NAMES) if file.asked >> bit & 1]
+    severities = [DANGERS[name].severity for bit, name in enumerate(NAMES) if file.asked >> bit & 1]
     if file.set_user_id is not None:
-        found.append(MEDIUM if file.uid else CRITICAL)
+        severities.append(MEDIUM if file.uid else CRITICAL)
     if file.set_group_id is not None:
-        found.append(MEDIUM if file.gid else HIGH)
-    return worst(found)
+        severities.append(MEDIUM if file.gid else HIGH)
+    return worst(severities)
 
 
 def _process(image: images.Image, runtime: Runtime) -> Process | str:
@@ -263,8 +263,8 @@ def _parents(path: str) -> Iterator[str]:
 def _inventory(file: Privileged) -> Iterator[Finding]:
     """Yields a finding for each kind of privilege."""
     if file.capabilities is not None:
-        own = replace(file, mode=0o755)
-        yield Finding(rules.CAPABILITIES, severity(own), file.path, f"has {describe_privileges(own)}")
+        plain = replace(file, mode=0o755)  # Without set-ID bits.
+        yield Finding(rules.CAPABILITIES, severity(plain), file.path, f"has {describe_privileges(plain)}")
     if file.set_user_id is not None:
         yield Finding(rules.SET_USER_ID, MEDIUM if file.uid else CRITICAL, file.path, f"is executed as uid {file.uid} (set-user-ID)")
     if file.set_group_id is not None:
@@ -273,7 +273,7 @@ def _inventory(file: Privileged) -> Iterator[Finding]:
 
 def _faults(file: Privileged) -> Iterator[Finding]:
     """Yields what is wrong with the privileges themselves."""
-    known, path = file.capabilities, file.path
+    record, path = file.capabilities, file.path
     at_least_medium = worst([file.severity, MEDIUM])
     if file.script:
         what = "is a script: the kernel ignores its capabilities and set-ID bits, and takes those of its interpreter"
@@ -283,21 +283,21 @@ def _faults(file: Privileged) -> Iterator[Finding]:
     kind = program_kind(posixpath.basename(path))
     if kind and not file.script and (kind != RUNNER or file.set_user_id is not None or file.set_group_id is not None):
         yield Finding(rules.INTERPRETER, at_least_medium, path, f"is {kind}: its privileges are those of whoever executes it")
-    if known is None:
+    if record is None:
         return
-    granted = (known.permitted | known.inheritable) & ALL
-    roots = [name for bit, name in enumerate(NAMES) if known.permitted >> bit & 1 and DANGERS[name].severity == CRITICAL]
+    granted = (record.permitted | record.inheritable) & ALL
+    roots = [name for bit, name in enumerate(NAMES) if record.permitted >> bit & 1 and DANGERS[name].severity == CRITICAL]
     if granted == ALL:
         yield Finding(rules.EVERYTHING, CRITICAL, path, "has every capability, as a set-user-ID root program does")
     elif roots:
         yield Finding(rules.ROOT, CRITICAL, path, f"has {','.join(roots)}: {'this alone' if len(roots) == 1 else 'each alone'} equals root")
-    if unknown := (known.permitted | known.inheritable) & ~ALL:
+    if unknown := (record.permitted | record.inheritable) & ~ALL:
         numbers = ",".join(str(bit) for bit in range(64) if unknown >> bit & 1)
         yield Finding(rules.UNKNOWN, MEDIUM, path, f"has capabilities that no kernel knows: {numbers}")
-    if known.inheritable and not known.permitted:
+    if record.inheritable and not record.permitted:
         yield Finding(rules.INHERITABLE, LOW, path, "has inheritable capabilities alone, which give nothing to a process of a container")
-    if known.rootid:
-        what = f"has capabilities for the user namespace whose root is uid {known.rootid}, and for no other"
+    if record.rootid:
+        what = f"has capabilities for the user namespace whose root is uid {record.rootid}, and for no other"
         yield Finding(rules.ROOTID, LOW, path, what)
     if file.set_user_id is not None:
         what = "has capabilities and a set-user-ID bit: for a caller who is not root, the capabilities limit the bit"

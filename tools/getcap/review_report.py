@@ -69,7 +69,8 @@ def text(images: Sequence[Reviewed], others: Sequence[Finding], width: int) -> I
 
 def _body(image: Reviewed, width: int) -> Iterator[str]:
     """Yields the lines about one image."""
-    yield from _wrapped(f"user: {image.review.user}", width)
+    of_root = "; a process of root has what the runtime grants without these files" if image.review.user.startswith("uid 0:") else ""
+    yield from _wrapped(f"user: {image.review.user}{of_root}", width)
     paths = {finding.path for finding in image.findings}
     files = [file for file in image.review.files if file.path in paths]
     files.sort(key=lambda file: (-SEVERITIES.index(file.severity), file.path))
@@ -188,11 +189,11 @@ def _image(image: Reviewed) -> dict[str, Any]:
 
 
 def _file(file: Privileged) -> dict[str, Any]:
-    known = file.capabilities
+    record = file.capabilities
     return {
         "path": file.path,
-        "capabilities": known.to_text() if known else None,
-        "rootid": known.rootid if known else 0,
+        "capabilities": record.to_text() if record else None,
+        "rootid": record.rootid if record else 0,
         "set_user_id": file.set_user_id,
         "set_group_id": file.set_group_id,
         "mode": f"{file.mode & 0o7777:04o}",
@@ -212,7 +213,8 @@ def _file(file: Privileged) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    return {"rule": finding.rule.id, "name": finding.rule.name, "severity": finding.severity, "path": finding.path, "message": finding.message}
+    rule = {"rule": finding.rule.id, "name": finding.rule.name}
+    return {**rule, "severity": finding.severity, "path": finding.path, "message": finding.message}
 
 
 def to_sarif(images: Iterable[Reviewed], others: Iterable[Finding], allowlist: str) -> dict[str, Any]:

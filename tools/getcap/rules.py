@@ -25,7 +25,8 @@ CAPABILITIES = Rule(
     "RSC001",
     "capabilities",
     "A file has capabilities that the allowlist does not have.",
-    "Whoever executes the file has these capabilities if the runtime grants them. Remove them, or add the file to the allowlist with a reason.",
+    "Whoever executes the file has these capabilities if the runtime grants them. Remove them, or add the file to the allowlist "
+    "with a reason.",
 )
 SET_USER_ID = Rule(
     "RSC002",
@@ -37,7 +38,8 @@ SET_GROUP_ID = Rule(
     "RSC003",
     "set-group-id",
     "A file is set-group-ID, and the allowlist does not have it.",
-    "Whoever executes the file has the file's group: execve(2). Remove the bit (chmod g-s), or add the file to the allowlist with a reason.",
+    "Whoever executes the file has the file's group: execve(2). Remove the bit (chmod g-s), or add the file to the allowlist "
+    "with a reason.",
 )
 MORE = Rule(
     "RSC004",
@@ -61,7 +63,7 @@ SCRIPT = Rule(
     "RSC101",
     "script",
     "A script has capabilities or set-ID bits, which have no effect.",
-    "The kernel takes those of the interpreter instead: execve(2), \"Interpreter scripts\". Remove them from the script.",
+    'The kernel takes those of the interpreter instead: execve(2), "Interpreter scripts". Remove them from the script.',
 )
 INVALID = Rule(
     "RSC102",
@@ -86,7 +88,8 @@ ROOTID = Rule(
     "RSC105",
     "rootid",
     "A file's capabilities are for one user namespace.",
-    'They count only in user namespaces whose root is that uid: capabilities(7), "Namespaced file capabilities". Write them without rootid.',
+    'They count only in user namespaces whose root is that uid: capabilities(7), "Namespaced file capabilities". Write them '
+    "without rootid.",
 )
 NOT_EXECUTABLE = Rule(
     "RSC106",
@@ -118,7 +121,8 @@ INTERPRETER = Rule(
     "RSC204",
     "interpreter",
     "A program that runs or writes what its user tells it has capabilities or set-ID bits.",
-    "Whoever executes it does anything with them: GTFOBins, \"Capabilities\" and \"SUID\". Give them to a program of its own instead.",
+    'Whoever executes it does anything with them: GTFOBins, "Capabilities" and "SUID". Write a program for the purpose, and give '
+    "them to that.",
 )
 EVERYTHING = Rule(
     "RSC205",
@@ -137,7 +141,7 @@ BOTH = Rule(
     "set-user-id-and-capabilities",
     "A file has capabilities and a set-user-ID bit.",
     'A set-user-ID-root program that has capabilities gives only these: capabilities(7), "Set-user-ID-root programs that have file '
-    'capabilities". A process of root has all the same. Choose one of the two.',
+    'capabilities". A process of root has all capabilities without them. Choose one of the two.',
 )
 HARD_LINK = Rule(
     "RSC208",
