@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pathlib
 import re
@@ -117,6 +118,42 @@ def test_findings(tmp_path: pathlib.Path, capsys, name: str):
     _, allowed, _ = run(capsys, image, "--print-allow")
     (tmp_path / "allow").write_text(allowed)
     assert run(capsys, image, "--allow", tmp_path / "allow") == (0, "", "")
+
+
+REAL = {
+    "/components/heartbeat": "RSC206",  # cap_setuid
+    "/dtle": "RSC206",
+    "/elastic-agent": "RSC205",
+    "/path/to/alloy": "RSC206",
+    "/pihole-FTL": "RSC206",  # cap_chown
+    "/usr/bin/newuidmap": "RSC206",
+    "/usr/bin/unshare": "RSC204",
+    "/usr/local/bin/envoy": "RSC104",  # =ei
+    "/usr/local/bin/python3.13": "RSC204",
+}
+
+
+def test_real_cases(tmp_path: pathlib.Path):
+    """The capabilities that known images have; those not in REAL have no other finding than that they are there."""
+    with open("tests/unit/capabilities/real_cases.tsv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    entries, expected = [], {}
+    for number, row in enumerate(rows):
+        for path in row["path"].split(", "):
+            name = "/" + path.lstrip("/").replace("python3.NN", "python3.13")
+            entries.append((f"/row{number}{name}", bytes.fromhex(row["xattr_hex"]), "file"))
+            expected[f"/row{number}{name}"] = {"RSC001", *([REAL[name]] if name in REAL else [])}
+    (image,) = images.read(str(make(tmp_path, *entries, User="65532")))
+    assert not image.problems
+    found: dict[str, set[str]] = {}
+    for finding in review(image, [Runtime("docker")]).findings:
+        found.setdefault(finding.path, set()).add(finding.rule.id)
+    assert found == expected
+
+
+@pytest.mark.parametrize("config", [{"Labels": ["x"]}, {"User": 5}, {"User": ["x"]}, {"Labels": {"io.containers.capabilities": 7}}])
+def test_hostile_config(tmp_path: pathlib.Path, capsys, config: dict[str, Any]):
+    assert run(capsys, make(tmp_path, ("/x", NET, "file"), **config))[0] in (1, 2)
 
 
 def test_every_rule_has_a_case_and_is_documented():
@@ -279,7 +316,7 @@ def test_sarif(tmp_path: pathlib.Path, capsys):
     assert status == 1 and log["version"] == "2.1.0" and log["$schema"].endswith("sarif-schema-2.1.0.json")
     (each,) = log["runs"]
     driver = each["tool"]["driver"]
-    assert driver["name"] == "getcap"
+    assert driver["name"] == "getcap" and each["invocations"] == [{"executionSuccessful": True}]
     assert [rule["id"] for rule in driver["rules"]] == [rule.id for rule in rules.RULES]
     for rule in driver["rules"]:
         assert rule["shortDescription"]["text"] and rule["help"]["text"] and "helpUri" not in rule
@@ -310,6 +347,14 @@ def test_exit_statuses(tmp_path: pathlib.Path, capsys):
     (tmp_path / "stale").write_text("/y cap_bpf=p\n")
     status, output, errors = run(capsys, image, tmp_path / "missing", "--allow", tmp_path / "stale")
     assert status == 2 and "/x" in output and "RSC005" not in output and str(tmp_path / "missing") in errors
+    for flag in "--json", "--sarif":
+        status, output, errors = run(capsys, flag, image, tmp_path / "missing")
+        assert status == 2 and len(errors.splitlines()) == 1
+        if flag == "--json":
+            assert json.loads(output)["errors"] == [errors.removeprefix("getcap: ").strip()]
+        else:
+            (invocation,) = json.loads(output)["runs"][0]["invocations"]
+            assert not invocation["executionSuccessful"] and len(invocation["toolExecutionNotifications"]) == 1
     status, output, errors = run(capsys, image, "--allow", tmp_path / "missing")
     assert status == 2 and output == "" and len(errors.splitlines()) == 1
     status, output, errors = run(capsys, image, "--allow", tmp_path)

@@ -188,8 +188,10 @@ def severity(file: Privileged) -> str:
 
 def _process(image: images.Image, runtime: Runtime) -> Process | str:
     """Returns the process that a runtime starts by default; why that is not known, if it is not."""
-    config = image.config.get("config") or {}
-    labels = {name: text for name, text in (config.get("Labels") or {}).items() if isinstance(text, str)}
+    found = image.config.get("config")
+    config = found if isinstance(found, dict) else {}
+    found = config.get("Labels")
+    labels = {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
     settings = Settings(where=str(runtime), runtime=runtime.name)
     try:
         return before_execve(settings, runtime, str(config.get("User") or ""), image.users, labels)

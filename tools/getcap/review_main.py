@@ -55,25 +55,24 @@ def main(arguments: Sequence[str]) -> int:
     if options.allow is not None:
         allowed = allowlist.read(_bytes(options.allow), options.allow)
     reviews: list[tuple[str, str, Review]] = []
-    readable = True
+    errors: list[str] = []
     for path in options.images:
         try:
             reviews += [(path, image.platform, review(image, runtimes)) for image in read(path, options.platform)]
         except InputError as error:
-            readable = False
-            for text in error.problems:
-                _complain(text)
+            errors += error.problems
         except OSError as error:
-            readable = False
-            _complain(f"{plain(path)}: {error.strerror or error}")
+            errors.append(f"{path}: {error.strerror or error}")
+    for text in errors:
+        print(plain(f"getcap: {text}"), file=sys.stderr)
     if options.print_allow:
         print(allowlist.write((each for _, _, each in reviews), allowed), end="")
-        return 0 if readable else 2
+        return 2 if errors else 0
     reviewed = [review_report.Reviewed(path, platform, each, allowed.filter(each)) for path, platform, each in reviews]
     # What an image that cannot be read needs of the allowlist is not known.
-    stale = list(allowed.stale()) if readable else []
-    _print(options, reviewed, stale)
-    if not readable:
+    stale = [] if errors else list(allowed.stale())
+    _print(options, reviewed, stale, errors)
+    if errors:
         return 2
     return 1 if stale or any(each.findings for each in reviewed) else 0
 
@@ -86,15 +85,11 @@ def _bytes(path: str) -> bytes:
         return file.read(limits.TEXT + 1)
 
 
-def _complain(what: str) -> None:
-    print(plain(f"getcap: {what}"), file=sys.stderr)
-
-
-def _print(options: argparse.Namespace, reviewed: list[review_report.Reviewed], stale: list[Finding]) -> None:
+def _print(options: argparse.Namespace, reviewed: list[review_report.Reviewed], stale: list[Finding], errors: list[str]) -> None:
     if options.json:
-        print(json.dumps(review_report.to_json(reviewed, stale), indent=2))
+        print(json.dumps(review_report.to_json(reviewed, stale, errors), indent=2))
     elif options.sarif:
-        print(json.dumps(review_report.to_sarif(reviewed, stale, options.allow or ""), indent=2))
+        print(json.dumps(review_report.to_sarif(reviewed, stale, errors, options.allow or ""), indent=2))
     else:
         width = shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
         for line in review_report.text(reviewed, stale, width):

@@ -169,9 +169,9 @@ def _wrapped(line: str, width: int, first: str = "", later: str = "  ") -> Itera
     yield from textwrap.wrap(plain(line), max(width, 40), initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
-def to_json(images: Iterable[Reviewed], others: Iterable[Finding]) -> dict[str, Any]:
+def to_json(images: Iterable[Reviewed], others: Iterable[Finding], errors: Sequence[str]) -> dict[str, Any]:
     """Returns what --json prints; docs/review.md describes the keys."""
-    return {"images": [_image(image) for image in images], "findings": [_finding(each) for each in others]}
+    return {"images": [_image(image) for image in images], "findings": [_finding(each) for each in others], "errors": errors}
 
 
 def _image(image: Reviewed) -> dict[str, Any]:
@@ -217,12 +217,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {**rule, "severity": finding.severity, "path": finding.path, "message": finding.message}
 
 
-def to_sarif(images: Iterable[Reviewed], others: Iterable[Finding], allowlist: str) -> dict[str, Any]:
+def to_sarif(images: Iterable[Reviewed], others: Iterable[Finding], errors: Sequence[str], allowlist: str) -> dict[str, Any]:
     """Returns a SARIF log (OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0").
 
     Args:
       images: the images.
       others: findings about the allowlist.
+      errors: why images cannot be read.
       allowlist: its path.
     """
     results = [
@@ -231,11 +232,12 @@ def to_sarif(images: Iterable[Reviewed], others: Iterable[Finding], allowlist: s
         for each in ordered(image.findings)
     ]
     results += [_result(each, allowlist, "", "") for each in others]
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": {"name": "getcap", "rules": [_rule(rule) for rule in rules.RULES]}}, "results": results}],
-    }
+    invocation: dict[str, Any] = {"executionSuccessful": not errors}
+    if errors:
+        invocation["toolExecutionNotifications"] = [{"level": "error", "message": {"text": plain(each)}} for each in errors]
+    driver = {"name": "getcap", "rules": [_rule(rule) for rule in rules.RULES]}
+    run = {"tool": {"driver": driver}, "invocations": [invocation], "results": results}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rule(rule: rules.Rule) -> dict[str, Any]:
