@@ -16,7 +16,7 @@ from runtimes import Runtime, runtime
 from runtimes.versions import BEHAVIOURS
 
 from . import allowlist, review_report, rules
-from .cli import Parser, plain, read
+from .cli import Parser, read
 from .review import Finding, Review, review
 
 _DESCRIPTION = """\
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         except OSError as error:
             errors.append(f"{path}: {error.strerror or error}")
     for text in errors:
-        print(plain(f"getcap: {text}"), file=sys.stderr)
+        print(review_report.plain(f"getcap: {text}"), file=sys.stderr)
     if options.print_allow:
         print(allowlist.write((each for _, _, each in reviews), allowed), end="")
         return 2 if errors else 0

@@ -12,7 +12,6 @@ from urllib.parse import quote as quote_uri
 from capabilities.names import ALL, NAMES
 
 from . import rules
-from .cli import plain
 from .dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES
 from .review import PARTLY, UNKNOWN, YES, Finding, Privileged, Review, describe_privileges, ordered
 
@@ -39,6 +38,11 @@ class Reviewed:
     platform: str
     review: Review
     findings: list[Finding]
+
+
+def plain(line: str) -> str:
+    """Returns a line for a terminal: what is not printable is escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def text(images: Sequence[Reviewed], others: Sequence[Finding], width: int) -> Iterator[str]:
