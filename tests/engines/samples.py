@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import pathlib
 import random
 import tarfile
 from typing import NamedTuple
 
-from capabilities import FileCapabilities, from_text
+from capabilities import FileCapabilities, decode, from_text
 from support import image as images
+from support import layout as layouts
 from support import require
 
 REPORT = pathlib.Path("tests/engines/report")
@@ -80,6 +82,35 @@ def draw_image(draw: random.Random, directory: pathlib.Path) -> pathlib.Path:
     return images.layout(directory, layer(*files), **config)
 
 
+def with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabilities, directory: pathlib.Path) -> pathlib.Path:
+    """Returns an image with other capabilities on one of its files, in the directory `directory`."""
+    manifest, config = layouts.manifest(layout), layouts.config(layout)["config"]
+    blobs = [layouts.blob(layout, descriptor) for descriptor in manifest["layers"]]
+    for blob in reversed(blobs):
+        with tarfile.open(fileobj=io.BytesIO(blob)) as archive:
+            names = {"/" + entry.name: entry for entry in archive}
+            if entry := names.get(path):
+                opened = archive.extractfile(entry)
+                assert opened
+                changed = layer(File(path, opened.read(), capabilities, entry.mode, entry.uid))
+                return images.layout(directory, *blobs, changed, **config)
+    raise AssertionError(f"{path} is not in the image")
+
+
 def pause(directory: pathlib.Path) -> pathlib.Path:
     """Returns an image whose program waits."""
     return images.layout(directory, layer(File("/report", REPORT.read_bytes())), Entrypoint=["/report", "pause"])
+
+
+def describe(layout: pathlib.Path) -> str:
+    """Returns what an image is, in a line."""
+    config = layouts.config(layout)["config"]
+    manifest = layouts.manifest(layout)
+    parts = [json.dumps(config)]
+    for descriptor in manifest["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(layouts.blob(layout, descriptor))) as archive:
+            for entry in archive:
+                data = entry.pax_headers.get(images.RECORD)
+                value = decode(data.encode("utf-8", "surrogateescape")) if data else None
+                parts.append(f"/{entry.name} {entry.mode:o} {entry.uid} {value.to_text() if value else ''} {value.rootid if value else ''}")
+    return "; ".join(parts)

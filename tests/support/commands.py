@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,6 +51,12 @@ class Client:
         if done.returncode in _NOT_STARTED and own:
             return Outcome(done.stdout, done.stderr)
         return Outcome(done.stdout + done.stderr, "", done.returncode)
+
+    def run_line(self, line: str) -> Outcome:
+        """Runs a command line, as `docker run ...`."""
+        words = shlex.split(line)
+        assert words[:2] == [self.name, "run"], line
+        return self.run(words[2:])
 
 
 @contextlib.contextmanager

@@ -118,8 +118,8 @@ class Kubelet:
             for name in pending:
                 if name in there and (found := self._outcomes(there[name])):
                     outcomes[name] = found
-                elif f"{name}.yaml" in refused and name not in there:
-                    outcomes[name] = {"": Outcome("", refused[f"{name}.yaml"])}
+                elif name in refused:
+                    outcomes[name] = {"": Outcome("", refused[name])}
         for name in pods:
             (self._pods / f"{name}.yaml").unlink()
         while self._statuses():
@@ -132,15 +132,18 @@ class Kubelet:
         return self._machine.get(_PORT, "/pods")["items"] or []
 
     def _refused(self) -> dict[str, str]:
-        """Returns why the kubelet did not take files, by their names."""
+        """Returns why pods were not taken, by their names: an invalid manifest, or no sandbox."""
         found = {}
         with open(self._log, "rb") as log:
             log.seek(self._log_end)
             for line in log:
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
-                    if "path" in entry and "err" in entry:
-                        found[pathlib.PurePath(entry["path"]).name] = str(entry["err"])
+                    error = str(entry.get("err", ""))
+                    if "path" in entry and error:
+                        found[pathlib.PurePath(entry["path"]).stem] = error
+                    elif "CreatePodSandboxError" in error and entry["msg"].startswith("Error syncing pod"):
+                        found[entry["pod"]["name"].removesuffix("-node")] = error
         return found
 
     def _outcomes(self, pod: dict[str, Any]) -> dict[str, Outcome] | None:

@@ -62,6 +62,7 @@ class Image:
       origin: the number in `layers` of the one that has the file, by path as above.
       problems: what is wrong with capabilities in it, a sentence each.
       users: uids by name, of /etc/passwd; None if it has none.
+      groups: gids by name, of /etc/group; None if it has none.
     """
 
     platform: str
@@ -73,6 +74,7 @@ class Image:
     users: dict[str, int] | None = None
     _tree: Tree = field(default_factory=Tree, repr=False)
     _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    groups: dict[str, int] | None = None
 
     def file(self, path: str) -> File | None:
         """The regular file that an absolute path leads to, through all links; None if to none."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
-_PASSWD = "/etc/passwd"
+_PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 
 
 class Layers:
@@ -36,7 +36,7 @@ class Layers:
         self._tree = Tree()
         self._problems: list[str] = []
         self._nodes = 0
-        self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
+        self._texts: dict[tuple[int, int], bytes] = {}  # passwd and group, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
         self._manifest = b""
         self._is_layout = False
@@ -71,7 +71,7 @@ class Layers:
             if known is not None:
                 carried[path], origin[path] = known, node.layer
         problems = list(dict.fromkeys(self._problems))
-        return Image(platform, config, carried, self.layers, origin, problems, self._users(), self._tree, self._scripts)
+        return Image(platform, config, carried, self.layers, origin, problems, self._identifiers(_PASSWD), self._tree, self._scripts, self._identifiers(_GROUP))
 
     def _members(self, archive: Archive, links: dict[str, bytes]) -> Iterator[Member]:
         """The entries, without what nobody here asks for."""
@@ -119,12 +119,12 @@ class Layers:
             self._is_layout = True
         elif member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
             return
-        elif member.path in (_PASSWD, "/manifest.json") and member.size <= limits.TEXT:
+        elif member.path in (_PASSWD, _GROUP, "/manifest.json") and member.size <= limits.TEXT:
             text = b"".join(archive.content())[: member.size]
-            if member.path == _PASSWD:
-                self._texts[entry] = text
-            else:
+            if member.path == "/manifest.json":
                 self._manifest = text
+            else:
+                self._texts[entry] = text
         elif member.mode & 0o111:
             start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
             if start.startswith(b"#!"):
@@ -137,18 +137,18 @@ class Layers:
             self._wrong(path, f"capabilities that no kernel takes: {error}")
             return None
 
-    def _users(self) -> dict[str, int] | None:
-        """passwd(5)."""
-        found = follow(self._tree, _PASSWD)
+    def _identifiers(self, path: str) -> dict[str, int] | None:
+        """Reads the IDs by name of a file as in passwd(5) or group(5); returns None if the image has no such file."""
+        found = follow(self._tree, path)
         text = self._texts.get((found[1].layer, found[1].entry)) if found else None
         if text is None:
             return None
-        users: dict[str, int] = {}
+        identifiers: dict[str, int] = {}
         for line in text.decode("utf-8", "replace").splitlines():
             fields = line.split(":")
             if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10:
-                users.setdefault(fields[0], int(fields[2]))
-        return users
+                identifiers.setdefault(fields[0], int(fields[2]))
+        return identifiers
 
     def _wrong(self, path: str, what: str) -> None:
         self._problems.append(f"{quote(path)}: {what}")

@@ -117,6 +117,7 @@ class _Reader:
             name=name.value if name else "",
             image=Said(image, self.where) if image else None,
             user=self.last("user", self.plain),
+            groups=self.all("group-add", self.plain),
             added=self.capabilities("cap-add"),
             dropped=self.capabilities("cap-drop"),
             privileged=self.last("privileged", self.boolean),

@@ -52,6 +52,7 @@ def before_execve(
     uids: Mapping[str, int] | None = None,
     image_labels: Mapping[str, str] | None = None,
     host_uid: int = 1000,
+    gids: Mapping[str, int] | None = None,
 ) -> Process:
     """What `settings` come to.
 
@@ -59,10 +60,11 @@ def before_execve(
       settings: what was said.
       runtime: who runs it; the newest of settings.runtime if None.
       image_user: the image's USER.
-      uids: uid by name, as in the image's /etc/passwd; None where that is not known, and
-        then root alone is.
+      uids: uid by name, as in the image's /etc/passwd; empty if the image has no such file. None if
+        that is not known: then root is 0, and other names are not known.
       image_labels: the image's labels; podman has one that limits capabilities.
       host_uid: of whoever runs podman, for --userns=keep-id.
+      gids: gid by name, as in the image's /etc/group, likewise.
 
     Raises:
       InputError: the runtime would refuse to start this, or the user is not known.
@@ -71,6 +73,7 @@ def before_execve(
     behaviour = runtime.behaviour()
     because: dict[str, str] = {}
     uid = _uid(settings, image_user, uids, host_uid, because)
+    _check_groups(settings, image_user, gids)
     granted = _granted(settings, runtime, behaviour, because)
     if runtime.name == "podman":
         granted = _limited(settings, image_labels or {}, granted, because)
@@ -84,6 +87,10 @@ def before_execve(
             held = inheritable = ambient = _mask(settings.added)
             reason = "--cap-add alone, for a user other than root (podman pkg/specgen/generate/security_linux.go)"
             because.update(permitted=reason, inheritable=reason, ambient=reason)
+            if inheritable & ~granted:
+                # capset(2) refuses inheritable capabilities that are not in the bounding set, and so does the OCI runtime.
+                what = f"the OCI runtime refuses it: a user other than root would get {describe(inheritable & ~granted)}, which are dropped"
+                raise InputError([problem(next(one.where for one in settings.added), "all", what)])
     elif uid and not behaviour.keeps:
         held = 0
         because["permitted"] = f"none, for a user other than root ({behaviour.source})"
@@ -141,6 +148,26 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
             what = f"the kubelet cannot tell whether the image's user {quote(name)} is root; add runAsUser: {uid}"
             raise InputError([problem(refused.where, True, what)])
     return uid
+
+
+def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] | None) -> None:
+    """Checks that the container's groups exist, as engines do (moby/sys user/user.go, GetExecUser and GetAdditionalGroups).
+
+    Raises:
+      InputError: with every group that does not.
+    """
+    said = settings.user
+    where, text = (said.where, said.value) if said and said.value else ("the image's user", image_user)
+    named = [(where, text.partition(":")[2]), *((one.where, one.value) for one in settings.groups)]
+    problems = []
+    for where, group in named:
+        if _decimal(group):
+            if int(group) > _LAST_UID:
+                problems.append(problem(where, group, f"gid is out of range (0 to {_LAST_UID})"))
+        elif group and gids is not None and group not in gids and not (settings.runtime == "podman" and group == "keep-groups"):
+            problems.append(problem(where, group, "no such group in the image's /etc/group; write the gid"))
+    if problems:
+        raise InputError(problems)
 
 
 def _decimal(text: str) -> bool:
