@@ -6,17 +6,15 @@ Usage: random_commands.py ENGINE COUNT [SEED]
 from __future__ import annotations
 
 import concurrent.futures
-import pathlib
 import random
 import sys
-import tempfile
 from dataclasses import replace
 
 import comparison
 import fixes
 import samples
 import settings
-from support import commands
+from support import commands, machine
 
 _IMAGES = 16
 _ENGINES = {"docker": commands.docker, "podman": commands.podman_client}
@@ -34,9 +32,7 @@ def compare(engine: str, count: int, seed: int) -> list[str]:
       The differences, each with the command line.
     """
     draw = random.Random(seed)
-    # The address of a socket has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as name:
-        state = pathlib.Path(name)
+    with machine.directory() as state:
         layouts = {f"image{number}:1": samples.draw_image(draw, state / f"image{number}") for number in range(_IMAGES)}
         (state / "engine").mkdir()
         drawn = [(image, settings.command_line(draw, engine, image)) for image in draw.choices(list(layouts), k=count)]

@@ -9,7 +9,6 @@ import json
 import pathlib
 import random
 import sys
-import tempfile
 from collections.abc import Sequence
 
 import comparison
@@ -17,6 +16,7 @@ import fixes
 import samples
 import settings
 from support import kubelet as kubelets
+from support import machine
 
 _IMAGES = 16
 _CONTAINERS = 5  # Of a pod.
@@ -34,9 +34,7 @@ def compare(count: int, seed: int) -> list[str]:
       The differences, each with the pod.
     """
     draw = random.Random(seed)
-    # The address of a socket has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as name:
-        state = pathlib.Path(name)
+    with machine.directory() as state:
         layouts = {f"docker.io/library/image{number}:1": samples.draw_image(draw, state / f"image{number}") for number in range(_IMAGES)}
         pods = [settings.pod(draw, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
         (state / "kubelet").mkdir()

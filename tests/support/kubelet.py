@@ -22,6 +22,7 @@ from support.outcome import Outcome
 _SOURCES = pathlib.Path("tests/engines/kubelet")
 _PORT = 10255
 _SECONDS = 120  # That a pod may take, at most.
+_MANAGED = 'labels."io.cri-containerd.image"==managed'
 _CONTAINERD = """
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{pause}"
@@ -90,15 +91,21 @@ class Kubelet:
         """Loads images."""
         self._archives += 1
         archive = archives.write(layouts_by_name, self._state / f"images{self._archives}.tar")
-        command = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images", "import", str(archive)]
-        self._machine.run(command, check=True, capture_output=True)
+        client = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images"]
+        self._machine.run([*client, "import", str(archive)], check=True, capture_output=True)
         archive.unlink()
+        # The CRI plugin takes them over, and marks them so.
+        end = time.monotonic() + 60
+        wanted = set(layouts_by_name)
+        while not wanted <= set(self._machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
+            assert time.monotonic() < end, wanted
+            time.sleep(0.05)
 
     def run(self, pods: Mapping[str, Mapping[str, Any] | str]) -> dict[str, dict[str, Outcome]]:
-        """Runs pods until all their containers have ended, and removes them.
+        """Runs pods until all their containers have ended, and starts to remove them.
 
         Args:
-          pods: manifests by the name that their metadata gives the pod, as text (YAML) or objects.
+          pods: manifests by the name that their metadata gives the pod, as text (YAML) or objects. A name is used once.
 
         Returns:
           For each pod the outcomes by container; under "" the outcome of a pod that was not taken.
@@ -122,9 +129,6 @@ class Kubelet:
                     outcomes[name] = {"": Outcome("", refused[name])}
         for name in pods:
             (self._pods / f"{name}.yaml").unlink()
-        while self._statuses():
-            assert time.monotonic() < end + 60
-            time.sleep(0.2)
         return outcomes
 
     def _statuses(self) -> list[dict[str, Any]]:

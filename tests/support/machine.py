@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -131,6 +132,18 @@ def _remove(cgroup: pathlib.Path) -> None:
             except OSError:
                 assert time.monotonic() < end, directory
                 time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[pathlib.Path]:
+    """Yields an empty directory for the state of engines.
+
+    Its path is short, because the address of a socket has at most 107 bytes. All users can enter it, because roots of user
+    namespaces have to.
+    """
+    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield pathlib.Path(name)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
         for owner in (container, spec):
             if here := owner.get(misplaced):
                 here.problem("belongs into securityContext; Kubernetes ignores it here", misplaced)
+    _check_proc_mount(own, spec)
     image = container.get("image")
     adds = own.at("capabilities", "add") if own else None
     drops = own.at("capabilities", "drop") if own else None
@@ -45,6 +46,10 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
     if escalation and not escalation.value:
         _refused(own, adds, privileged)
     user, group = _id("runAsUser", own, pod), _id("runAsGroup", own, pod)
+    group_of_pod = pod.get("runAsGroup") if pod else None
+    if group_of_pod and pod and not pod.get("runAsUser") and runtime == "containerd":
+        # containerd internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user"
+        group_of_pod.problem("containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers")
     return Settings(
         where=container.where,
         runtime=runtime,
@@ -98,6 +103,25 @@ def _refused(own: Field | None, adds: Field | None, privileged: Said[bool] | Non
         field.problem("the API server refuses it together with privileged: true")
     if field and adds and any(name.node.value == "CAP_SYS_ADMIN" for name in adds.items()):
         field.problem("the API server refuses it together with CAP_SYS_ADMIN")
+
+
+def _check_proc_mount(own: Field | None, spec: Field) -> None:
+    """Refuses what the API server does (pkg/apis/core/validation/validation.go, validateProcMount)."""
+    proc, users = own.get("procMount") if own else None, spec.get("hostUsers")
+    if proc and proc.text() == "Unmasked" and (not users or users.boolean()):
+        proc.problem("the API server refuses it unless the pod has hostUsers: false")
+
+
+def check_sysctls(spec: Field) -> None:
+    """Refuses what the API server does (pkg/apis/core/validation/validation.go, validateSysctls)."""
+    network, sysctls = spec.get("hostNetwork"), spec.at("securityContext", "sysctls")
+    if not network or not network.boolean():
+        return
+    for member in sysctls.items() if sysctls else []:
+        name = member.get("name")
+        text = name.text() if name else None
+        if name and text and text.replace("/", ".").startswith("net."):
+            name.problem("the API server refuses it together with hostNetwork: true")
 
 
 def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Said[T] | None:
@@ -157,7 +181,7 @@ def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Said[Mount], 
 
 def _user_namespace(spec: Field) -> Said[str] | None:
     said = _said(spec, "hostUsers", Field.boolean)
-    for name in ("hostIPC", "hostPID") if said and not said.value else ():
+    for name in ("hostIPC", "hostNetwork", "hostPID") if said and not said.value else ():
         shared = spec.get(name)
         if shared and shared.boolean():
             # pkg/apis/core/validation/validation.go, validateHostUsers
