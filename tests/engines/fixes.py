@@ -38,7 +38,7 @@ def apply(case: Case, fixes: Sequence[str], directory: pathlib.Path) -> Case | s
       directory: where a changed image is made.
     """
     for number, fix in enumerate(fixes):
-        changed = _apply(case, fix, directory / str(number))
+        changed = _apply(case, fix, directory.with_name(f"{directory.name}-{number}"))
         if changed is None:
             return fix
         case = changed

@@ -6,6 +6,7 @@ Usage: random_commands.py ENGINE COUNT [SEED]
 from __future__ import annotations
 
 import concurrent.futures
+import pathlib
 import random
 import sys
 from dataclasses import replace
@@ -17,55 +18,33 @@ import settings
 from support import commands, machine
 
 _IMAGES = 16
-_ENGINES = {"docker": commands.docker, "podman": commands.podman_client}
+ENGINES = {"docker": commands.docker, "podman": commands.podman_client}
+"""Starts an engine, with an empty directory for its state, by name."""
 
 
-def compare(engine: str, count: int, seed: int) -> list[str]:
-    """Compares random command lines.
+def draw(client: commands.Client, count: int, seed: int, state: pathlib.Path) -> list[fixes.Case]:
+    """Draws command lines, and loads their images.
 
     Args:
-      engine: "docker" or "podman".
+      client: of the engine.
       count: how many.
       seed: of the source of chance.
-
-    Returns:
-      The differences, each with the command line.
+      state: an empty directory for images.
     """
-    draw = random.Random(seed)
-    with machine.directory() as state:
-        layouts = {f"image{number}:1": samples.draw_image(draw, state / f"image{number}") for number in range(_IMAGES)}
-        (state / "engine").mkdir()
-        drawn = [(image, settings.command_line(draw, engine, image)) for image in draw.choices(list(layouts), k=count)]
-        cases = [fixes.Case(layouts[image], line) for image, line in drawn]
-        with _ENGINES[engine](state / "engine") as client:
-            client.load({f"docker.io/library/{image}": layout for image, layout in layouts.items()})
-            found, reports = _run(client, cases)
-            fixed = []
-            for number, (case, report) in enumerate(zip(cases, reports)):
-                if report.found.get("fix"):
-                    changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
-                    if isinstance(changed, str):
-                        found.append(f"{case.line}\n  unknown fix: {changed}")
-                        continue
-                    if changed.image != case.image:
-                        changed = replace(changed, line=changed.line.replace(_name(case), f"fixed{number}:1", 1))
-                        client.load({f"docker.io/library/fixed{number}:1": changed.image})
-                    fixed.append((case, report, changed))
-            again, reports = _run(client, [changed for _, _, changed in fixed])
-            found += [f"after the fix: {text}" for text in again]
-            for (case, before, changed), report in zip(fixed, reports):
-                if report.status:
-                    found.append(f"{case.line}\n  {samples.describe(case.image)}\n  fix {before.found['fix']}: {report.found.get('verdict')} {report.problems}")
-        print(f"{len(cases)} command lines, {len(fixed)} fixes")
-        return found
+    chance = random.Random(seed)
+    layouts = {f"image{number}:1": samples.draw_image(chance, state / f"image{number}") for number in range(_IMAGES)}
+    client.load({f"docker.io/library/{image}": layout for image, layout in layouts.items()})
+    drawn = chance.choices(list(layouts), k=count)
+    return [fixes.Case(layouts[image], settings.command_line(chance, client.name, image)) for image in drawn]
 
 
-def _name(case: fixes.Case) -> str:
-    return case.image.name + ":1"
+def run(client: commands.Client, cases: list[fixes.Case]) -> tuple[list[str], list[comparison.Report]]:
+    """Runs command lines; returns how they differ from what `getcap explain` says, and what it says.
 
-
-def _run(client: commands.Client, cases: list[fixes.Case]) -> tuple[list[str], list[comparison.Report]]:
-    """Runs command lines; returns how they differ from their reports, and the reports."""
+    Args:
+      client: of the engine. It has the images, each as NAME:1 where NAME is that of its layout.
+      cases: the command lines.
+    """
     with concurrent.futures.ThreadPoolExecutor(3) as executor:
         outcomes = list(executor.map(lambda case: client.run_line(case.line), cases))
     reports = [comparison.explain(case.image, "--docker-run", case.line) for case in cases]
@@ -76,9 +55,46 @@ def _run(client: commands.Client, cases: list[fixes.Case]) -> tuple[list[str], l
     return found, reports
 
 
+def run_fixed(client: commands.Client, cases: list[fixes.Case], reports: list[comparison.Report], state: pathlib.Path) -> list[str]:
+    """Applies the fixes that were printed, and runs the command lines again; returns what is wrong with them.
+
+    Args:
+      client: of the engine.
+      cases: the command lines.
+      reports: what `getcap explain` says of them.
+      state: a directory for changed images.
+    """
+    found, fixed = [], []
+    for number, (case, report) in enumerate(zip(cases, reports)):
+        if not report.found.get("fix"):
+            continue
+        changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
+        if isinstance(changed, str):
+            found.append(f"{case.line}\n  unknown fix: {changed}")
+            continue
+        if changed.image != case.image:
+            changed = replace(changed, line=changed.line.replace(case.image.name + ":1", f"{changed.image.name}:1", 1))
+            client.load({f"docker.io/library/{changed.image.name}:1": changed.image})
+        fixed.append((case, report, changed))
+    again, reports = run(client, [changed for _, _, changed in fixed])
+    found += again
+    for (case, before, _), report in zip(fixed, reports):
+        if report.status:
+            text = f"fix {before.found['fix']}: {report.found.get('verdict')} {report.problems}"
+            found.append(f"{case.line}\n  {samples.describe(case.image)}\n  {text}")
+    print(f"{len(fixed)} fixes")
+    return found
+
+
 if __name__ == "__main__":
     chosen = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
     print(f"seed {chosen}", flush=True)
-    differing = compare(sys.argv[1], int(sys.argv[2]), chosen)
-    print("\n".join([*differing, f"{sys.argv[1]}: {sys.argv[2]} command lines, {len(differing)} differ"]))
-    sys.exit(bool(differing))
+    with machine.directory() as directory:
+        (directory / "engine").mkdir()
+        with ENGINES[sys.argv[1]](directory / "engine") as started:
+            drawn_cases = draw(started, int(sys.argv[2]), chosen, directory)
+            differing, said = run(started, drawn_cases)
+            wrong = run_fixed(started, drawn_cases, said, directory)
+    print("\n".join([*differing, "FIXES", *wrong]))
+    print(f"{sys.argv[1]}: {sys.argv[2]} command lines, {len(differing)} differ, {len(wrong)} fixes are wrong")
+    sys.exit(bool(differing or wrong))

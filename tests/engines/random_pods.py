@@ -10,6 +10,7 @@ import pathlib
 import random
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import comparison
 import fixes
@@ -18,74 +19,39 @@ import settings
 from support import kubelet as kubelets
 from support import machine
 
+Explained = tuple[fixes.Case, comparison.Report]
 _IMAGES = 16
 _CONTAINERS = 5  # Of a pod.
 _BATCH = 24  # Pods at once.
 
 
-def compare(count: int, seed: int) -> list[str]:
-    """Compares random pods, and those that fixes make of them.
+def draw(count: int, seed: int, state: pathlib.Path) -> tuple[list[dict[str, Any]], dict[str, pathlib.Path]]:
+    """Draws pods; returns them, and the layouts of their images by name.
 
     Args:
       count: how many containers.
       seed: of the source of chance.
-
-    Returns:
-      The differences, each with the pod.
+      state: an empty directory for images.
     """
-    draw = random.Random(seed)
-    with machine.directory() as state:
-        layouts = {f"docker.io/library/image{number}:1": samples.draw_image(draw, state / f"image{number}") for number in range(_IMAGES)}
-        pods = [settings.pod(draw, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
-        (state / "kubelet").mkdir()
-        with kubelets.kubelet(state / "kubelet", samples.pause(state / "pause")) as kubelet:
-            kubelet.load(layouts)
-            return run(kubelet, pods, layouts, state)
+    chance = random.Random(seed)
+    layouts = {f"docker.io/library/image{number}:1": samples.draw_image(chance, state / f"image{number}") for number in range(_IMAGES)}
+    pods = [settings.pod(chance, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
+    return pods, layouts
 
 
-def run(kubelet: kubelets.Kubelet, pods: Sequence[dict[str, object]], layouts: dict[str, pathlib.Path], state: pathlib.Path) -> list[str]:
-    """Runs pods, and those that fixes make of them; returns the differences.
+def run(
+    kubelet: kubelets.Kubelet, pods: Sequence[dict[str, Any]], layouts: dict[str, pathlib.Path], state: pathlib.Path
+) -> tuple[list[str], list[Explained]]:
+    """Runs pods; returns how they differ from what `getcap explain` says, and what it says of the containers that it can explain.
 
     Args:
       kubelet: it has the images.
       pods: pods of any number of containers.
-      layouts: their images, by name.
-      state: where changed images are made.
+      layouts: the layouts of their images by name.
+      state: a directory for manifests.
     """
-    found, reported = _run(kubelet, pods, layouts, state)
-    changed_pods, changed_layouts, before = [], {}, {}
-    for number, (case, report) in enumerate(reported):
-        if not report.found.get("fix"):
-            continue
-        changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
-        if isinstance(changed, str):
-            found.append(f"unknown fix: {changed}")
-            continue
-        assert changed.pod
-        changed.pod["metadata"]["name"] = f"fixed{number}"
-        container = changed.pod["spec"]["containers"][0]
-        if changed.image != case.image:
-            container["image"] = f"docker.io/library/fixed{number}:1"
-        changed_layouts[container["image"]] = changed.image
-        changed_pods.append(changed.pod)
-        before[f"fixed{number}"] = report
-    if new := {name: layout for name, layout in changed_layouts.items() if name not in layouts}:
-        kubelet.load(new)
-    again, reported = _run(kubelet, changed_pods, changed_layouts, state)
-    found += [f"after the fix: {text}" for text in again]
-    for case, report in reported:
-        assert case.pod
-        if report.status:
-            fix = before[case.pod["metadata"]["name"]].found["fix"]
-            found.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe(case.image)}\n  fix {fix}: {report.found.get('verdict')} {report.problems}")
-    print(f"{sum(len(pod['spec']['containers']) for pod in pods)} containers, {len(changed_pods)} fixes")
-    return found
-
-
-def _run(kubelet: kubelets.Kubelet, pods: Sequence[dict], layouts: dict[str, pathlib.Path], state: pathlib.Path) -> tuple[list[str], list[tuple[fixes.Case, comparison.Report]]]:
-    """Runs pods; returns how they differ from their reports, and for each container that could be explained its report."""
     found: list[str] = []
-    reported: list[tuple[fixes.Case, comparison.Report]] = []
+    reported: list[Explained] = []
     for start in range(0, len(pods), _BATCH):
         batch = {str(pod["metadata"]["name"]): pod for pod in pods[start : start + _BATCH]}
         outcomes = kubelet.run(batch)
@@ -104,9 +70,55 @@ def _run(kubelet: kubelets.Kubelet, pods: Sequence[dict], layouts: dict[str, pat
     return found, reported
 
 
+def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: pathlib.Path) -> list[str]:
+    """Applies the fixes that were printed, and runs the containers again; returns what is wrong with them.
+
+    Args:
+      kubelet: it has the images.
+      explained: the containers.
+      state: a directory for manifests and changed images.
+    """
+    found: list[str] = []
+    pods, layouts, changed_layouts, before = [], {}, {}, {}
+    for number, (case, report) in enumerate(explained):
+        if not report.found.get("fix"):
+            continue
+        changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
+        if isinstance(changed, str):
+            found.append(f"unknown fix: {changed}")
+            continue
+        assert changed.pod
+        changed.pod["metadata"]["name"] = name = f"fixed{number}"
+        container = changed.pod["spec"]["containers"][0]
+        if changed.image != case.image:
+            container["image"] = f"docker.io/library/{changed.image.name}:1"
+            changed_layouts[container["image"]] = changed.image
+        layouts[container["image"]] = changed.image
+        pods.append(changed.pod)
+        before[name] = report
+    if changed_layouts:
+        kubelet.load(changed_layouts)
+    again, reported = run(kubelet, pods, layouts, state)
+    found += again
+    for case, report in reported:
+        assert case.pod
+        if report.status:
+            text = f"fix {before[case.pod['metadata']['name']].found['fix']}: {report.found.get('verdict')} {report.problems}"
+            found.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe(case.image)}\n  {text}")
+    print(f"{len(pods)} fixes")
+    return found
+
+
 if __name__ == "__main__":
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"seed {chosen}", flush=True)
-    differing = compare(int(sys.argv[1]), chosen)
-    print("\n".join([*differing, f"{sys.argv[1]} containers of pods, {len(differing)} differ"]))
-    sys.exit(bool(differing))
+    with machine.directory() as directory:
+        drawn, images = draw(int(sys.argv[1]), chosen, directory)
+        (directory / "kubelet").mkdir()
+        with kubelets.kubelet(directory / "kubelet", samples.pause(directory / "pause")) as started:
+            started.load(images)
+            differing, said = run(started, drawn, images, directory)
+            wrong = run_fixed(started, said, directory)
+    print("\n".join([*differing, "FIXES", *wrong]))
+    print(f"{sys.argv[1]} containers of pods, {len(differing)} differ, {len(wrong)} fixes are wrong")
+    sys.exit(bool(differing or wrong))

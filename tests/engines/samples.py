@@ -32,6 +32,20 @@ class File(NamedTuple):
     uid: int = 0
 
 
+BASE = [File("/etc/passwd", PASSWD.encode(), None, 0o644), File("/etc/group", GROUP.encode(), None, 0o644)]
+"""The files of a base image that name users and groups."""
+
+
+def report() -> bytes:
+    """Returns the program that prints what its process has."""
+    return REPORT.read_bytes()
+
+
+def init() -> bytes:
+    """Returns the real tini."""
+    return pathlib.Path(require.tool("tini-static")).read_bytes()
+
+
 def layer(*files: File) -> bytes:
     """Returns a layer of files."""
     made = io.BytesIO()
@@ -60,22 +74,19 @@ def program(draw: random.Random, path: str, content: bytes) -> File:
     drawn = text(draw)
     known = from_text(drawn) if drawn is not None else None
     if known and draw.random() < 0.05:
-        known = known._replace(rootid=1000) if hasattr(known, "_replace") else FileCapabilities(known.permitted, known.inheritable, known.effective, 1000)
+        known = FileCapabilities(known.permitted, known.inheritable, known.effective, 1000)
     return File(path, content, known, 0o755 if draw.random() < 0.9 else 0o4755)
 
 
 def draw_image(draw: random.Random, directory: pathlib.Path) -> pathlib.Path:
     """Draws an image: a program alone or with an init before it, a user, and base files or none."""
-    report = REPORT.read_bytes()
-    files = [program(draw, APP, report), program(draw, OTHER, report)]
+    files = [program(draw, APP, report()), program(draw, OTHER, report())]
     config: dict[str, object] = {"Entrypoint": [APP]}
-    init = pathlib.Path(require.tool("tini-static")).read_bytes()
-    plain = draw.random() < 0.4
-    files.append(File(INIT, init) if plain else program(draw, INIT, init))
+    files.append(File(INIT, init()) if draw.random() < 0.4 else program(draw, INIT, init()))
     if draw.random() < 0.4:
         config["Entrypoint"] = [INIT, "--", APP]
     if draw.random() < 0.7:
-        files += [File("/etc/passwd", PASSWD.encode(), None, 0o644), File("/etc/group", GROUP.encode(), None, 0o644)]
+        files += BASE
     if draw.random() < 0.2:
         config["Cmd"] = config.pop("Entrypoint")
     config["User"] = draw.choice(USERS)
@@ -99,7 +110,7 @@ def with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabil
 
 def pause(directory: pathlib.Path) -> pathlib.Path:
     """Returns an image whose program waits."""
-    return images.layout(directory, layer(File("/report", REPORT.read_bytes())), Entrypoint=["/report", "pause"])
+    return images.layout(directory, layer(File("/report", report())), Entrypoint=["/report", "pause"])
 
 
 def describe(layout: pathlib.Path) -> str:

@@ -179,6 +179,36 @@ def test_cri_o_takes_a_prefix():
 def test_what_a_user_namespace_forbids():
     text = b"{apiVersion: v1, kind: Pod, spec: {hostUsers: false, hostPID: true, hostIPC: false, containers: [{name: x}]}}"
     assert _refused(text) == ['file.yaml:1: spec.hostPID: "true": the API server refuses it together with hostUsers: false']
+    text = b"{apiVersion: v1, kind: Pod, spec: {hostUsers: false, hostNetwork: true, containers: [{name: x}]}}"
+    assert _refused(text) == ['file.yaml:1: spec.hostNetwork: "true": the API server refuses it together with hostUsers: false']
+
+
+def test_an_unmasked_proc_needs_a_user_namespace():
+    context = "securityContext: {procMount: Unmasked}"
+    text = "{apiVersion: v1, kind: Pod, spec: {%s, containers: [{name: x, %s}]}}"
+    assert manifests.read((text % ("hostUsers: false", context)).encode(), "file.yaml")
+    assert _refused((text % ("hostUsers: true", context)).encode()) == [
+        'file.yaml:1: spec.containers[0].securityContext.procMount: "Unmasked": the API server refuses it unless the pod has hostUsers: false'
+    ]
+
+
+def test_sysctls_of_the_network_beside_that_of_the_host():
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostNetwork: %s, containers: [{name: x}],"
+        " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 0}]}}}"
+    )
+    assert manifests.read((text % "false").encode(), "file.yaml")
+    assert _refused((text % "true").encode()) == [
+        'file.yaml:1: spec.securityContext.sysctls[0].name: "net.ipv4.ping_group_range": '
+        "the API server refuses it together with hostNetwork: true"
+    ]
+
+
+def test_a_pods_group_needs_its_user():
+    text = b"{apiVersion: v1, kind: Pod, spec: {securityContext: {runAsGroup: 5}, containers: [{name: x, securityContext: {runAsUser: 5}}]}}"
+    assert manifests.read(text, "file.yaml", "cri-o")
+    (refused,) = _refused(text)
+    assert refused.startswith('file.yaml:1: spec.securityContext.runAsGroup: "5": containerd does not start a pod with a group and without')
 
 
 def test_sys_admin_does_not_lift_no_new_privs():
