@@ -17,11 +17,19 @@ _NOT_STARTED = (125, 126, 127)
 
 
 class Client:
-    """A client of an engine that runs in a machine."""
+    """A client of an engine that runs in a machine.
 
-    def __init__(self, inside: Machine, name: str, program: Sequence[str], state: pathlib.Path, environment: Mapping[str, str]) -> None:
+    Attributes:
+      machine: the namespaces.
+      name: "docker" or "podman".
+      host: the address of Docker's daemon; "" for podman.
+    """
+
+    def __init__(
+        self, inside: Machine, name: str, program: Sequence[str], state: pathlib.Path, environment: Mapping[str, str], host: str = ""
+    ) -> None:
         self.machine = inside
-        self.name = name
+        self.name, self.host = name, host
         self._program, self._state = list(program), state
         self._environment = {**os.environ, **environment, "HOME": str(state), "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
         self._archives = 0
@@ -70,7 +78,8 @@ def docker(state: pathlib.Path, driver: str = "overlay2") -> Iterator[Client]:
     for name in ("machine", "docker"):
         (state / name).mkdir()
     with machine(state / "machine") as inside, engines.dockerd(driver, state / "docker", inside) as socket:
-        yield Client(inside, "docker", [require.tool("docker"), "--host", f"unix://{socket}"], state, {"DOCKER_CONFIG": str(state / "config")})
+        program, environment = [require.tool("docker"), "--host", f"unix://{socket}"], {"DOCKER_CONFIG": str(state / "config")}
+        yield Client(inside, "docker", program, state, environment, f"unix://{socket}")
 
 
 @contextlib.contextmanager
