@@ -65,8 +65,19 @@ def test_command_lines(client, tmp_path):
     assert random_commands.run(client, cases)[0] == []
 
 
-def test_random_command_lines(client, tmp_path):
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"SEED={seed}")
+@pytest.fixture
+def seed() -> int:
+    made = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEED={made}")
+    return made
+
+
+def test_random_services(client, seed, tmp_path):
+    """Compose makes Docker run a service as the command line does that it stands for."""
+    if client.name == "docker":
+        assert random_commands.run_services(client, int(os.environ.get("COUNT") or _COUNT) // 2, seed, tmp_path) == []
+
+
+def test_random_command_lines(client, seed, tmp_path):
     cases = random_commands.draw(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
     assert random_commands.run(client, cases)[0] == []

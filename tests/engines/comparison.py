@@ -54,7 +54,8 @@ def difference(report: Report, outcome: Outcome) -> str:
     if report.status == _UNKNOWN:
         return ""
     if report.status == 2:
-        return "" if outcome.failure and _EPERM not in outcome.failure.lower() else f"refused by getcap, and not by the engine: {outcome}"
+        # A program that execve refuses is another thing than a container that cannot be made.
+        return "" if outcome.failure and not re.search(rf"exec.*: {_EPERM}", outcome.failure.lower()) else f"refused by getcap, and not by the engine: {outcome}"
     if "permitted" not in found:
         if ran:
             return f"does not start by getcap, and ran: {outcome}"

@@ -6,6 +6,7 @@ Usage: random_commands.py ENGINE COUNT [SEED]
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import pathlib
 import random
 import sys
@@ -53,6 +54,31 @@ def run(client: commands.Client, cases: list[fixes.Case]) -> tuple[list[str], li
         if different := comparison.difference(report, outcome):
             found.append(f"{case.line}\n  {samples.describe(case.image)}\n  {different}\n  {report.problems}")
     return found, reports
+
+
+def run_services(client: commands.Client, count: int, seed: int, state: pathlib.Path) -> list[str]:
+    """Draws Compose services, and runs the command lines that they stand for; returns how `getcap explain` differs.
+
+    Args:
+      client: of Docker.
+      count: how many.
+      seed: of the source of chance.
+      state: an empty directory for images and Compose files.
+    """
+    chance = random.Random(seed)
+    layouts = {f"service{number}:1": samples.draw_image(chance, state / f"service{number}") for number in range(_IMAGES)}
+    client.load({f"docker.io/library/{image}": layout for image, layout in layouts.items()})
+    drawn = [(image, *settings.service(chance, image)) for image in chance.choices(list(layouts), k=count)]
+    with concurrent.futures.ThreadPoolExecutor(3) as executor:
+        outcomes = list(executor.map(lambda each: client.run_line(each[2]), drawn))
+    found = []
+    file = state / "compose.yaml"
+    for (image, service, line), outcome in zip(drawn, outcomes):
+        file.write_text(json.dumps({"services": {"app": service}}))
+        report = comparison.explain(layouts[image], "--compose", str(file), "--service", "app")
+        if different := comparison.difference(report, outcome):
+            found.append(f"{service}\n  {line}\n  {samples.describe(layouts[image])}\n  {different}\n  {report.problems}")
+    return found
 
 
 def run_fixed(client: commands.Client, cases: list[fixes.Case], reports: list[comparison.Report], state: pathlib.Path) -> list[str]:

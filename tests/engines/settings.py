@@ -68,6 +68,40 @@ def command_line(draw: random.Random, engine: str, image: str) -> str:
     return shlex.join([engine, "run", *shlex.split(" ".join(flags)), image, *arguments])
 
 
+def service(draw: random.Random, image: str) -> tuple[dict[str, Any], str]:
+    """Draws a Compose service; returns it with the docker run command line that it stands for.
+
+    Args:
+      draw: the source of chance.
+      image: the image's name.
+    """
+    made: dict[str, Any] = {"image": image}
+    flags: list[str] = []
+    for key, flag in (("cap_add", "--cap-add"), ("cap_drop", "--cap-drop")):
+        if names := [spelling(draw, name) for name in capabilities(draw)]:
+            made[key] = names
+            flags += [f"{flag}={name}" for name in names]
+    if draw.random() < 0.4:
+        made["security_opt"] = [draw.choice(["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true", "no-new-privileges:false"])]
+        flags.append("--security-opt=" + made["security_opt"][0])
+    if draw.random() < 0.5:
+        made["user"] = draw.choice(_USERS)
+        flags.append("--user=" + made["user"])
+    for key, flag, chance in (("privileged", "--privileged", 0.08), ("init", "--init", 0.15), ("read_only", "--read-only", 0.15)):
+        if draw.random() < chance:
+            made[key] = draw.choice([True, True, False])
+            flags.append(f"{flag}={str(made[key]).lower()}")
+    if draw.random() < 0.15:
+        made["group_add"] = [draw.choice(["1000", "staff"])]
+        flags.append("--group-add=" + made["group_add"][0])
+    arguments: list[str] = []
+    if draw.random() < 0.25:
+        first, *arguments = draw.choice([[samples.APP], [samples.OTHER], [samples.INIT, "--", samples.APP]])
+        made["entrypoint"] = [first, *arguments]
+        flags.append("--entrypoint=" + first)
+    return made, shlex.join(["docker", "run", *flags, image, *arguments])
+
+
 def security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
     """Draws the securityContext of a pod or a container."""
     made: dict[str, Any] = {}

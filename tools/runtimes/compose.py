@@ -153,6 +153,7 @@ class _Reader:
             name=name,
             image=Said(image.scalar() or "", image.where) if image else None,
             user=self.said(self.last(chain, "user"), str),
+            groups=self.all(chain, "group_add", str),
             added=self.all(chain, "cap_add", lambda text: capability(text, "docker")),
             dropped=self.all(chain, "cap_drop", lambda text: capability(text, "docker")),
             privileged=self.boolean(self.last(chain, "privileged")),
