@@ -9,7 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
-from support import archives, engines, podman, require
+from support import engines, podman, require, saved
 from support.machine import Machine, machine
 from support.outcome import Outcome
 
@@ -41,7 +41,7 @@ class Client:
     def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
         """Loads images."""
         self._archives += 1
-        archive = archives.write(layouts_by_name, self._state / f"images{self._archives}.tar")
+        archive = saved.write(layouts_by_name, self._state / f"images{self._archives}.tar")
         done = self.call(["load", "--input", str(archive)])
         assert done.returncode == 0, done.stderr
         archive.unlink()

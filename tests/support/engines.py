@@ -17,10 +17,10 @@ import subprocess
 from typing import Callable, Iterator, Protocol
 
 from support import layout as layouts
-from support import archives, podman, require
+from support import podman, require, saved
 from support.machine import Machine, run_daemon
 
-_REFERENCE = "docker.io/library/test:1"
+REFERENCE = "docker.io/library/test:1"
 
 
 class Refused(Exception):
@@ -136,13 +136,13 @@ class _Containerd:
 
     @contextlib.contextmanager
     def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = archives.write({_REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
+        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         mounted = archive.with_suffix("")
         mounted.mkdir()
         flags = ["--snapshotter", self._snapshotter]
         try:
             _run([*self._command, "images", "import", "--local", *flags, str(archive)])
-            _run([*self._command, "images", "mount", *flags, _REFERENCE, str(mounted)])
+            _run([*self._command, "images", "mount", *flags, REFERENCE, str(mounted)])
             try:
                 yield mounted
             finally:
@@ -150,7 +150,7 @@ class _Containerd:
         finally:
             archive.unlink()
             mounted.rmdir()
-            subprocess.run([*self._command, "images", "remove", "--sync", _REFERENCE], capture_output=True)
+            subprocess.run([*self._command, "images", "remove", "--sync", REFERENCE], capture_output=True)
 
 
 @contextlib.contextmanager
@@ -203,7 +203,7 @@ class _Docker:
 
     @contextlib.contextmanager
     def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = archives.write({_REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
+        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         try:
             _run([*self._command, "load", "--input", str(archive)])
         finally:
@@ -212,7 +212,7 @@ class _Docker:
             with self._root(layout) as root:
                 yield root
         finally:
-            _run([*self._command, "rmi", "--force", _REFERENCE])
+            _run([*self._command, "rmi", "--force", REFERENCE])
 
     @contextlib.contextmanager
     def _root(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -263,7 +263,9 @@ def _run(command: list[str]) -> str:
     Raises:
       Refused: it failed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env={**os.environ, "LC_ALL": "C.UTF-8"})
+    # The newer mount API of the kernel takes no more than 256 bytes for lowerdir.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "LIBMOUNT_FORCE_MOUNT2": "always"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=environment)
     if done.returncode:
         raise Refused(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

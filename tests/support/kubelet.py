@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from support import archives, engines, require
+from support import engines, require, saved
 from support.machine import Machine, machine, run_daemon
 from support.outcome import Outcome
 
@@ -90,7 +90,7 @@ class Kubelet:
     def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
         """Loads images."""
         self._archives += 1
-        archive = archives.write(layouts_by_name, self._state / f"images{self._archives}.tar")
+        archive = saved.write(layouts_by_name, self._state / f"images{self._archives}.tar")
         client = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images"]
         self._machine.run([*client, "import", str(archive)], check=True, capture_output=True)
         archive.unlink()

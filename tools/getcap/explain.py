@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Sequence
 
 from capabilities.names import NAMES
-from packer.errors import InputError, problem, quote
+from packer import limits
+from packer.errors import INTERNAL, InputError, escape, printable, problem, quote
+from packer.files import open_regular
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
 from . import chain, images
-from .cli import Parser, plain, read
+from .cli import Formatter, Parser, read, to_json
 from .verdict import Verdict, judge
 
 _DESCRIPTION = """\
 Says which capabilities the process of a container has, of an image and what a runtime is told: the verdict first, then
-why, then the fix."""
-_EPILOG = "exit status: 0 if it has all that its file asks for; 1 if it does not, or does not start; 2 if something cannot be read"
+why, then the fix. Without --docker-run, --kubernetes or --compose: of "docker run IMAGE", or of --runtime's defaults."""
+_EPILOG = f"""exit status: 0 if it has all that its file asks for; 1 if it does not, or does not start; 2 if something cannot be read,
+or a flag is wrong; {INTERNAL} after an internal error"""
 _SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
 
 
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
       InputError: what is given is wrong.
       OSError: a file cannot be read.
     """
-    parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False, formatter_class=Formatter)
     parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
     source.add_argument("--kubernetes", metavar="FILE", help="manifests")
     source.add_argument("--compose", metavar="FILE", help="a Compose file")
@@ -55,8 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         from runtimes import compose
 
         settings = compose.read(_bytes(options.compose), options.compose, options.service, os.environ)
-    else:
+    elif options.kubernetes is not None:
         settings = _kubernetes(options.kubernetes, options.container, chosen.name if chosen else "containerd")
+    else:
+        settings = _defaults(chosen.name if chosen else "docker")
     if chosen and chosen.name != settings.runtime:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
     image = _image(options.image, options.platform)
@@ -75,8 +78,13 @@ def main(arguments: Sequence[str]) -> int:
         made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
     made["problems"] = image.problems
     made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
-    _print(made, options.json, " -> ".join(f"{hop.script} ({hop.path})" if hop.script else hop.path for hop in hops))
+    _print(made, options.json, " -> ".join(f"{escape(hop.script)} ({escape(hop.path)})" if hop.script else escape(hop.path) for hop in hops))
     return 0 if verdict.good and not image.problems else 1
+
+
+def _defaults(name: str) -> Settings:
+    """Returns the settings of a container that a runtime is told nothing about but its image."""
+    return Settings(where=f"{name} run" if name in ("docker", "podman") else "the container", runtime=name)
 
 
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:
@@ -103,13 +111,9 @@ def _image(path: str, platform: str) -> images.Image:
 
 
 def _bytes(path: str) -> bytes:
-    """A file's, as much as is ever read of one."""
-    from runtimes.documents import MAX_BYTES
-
-    with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InputError([problem("file", path, "no regular file")])
-        return file.read(MAX_BYTES + 1)
+    """Returns the bytes of a regular file, one more than are read at most."""
+    with open_regular(path) as file:
+        return file.read(limits.YAML + 1)
 
 
 def _sentence(last: chain.Hop, verdict: Verdict) -> str:
@@ -137,14 +141,14 @@ def _names(mask: int) -> list[str]:
 def _print(made: dict[str, object], as_json: bool, subject: str = "the container") -> int:
     """Prints a report; returns the exit status of one that is bad."""
     if as_json:
-        print(json.dumps(made, indent=2))
+        print(to_json(made))
         return 1
-    print(plain(f"{subject}: {made['verdict']}"))
+    print(printable(f"{subject}: {made['verdict']}"))
     for title in ("problems", "why", "fix", "notes"):
         lines = made.get(title, [])
         assert isinstance(lines, (list, tuple))
         for line in lines:
-            print(plain(f"  {title.removesuffix('s')}: {line}"))
+            print(printable(f"  {title.removesuffix('s')}: {line}"))
     if "permitted" in made:
         for name in _SETS:
             names = made[name]

@@ -12,6 +12,7 @@ from functools import partial
 
 from capabilities import FileCapabilities, execve
 from capabilities.names import ALL, NAMES
+from packer.errors import escape, quote
 from runtimes import Process, Runtime, Said, Settings, before_execve
 from runtimes.process import describe
 
@@ -118,8 +119,8 @@ def _why(plan: Plan, verdict: Verdict) -> Iterator[str]:
     hop, outcome = plan.hops[last], verdict.steps[last]
     known = hop.file.capabilities
     if hop.script:
-        yield f"{hop.script} is a script: what counts are the capabilities of its interpreter, {hop.path}"
-    yield f"{hop.path} has {known.to_text() if known else 'no file capabilities'}"
+        yield f"{escape(hop.script)} is a script: what counts are the capabilities of its interpreter, {escape(hop.path)}"
+    yield f"{escape(hop.path)} has {known.to_text() if known else 'no file capabilities'}"
     about: dict[str, int] = {}
     for step in outcome.steps:
         about[step.rule] = about.get(step.rule, 0) | step.capabilities
@@ -142,12 +143,12 @@ def _why(plan: Plan, verdict: Verdict) -> Iterator[str]:
                 yield f"{names}: no_new_privs is set ({because['no_new_privs']}), so execve gives nothing that was not permitted before"
                 if last and verdict.before.permitted & mask:
                     lost = next(at for at, step in enumerate(verdict.steps) if step.process and mask & ~step.process.permitted)
-                    yield f"{names}: lost by {plan.hops[lost].path}, which runs before and does not have them in its file"
+                    yield f"{names}: lost by {escape(plan.hops[lost].path)}, which runs before and does not have them in its file"
                 else:
                     yield f"permitted before: {because['permitted']}"
             case execve.NOSUID:
                 where = hop.mount.where if hop.mount else ""
-                yield f"{hop.path} is on a nosuid mount, where file capabilities do not count: {where}"
+                yield f"{escape(hop.path)} is on a nosuid mount, where file capabilities do not count: {where}"
             case execve.OTHER_NAMESPACE:
                 rootid = known.rootid if known else 0
                 yield f"the file's capabilities are for the user namespace whose root is uid {rootid}, not for this one"
@@ -171,7 +172,7 @@ def _notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
     for hop in plan.hops:
         if hop.mount:
             taken = "the same file" + ("" if hop.mount.value.nosuid else ", on a file system without nosuid")
-            yield f"{hop.path} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {taken}"
+            yield f"{escape(hop.path)} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {taken}"
     if verdict.before.user_namespace:
         yield f"they count in the container's own user namespace alone ({verdict.before.because['user_namespace']})"
     known = plan.hops[-1].file.capabilities
@@ -221,21 +222,21 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, Callable[[Plan
     if wanted & ~known.permitted or known.rootid:
         sets = known.permitted | wanted, known.inheritable
         granted = FileCapabilities(*sets, sets[0] | sets[1] if known.effective else 0)
-        of_script = f", not {last.script}: a script cannot have any" if last.script else ""
-        text = f'give {last.path} the capabilities{of_script}: file_capabilities = {{"{last.path}": "{granted.to_text()}"}}'
+        of_script = f", not {escape(last.script)}: a script cannot have any" if last.script else ""
+        text = f'give {escape(last.path)} the capabilities{of_script}: file_capabilities = {{{quote(last.path)}: "{granted.to_text()}"}}'
         yield text, partial(_granted, path=last.path, capabilities=granted)
     earlier = {hop.path: hop for hop in plan.hops[:-1] if hop.file.path and hop.path != last.path}
     for path, hop in earlier.items():
         mine = hop.file.capabilities or FileCapabilities(0, 0, 0)
         if wanted & ~mine.permitted:
             more = FileCapabilities(mine.permitted | wanted, mine.inheritable, 0)
-            text = f'give {path}, which runs before, the same: file_capabilities = {{"{path}": "{more.to_text()}"}}'
+            text = f'give {escape(path)}, which runs before, the same: file_capabilities = {{{quote(path)}: "{more.to_text()}"}}'
             yield text, partial(_granted, path=path, capabilities=more)
     if settings.init and settings.init.value:
         text = f"leave out {settings.init.where}: the runtime's init has no file capabilities"
         yield text, _without_init
     if last.mount and last.mount.value.nosuid:
-        text = f"keep {last.path} out of the nosuid mount of {last.mount.where}"
+        text = f"keep {escape(last.path)} out of the nosuid mount of {last.mount.where}"
         yield text, lambda old: replace(old, hops=(*old.hops[:-1], replace(old.hops[-1], mount=None)))
 
 
