@@ -1,4 +1,4 @@
-"""What image_load and image_push deliver to a real Docker Engine, with the classic and with the containerd image store."""
+"""Delivers by image_load and image_push to a real Docker Engine, with the classic and with the containerd image store."""
 
 from __future__ import annotations
 
@@ -94,11 +94,12 @@ def test_what_is_pushed_is_pulled(driver, tmp_path):
         for target, platform in (("push", ""), ("push_index", "linux/arm64")):
             repository = f"{registry.host}/{target}"
             environment = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-            pushed = subprocess.run([str(HERE / target), "--repository", repository], env=environment, check=True, capture_output=True, text=True)
-            name = pushed.stdout.splitlines()[0]
+            command = [str(HERE / target), "--repository", repository]
+            name = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()[0]
             client = [require.tool("docker"), "--host", f"unix://{socket}"]
             flags = [f"--platform={platform}"] if platform else []
-            subprocess.run([*client, "pull", "--quiet", *flags, name], check=True, capture_output=True, env={**os.environ, "HOME": str(tmp_path)})
+            environment = {**os.environ, "HOME": str(tmp_path)}
+            subprocess.run([*client, "pull", "--quiet", *flags, name], check=True, capture_output=True, env=environment)
             done = subprocess.run([*client, "image", "inspect", name], check=True, capture_output=True, text=True)
             (found,) = json.loads(done.stdout)
             assert found["RepoDigests"] == [name]

@@ -48,7 +48,7 @@ def client(request) -> Iterator[commands.Client]:
 
 
 def test_command_lines(client, tmp_path):
-    """Every line is run with every file, in images with and without /etc/passwd."""
+    """Runs every line with every file, in images with and without /etc/passwd."""
     layouts = {}
     for name, text in _FILES.items():
         for base in (samples.BASE, []):
@@ -73,7 +73,7 @@ def seed() -> int:
 
 
 def test_random_services(client, seed, tmp_path):
-    """Compose makes Docker run a service as the command line does that it stands for."""
+    """Runs Compose services as the command lines that they stand for."""
     if client.name == "docker":
         assert random_commands.run_services(client, int(os.environ.get("COUNT") or _COUNT) // 2, seed, tmp_path) == []
 

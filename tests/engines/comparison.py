@@ -25,13 +25,13 @@ class Report(NamedTuple):
 
     Attributes:
       status: its exit status.
-      found: the JSON; empty if the status is 2.
-      problems: what it printed on stderr.
+      content: the JSON; empty if the status is 2.
+      errors: what it printed on stderr.
     """
 
     status: int
-    found: dict[str, Any]
-    problems: str
+    content: dict[str, Any]
+    errors: str
 
 
 def explain(image: pathlib.Path, *arguments: str) -> Report:
@@ -50,30 +50,31 @@ def limit() -> int:
 def difference(report: Report, outcome: Outcome) -> str:
     """Returns how an outcome differs from a report; "" if it does not."""
     ran = "Done:\t1" in outcome.output
-    found = report.found
+    content = report.content
     if report.status == _UNKNOWN:
-        return ""
+        return "unknown by getcap, which can follow these programs"
     if report.status == 2:
         # A program that execve refuses is another thing than a container that cannot be made.
-        return "" if outcome.failure and not re.search(rf"exec.*: {_EPERM}", outcome.failure.lower()) else f"refused by getcap, and not by the engine: {outcome}"
-    if "permitted" not in found:
+        refused = outcome.failure and not re.search(rf"exec.*: {_EPERM}", outcome.failure.lower())
+        return "" if refused else f"refused by getcap, and not by the engine: {outcome}"
+    if "permitted" not in content:
         if ran:
             return f"does not start by getcap, and ran: {outcome}"
         text = (outcome.failure + outcome.output).lower()
-        expected = _NON_ROOT if any("runAsNonRoot" in why for why in found["why"]) else (_EPERM,)
+        expected = _NON_ROOT if any("runAsNonRoot" in why for why in content["why"]) else (_EPERM,)
         return "" if any(each in text for each in expected) else f"did not start for another reason than {expected}: {outcome}"
     if not ran:
         return f"runs by getcap, and did not: {outcome}"
     differing = []
     for name, line in SETS.items():
-        expected, actual = sum(1 << NAMES.index(each) for each in found[name]) & limit(), _mask(outcome.output, line)
+        expected, actual = sum(1 << NAMES.index(each) for each in content[name]) & limit(), _mask(outcome.output, line)
         if expected != actual:
             differing.append(f"{name}: {expected:#x} by getcap, {actual:#x} in the container")
     match = re.search(r"^Uid:\s+\d+\s+(\d+)", outcome.output, re.MULTILINE)
-    if not match or int(match[1]) != found["uid"]:
-        differing.append(f"uid: {found['uid']} by getcap, {match and match[1]} in the container")
-    if f"NoNewPrivs:\t{int(found['no_new_privs'])}" not in outcome.output:
-        differing.append(f"no_new_privs: {found['no_new_privs']} by getcap")
+    if not match or int(match[1]) != content["uid"]:
+        differing.append(f"uid: {content['uid']} by getcap, {match and match[1]} in the container")
+    if f"NoNewPrivs:\t{int(content['no_new_privs'])}" not in outcome.output:
+        differing.append(f"no_new_privs: {content['no_new_privs']} by getcap")
     return "; ".join(differing)
 
 

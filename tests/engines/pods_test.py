@@ -58,7 +58,7 @@ def _pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, 
 
 
 def test_grants(kubelet, layouts, tmp_path):
-    """All combinations of what a container's securityContext says about capabilities, as //tests/verdicts:kernel_test has them."""
+    """Runs all combinations of what a container's securityContext says about capabilities, as //tests/verdicts:kernel_test has them."""
     containers = []
     for image, add, drop, escalation, user in itertools.product(layouts, _ADD, ([], ["ALL"]), (None, False), (None, 0)):
         context: dict[str, Any] = {"capabilities": {"add": add, "drop": drop}}
@@ -86,11 +86,11 @@ def _templates(value: Any) -> Iterator[dict[str, Any]]:
 
 
 _KEPT = ("securityContext", "hostNetwork", "hostUsers", "hostPID", "hostIPC")
-"""What of a PodSpec decides about capabilities; static pods have no Secrets and the like."""
+"""The fields of a PodSpec that decide about capabilities. Static pods have no Secrets and the like."""
 
 
 def test_manifests(kubelet, layouts, tmp_path):
-    """The containers of all manifests of the tests, each with every image of ours in place of its own."""
+    """Runs the containers of all manifests of the tests, each with every image of ours in place of its own."""
     pods = []
     for number, file in enumerate(_MANIFESTS):
         for each, spec in enumerate(spec for document in yaml.safe_load_all(file.read_text()) for spec in _templates(document)):

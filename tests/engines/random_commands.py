@@ -49,11 +49,11 @@ def run(client: commands.Client, cases: list[fixes.Case]) -> tuple[list[str], li
     with concurrent.futures.ThreadPoolExecutor(3) as executor:
         outcomes = list(executor.map(lambda case: client.run_line(case.line), cases))
     reports = [comparison.explain(case.image, "--docker-run", case.line) for case in cases]
-    found = []
+    problems = []
     for case, report, outcome in zip(cases, reports, outcomes):
         if different := comparison.difference(report, outcome):
-            found.append(f"{case.line}\n  {samples.describe(case.image)}\n  {different}\n  {report.problems}")
-    return found, reports
+            problems.append(f"{case.line}\n  {samples.describe(case.image)}\n  {different}\n  {report.errors}")
+    return problems, reports
 
 
 def run_services(client: commands.Client, count: int, seed: int, state: pathlib.Path) -> list[str]:
@@ -71,14 +71,14 @@ def run_services(client: commands.Client, count: int, seed: int, state: pathlib.
     drawn = [(image, *settings.service(chance, image)) for image in chance.choices(list(layouts), k=count)]
     with concurrent.futures.ThreadPoolExecutor(3) as executor:
         outcomes = list(executor.map(lambda each: client.run_line(each[2]), drawn))
-    found = []
+    problems = []
     file = state / "compose.yaml"
     for (image, service, line), outcome in zip(drawn, outcomes):
         file.write_text(json.dumps({"services": {"app": service}}))
         report = comparison.explain(layouts[image], "--compose", str(file), "--service", "app")
         if different := comparison.difference(report, outcome):
-            found.append(f"{service}\n  {line}\n  {samples.describe(layouts[image])}\n  {different}\n  {report.problems}")
-    return found
+            problems.append(f"{service}\n  {line}\n  {samples.describe(layouts[image])}\n  {different}\n  {report.errors}")
+    return problems
 
 
 def run_fixed(client: commands.Client, cases: list[fixes.Case], reports: list[comparison.Report], state: pathlib.Path) -> list[str]:
@@ -90,26 +90,26 @@ def run_fixed(client: commands.Client, cases: list[fixes.Case], reports: list[co
       reports: what `getcap explain` says of them.
       state: a directory for changed images.
     """
-    found, fixed = [], []
+    problems, fixed = [], []
     for number, (case, report) in enumerate(zip(cases, reports)):
-        if not report.found.get("fix"):
+        if not report.content.get("fix"):
             continue
-        changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
+        changed = fixes.apply(case, report.content["fix"], state / f"fixed{number}")
         if isinstance(changed, str):
-            found.append(f"{case.line}\n  unknown fix: {changed}")
+            problems.append(f"{case.line}\n  unknown fix: {changed}")
             continue
         if changed.image != case.image:
             changed = replace(changed, line=changed.line.replace(case.image.name + ":1", f"{changed.image.name}:1", 1))
             client.load({f"docker.io/library/{changed.image.name}:1": changed.image})
         fixed.append((case, report, changed))
     again, reports = run(client, [changed for _, _, changed in fixed])
-    found += again
+    problems += again
     for (case, before, _), report in zip(fixed, reports):
         if report.status:
-            text = f"fix {before.found['fix']}: {report.found.get('verdict')} {report.problems}"
-            found.append(f"{case.line}\n  {samples.describe(case.image)}\n  {text}")
+            text = f"fix {before.content['fix']}: {report.content.get('verdict')} {report.errors}"
+            problems.append(f"{case.line}\n  {samples.describe(case.image)}\n  {text}")
     print(f"{len(fixed)} fixes")
-    return found
+    return problems
 
 
 if __name__ == "__main__":

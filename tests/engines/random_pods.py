@@ -50,7 +50,7 @@ def run(
       layouts: the layouts of their images by name.
       state: a directory for manifests.
     """
-    found: list[str] = []
+    problems: list[str] = []
     reported: list[Explained] = []
     for start in range(0, len(pods), _BATCH):
         batch = {str(pod["metadata"]["name"]): pod for pod in pods[start : start + _BATCH]}
@@ -64,10 +64,10 @@ def run(
                 outcome = outcomes[name].get(container["name"]) or outcomes[name][""]
                 alone = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "containers": [container]}}
                 if different := comparison.difference(report, outcome):
-                    found.append(f"{json.dumps(alone['spec'])}\n  {samples.describe(layout)}\n  {different}\n  {report.problems}")
-                elif report.found:
+                    problems.append(f"{json.dumps(alone['spec'])}\n  {samples.describe(layout)}\n  {different}\n  {report.errors}")
+                elif report.content:
                     reported.append((fixes.Case(layout, pod=alone), report))
-    return found, reported
+    return problems, reported
 
 
 def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: pathlib.Path) -> list[str]:
@@ -78,14 +78,14 @@ def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: 
       explained: the containers.
       state: a directory for manifests and changed images.
     """
-    found: list[str] = []
+    problems: list[str] = []
     pods, layouts, changed_layouts, before = [], {}, {}, {}
     for number, (case, report) in enumerate(explained):
-        if not report.found.get("fix"):
+        if not report.content.get("fix"):
             continue
-        changed = fixes.apply(case, report.found["fix"], state / f"fixed{number}")
+        changed = fixes.apply(case, report.content["fix"], state / f"fixed{number}")
         if isinstance(changed, str):
-            found.append(f"unknown fix: {changed}")
+            problems.append(f"unknown fix: {changed}")
             continue
         assert changed.pod
         changed.pod["metadata"]["name"] = name = f"fixed{number}"
@@ -99,14 +99,14 @@ def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: 
     if changed_layouts:
         kubelet.load(changed_layouts)
     again, reported = run(kubelet, pods, layouts, state)
-    found += again
+    problems += again
     for case, report in reported:
         assert case.pod
         if report.status:
-            text = f"fix {before[case.pod['metadata']['name']].found['fix']}: {report.found.get('verdict')} {report.problems}"
-            found.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe(case.image)}\n  {text}")
+            text = f"fix {before[case.pod['metadata']['name']].content['fix']}: {report.content.get('verdict')} {report.errors}"
+            problems.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe(case.image)}\n  {text}")
     print(f"{len(pods)} fixes")
-    return found
+    return problems
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from typing import Any
 
 import samples
 
-_USERS = ["0", "root", "1000", "app", "1000:1000", "app:staff", "1000:staff", "65532:0", "nobody", "daemon", "4294967294", "0:0", "2147483647"]
+_USERS = "0 root 1000 app 1000:1000 app:staff 1000:staff 65532:0 nobody daemon 4294967294 0:0 2147483647".split()
+_NO_NEW_PRIVS = ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true", "no-new-privileges:false"]
+_COMMANDS = [[samples.APP], [samples.OTHER], [samples.INIT, "--", samples.APP], [samples.INIT, samples.OTHER]]
 _CAPABILITIES = [*samples.NAMES, "dac_override", "sys_chroot", "setpcap"]
 _PROGRAMS = [samples.APP, samples.OTHER]
 
@@ -41,7 +43,7 @@ def command_line(draw: random.Random, engine: str, image: str) -> str:
         for name in capabilities(draw):
             flags.append(f"{flag}={spelling(draw, name)}" if draw.random() < 0.7 else f"{flag} {spelling(draw, name)}")
     if draw.random() < 0.35:
-        flags.append("--security-opt=" + draw.choice(["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true", "no-new-privileges:false"]))
+        flags.append("--security-opt=" + draw.choice(_NO_NEW_PRIVS))
     if draw.random() < 0.5:
         flags.append(draw.choice(["-u ", "-u", "--user=", "--user "]) + draw.choice(_USERS))
     if draw.random() < 0.08:
@@ -57,7 +59,7 @@ def command_line(draw: random.Random, engine: str, image: str) -> str:
     if draw.random() < 0.1:
         flags.append("--sysctl=net.ipv4.ip_unprivileged_port_start=" + draw.choice(["0", "80", "1024"]))
     if draw.random() < 0.05:
-        flags.append(draw.choice(["--tmpfs=/app", "--volume=/app:/app"]) if draw.random() < 0.0 else "--hostname=box")
+        flags.append("--hostname=box")
     arguments: list[str] = []
     if draw.random() < 0.25:
         first = draw.choice(_PROGRAMS + [samples.INIT])
@@ -82,7 +84,7 @@ def service(draw: random.Random, image: str) -> tuple[dict[str, Any], str]:
             made[key] = names
             flags += [f"{flag}={name}" for name in names]
     if draw.random() < 0.4:
-        made["security_opt"] = [draw.choice(["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true", "no-new-privileges:false"])]
+        made["security_opt"] = [draw.choice(_NO_NEW_PRIVS)]
         flags.append("--security-opt=" + made["security_opt"][0])
     if draw.random() < 0.5:
         made["user"] = draw.choice(_USERS)
@@ -159,6 +161,6 @@ def pod(draw: random.Random, name: str, images: list[str], containers: int) -> d
         if draw.random() < 0.9:
             container["securityContext"] = security_context(draw, False)
         if draw.random() < 0.3:
-            container["command"] = draw.choice([[samples.APP], [samples.OTHER], [samples.INIT, "--", samples.APP], [samples.INIT, samples.OTHER]])
+            container["command"] = draw.choice(_COMMANDS)
         spec["containers"].append(container)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}

@@ -55,8 +55,8 @@ class Client:
         flags = [f"--cgroup-parent={self.machine.cgroup}"] if self.name == "podman" else []
         done = self.call(["run", "--rm", *flags, *arguments])
         # The engine's own messages begin so; a program in the container may end with the same exit statuses.
-        own = next((line for line in done.stderr.splitlines() if line.startswith((f"{self.name}: ", "Error: ", "unknown flag", "invalid "))), "")
-        if done.returncode in _NOT_STARTED and own:
+        prefixes = f"{self.name}: ", "Error: ", "unknown flag", "invalid "
+        if done.returncode in _NOT_STARTED and any(line.startswith(prefixes) for line in done.stderr.splitlines()):
             return Outcome(done.stdout, done.stderr)
         return Outcome(done.stdout + done.stderr, "", done.returncode)
 

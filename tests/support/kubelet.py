@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -136,8 +137,12 @@ class Kubelet:
         return self._machine.get(_PORT, "/pods")["items"] or []
 
     def _refused(self) -> dict[str, str]:
-        """Returns why pods were not taken, by their names: an invalid manifest, or no sandbox."""
-        found = {}
+        """Returns why pods were not taken, by their names: an invalid manifest, or no sandbox at the second attempt.
+
+        The first may fail where the machine is busy: containerd binds the namespace of a process that has ended.
+        """
+        reasons: dict[str, str] = {}
+        attempts: collections.Counter[str] = collections.Counter()
         with open(self._log, "rb") as log:
             log.seek(self._log_end)
             for line in log:
@@ -145,30 +150,32 @@ class Kubelet:
                     entry = json.loads(line)
                     error = str(entry.get("err", ""))
                     if "path" in entry and error:
-                        found[pathlib.PurePath(entry["path"]).stem] = error
+                        reasons[pathlib.PurePath(entry["path"]).stem] = error
                     elif "CreatePodSandboxError" in error and entry["msg"].startswith("Error syncing pod"):
-                        found[entry["pod"]["name"].removesuffix("-node")] = error
-        return found
+                        attempts[name := entry["pod"]["name"].removesuffix("-node")] += 1
+                        if attempts[name] > 1:
+                            reasons[name] = error
+        return reasons
 
     def _outcomes(self, pod: dict[str, Any]) -> dict[str, Outcome] | None:
         """Returns the outcomes of a pod that has ended; None if it has not."""
         status = pod["status"]
         if status.get("phase") == "Failed" and not status.get("containerStatuses"):
             return {"": Outcome("", f"{status.get('reason')}: {status.get('message')}")}
-        found = {}
+        outcomes = {}
         for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
             state = each["state"]
             if ended := state.get("terminated"):
                 started = ended.get("reason") not in ("StartError", "ContainerCannotRun", "ContainerStatusUnknown")
                 output = self._output(pod, each["name"]) if started else ""
                 failure = "" if started else f"{ended['reason']}: {ended.get('message')}"
-                found[each["name"]] = Outcome(output, failure, ended["exitCode"] if started else None)
+                outcomes[each["name"]] = Outcome(output, failure, ended["exitCode"] if started else None)
             elif (waiting := state.get("waiting")) and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
-                found[each["name"]] = Outcome("", f"{waiting['reason']}: {waiting.get('message')}")
+                outcomes[each["name"]] = Outcome("", f"{waiting['reason']}: {waiting.get('message')}")
             else:
                 return None
         declared = {each["name"] for section in ("containers", "initContainers") for each in pod["spec"].get(section, ())}
-        return found if declared <= found.keys() else None
+        return outcomes if declared <= outcomes.keys() else None
 
     def _output(self, pod: dict[str, Any], container: str) -> str:
         """Returns the log of a container; cri-api, "LogPath": time, stream, tag and text."""

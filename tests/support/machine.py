@@ -161,7 +161,7 @@ def machine(state: pathlib.Path) -> Iterator[Machine]:
 
 
 @contextlib.contextmanager
-def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], bool], inside: Machine | None = None, **options: Any) -> Iterator[None]:
+def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], bool], inside: Machine | None = None) -> Iterator[None]:
     """Runs a daemon for as long as the block runs, which begins when the daemon is ready.
 
     Args:
@@ -169,10 +169,9 @@ def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], 
       log: the file that gets its output.
       ready: whether it answers.
       inside: the namespaces that it runs in; None for those of the test.
-      **options: those of subprocess.Popen.
     """
     with open(log, "wb") as output:
-        process = subprocess.Popen(inside.command(arguments) if inside else arguments, stdout=output, stderr=output, **options)
+        process = subprocess.Popen(inside.command(arguments) if inside else arguments, stdout=output, stderr=output)
     try:
         end = time.monotonic() + _START
         while not ready():
@@ -183,7 +182,8 @@ def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], 
         if inside:
             # The daemon is the child of nsenter, which passes no signal on.
             for child in _children(process.pid):
-                os.kill(int(child), signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGTERM)
         else:
             process.terminate()
         process.wait()
@@ -191,4 +191,7 @@ def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], 
 
 def _children(process: int) -> list[str]:
     """Returns the IDs of a process's children."""
-    return pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    try:
+        return pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return []  # It has ended.

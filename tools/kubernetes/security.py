@@ -49,7 +49,8 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
     group_of_pod = pod.get("runAsGroup") if pod else None
     if group_of_pod and pod and not pod.get("runAsUser") and runtime == "containerd":
         # containerd internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user"
-        group_of_pod.problem("containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers")
+        what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
+        group_of_pod.problem(what)
     return Settings(
         where=container.where,
         runtime=runtime,
