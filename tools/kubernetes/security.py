@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from runtimes.documents import Field
 from runtimes.settings import Mount, Said, Settings, capability, target
 
+_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _LAST_ID = (1 << 31) - 1  # k8s.io/apimachinery, IsValidUserID
 
 # Fields of k8s.io/api/core/v1 (types.go): SecurityContext, PodSecurityContext, Capabilities.
@@ -114,15 +115,18 @@ def _check_proc_mount(own: Field | None, spec: Field) -> None:
 
 
 def check_sysctls(spec: Field) -> None:
-    """Refuses what the API server does (pkg/apis/core/validation/validation.go, validateSysctls)."""
-    network, sysctls = spec.get("hostNetwork"), spec.at("securityContext", "sysctls")
-    if not network or not network.boolean():
-        return
+    """Refuses what the API server (pkg/apis/core/validation/validation.go, validateSysctls) and the kernel do."""
+    network, users, sysctls = spec.get("hostNetwork"), spec.get("hostUsers"), spec.at("securityContext", "sysctls")
     for member in sysctls.items() if sysctls else []:
-        name = member.get("name")
-        text = name.text() if name else None
-        if name and text and text.replace("/", ".").startswith("net."):
+        name, value = member.get("name"), member.get("value")
+        text = (name.text() if name else None) or ""
+        text = text.replace("/", ".")
+        if name and network and network.boolean() and text.startswith("net."):
             name.problem("the API server refuses it together with hostNetwork: true")
+        last = (value.text() or "").split()[-1:] if value else []
+        if text == "net.ipv4.ping_group_range" and users and users.boolean() is False and last and last[0].isdigit():
+            if value and int(last[0][:12]) >= _POD_IDS:
+                value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
 
 
 def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Said[T] | None:

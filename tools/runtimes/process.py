@@ -12,6 +12,7 @@ from .settings import Said, Settings, called
 from .versions import Behaviour, Runtime
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
+_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _PODMAN_LABEL = "io.containers.capabilities"  # containers/common pkg/capabilities, ContainerImageLabels
 
 
@@ -140,6 +141,9 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
         raise InputError([problem(where, text, what + "; write the uid")])
     if uid > _LAST_UID:
         raise InputError([problem(where, text, f"a uid is 0 to {_LAST_UID}")])
+    if uid >= _POD_IDS and mode and mode.value == "pod":
+        what = f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
+        raise InputError([problem(where, text, what)])
     refused = settings.run_as_non_root
     if refused and refused.value:
         if uid == 0:

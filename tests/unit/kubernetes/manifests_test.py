@@ -204,6 +204,21 @@ def test_sysctls_of_the_network_beside_that_of_the_host():
     ]
 
 
+def test_ids_of_a_user_namespace():
+    """containerd and the kernel refuse them: the pod's user namespace does not map them."""
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, containers: [{name: x, securityContext: {runAsUser: %d}}],"
+        " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 %d}]}}}"
+    )
+    (pod,) = manifests.read((text % (65535, 65535)).encode(), "file.yaml")
+    assert before_execve(pod.containers[0].settings).uid == 65535
+    (pod,) = manifests.read((text % (65536, 65535)).encode(), "file.yaml")
+    with pytest.raises(InputError, match="has the IDs 0 to 65535 by default"):
+        before_execve(pod.containers[0].settings)
+    (refused,) = _refused((text % (0, 2147483647)).encode())
+    assert refused.startswith('file.yaml:1: spec.securityContext.sysctls[0].value: "0 2147483647": the pod does not start')
+
+
 def test_a_pods_group_needs_its_user():
     text = b"{apiVersion: v1, kind: Pod, spec: {securityContext: {runAsGroup: 5}, containers: [{name: x, securityContext: {runAsUser: 5}}]}}"
     assert manifests.read(text, "file.yaml", "cri-o")
