@@ -90,6 +90,7 @@ class Image:
       problems: what is wrong with capabilities in it, a sentence each; those about `differences` are among them.
       differences: the files that engines differ about.
       users: uids by name, of /etc/passwd; None if it has none.
+      groups: gids by name, of /etc/group; None if it has none.
     """
 
     platform: str
@@ -102,6 +103,7 @@ class Image:
     differences: tuple[Difference, ...] = ()
     _tree: Tree = field(default_factory=Tree, repr=False)
     _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    groups: dict[str, int] | None = None
 
     def file(self, path: str) -> File | None:
         """The regular file that an absolute path leads to, through all links; None if to none."""

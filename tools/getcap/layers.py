@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
-_PASSWD = "/etc/passwd"
+_PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _PREFIX, _OPAQUE = b"SCHILY.xattr.", OVERLAY + b"opaque"
 
 
@@ -40,7 +40,7 @@ class Layers:
         self._problems: list[str] = []
         self._overlay: list[str] = []  # Entries with attributes of overlayfs.
         self._has_capabilities = False
-        self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
+        self._texts: dict[tuple[int, int], bytes] = {}  # passwd and group, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}
 
     def layer(self, archive: Archive | Watched, digest: str, size: int) -> None:
@@ -83,7 +83,8 @@ class Layers:
         if self._has_capabilities:
             self._problems += self._overlay  # Such an attribute can show a file that has capabilities at another path.
         problems = [*dict.fromkeys(self._problems), *map(str, differing)]
-        return Image(platform, config, carried, self.layers, origin, problems, self._users(), differing, self._tree, self._scripts)
+        users, groups = self._identifiers(_PASSWD), self._identifiers(_GROUP)
+        return Image(platform, config, carried, self.layers, origin, problems, users, differing, self._tree, self._scripts, groups)
 
     def _members(self, archive: Archive | Watched) -> Iterator[Member]:
         """Yields the entries of a layer, without the records that nobody here asks for."""
@@ -124,7 +125,7 @@ class Layers:
         """Keeps the users of the image, and the interpreters of scripts."""
         if member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
             return
-        elif member.path == _PASSWD and member.size <= limits.TEXT:
+        elif member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
             self._texts[entry] = b"".join(archive.content())[: member.size]
         elif member.mode & 0o111:
             start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
@@ -138,18 +139,18 @@ class Layers:
             self._wrong(path, f"invalid capabilities: {error}")
             return None
 
-    def _users(self) -> dict[str, int] | None:
-        """passwd(5)."""
-        found = follow(self._tree, _PASSWD)
+    def _identifiers(self, path: str) -> dict[str, int] | None:
+        """Reads the IDs by name of a file as in passwd(5) or group(5); returns None if the image has no such file."""
+        found = follow(self._tree, path)
         text = self._texts.get((found[1].layer, found[1].entry)) if found else None
         if text is None:
             return None
-        users: dict[str, int] = {}
+        identifiers: dict[str, int] = {}
         for line in text.decode("utf-8", "replace").splitlines():
             fields = line.split(":")
             if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10:
-                users.setdefault(fields[0], int(fields[2]))
-        return users
+                identifiers.setdefault(fields[0], int(fields[2]))
+        return identifiers
 
     def _wrong(self, path: str, what: str) -> None:
         self._problems.append(f"{quote(path)}: {what}")

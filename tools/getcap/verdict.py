@@ -86,7 +86,9 @@ def _wanted(plan: Plan) -> int:
 def _run(image: Image, plan: Plan, runtime: Runtime) -> tuple[Process, tuple[execve.Outcome, ...]]:
     config = image.config.get("config") or {}
     labels = {name: text for name, text in (config.get("Labels") or {}).items() if isinstance(text, str)}
-    before = before_execve(plan.settings, runtime, str(config.get("User") or ""), image.users, labels)
+    # An image without /etc/passwd has no users; of a tar that is one layer, the others are not known.
+    users, groups = (known if known is not None or not image.config else {} for known in (image.users, image.groups))
+    before = before_execve(plan.settings, runtime, str(config.get("User") or ""), users, labels, gids=groups)
     process = execve.Process.of(
         before.uid,
         0,

@@ -151,6 +151,7 @@ class _Reader:
             name=name,
             image=Said(image.scalar() or "", image.where) if image else None,
             user=self.said(self.last(chain, "user"), str),
+            groups=self.groups(chain),
             added=self.all(chain, "cap_add", lambda text: capability(text, "docker")),
             dropped=self.all(chain, "cap_drop", lambda text: capability(text, "docker")),
             privileged=self.boolean(self.last(chain, "privileged")),
@@ -190,6 +191,16 @@ class _Reader:
                 said = self.said(member, convert)
                 if said:
                     found.append(said)
+        return tuple(found)
+
+    def groups(self, chain: list[Field]) -> tuple[Said[str], ...]:
+        """The members of group_add, names or numbers."""
+        found = []
+        for member in (member for field in self.fields(chain, "group_add") for member in field.items()):
+            value = member.node.value
+            said = Said(value, member.where) if isinstance(value, str) and value.isdigit() else self.said(member, str)
+            if said:
+                found.append(said)
         return tuple(found)
 
     def text(self, field: Field) -> str | None:

@@ -110,6 +110,7 @@ class _Reader:
         image = arguments[0] if arguments else ""
         if any(one.name == "rootfs" and truth(one.value) for one in self.given):
             image = ""  # podman run --rootfs DIRECTORY
+        self.check_sysctls()
         name = self.last("name", str)
         return Settings(
             where=self.where,
@@ -117,6 +118,7 @@ class _Reader:
             name=name.value if name else "",
             image=Said(image, self.where) if image else None,
             user=self.last("user", self.plain),
+            groups=self.all("group-add", self.plain),
             added=self.capabilities("cap-add"),
             dropped=self.capabilities("cap-drop"),
             privileged=self.last("privileged", self.boolean),
@@ -193,6 +195,14 @@ class _Reader:
                 for said in self.said(given, [given.value], security_option):
                     found = found if said.value is None else Said(said.value, said.where)
         return found
+
+    def check_sysctls(self) -> None:
+        """Refuses sysctls of the network beside the host's network, as runc and podman do (runc libcontainer/configs/validate)."""
+        network = self.last("network", str)
+        if network and network.value == "host":
+            for said in self.all("sysctl", str):
+                if said.value.startswith("net."):
+                    self.problems.append(problem(said.where, said.value, f"not allowed in the host's network namespace: {network.where}"))
 
     def user_namespace(self) -> Said[str] | None:
         """--userns, or in podman a map of ids, which makes one too."""
