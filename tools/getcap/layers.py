@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
 from capabilities import xattr
-from packer import limits
+from packer import elf, limits
 from packer.archive import ArchiveError
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD = "/etc/passwd"
+_KEPT = (_PASSWD, "/etc/group", "/manifest.json")
 
 
 class Layers:
@@ -37,7 +39,8 @@ class Layers:
         self._problems: list[str] = []
         self._nodes = 0
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
-        self._scripts: dict[tuple[int, int], bytes] = {}
+        self._scripts: dict[tuple[int, int], bytes] = {}  # And what is known of programs; see Image.
+        self._left = limits.SCRIPTS
         self._manifest = b""
         self._is_layout = False
 
@@ -114,21 +117,48 @@ class Layers:
         return value if value is None else value[:limits.CAPABILITY]
 
     def _content(self, archive: Archive, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps what says who users are, what a script runs in, and whether this is a layer at all."""
+        """Keeps the content of scripts, passwd(5) and group(5), what an ELF program needs, and whether this is a layer at all."""
         if member.path == "/oci-layout" and member.type == FILE:
             self._is_layout = True
-        elif member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
+        elif member.type != FILE or member.sparse or not member.size:
             return
-        elif member.path in (_PASSWD, "/manifest.json") and member.size <= limits.TEXT:
+        elif member.path in _KEPT and member.size <= limits.TEXT:
             text = b"".join(archive.content())[: member.size]
+            if member.path == "/manifest.json":
+                self._manifest = text
+                return
+            self._scripts[entry] = text
             if member.path == _PASSWD:
                 self._texts[entry] = text
-            else:
-                self._manifest = text
-        elif member.mode & 0o111:
-            start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
+        else:
+            content = archive.content()
+            start = next(content, b"")[: member.size]
             if start.startswith(b"#!"):
-                self._scripts[entry] = start[2:].partition(b"\n")[0]
+                self._script(member, entry, start, content)
+            elif start.startswith(b"\x7fELF") and member.mode & 0o111:
+                self._program(member, entry, start, content)
+
+    def _script(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the text of a script; of a long one the first line, with a NUL after it."""
+        if member.size <= min(limits.SCRIPT, self._left):
+            self._left -= member.size
+            self._scripts[entry] = b"".join((start, *content))[: member.size]
+        else:
+            self._scripts[entry] = start[:_SCRIPT].partition(b"\n")[0] + b"\n\0"
+
+    def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""
+        known: dict[str, Any] = {}
+        if RECORD in member.records and member.size <= limits.PROGRAM:
+            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or {}
+        if "interpreter" not in known:
+            try:
+                known = {"interpreter": elf.interpreter(start)}
+            except elf.ElfError:
+                return
+        if known["interpreter"]:
+            kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
+            self._scripts[entry] = b"\x7fELF" + json.dumps(kept).encode()
 
     def _decode(self, path: str, value: bytes) -> FileCapabilities | None:
         try:

@@ -22,6 +22,12 @@ CAPABILITY = 64
 """Bytes of a capability attribute that are read; every revision has fewer."""
 TEXT = 4 << 20
 """Bytes of a text file that is read, such as /etc/passwd."""
+SCRIPT = 64 << 10
+"""Bytes of a script that is read; of a longer one the first line counts."""
+SCRIPTS = 64 << 20
+"""Bytes of all scripts of an image that are kept."""
+PROGRAM = 64 << 20
+"""Bytes of a program with capabilities in which the names of its libraries are looked for."""
 
 # Images
 JSON = 4 << 20

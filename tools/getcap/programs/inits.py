@@ -1,0 +1,39 @@
+"""Init processes: they start a child, reap processes and forward signals. None changes credentials."""
+
+from __future__ import annotations
+
+from . import options
+from .model import Call, Next, Fails
+
+
+def tini(call: Call) -> Next | None:
+    """tini, tini-static and Docker's docker-init: https://github.com/krallin/tini, src/tini.c, parse_args.
+
+    docker-init, as Debian builds it, is tini-static.
+    """
+    if call.argv[1:] == ["--version"]:
+        return None
+    found, rest = options.read(call.argv[1:], "hvwgle:p:s")
+    if any(name == "h" for name, _ in found):
+        return None
+    return call.next(rest)
+
+
+def dumb_init(call: Call) -> Next | None:
+    """https://github.com/Yelp/dumb-init, dumb-init.c, parse_command."""
+    found, rest = options.read(
+        call.argv[1:], "hvVcr:", {"help": 0, "single-child": 0, "rewrite": 1, "verbose": 0, "version": 0}
+    )
+    if any(name in ("h", "help", "V", "version") for name, _ in found):
+        return None
+    if not rest:
+        raise Fails("no program is given")
+    return call.next(rest)
+
+
+def catatonit(call: Call) -> Next | None:
+    """podman's init: https://github.com/openSUSE/catatonit, catatonit.c, main."""
+    found, rest = options.read(call.argv[1:], "ghLPV", {"help": 0, "license": 0, "version": 0})
+    if any(name != "g" for name, _ in found):
+        return None
+    return call.next(rest)
