@@ -27,7 +27,16 @@ CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN = (
 
 
 class Denied(Exception):
-    """A system call that fails with EPERM; the text names it."""
+    """A system call that fails with EPERM.
+
+    Attributes:
+      call: its name.
+      capability: the number of the capability with which it would succeed; None if no capability is enough.
+    """
+
+    def __init__(self, call: str, capability: int | None = None) -> None:
+        super().__init__(call)
+        self.call, self.capability = call, capability
 
 
 def capable(process: Process, capability: int) -> bool:
@@ -40,7 +49,7 @@ def set_uids(process: Process, real: int | None = None, effective: int | None = 
     old = (process.ruid, process.euid, process.suid)
     new = tuple(had if given is None else given for had, given in zip(old, (real, effective, saved)))
     if not capable(process, CAP_SETUID) and not set(new) <= set(old):
-        raise Denied("setuid")
+        raise Denied("setuid", CAP_SETUID)
     permitted, raised, ambient = process.permitted, process.effective, process.ambient
     if not process.securebits & SECBIT_NO_SETUID_FIXUP:
         if 0 in old and 0 not in new:
@@ -59,7 +68,7 @@ def setuid(process: Process, uid: int) -> Process:
     if capable(process, CAP_SETUID):
         return set_uids(process, uid, uid, uid)
     if uid not in (process.ruid, process.suid):
-        raise Denied("setuid")
+        raise Denied("setuid", CAP_SETUID)
     return set_uids(process, effective=uid)
 
 
@@ -68,7 +77,7 @@ def set_gids(process: Process, real: int | None = None, effective: int | None = 
     old = (process.rgid, process.egid, process.sgid)
     new = tuple(had if given is None else given for had, given in zip(old, (real, effective, saved)))
     if not capable(process, CAP_SETGID) and not set(new) <= set(old):
-        raise Denied("setgid")
+        raise Denied("setgid", CAP_SETGID)
     return process._replace(rgid=new[0], egid=new[1], sgid=new[2])
 
 
@@ -77,14 +86,14 @@ def setgid(process: Process, gid: int) -> Process:
     if capable(process, CAP_SETGID):
         return set_gids(process, gid, gid, gid)
     if gid not in (process.rgid, process.sgid):
-        raise Denied("setgid")
+        raise Denied("setgid", CAP_SETGID)
     return set_gids(process, effective=gid)
 
 
 def setgroups(process: Process, groups: Iterable[int]) -> Process:
     """setgroups(2): needs CAP_SETGID, whatever the groups are."""
     if not capable(process, CAP_SETGID):
-        raise Denied("setgroups")
+        raise Denied("setgroups", CAP_SETGID)
     return process._replace(groups=tuple(groups))
 
 
@@ -103,7 +112,7 @@ def set_sets(process: Process, permitted: int | None = None, inheritable: int | 
 def drop_bounding(process: Process, capabilities: int) -> Process:
     """prctl(2), PR_CAPBSET_DROP, for each."""
     if capabilities and not capable(process, CAP_SETPCAP):
-        raise Denied("PR_CAPBSET_DROP")
+        raise Denied("PR_CAPBSET_DROP", CAP_SETPCAP)
     return process._replace(bounding=process.bounding & ~capabilities)
 
 
@@ -119,7 +128,7 @@ def set_securebits(process: Process, bits: int) -> Process:
     old = process.securebits
     locked = (old & _LOCKS) >> 1 & (old ^ bits) or old & _LOCKS & ~bits or bits & ~_ALL_BITS
     if locked or ((old ^ bits) & ~_UNPRIVILEGED or not old ^ bits) and not capable(process, CAP_SETPCAP):
-        raise Denied("PR_SET_SECUREBITS")
+        raise Denied("PR_SET_SECUREBITS", CAP_SETPCAP)
     return process._replace(securebits=bits)
 
 

@@ -32,6 +32,7 @@ class File:
       text: of a script, all of it; None if it is no script, or too long to be kept.
       loader: of a dynamically linked ELF program, its PT_INTERP; else "".
       runpath: of such a program with capabilities, where it looks for libraries: DT_RUNPATH or DT_RPATH.
+      needed: of such a program with capabilities, the names of the libraries that it needs.
     """
 
     path: str
@@ -44,6 +45,7 @@ class File:
     text: str | None = None
     loader: str = ""
     runpath: str = ""
+    needed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Image:
             return File(*own, words[0], words[2].strip(" "), text)
         if kept.startswith(b"\x7fELF"):
             known = json.loads(kept[4:])
-            return File(*own, "", loader=known["interpreter"], runpath=known.get("runpath") or known.get("rpath") or "")
+            paths = known.get("runpath") or known.get("rpath") or ""
+            return File(*own, "", loader=known["interpreter"], runpath=paths, needed=tuple(known.get("needed", ())))
         return File(*own, "")
 
     def text(self, path: str) -> str | None:

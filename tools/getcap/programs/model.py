@@ -6,6 +6,8 @@ Lost where that cannot be known, and Fails where the program stops with an error
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -51,20 +53,26 @@ class State:
     Attributes:
       process: its credentials.
       environment: its variables; None is a value that is not known, or a variable that may be unset.
-      closed: whether every other variable is unset.
+      others: a regular expression of the other variables that may be set; "" if all others are unset.
       directory: its current directory, in its root directory.
       root: its root directory, in the container's.
     """
 
     process: execve.Process
     environment: Mapping[str, str | None]
-    closed: bool = True
+    others: str = ""
     directory: str = "/"
     root: str = ""
 
     def with_variables(self, **variables: str | None) -> State:
         """Returns the state with some variables set."""
         return replace(self, environment={**self.environment, **variables})
+
+    def may_be_set(self, name: str) -> bool:
+        """Returns whether it is not known if a variable is set, and to what."""
+        if name in self.environment:
+            return self.environment[name] is None
+        return bool(self.others) and re.fullmatch(self.others, name) is not None
 
     def variable(self, name: str) -> str | None:
         """Returns the value of a variable, None if it is unset.
@@ -77,7 +85,7 @@ class State:
             if value is None:
                 raise Lost(f"uses the variable {name}, whose value is not known here")
             return value
-        if not self.closed:
+        if self.may_be_set(name):
             raise Lost(f"uses the variable {name}, which may be set")
         return None
 
@@ -179,8 +187,6 @@ def group_list(call: Call, name: str, gid: int) -> tuple[int, ...]:
 def chroot(call: Call, state: State, directory: str) -> State:
     """chroot(2)."""
     if not capable(state.process, CAP_SYS_CHROOT):
-        raise Denied("chroot")
-    import posixpath
-
+        raise Denied("chroot", CAP_SYS_CHROOT)
     path = posixpath.normpath(posixpath.join(state.directory, directory))
     return replace(state, root=posixpath.normpath(state.root + "/" + path.lstrip("/")).rstrip("/"))

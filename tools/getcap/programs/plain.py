@@ -27,12 +27,12 @@ def env(call: Call) -> Next | None:
     if rest and rest[0] == "-":
         given, rest = [*given, ("ignore-environment", "")], rest[1:]
     if any(name == "ignore-environment" for name, _ in given):
-        state = replace(state, environment={}, closed=True)
+        state = replace(state, environment={}, others="")
     environment = dict(state.environment)
     for name, value in given:
         if name == "unset":
             environment.pop(value, None)
-            if not state.closed:
+            if state.may_be_set(value):
                 raise Lost("unsets a variable of an environment that is not known")
     while rest and rest[0] is not None and "=" in rest[0]:
         name, _, value = rest[0].partition("=")
@@ -54,7 +54,7 @@ def _split_options(call: Call, argv: Sequence[Word]) -> Sequence[Word]:
         if word is None or not word.startswith("-") or word in ("--", "-"):
             return argv
         for prefix in ("--split-string=", "-vS", "-S", "-iS"):
-            if word.startswith(prefix) and (not prefix.startswith("-") or prefix.startswith("--") or True):
+            if word.startswith(prefix):
                 text = word[len(prefix) :]
                 rest = argv[at + 1 :]
                 if not text:

@@ -89,7 +89,7 @@ def setpriv(call: Call) -> Next | None:
     if "bounding-set" in given:
         bounding = _apply(process.bounding, given["bounding-set"])
         if not credentials.capable(process, credentials.CAP_SETPCAP):
-            raise credentials.Denied("PR_CAPBSET_DROP")
+            raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in given:
         process = credentials.set_sets(process, inheritable=_apply(process.inheritable, given["inh-caps"]))
@@ -116,7 +116,7 @@ def _reset(call: Call, given: dict[str, str], name: str | None) -> State:
     if user is None:
         raise Lost("sets variables of a user that the image does not know")
     fresh = {"SHELL": user.shell or "/bin/sh", "HOME": user.home, "USER": user.name, "LOGNAME": user.name}
-    return replace(call.state, environment={**kept, **fresh, "PATH": None}, closed=True)
+    return replace(call.state, environment={**kept, **fresh, "PATH": None}, others="")
 
 
 def _changes(text: str) -> list[tuple[str, int]]:
@@ -350,7 +350,7 @@ def unshare(call: Call) -> Next | None:
     if {"clear-env", "whitelist-env", "l", "setgroups"} & given.keys():
         raise Lost("has options that are not followed here")
     if not credentials.capable(call.state.process, credentials.CAP_SYS_ADMIN) and {"m", "u", "i", "n", "p", "C", "T", "mount-proc"} & given.keys():
-        raise credentials.Denied("unshare")
+        raise credentials.Denied("unshare", credentials.CAP_SYS_ADMIN)
     state = call.state
     if "R" in given:
         state = replace(chroot(call, state, given["R"]), directory="/")

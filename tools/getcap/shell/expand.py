@@ -152,7 +152,7 @@ class Expander:
         if name in frame.state.environment:
             value = frame.state.environment[name]
             return value is not None, value
-        if not frame.state.closed or name in _OWN:
+        if name in _OWN or frame.state.may_be_set(name):
             return False, None
         return True, None
 

@@ -99,4 +99,4 @@ def _merge_states(one: State, other: State) -> State:
         if one.environment.get(name) != other.environment.get(name) or name not in one.environment:
             environment[name] = None
     directory = one.directory if one.directory == other.directory else "/\0"
-    return replace(one, environment=environment, closed=one.closed and other.closed, directory=directory)
+    return replace(one, environment=environment, others=one.others or other.others, directory=directory)
