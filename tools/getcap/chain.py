@@ -147,12 +147,14 @@ class _Follower:
                 return "", failure
             try:
                 following = self._next(hop, argv, script)
+                if following is not None and following.loaded:
+                    hop = self._load(following)
+                    if self._is_named():
+                        return "", ""
+                    following = self._next(hop, following.argv, hop.script)
                 if following is None:
                     return "", ""
                 self._state = following.state
-                if following.loaded:
-                    self._load(following)
-                    return "", ""
                 argv = following.argv
                 name = following.file or argv[0]
                 if name is None:
@@ -169,7 +171,7 @@ class _Follower:
                 return "", f"{hop.name} fails: {error.call} is not permitted (EPERM)"
 
     def _next(self, hop: Hop, argv: Sequence[Word], script: str) -> Next | None:
-        model = table.model_of(hop.path, argv[0] or "")
+        model = table.model_of(hop.script if hop.loaded else hop.path, argv[0] or "")
         if hop.mount and model:
             raise Lost(f"is hidden by a mount ({hop.mount.where})")
         if model:
@@ -238,7 +240,11 @@ class _Follower:
         if outcome.process is not None:
             self._state = replace(self._state, process=outcome.process)
 
-    def _load(self, following: Next) -> None:
+    def _load(self, following: Next) -> Hop:
         """Notes the program that the dynamic loader loads; its own file is not executed."""
-        hop = self._hops[-1]
-        self._hops[-1] = replace(hop, script=posixpath.normpath(posixpath.join(self._state.directory, following.file)), loaded=True)
+        name = posixpath.normpath(posixpath.join(self._state.directory, following.file))
+        file = self._image.file(self._state.root + name)
+        if file is None:
+            raise Lost(f"loads {quote(name)}, which the image does not have")
+        self._hops[-1] = replace(self._hops[-1], script=file.path, loaded=True)
+        return self._hops[-1]

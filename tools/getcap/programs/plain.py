@@ -32,8 +32,6 @@ def env(call: Call) -> Next | None:
     for name, value in given:
         if name == "unset":
             environment.pop(value, None)
-            if state.may_be_set(value):
-                raise Lost("unsets a variable of an environment that is not known")
     while rest and rest[0] is not None and "=" in rest[0]:
         name, _, value = rest[0].partition("=")
         environment[name] = value

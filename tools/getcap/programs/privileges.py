@@ -21,6 +21,7 @@ _SECUREBITS = {
         "exec_deny_interactive_locked".split()
     )
 }
+_NEWER = frozenset(name for name, bit in _SECUREBITS.items() if bit >= 1 << 6)
 
 
 def setpriv(call: Call) -> Next | None:
@@ -144,6 +145,8 @@ def _securebits(bits: int, text: str) -> int:
         sign, name = each[:1], each[1:]
         if sign == "-" and name == "all":
             bits = 0
+        elif name in _NEWER:
+            raise Lost(f'has a securebit that only some releases know ("{name}")')
         elif sign not in ("+", "-") or name not in _SECUREBITS or name == "keep_caps":
             raise Fails(f'not a valid securebit: "{each}"')
         elif sign == "+":
@@ -363,9 +366,7 @@ def unshare(call: Call) -> Next | None:
         process = credentials.setgid(credentials.setgroups(process, ()), _id(given["G"]))
     if "S" in given:
         process = credentials.setuid(process, _id(given["S"]))
-    if "keep-caps" in given:
-        process = credentials.set_sets(process, inheritable=process.permitted)
-        process = process._replace(ambient=process.ambient | process.permitted)
+    # --keep-caps counts with a user namespace alone.
     state = replace(state, process=process)
     return call.next(rest or (state.variable("SHELL") or "/bin/sh",), state)
 

@@ -145,7 +145,8 @@ def s6_applyuidgid(call: Call) -> Next | None:
             groups = _numbers(state.variable("GIDLIST") or "")
     if not rest:
         raise Fails("no program is given")
-    # It sets what is not 0, the groups first.
+    if groups is not None:
+        groups = tuple(dict.fromkeys((state.process.egid if gid is None else gid, *groups)))
     process = change(state.process, uid or None, gid or None, groups)
     environment = dict(state.environment)
     if any(name == "z" for name, _ in found):
@@ -332,7 +333,7 @@ def runuser(call: Call) -> Next | None:
     if "h" in given or "V" in given:
         return None
     if call.state.process.ruid != 0:
-        raise Lost("asks for a password")
+        raise Fails("only root may use it") if command == "runuser" else Lost("asks for a password")
     if "l" in given:
         login = True
     if login or "w" in given:

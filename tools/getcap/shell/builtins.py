@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..programs.model import Word
 from .conditions import Truth, test
 from .frame import Frame, Started
-from .syntax import Simple, Substitution, Unparsed
+from .syntax import Literal, Simple, Substitution, Unparsed
 from .syntax import Word as Source
 
 if TYPE_CHECKING:
@@ -180,10 +180,14 @@ def _declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word], e
     for name, word in command.assignments:
         values[name] = run.expander.text(frame, word) if word is not None else None
     names = set(values)
-    for each in words:
+    for word, each in _named(run, frame, command, words):
         if each is None:
-            # A word that is not known may name any variable.
-            run.lose("sets variables whose names are not known")
+            name = _name(run, frame, word)
+            if name:
+                values[name] = None
+                names.add(name)
+            else:
+                run.lose("sets variables whose names are not known")
             continue
         if each.startswith("-"):
             exported = exported or "x" in each
@@ -200,6 +204,25 @@ def _declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word], e
     if exported:
         frame.exported |= names
     return True
+
+
+def _named(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Iterator[tuple[Source, Word]]:
+    """Yields the words after a command's name, each with its source."""
+    pairs = [(word, field) for word in command.words for field in run.expander.fields(frame, word)]
+    yield from pairs[len(pairs) - len(words) :]
+
+
+def _name(run: Evaluator, frame: Frame, word: Source) -> str:
+    """Returns the name in name=value, whose value is not known; "" if the name is not known either."""
+    text = ""
+    for part in word:
+        value = part.text if isinstance(part, Literal) else run.expander.value(frame, part)
+        if value is None:
+            return ""
+        text += value
+        if isinstance(part, Literal) and "=" in part.text:
+            return text.partition("=")[0]
+    return ""
 
 
 def _local(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
@@ -260,8 +283,20 @@ def _source(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) ->
 
 
 def _eval(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
-    run.lose(f"uses eval (line {command.line})")
-    return None
+    from .parse import parse
+
+    known = [each for each in words if each is not None]
+    try:
+        body = parse(" ".join(known)) if len(known) == len(words) and len(run.sources) <= 10 else None
+    except Unparsed:
+        body = None
+    if body is None:
+        run.lose(f"evaluates a text that is not known here (line {command.line})")
+        return None
+    run.sources.append("eval")
+    status = run.sequence(body)
+    run.sources.pop()
+    return status
 
 
 def _read(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:

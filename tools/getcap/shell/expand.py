@@ -19,7 +19,6 @@ _OWN = frozenset(
 )
 """Variables that the shell or the runtime sets by itself."""
 
-_GLOB = frozenset("*?[")
 
 
 class Expander:
@@ -42,7 +41,7 @@ class Expander:
             return [None]
         for part in word:
             if isinstance(part, Literal):
-                if not part.quoted and _GLOB & set(part.text):
+                if not part.quoted and _is_pattern(part.text):
                     return [None]
                 started = started or part.quoted or bool(part.text)
                 current = None if current is None else current + part.text
@@ -230,7 +229,12 @@ _OUTPUTS: dict[str, Callable[[Frame, list[str]], str | None]] = {
 
 def _plain(value: str) -> bool:
     """Returns whether an unquoted value is one field: it has neither spaces nor a pattern."""
-    return not (_GLOB | set(" \t\n")) & set(value) and value != ""
+    return value != "" and not _is_pattern(value) and not set(" \t\n") & set(value)
+
+
+def _is_pattern(text: str) -> bool:
+    """Returns whether an unquoted text may stand for the names of files."""
+    return "*" in text or "?" in text or "[" in text and "]" in text[text.index("[") :]
 
 
 def _braces(word: Source) -> bool:
