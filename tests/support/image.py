@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 RECORD = "SCHILY.xattr.security.capability"
 
 
-def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str]) -> bytes:
+def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str], mode: int = 0o755) -> bytes:
     """Makes a tar.
 
     Args:
       *entries: path, capabilities (or None) and kind: "file", "directory", a hard link ("=/x"), a symbolic link (">x"),
         or anything else: the content of a file.
+      mode: of every file.
     """
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path, value, kind in entries:
             info = tarfile.TarInfo(path.strip("/"))
-            info.mode = 0o755
+            info.mode = mode
             if value is not None:
                 data = value if isinstance(value, bytes) else value.to_xattr()
                 info.pax_headers[RECORD] = data.decode("latin-1")

@@ -163,12 +163,12 @@ class _Reader:
             read_only=self.boolean(self.last(chain, "read_only")),
             mounts=self.mounts(chain),
             user_namespace=self.said(self.last(chain, "userns_mode"), _userns),
-            environment=self.environment(chain),
+            environment=self.variables(chain),
             other_variables=Said("env_file", field.where) if (field := self.last(chain, "env_file")) else None,
             directory=self.said(self.last(chain, "working_dir"), str),
         )
 
-    def environment(self, chain: list[Field]) -> tuple[Said[tuple[str, str | None]], ...]:
+    def variables(self, chain: list[Field]) -> tuple[Said[tuple[str, str | None]], ...]:
         """The variables of environment, a list or a mapping; one without a value has that of the machine."""
         found: list[Said[tuple[str, str | None]]] = []
         for field in self.fields(chain, "environment"):

@@ -64,7 +64,9 @@ def _setpriv(call: Call) -> Next | None:
         for each in given["ambient-caps"].split(","):
             bit = _capability(each)
             if each[0] == "+":
-                process = credentials.raise_ambient(process, bit)
+                # A capability that the kernel refuses is a warning.
+                if not process.securebits & credentials.SECBIT_NO_CAP_AMBIENT_RAISE:
+                    process = process._replace(ambient=process.ambient | bit & process.permitted & process.inheritable)
             else:
                 process = process._replace(ambient=process.ambient & ~bit)
     if not rest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import options
-from .model import Call, Next, Fails
+from .model import Call, Fails, Next
 
 
 def tini(call: Call) -> Next | None:
@@ -32,8 +32,8 @@ def dumb_init(call: Call) -> Next | None:
 
 
 def catatonit(call: Call) -> Next | None:
-    """podman's init: https://github.com/openSUSE/catatonit, catatonit.c, main."""
-    found, rest = options.read(call.argv[1:], "ghLPV", {"help": 0, "license": 0, "version": 0})
+    """podman's init: https://github.com/openSUSE/catatonit, catatonit.c, main. Without "--" it reads the program's options too."""
+    found, rest = options.read(call.argv[1:], "ghLPV", {"help": 0, "license": 0, "version": 0}, permute=True)
     if any(name != "g" for name, _ in found):
         return None
     return call.next(rest)

@@ -9,13 +9,16 @@ from .model import Fails, Lost, Word
 Option = tuple[str, str]
 
 
-def read(argv: Sequence[Word], short: str, long: Mapping[str, int] | None = None) -> tuple[list[Option], Sequence[Word]]:
+def read(
+    argv: Sequence[Word], short: str, long: Mapping[str, int] | None = None, permute: bool = False
+) -> tuple[list[Option], Sequence[Word]]:
     """Reads the options before the first word that is not one.
 
     Args:
       argv: the words, without the program's name.
       short: the letters, each with ":" if it takes a value, or "::" if it may have one in the same word.
       long: the names, with 0 (no value), 1 (a value) or 2 (a value only after "=").
+      permute: whether options after other words count too, up to "--": getopt(3) without "+".
 
     Returns:
       The options in order, short ones by letter, each with its value; and the words that are left.
@@ -25,13 +28,18 @@ def read(argv: Sequence[Word], short: str, long: Mapping[str, int] | None = None
       Lost: an option is not known here.
     """
     found: list[Option] = []
+    words: list[Word] = []
     at = 0
     while at < len(argv):
         word = _known(argv[at])
         if word == "--":
-            return found, argv[at + 1 :]
+            return found, [*words, *argv[at + 1 :]]
         if not word.startswith("-") or word == "-":
-            break
+            if not permute:
+                break
+            words.append(word)
+            at += 1
+            continue
         at += 1
         if word.startswith("--"):
             name, takes, value = _long(word, long or {})
@@ -55,7 +63,7 @@ def read(argv: Sequence[Word], short: str, long: Mapping[str, int] | None = None
                     value = _value(argv, at, "-" + letter)
                     at += 1
             found.append((letter, value))
-    return found, argv[at:]
+    return found, [*words, *argv[at:]]
 
 
 def _known(word: Word) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
-import capabilities
 from capabilities import credentials, execve
 from capabilities.names import ALL, NAMES, number
 
@@ -208,28 +208,29 @@ def _inheritable(call: Call, process: execve.Process, value: str) -> execve.Proc
 
 
 def _caps(call: Call, process: execve.Process, value: str) -> execve.Process:
-    try:
-        permitted, inheritable, effective = _text(value)
-    except capabilities.CapabilityError:
-        raise Fails(f'not a valid text of capabilities: "{value}"') from None
+    permitted, inheritable, effective = _text(value)
     raised = _raised(process, credentials.CAP_SETPCAP)
     return credentials.set_sets(raised, permitted, inheritable, effective)
 
 
+_CLAUSE = re.compile(r"([^=+-]*)((?:[=+-][eip]*)+)", re.ASCII)
+
+
 def _text(text: str) -> tuple[int, int, int]:
-    """Reads a text as cap_from_text(3) does. A process may have what a file may not: sets that differ are read one by one."""
-    sets = []
-    for flag in "pie":
-        only = " ".join(_only(clause, flag) for clause in text.split())
-        known = capabilities.from_text(only) if only else None
-        sets.append((known.permitted if known else 0) & ALL)
-    return sets[0], sets[1], sets[2]
-
-
-def _only(clause: str, flag: str) -> str:
-    """Keeps one flag of a clause, as permitted."""
-    start = next((at for at, each in enumerate(clause) if each in "=+-"), len(clause))
-    return clause[:start] + "".join("p" if each == flag else each for each in clause[start:] if each in "=+-" or each == flag)
+    """Reads a text as cap_from_text(3) does; returns permitted, inheritable, effective. A process may have what a file may not."""
+    sets = {"p": 0, "i": 0, "e": 0}
+    for clause in text.split():
+        match = _CLAUSE.fullmatch(clause)
+        if not match:
+            raise Fails(f'not a valid text of capabilities: "{text}"')
+        mask = ALL if match[1] in ("", "all") else _names(match[1])
+        for operator, flags in re.findall("([=+-])([eip]*)", match[2]):
+            for flag in sets:
+                if operator == "=":
+                    sets[flag] &= ~mask
+                if flag in flags:
+                    sets[flag] = sets[flag] & ~mask if operator == "-" else sets[flag] | mask
+    return sets["p"], sets["i"], sets["e"]
 
 
 def _ambient(call: Call, process: execve.Process, value: str) -> execve.Process:
@@ -250,8 +251,7 @@ def _keep(call: Call, process: execve.Process, value: str) -> execve.Process:
 
 
 def _set_securebits(call: Call, process: execve.Process, value: str) -> execve.Process:
-    raised = _raised(process, credentials.CAP_SETPCAP)
-    return credentials.set_securebits(raised, _c_number(value))._replace(effective=process.effective)
+    return credentials.set_securebits(process, _c_number(value))
 
 
 def _uid(call: Call, process: execve.Process, value: str) -> execve.Process:
@@ -304,9 +304,9 @@ def _iab(call: Call, process: execve.Process, value: str) -> execve.Process:
             ambient |= mask
         if "^" in marks or "%" in marks or not marks:
             inheritable |= mask
-    raised = _raised(process, credentials.CAP_SETPCAP)
-    changed = credentials.set_sets(raised, inheritable=inheritable)._replace(ambient=0)
-    changed = credentials.raise_ambient(changed, ambient)
+    # CAP_SETPCAP becomes effective with the inheritable set, too late to let it grow.
+    changed = _raised(credentials.set_sets(process, inheritable=inheritable), credentials.CAP_SETPCAP)
+    changed = credentials.raise_ambient(changed._replace(ambient=0), ambient)
     return credentials.drop_bounding(changed, dropped)._replace(effective=process.effective)
 
 
