@@ -117,12 +117,12 @@ class Oracle:
         )
 
     def differences(self, case: Case) -> list[str]:
-        """Returns how a model and its program differ; an empty list if they agree."""
+        """Returns how the models and the programs differ; an empty list if they agree, or the models claim nothing."""
         chain = self.model(case)
         outcome = self.run(case)
         ran = re.search(r"^Uid:", outcome.output, re.MULTILINE) is not None
         if chain.lost:
-            return [f"not followed: {chain.hops[-1].name} {chain.lost}"]
+            return []
         after = chain.after
         reached = after is not None and chain.hops[-1].path == END
         if reached != ran:
@@ -226,7 +226,7 @@ def prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
         "inits": [
             ("tini", "--"),
             ("tini", "-g", "-p", "SIGTERM", "-e", "143", "--"),
-            ("tini-static", "-s"),
+            ("tini-static", "-s", "--"),
             ("dumb-init",),
             ("dumb-init", "--rewrite", "15:3", "--"),
             ("dumb-init", "-c", "-v", "-r", "15:3"),

@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ def mask(*names: str) -> int:
 
 ROOTS = mask(*"setuid setgid setpcap sys_chroot sys_admin net_raw net_bind_service chown kill".split())
 NET = mask("net_raw", "net_bind_service")
-PREFIXES = [(kind, prefix) for kind, group in prefixes().items() for prefix in group]
+PREFIXES = [prefix for group in prefixes().values() for prefix in group]
 
 
 @pytest.fixture(scope="module")
@@ -30,35 +31,35 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     return Oracle(tmp_path_factory.mktemp("oracle"), pathlib.Path(os.environ.get("PROBE", "tests/getcap/credentials")))
 
 
-def starts() -> list[Case]:
-    """The processes that each program is started as."""
-    return [
-        Case((), bounding=ROOTS, permitted=ROOTS),
-        Case((), bounding=ROOTS, permitted=ROOTS, no_new_privs=True, files={END: "cap_net_raw=ep"}),
-        Case((), bounding=NET, permitted=NET, files={END: "cap_net_raw=p"}),
-        Case((), uid=1000, gid=1000, bounding=ROOTS, permitted=ROOTS, files={END: "cap_net_raw=ep"}),
-        Case((), uid=1000, gid=1000, bounding=ROOTS, permitted=NET, inheritable=NET, ambient=NET, no_new_privs=True, files={END: "cap_net_raw=p"}),
-        Case((), uid=1000, gid=1000, bounding=NET, inheritable=NET, permitted=NET, ambient=NET),
-    ]
+STARTS = [
+    Case((), bounding=ROOTS, permitted=ROOTS),
+    Case((), bounding=ROOTS, permitted=ROOTS, no_new_privs=True, files={END: "cap_net_raw=ep"}),
+    Case((), bounding=NET, permitted=NET, files={END: "cap_net_raw=p"}),
+    Case((), uid=1000, gid=1000, bounding=ROOTS, permitted=ROOTS, files={END: "cap_net_raw=ep"}),
+    Case((), uid=1000, gid=1000, bounding=ROOTS, permitted=NET, inheritable=NET, ambient=NET, no_new_privs=True, files={END: "cap_net_raw=p"}),
+    Case((), uid=1000, gid=1000, bounding=NET, inheritable=NET, permitted=NET, ambient=NET),
+]
+"""The processes that each program is started as."""
 
 
-@pytest.mark.parametrize("kind, prefix", PREFIXES, ids=[" ".join(prefix) for _, prefix in PREFIXES])
-def test_each_program(oracle: Oracle, kind: str, prefix: tuple[str, ...]):
+@pytest.mark.parametrize("prefix", PREFIXES, ids=map(" ".join, PREFIXES))
+def test_each_program(oracle: Oracle, prefix: tuple[str, ...]):
     wrong = []
-    for start in starts():
-        program = oracle.model(start.__class__(**{**start.__dict__, "argv": (*prefix, END)})).hops[0].path
+    for start in STARTS:
+        case = replace(start, argv=(*prefix, END))
+        program = oracle.model(case).hops[0].path
         for text in ("", "cap_setuid,cap_setgid,cap_setpcap,cap_net_raw=p", "cap_setuid,cap_setgid,cap_net_raw=ep"):
-            files = dict(start.files)
-            if text:
-                files[program] = text
-            case = Case(**{**start.__dict__, "argv": (*prefix, END), "files": files})
-            wrong += [f"{case}: {what}" for what in oracle.differences(case)]
+            tried = replace(case, files={**case.files, program: text} if text else case.files)
+            lost = oracle.model(tried).lost
+            if lost and not (prefix[0] == "su" and tried.uid):
+                wrong.append(f"{tried}: not followed: {lost}")
+            wrong += [f"{tried}: {what}" for what in oracle.differences(tried)]
     assert not wrong, "\n".join(wrong)
 
 
 def drawn(generator: random.Random) -> Case:
     """A random chain of two to four programs."""
-    chosen = [generator.choice(PREFIXES)[1] for _ in range(generator.randint(2, 4))]
+    chosen = [generator.choice(PREFIXES) for _ in range(generator.randint(2, 4))]
     argv = (*itertools.chain(*chosen), END)
     names = [name for name in "setuid setgid setpcap sys_chroot sys_admin net_raw net_bind_service chown kill".split()]
 
@@ -83,15 +84,17 @@ def test_chains(oracle: Oracle):
     print(f"SEED={SEED}, {CHAINS} chains")
     generator = random.Random(SEED)
     wrong = []
-    reached = 0
+    reached = unknown = 0
     for number in range(CHAINS):
         case = drawn(generator)
         differences = oracle.differences(case)
         wrong += [f"SEED={SEED}, {number}: {case}: {what}" for what in differences]
-        reached += oracle.model(case).after is not None
-    print(f"{reached} of {CHAINS} reached the last program")
+        chain = oracle.model(case)
+        unknown += bool(chain.lost)
+        reached += not chain.lost and chain.after is not None
+    print(f"{reached} reached the last program, {unknown} are not known, {len(wrong)} differ")
     assert not wrong, "\n".join([f"{len(wrong)} differ", *wrong[:40]])
-    assert reached > CHAINS / 10
+    assert reached > CHAINS / 10 and unknown < CHAINS / 5
 
 
 def test_the_machine_has_what_is_granted():

@@ -175,7 +175,7 @@ class _Follower:
         if hop.mount and model:
             raise Lost(f"is hidden by a mount ({hop.mount.where})")
         if model:
-            return model(Call(argv, self._state, self._container, script or hop.path))
+            return model(Call(argv, self._state, self._container, script or hop.path, hop.file.loader))
         # A program that is not known may be a wrapper of one that it is given.
         for word in argv[1:]:
             if word and not word.startswith("-"):

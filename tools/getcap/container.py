@@ -124,6 +124,10 @@ class Container(System):
                 return path
         return ""
 
+    def is_busybox(self, path: str) -> bool:
+        file = self.image.file(path)
+        return file is not None and posixpath.basename(file.path).startswith("busybox")
+
     def script(self, path: str, state: State) -> str | None:
         if self.settings.mounted_over(posixpath.normpath(path)):
             return None

@@ -24,7 +24,13 @@ def busybox(call: Call) -> Next | None:
     name = posixpath.basename((argv[0] if argv else "") or "").removeprefix("-")
     if name not in APPLETS:
         return None
-    return APPLETS[name](replace(call, argv=argv))
+    following = APPLETS[name](replace(call, argv=argv))
+    if following and not following.file and following.argv[0] in APPLETS and following.argv[0]:
+        # FEATURE_PREFER_APPLETS and FEATURE_SH_STANDALONE, which Debian's build has and Alpine's has not.
+        path = call.system.find(following.argv[0], following.state)
+        if path and not call.system.is_busybox(path):
+            raise Lost(f"executes {path}, or its own applet of that name")
+    return following
 
 
 def _chroot(call: Call) -> Next | None:

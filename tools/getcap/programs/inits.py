@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from . import options
-from .model import Call, Fails, Next
+from .model import Call, Fails, Lost, Next
 
 
 def tini(call: Call) -> Next | None:
     """tini, tini-static and Docker's docker-init: https://github.com/krallin/tini, src/tini.c, parse_args.
 
-    docker-init, as Debian builds it, is tini-static.
+    Without "--", glibc's getopt(3) finds tini's options among the program's arguments too; musl's does not.
     """
     if call.argv[1:] == ["--version"]:
         return None
-    found, rest = options.read(call.argv[1:], "hvwgle:p:s")
-    if any(name == "h" for name, _ in found):
-        return None
-    return call.next(rest)
+    if call.loader and "musl" in call.loader:
+        return _tini(call, permute=False)
+    if call.loader:
+        return _tini(call, permute=True)
+    try:
+        permuted = _tini(call, permute=True)
+    except Fails:
+        permuted = None
+    plain = _tini(call, permute=False)
+    if permuted and plain and list(permuted.argv) != list(plain.argv) or bool(permuted) != bool(plain):
+        raise Lost('may take arguments of the program for its own; write "--" before the program')
+    return plain
+
+
+def _tini(call: Call, permute: bool) -> Next | None:
+    # A program's arguments that are not known matter only where they may be taken for options.
+    found, rest = options.read(call.argv[1:], "hvwgle:p:s", permute=permute)
+    return None if any(name == "h" for name, _ in found) else call.next(rest)
 
 
 def dumb_init(call: Call) -> Next | None:

@@ -126,6 +126,10 @@ class System:
         """Returns the path of a program as execvp(3) finds it; "" if there is none."""
         raise NotImplementedError
 
+    def is_busybox(self, path: str) -> bool:
+        """Returns whether a path that find() returned leads to BusyBox."""
+        raise NotImplementedError
+
     def script(self, path: str, state: State) -> str | None:
         """Returns the text of a script; None if it is not known."""
         raise NotImplementedError
@@ -140,12 +144,14 @@ class Call:
       state: the process after the execve(2).
       system: the image.
       path: of the script or program as it was executed.
+      loader: its PT_INTERP, which tells the C library; "" of a static program.
     """
 
     argv: Sequence[Word]
     state: State
     system: System
     path: str = ""
+    loader: str = ""
 
     @property
     def name(self) -> str:

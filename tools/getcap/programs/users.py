@@ -325,7 +325,7 @@ def runuser(call: Call) -> Next | None:
     if command == "runuser":
         names["user"] = 1
     argv = list(call.argv[1:])
-    found, rest = options.read(argv, "c:fg:G:lmpPTs:u:hVw:", names)
+    found, rest = options.read(argv, "c:fg:G:lmpPTs:u:hVw:", names, permute=True)
     login = False
     if rest and rest[0] == "-":
         login, rest = True, rest[1:]
@@ -346,11 +346,7 @@ def runuser(call: Call) -> Next | None:
         if rest and rest[0] is None:
             raise Lost("has arguments that are not known here")
         user_name = (rest[0] if rest else "root") or ""
-        # getopt permutes: options may follow the user.
-        more, rest = options.read(rest[1:], "c:fg:G:lmpPTs:u:hVw:", names) if rest else ([], rest)
-        given |= {_LONG.get(name, name): value for name, value in more}
-        if {"l", "g", "G", "w"} & set(given):
-            raise Lost("has options that are not followed here")
+        rest = rest[1:]
     user = find_user(call, user_name)
     if user is None:
         raise Fails(f'no such user: "{user_name}"')
@@ -383,7 +379,7 @@ def start_stop_daemon(call: Call) -> Next | None:
         "procsched": 1, "iosched": 1, "umask": 1, "background": 0, "notify-await": 0, "notify-timeout": 1, "no-close": 0,
         "make-pidfile": 0, "pidfile": 1, "retry": 1, "remove-pidfile": 0, "chdir": 1, "output": 1,
     }
-    found, rest = options.read(call.argv[1:], "HKSVTa:n:op:qr:s:tu:vx:c:N:P:I:k:bmR:g:d:CO:", names)
+    found, rest = options.read(call.argv[1:], "HKSVTa:n:op:qr:s:tu:vx:c:N:P:I:k:bmR:g:d:CO:", names, permute=True)
     given = dict(found)
 
     def value(letter: str, name: str) -> str | None:
