@@ -181,7 +181,7 @@ def _layer(probe: pathlib.Path) -> bytes:
     if stdbuf:
         files[str(stdbuf)] = stdbuf
     for path in list(files.values()):
-        for library in _libraries(path):
+        for library in libraries(path):
             files[str(library)] = library
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -215,7 +215,8 @@ def _add(archive: tarfile.TarFile, path: str, content: bytes, kind: bytes = tarf
     archive.addfile(info, io.BytesIO(content))
 
 
-def _libraries(path: pathlib.Path) -> list[pathlib.Path]:
+def libraries(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the loader and the libraries of a program, as this machine finds them."""
     done = subprocess.run(["ldd", path], capture_output=True, text=True)
     return [pathlib.Path(each) for each in re.findall(r"(?:=> )?(/\S+) \(0x", done.stdout)]
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 RECORD = "SCHILY.xattr.security.capability"
 
 
-def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str], mode: int = 0o755) -> bytes:
+def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str | bytes], mode: int = 0o755) -> bytes:
     """Makes a tar.
 
     Args:
       *entries: path, capabilities (or None) and kind: "file", "directory", a hard link ("=/x"), a symbolic link (">x"),
-        or anything else: the content of a file.
+        or anything else: the content of a file, as text or bytes.
       mode: of every file.
     """
     made = io.BytesIO()
@@ -32,7 +32,10 @@ def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str],
                 data = value if isinstance(value, bytes) else value.to_xattr()
                 info.pax_headers[RECORD] = data.decode("latin-1")
             content = b""
-            if kind == "directory":
+            if isinstance(kind, bytes):
+                content = kind
+                info.size = len(content)
+            elif kind == "directory":
                 info.type = tarfile.DIRTYPE
             elif kind.startswith("="):
                 info.type, info.linkname = tarfile.LNKTYPE, kind[2:]

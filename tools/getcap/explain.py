@@ -192,6 +192,6 @@ def _lines(made: dict[str, object], indent: str) -> Iterator[str]:
             yield f"{indent}  {title.removesuffix('s')}: {line}"
     if "permitted" in made:
         for name in _SETS:
-            names = made[name]
-            assert isinstance(names, list)
-            yield f"{indent}  {name}: {','.join(names) or 'none'}"
+            listed = made[name]
+            assert isinstance(listed, list)
+            yield f"{indent}  {name}: {','.join(listed) or 'none'}"

@@ -235,7 +235,7 @@ class Parser(Reader):
         self.blanks()
         word = self.word()
         self._take("in")
-        branches = []
+        branches: list[tuple[tuple[Word, ...], Sequence]] = []
         falls = False
         while True:
             self.newlines()
