@@ -184,11 +184,20 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
         base, reason = runtime.default, f"holds those that {called(runtime.name)}'s configuration grants"
     else:
         base, reason = behaviour.default, f"holds those that {called(runtime.name)} grants by default ({behaviour.source})"
-    for verb, said in (("with", added), ("without", dropped)):
-        if said:
-            reason += f"; {verb} " + ", ".join(f"{one.value} ({one.where})" for one in said)
+    if drop_all and not base and added:
+        reason = "holds only " + _listed(added) + f": all others are dropped ({drop_all.where})"
+        added_text = ""
+    else:
+        added_text = _listed(added)
+    for verb, text in (("with", added_text), ("without", _listed(dropped))):
+        if text:
+            reason += f"; {verb} {text}"
     because["bounding"] = reason
     return (base | add) & ~drop if kubernetes else base & ~drop | add
+
+
+def _listed(said: tuple[Said[str], ...]) -> str:
+    return ", ".join(f"{one.value} ({one.where})" for one in said)
 
 
 def _conflicts(add_all: Said[str] | None, drop_all: Said[str] | None, added: tuple[Said[str], ...], dropped: tuple[Said[str], ...]) -> None:

@@ -100,10 +100,15 @@ def _follow(call: Call, state: State, text: str, zero: str, arguments: tuple[Wor
     try:
         body = parse(text)
     except Unparsed as error:
-        raise Lost(f"has a line {error.line} that is not understood: {error.text}") from None
+        raise Lost(f"has a line {error.line} that is not understood: {error.text[:200]}") from None
+    except RecursionError:
+        raise Lost("is nested too deeply to be followed") from None
     frame = Frame(state, arguments=arguments, errexit=errexit)
     run = Evaluator(call.system, frame, Expander(zero, bash))
-    run.sequence(body)
+    try:
+        run.sequence(body)
+    except RecursionError:
+        raise Lost("is nested too deeply to be followed") from None
     return _result(run, text)
 
 
