@@ -17,7 +17,7 @@ from . import loader
 from .container import Container, strings
 from .images import File, Image
 from .programs import table
-from .programs.model import Call, Fails, Lost, Next, State, Word
+from .programs.model import Call, Fails, Lost, Next, Word
 
 _MAX_HOPS = 16
 _MAX_INTERPRETERS = 5  # exec_binprm, fs/exec.c.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from capabilities import credentials
 from capabilities.names import NAMES, number
 
-from . import inits, options, plain, privileges, users
+from . import daemontools, inits, options, plain, privileges, users
 from .model import Call, Fails, Lost, Model, Next, chroot
 from .shells import shell
 
@@ -93,12 +93,12 @@ def _capability(text: str) -> int:
 
 APPLETS: Mapping[str, Model] = {
     "ash": shell(bash=False, drops=False),
-    "chpst": users.chpst,
+    "chpst": daemontools.chpst,
     "chroot": _chroot,
     "chrt": plain.passing("mprfobi", skip=1, ends="m p"),
     "env": _env,
-    "envdir": users.chpst,
-    "envuidgid": users.chpst,
+    "envdir": daemontools.chpst,
+    "envuidgid": daemontools.chpst,
     "flock": plain.flock,
     "hush": plain.unknown("is a shell that is not followed here"),
     "init": plain.unknown("starts the programs of /etc/inittab"),
@@ -113,9 +113,9 @@ APPLETS: Mapping[str, Model] = {
     "script": plain.unknown("starts a shell in a terminal"),
     "setpriv": _setpriv,
     "setsid": plain.passing("c"),
-    "setuidgid": users.chpst,
+    "setuidgid": daemontools.chpst,
     "sh": shell(bash=False, drops=False),
-    "softlimit": users.chpst,
+    "softlimit": daemontools.chpst,
     "start-stop-daemon": plain.unknown("is not followed here"),
     "su": users.runuser,
     "taskset": plain.taskset,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from . import options
-from .model import Call, Fails, Lost, Model, Next, State, Word
+from .model import Call, Fails, Lost, Model, Next, Word
 
 
 def env(call: Call) -> Next | None:
@@ -19,9 +19,10 @@ def env(call: Call) -> Next | None:
         "block-signal": 2, "list-signal-handling": 0, "debug": 0, "split-string": 1, "help": 0, "version": 0,
     }  # fmt: skip
     argv = _split_options(call, argv)
-    found, rest = options.read(argv, "+a:C:iS:u:v0", names)
+    found, rest = options.read(argv, "a:C:iS:u:v0", names)
     state = call.state
-    given = [({"i": "ignore-environment", "u": "unset", "C": "chdir", "a": "argv0", "0": "null"}.get(name, name), value) for name, value in found]
+    letters = {"i": "ignore-environment", "u": "unset", "C": "chdir", "a": "argv0", "0": "null"}
+    given = [(letters.get(name, name), value) for name, value in found]
     if any(name in ("help", "version", "null") for name, _ in given):
         return None
     if rest and rest[0] == "-":

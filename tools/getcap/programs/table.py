@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from . import busybox, inits, plain, privileges, users
+from . import busybox, capsh, daemontools, inits, plain, privileges, users
 from .model import Model
 from .shells import shell
 
@@ -61,10 +61,10 @@ MODELS: Mapping[str, Model] = {
     "bash": shell(bash=True, drops=True),
     "busybox": busybox.busybox,
     "busybox.static": busybox.busybox,
-    "capsh": privileges.capsh,
+    "capsh": capsh.capsh,
     "catatonit": inits.catatonit,
     "catchsegv": plain.passing(""),
-    "chpst": users.chpst,
+    "chpst": daemontools.chpst,
     "chrt": plain.passing(
         "abdD:efhimoP:prRT:vV",
         {"batch": 0, "deadline": 0, "ext": 0, "fifo": 0, "idle": 0, "other": 0, "rr": 0, "reset-on-fork": 0, "sched-runtime": 1,
@@ -76,8 +76,8 @@ MODELS: Mapping[str, Model] = {
     "dash": shell(bash=False, drops=True),
     "docker-init": inits.tini,
     "dumb-init": inits.dumb_init,
-    "envdir": users.chpst,
-    "envuidgid": users.chpst,
+    "envdir": daemontools.chpst,
+    "envuidgid": daemontools.chpst,
     "flock": plain.flock,
     "gosu": users.gosu,
     "ionice": plain.passing(
@@ -88,17 +88,17 @@ MODELS: Mapping[str, Model] = {
     "ksh": shell(bash=False, drops=False),
     "linux32": plain.passing("", ends=""),
     "linux64": plain.passing("", ends=""),
-    "pgrphack": users.chpst,
+    "pgrphack": daemontools.chpst,
     "runuser": users.runuser,
-    "s6-applyuidgid": users.s6_applyuidgid,
-    "s6-envuidgid": users.s6_envuidgid,
-    "s6-setuidgid": users.s6_setuidgid,
-    "setlock": users.chpst,
+    "s6-applyuidgid": daemontools.s6_applyuidgid,
+    "s6-envuidgid": daemontools.s6_envuidgid,
+    "s6-setuidgid": daemontools.s6_setuidgid,
+    "setlock": daemontools.chpst,
     "setpriv": privileges.setpriv,
     "setsid": plain.passing("cfwhV", {"ctty": 0, "fork": 0, "wait": 0}, ends="h V"),
-    "setuidgid": users.chpst,
+    "setuidgid": daemontools.chpst,
     "sh": shell(bash=False, drops=True),
-    "softlimit": users.chpst,
+    "softlimit": daemontools.chpst,
     "start-stop-daemon": users.start_stop_daemon,
     "su": users.runuser,
     "su-exec": users.su_exec,

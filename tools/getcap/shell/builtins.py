@@ -16,9 +16,7 @@ from .syntax import Word as Source
 if TYPE_CHECKING:
     from .evaluate import Evaluator
 
-_IGNORED = frozenset(
-    ": alias bg echo fg hash jobs kill printf pwd shopt times trap true type ulimit umask unalias wait disown enable help history let".split()
-)
+_IGNORED = frozenset(": bg echo fg hash help jobs kill printf pwd shopt times trap true type ulimit umask wait disown".split())
 """Builtins that change nothing that is followed here."""
 
 
@@ -328,6 +326,11 @@ def _command(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -
     return None
 
 
+def _unfollowed(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+    run.lose(f"uses a builtin that is not followed here (line {command.line})")
+    return None
+
+
 def _false(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
     return False
 
@@ -335,17 +338,20 @@ def _false(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> 
 _BUILTINS: dict[str, Callable[[Evaluator, Frame, Simple, list[Word]], Truth]] = {
     ".": _source,
     "[": _bracket,
+    "alias": _unfollowed,
     "break": _leave(broken=True),
     "cd": _cd,
     "command": _command,
     "continue": _leave(broken=False),
     "declare": _plain_declare,
+    "enable": _unfollowed,
     "eval": _eval,
     "exec": _exec,
     "exit": _exit,
     "export": _export,
     "false": _false,
     "getopts": _read,
+    "let": _unfollowed,
     "local": _local,
     "mapfile": _read,
     "read": _read,
@@ -357,5 +363,6 @@ _BUILTINS: dict[str, Callable[[Evaluator, Frame, Simple, list[Word]], Truth]] = 
     "source": _source,
     "test": _test,
     "typeset": _plain_declare,
+    "unalias": _unfollowed,
     "unset": _unset,
 }

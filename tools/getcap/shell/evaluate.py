@@ -76,10 +76,14 @@ class Evaluator:
             if self.now is None:
                 break
             status = self._and_or(item)
-            if status is False and self.now is not None and self.now.errexit and not self._tested and not item.rest:
-                if not item.first.negated:
-                    self.now = None
+            if status is False and self.now is not None and self.now.errexit and self._exits(item):
+                self.now = None
         return status
+
+    def _exits(self, item: AndOr) -> bool:
+        """Returns whether set -e ends the script where this fails; a compound command has done so itself, or ignored it."""
+        commands = item.first.commands
+        return not (self._tested or item.rest or item.first.negated) and isinstance(commands[-1], (Simple, Test))
 
     def _branch(self, *ways: Callable[[], Truth]) -> Truth:
         start = self.now
@@ -228,7 +232,8 @@ class Evaluator:
     def _for(self, command: For) -> Truth:
         frame = self.now
         assert frame is not None
-        values = frame.arguments if command.words is None else [each for word in command.words for each in self.expander.fields(frame, word)]
+        words = command.words
+        values = frame.arguments if words is None else [each for word in words for each in self.expander.fields(frame, word)]
         out: list[Frame] = []
 
         def body(value: str | None) -> Callable[[], Truth]:

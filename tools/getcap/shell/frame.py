@@ -77,10 +77,17 @@ def merge(frames: Sequence[Frame]) -> Frame | None:
             merged.state = _merge_states(merged.state, other.state)
         merged.exported |= other.exported
         if merged.last != other.last:
-            merged.last = other.last if merged.last is None else merged.last if other.last is None else Started((None,), merged.state, other.last.line)
+            merged.last = _merge_last(merged, other)
         merged.lost = merged.lost or other.lost
         merged.errexit |= other.errexit
     return merged
+
+
+def _merge_last(one: Frame, other: Frame) -> Started | None:
+    """Returns the program that was started last; one that is not known if it is one of two."""
+    if one.last is None or other.last is None:
+        return one.last or other.last
+    return Started((None,), one.state, other.last.line)
 
 
 def _common(one: tuple[Word, ...], other: tuple[Word, ...]) -> tuple[Word, ...]:

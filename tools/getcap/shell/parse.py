@@ -19,7 +19,6 @@ from .syntax import (
     Simple,
     Subshell,
     Test,
-    Unparsed,
     While,
     Word,
 )
