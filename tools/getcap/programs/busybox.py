@@ -24,7 +24,12 @@ def busybox(call: Call) -> Next | None:
     name = posixpath.basename((argv[0] if argv else "") or "").removeprefix("-")
     if name not in APPLETS:
         return None
-    following = APPLETS[name](replace(call, argv=argv))
+    state = call.state
+    if name != "su":
+        # libbb/appletlib.c, check_suid: an applet that is not set-user-ID drops the effective ids.
+        process = credentials.setuid(credentials.setgid(state.process, state.process.rgid), state.process.ruid)
+        state = replace(state, process=process)
+    following = APPLETS[name](replace(call, argv=argv, state=state))
     if following and not following.file and following.argv[0] in APPLETS and following.argv[0]:
         # FEATURE_PREFER_APPLETS and FEATURE_SH_STANDALONE, which Debian's build has and Alpine's has not.
         path = call.system.find(following.argv[0], following.state)

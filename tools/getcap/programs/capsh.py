@@ -42,6 +42,13 @@ def _raised(process: execve.Process, capability: int) -> execve.Process:
     return process._replace(effective=process.effective | process.permitted & 1 << capability)
 
 
+def _required(process: execve.Process, capability: int) -> execve.Process:
+    """Raises a capability, as cap_setuid(3) and cap_setgroups(3) do; they fail without it."""
+    if not process.permitted >> capability & 1:
+        raise credentials.Denied("capset", capability)
+    return _raised(process, capability)
+
+
 def _names(text: str) -> int:
     mask = 0
     for name in text.split(","):
@@ -131,7 +138,7 @@ def _groups(call: Call, process: execve.Process, value: str) -> execve.Process:
 
 def _cap_uid(call: Call, process: execve.Process, value: str) -> execve.Process:
     """cap_setuid(3): what is permitted stays, nothing is effective."""
-    raised = credentials.keep_capabilities(_raised(process, credentials.CAP_SETUID), True)
+    raised = credentials.keep_capabilities(_required(process, credentials.CAP_SETUID), True)
     changed = credentials.keep_capabilities(credentials.setuid(raised, _c_number(value)), False)
     return changed._replace(effective=0)
 
@@ -140,7 +147,7 @@ def _user(call: Call, process: execve.Process, value: str) -> execve.Process:
     user = find_user(call, value)
     if user is None:
         raise Fails(f'no such user: "{value}"')
-    raised = _raised(process, credentials.CAP_SETGID)
+    raised = _required(process, credentials.CAP_SETGID)
     changed = change(raised, None, user.gid, group_list(call, user.name, user.gid))._replace(effective=0)
     return _cap_uid(call, changed, str(user.uid))
 
@@ -164,7 +171,8 @@ def _iab(call: Call, process: execve.Process, value: str) -> execve.Process:
     # CAP_SETPCAP becomes effective with the inheritable set, too late to let it grow.
     changed = _raised(credentials.set_sets(process, inheritable=inheritable), credentials.CAP_SETPCAP)
     changed = credentials.raise_ambient(changed._replace(ambient=0), ambient)
-    return credentials.drop_bounding(changed, dropped)._replace(effective=process.effective)
+    # Those that are not in the set are passed over.
+    return credentials.drop_bounding(changed, dropped & process.bounding)._replace(effective=process.effective)
 
 
 def _c_number(text: str) -> int:
