@@ -19,7 +19,11 @@ from .verdict import Plan, Verdict, bare
 Change = tuple[str, Callable[[Plan], Plan]]
 
 
-def find(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
+_MAX_PROGRAMS = 3
+"""Programs of a chain that may lack something one after the other."""
+
+
+def find(plan: Plan, verdict: Verdict, programs: int = _MAX_PROGRAMS) -> tuple[str, ...]:
     """Returns the fewest changes that give all that is wanted, a sentence each; () if none is known."""
     changes = list(_changes(plan, verdict))
     for count in range(1, len(changes) + 1):
@@ -36,6 +40,12 @@ def find(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
                 judged = replace(judged, wanted=verdict.wanted)
             if judged.known and judged.good:
                 return tuple(text for text, _ in chosen)
+    if verdict.chain.needs & ~verdict.before.bounding and programs:
+        # What the next programs need shows once this one does not fail.
+        text, change = changes[0]
+        changed = change(plan)
+        more = find(changed, bare(changed), programs - 1)
+        return (text, *more) if more else ()
     return ()
 
 

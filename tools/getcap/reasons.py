@@ -18,8 +18,7 @@ def why(plan: Plan, verdict: Verdict) -> Iterator[str]:
     because = verdict.before.because
     yield f"the process has uid {verdict.before.uid}: {because['uid']}"
     yield from _changes(verdict)
-    if verdict.chain.failed:
-        yield verdict.chain.failed
+    if verdict.chain.failed or verdict.chain.lost:
         return
     hop = verdict.hop
     outcome = hop.outcome

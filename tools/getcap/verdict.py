@@ -146,11 +146,11 @@ def _doubt(verdict: Verdict) -> str:
             return ""
         raised = raised._replace(ambient=raised.permitted & raised.inheritable)
         if good(raised):
-            return f"{wrapper.name} may raise ambient capabilities before it executes {last.name}, which then runs with all of them"
+            return f"{wrapper.name} may raise ambient capabilities before it executes {last.name}, which then runs with all that is asked for"
     return ""
 
 
 def _with(good: bool) -> str:
-    return "with all of them" if good else "without some of them"
+    return "with all that is asked for" if good else "without some of what is asked for"
 
 

@@ -140,7 +140,7 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
     verdict = judge(plan)
     judged = [verdict]
     guessed = False
-    if verdict.chain.lost or not verdict.hop.file.capabilities and image.capabilities:
+    if verdict.chain.lost or verdict.after is not None and not verdict.hop.file.capabilities and image.capabilities:
         others = [judge(each) for each in candidates(plan, attributes.programs)]
         if others or verdict.chain.lost:
             guessed = not attributes.programs
