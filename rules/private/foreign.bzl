@@ -1,7 +1,7 @@
 """Images as attributes take them: those of these rules and those of other rulesets.
 
 An image of another ruleset is an OCI layout directory (a tree artifact, a directory in the source tree, or all its
-files), an archive of one, what `docker save` writes, or a target with the output group `oci_layout`.
+files), an image archive, or a target with the output group `oci_layout`.
 """
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
@@ -11,7 +11,7 @@ load(":packer.bzl", "packer_request", "run_packer")
 # The attribute image of rules that take any image.
 ANY_IMAGE = """an `image`, an `image_index`, or an image of another ruleset: an OCI layout directory (`oci_image`, `oci_pull`, \
 `crane pull --format=oci`, `skopeo copy ... oci:`; of a checked-in one, best a `filegroup` of its files), a target with the \
-output group `oci_layout`, an OCI archive, or what `docker save` writes"""
+output group `oci_layout`, or an image archive (`docker save`, `podman save`, `crane pull`, `skopeo copy`, ko, Nix and others)"""
 
 def find_image(attribute, target, problems):
     """Finds the image that a target has.

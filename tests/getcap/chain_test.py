@@ -126,7 +126,7 @@ def test_a_wrapper_that_may_change_the_user(tmp_path: pathlib.Path, capsys: pyte
 
 
 def test_a_set_user_id_file_is_named(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
-    image = str(layout(tmp_path / "image", tar(("/app", None, PROGRAM), mode=0o4755), User="65532"))
+    image = str(layout(tmp_path / "image", tar(("/app", None, PROGRAM, {"mode": 0o4755})), User="65532"))
     assert cli.main(["explain", image, "--docker-run", "docker run --entrypoint=/app app"]) == 0
     assert "/app is a set-user-ID file: the process becomes uid 0" in capsys.readouterr().out
 

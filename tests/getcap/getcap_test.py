@@ -73,11 +73,11 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
         ("/app/replaced", NET, "file"),
         ("/app/removed", NET, "file"),
         ("/opaque/gone", NET, "file"),
-        ("/app/other", None, "=/app/kept"),
+        ("/app/other", NET, "=/app/kept"),
         ("/link", None, ">app"),
     )
     above = tar(
-        ("/link/replaced", BPF, "file"),
+        ("/app/replaced", BPF, "file"),
         ("/app/.wh.removed", None, "file"),
         ("/opaque/new", BPF, "file"),
         ("/opaque/.wh..wh..opq", None, "file"),
@@ -85,8 +85,8 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     image = layout(tmp_path / "image", below, above)
     (read,) = images.read(str(image))
     assert read.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
-    assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone"]
-    assert read.layers[1].capabilities == {"/link/replaced": BPF, "/opaque/new": BPF}
+    assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone", "/app/other"]
+    assert read.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
     digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
     assert getcap("--layer", image).output.splitlines() == [
         f"/app/kept cap_net_bind_service=p {digests[0]}",
@@ -97,7 +97,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
     assert f"{digests[0]} /app/removed cap_net_bind_service=p\n" in getcap("--all-layers", image).output
     (said,) = json.loads(getcap("--json", "--all-layers", image).output)["images"]
     assert said["files"][2] == {"path": "/app/replaced", "capabilities": "cap_net_admin=ep", "rootid": 0, "layer": digests[1]}
-    assert [len(layer["files"]) for layer in said["layers"]] == [4, 2]
+    assert [len(layer["files"]) for layer in said["layers"]] == [5, 2]
     assert (read.file("/link/kept").path, read.file("/app/removed"), read.file("/app")) == ("/app/kept", None, None)
 
 
@@ -105,18 +105,17 @@ def _opaque(path: str) -> tuple[str, None, str]:
     return f"{path}/.wh..wh..opq", None, "file"
 
 
-@pytest.mark.parametrize("first", ["whiteout", "entry"])
-def test_whiteouts_hide_lower_layers_only(tmp_path: pathlib.Path, first: str):
-    """OCI image-spec, "Image Layer Filesystem Changeset", "Whiteouts"; in whichever order a layer has its entries."""
-    below = tar(("/file", NET, "file"), ("/folder/old", NET, "file"), ("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
-    whiteouts = [("/.wh.file", None, "file"), ("/.wh.folder", None, "file"), _opaque("/opaque")]
-    entries = [("/file", BPF, "file"), ("/folder/new", BPF, "file"), ("/opaque/sub/new", BPF, "file")]
-    above = tar(*(whiteouts + entries if first == "whiteout" else entries + whiteouts))
-    (read,) = images.read(str(layout(tmp_path / "image", below, above)))
-    assert read.capabilities == {"/file": BPF, "/folder/new": BPF, "/opaque/sub/new": BPF}
+def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
+    """OCI image-spec, "Image Layer Filesystem Changeset", "Opaque Whiteout"; in whichever order a layer has its entries."""
+    below = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
+    entries = [("/opaque", None, "directory"), ("/opaque/sub", None, "directory"), ("/opaque/sub/new", BPF, "file")]
+    for at in range(len(entries) + 1):
+        above = tar(*entries[:at], _opaque("/opaque"), *entries[at:])
+        (read,) = images.read(str(layout(tmp_path / f"image{at}", below, above)))
+        assert (read.capabilities, read.problems) == ({"/opaque/sub/new": BPF}, [])
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 def test_a_tar_is_a_layer(tmp_path: pathlib.Path, compress):
     path = tmp_path / "layer"
     path.write_bytes(compress(tar(("/bin/x", NET._replace(rootid=100), "file"))))
@@ -152,17 +151,18 @@ def test_an_image_that_names_missing_ones(tmp_path: pathlib.Path):
     assert [line.split(": ")[0] for line in done.output.splitlines()] == ["linux/amd64", "linux/arm/v7"]
 
 
-def test_attestations_are_not_images(tmp_path: pathlib.Path):
-    """BuildKit puts them into an index as manifests for the platform unknown/unknown."""
+def test_an_image_for_an_unknown_platform(tmp_path: pathlib.Path):
+    """BuildKit's attestations are for it, too; but podman and umoci run an image, whatever the index says."""
     image = layout(tmp_path / "image", tar(("/x", NET, "file")))
     index = json.loads((image / "index.json").read_bytes())
     other = layout(tmp_path / "other", tar(("/y", NET, "file")))
-    (attestation,) = json.loads((other / "index.json").read_bytes())["manifests"]
+    (unknown,) = json.loads((other / "index.json").read_bytes())["manifests"]
     for blob in (other / "blobs/sha256").iterdir():
         shutil.copy(blob, image / "blobs/sha256")
-    index["manifests"].append({**attestation, "platform": {"os": "unknown", "architecture": "unknown"}})
+    index["manifests"].append({**unknown, "platform": {"os": "unknown", "architecture": "unknown"}})
     (image / "index.json").write_text(json.dumps(index))
-    assert getcap(image) == (0, "/x cap_net_bind_service=p\n", "")
+    lines = [f"linux/amd64: /{name} cap_net_bind_service=p\n" for name in "xy"]
+    assert getcap(image) == (0, "".join(lines), "")
 
 
 def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
@@ -171,7 +171,7 @@ def test_hostile_tars_are_bounded(tmp_path: pathlib.Path):
     raw = tar(*((f"/{number}" + "/d" * 2000, NET, "file") for number in range(800)))
     path.write_bytes(gzip.compress(raw, 1))
     done = getcap(path)
-    assert done.status == 2 and "files and directories" in done.errors and len(done.errors) < 400
+    assert done.status == 2 and "(limit" in done.errors and len(done.errors) < 400
 
 
 def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
@@ -181,18 +181,16 @@ def test_what_is_wrong_with_capabilities_is_said(tmp_path: pathlib.Path):
             ("/fine", NET, "file"),
             ("/old", b"\0\0\0\1" + bytes(8), "file"),
             ("/directory", NET, "directory"),
-            ("/hard", BPF, "=/fine"),
             ("/new\nline", NET, "file"),
         )
     )
     done = getcap(path)
     assert done.status == 1
-    assert done.output == "/fine cap_net_bind_service=p\n/hard cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
+    assert done.output == "/fine cap_net_bind_service=p\n/new\\nline cap_net_bind_service=p\n"
     errors = done.errors.splitlines()
-    assert len(errors) == 3
-    assert any('"/old": capabilities that no kernel takes' in line for line in errors)
+    assert len(errors) == 2
+    assert any('"/old": invalid capabilities: ' in line for line in errors)
     assert any('"/directory": capabilities on a directory' in line for line in errors)
-    assert any('"/hard": a hard link with other capabilities' in line for line in errors)
 
 
 def _damaged(directory: pathlib.Path) -> pathlib.Path:
@@ -223,9 +221,9 @@ def _fifo(directory: pathlib.Path) -> pathlib.Path:
     return directory / "fifo"
 
 
-def _bzip2(directory: pathlib.Path) -> pathlib.Path:
-    path = directory / "x.tar.bz2"
-    path.write_bytes(bz2.compress(tar(("/x", NET, "file"))))
+def _lzma(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "x.tar.lzma"
+    path.write_bytes(lzma.compress(tar(("/x", NET, "file")), lzma.FORMAT_ALONE))
     return path
 
 
@@ -233,7 +231,7 @@ def _none(directory: pathlib.Path) -> pathlib.Path:
     return directory / "none"
 
 
-@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _bzip2, _none, pathlib.Path])
+@pytest.mark.parametrize("make", [_damaged, _links, _cut, _fifo, _lzma, _none, pathlib.Path])
 def test_bad_input_is_one_line(tmp_path: pathlib.Path, make):
     path = make(tmp_path)
     done = getcap(path)

@@ -277,7 +277,9 @@ def _run(command: list[str]) -> str:
     Raises:
       Refused: it failed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env={**os.environ, "LC_ALL": "C.UTF-8"})
+    # The newer mount API of the kernel takes no more than 256 bytes for lowerdir.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "LIBMOUNT_FORCE_MOUNT2": "always"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=environment)
     if done.returncode:
         raise Refused(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

@@ -75,4 +75,4 @@ def test_an_image_that_no_container_runs(image, tmp_path):
     path.write_text(MANIFEST.format(context=""))
     attributes = parse_attributes("registry.example/other", "containerd", "privileged")
     (finding,) = check(image[1], [str(path)], attributes)
-    assert finding == 'image_name: "registry.example/other": no container of the manifests runs it; they run registry.example/web:1'
+    assert finding == 'image_name: "registry.example/other": no container of the manifests runs it; they run \"registry.example/web:1\"'

@@ -38,6 +38,14 @@ def test_others_than_expected():
     )
 
 
+def test_capabilities_that_engines_differ_about():
+    """The reference has none, as expected, and the test fails nevertheless."""
+    lines = _report("hidden").splitlines()
+    assert [line.split(": ")[1:3] for line in lines[:2]] == [[f'"/{name}"', "container engines differ"] for name in ("ping", "ping4")]
+    for line in lines[:2]:
+        assert line.startswith("//tests/verdicts:hidden: ") and line.endswith("; cap_net_raw=ep in podman overlay, podman vfs, umoci")
+
+
 def test_a_manifest_that_grants_too_little():
     at = "tests/verdicts/manifests/not_granted.yaml"
     container = "spec.template.spec.containers[0]"

@@ -1,8 +1,8 @@
-"""`struct vfs_ns_cap_data` of linux/capability.h: the value of `security.capability`.
+"""Encodes and decodes `security.capability`: `struct vfs_ns_cap_data` of linux/capability.h.
 
 All numbers are little-endian: magic_etc (revision in the highest byte, flags in the
 others), then permitted and inheritable of capabilities 0-31, of 32-63, and in
-revision 3 the rootid.
+revision 3 the rootid. Revision 1 ends after capabilities 0-31.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .sets import FileCapabilities
 
 NAME = "security.capability"
 
+_REVISION_1 = 0x01000000  # VFS_CAP_REVISION_1, 12 bytes
 _REVISION_2 = 0x02000000  # VFS_CAP_REVISION_2, 20 bytes
 _REVISION_3 = 0x03000000  # VFS_CAP_REVISION_3, 24 bytes
 _EFFECTIVE = 0x000001  # VFS_CAP_FLAGS_EFFECTIVE
@@ -43,9 +44,11 @@ def encode(capabilities: FileCapabilities) -> bytes:
 
 
 def decode(data: bytes) -> FileCapabilities:
-    """What the kernel reads in `data` (get_vfs_caps_from_disk in security/commoncap.c).
+    """Decodes a value that setxattr(2) accepts (cap_convert_nscap in security/commoncap.c).
 
-    Revision 3 with rootid 0 is revision 2 by another name, to the kernel as here.
+    Revision 3 with rootid 0 is the same as revision 2, to the kernel as here. Revision 1 is refused, although the kernel
+    reads it from a file system image that was made without setxattr (get_vfs_caps_from_disk): no container engine can
+    unpack a layer that has it.
 
     Raises:
       CapabilityError: the kernel would refuse it (EINVAL).
@@ -54,9 +57,16 @@ def decode(data: bytes) -> FileCapabilities:
         raise CapabilityError(f"{data.hex()}: {len(data)} bytes are too few for {NAME}")
     (magic,) = struct.unpack_from("<I", data)
     revision, flags = magic & 0xFF000000, magic & 0x00FFFFFF
+    if revision == _REVISION_1 and len(data) == 12 and not flags & ~_EFFECTIVE:
+        permitted, inheritable = struct.unpack_from("<2I", data, 4)
+        meant = FileCapabilities(permitted, inheritable, permitted | inheritable if flags else 0, 0)
+        raise CapabilityError(
+            f"{data.hex()}: revision 1 of {NAME}, which setxattr(2) refuses, so that no container engine can unpack it; in a file system "
+            f"image (squashfs, EROFS) the kernel reads it as {meant.to_text()}; write revision 2"
+        )
     size = {_REVISION_2: 20, _REVISION_3: 24}.get(revision)
     if size is None:
-        raise CapabilityError(f"{data[:32].hex()}: revision {revision >> 24} of {NAME}; the kernel takes 2 and 3")
+        raise CapabilityError(f"{data[:32].hex()}: revision {revision >> 24} of {NAME}; setxattr(2) takes 2 and 3")
     if len(data) != size:
         raise CapabilityError(
             f"{data[:32].hex()}: {len(data)} bytes; revision {revision >> 24} of {NAME} has {size}"

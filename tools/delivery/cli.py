@@ -9,7 +9,7 @@ import sys
 from typing import Any, Sequence
 
 from packer import reference
-from packer.errors import InputError, quote
+from packer.errors import INTERNAL, InputError, internal, printable, quote
 
 from . import load, push
 from .errors import DeliveryError
@@ -25,7 +25,8 @@ def main(arguments: Sequence[str]) -> int:
         runfiles.
 
     Returns:
-      The exit code: 0; 1, and a line that says why, if the image has not arrived; 2 for wrong flags.
+      The exit code: 0; 1, and a line that says why, if the image has not arrived; 2 for wrong flags; 70 after an internal
+      error; 130 if interrupted.
     """
     runfiles, path, *given = arguments
     spec = _json(runfiles, path)
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             _load(target, layout, spec["image"], destination, program, given)
     except DeliveryError as error:
-        print(f"{target}: {error}", file=sys.stderr)
+        print(f"{target}: {printable(str(error))}", file=sys.stderr)
         return 1
     except InputError as error:
         for text in error.problems:
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        print(f"{target}: {internal(error)}", file=sys.stderr)
+        return INTERNAL
     return 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from capabilities import execve
 from capabilities.credentials import Denied
-from packer.errors import InputError, problem, quote
+from packer.errors import InputError, escape, problem, quote
 from runtimes import Process
 from runtimes.settings import Mount, Said, Settings
 
@@ -48,8 +48,8 @@ class Hop:
 
     @property
     def name(self) -> str:
-        """What it is called: the script rather than its interpreter."""
-        return self.script or self.path
+        """What messages call it: the script rather than its interpreter, escaped."""
+        return escape(self.script or self.path)
 
 
 @dataclass(frozen=True)

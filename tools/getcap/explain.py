@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Iterator, Sequence
 
 from capabilities.names import NAMES
-from packer.errors import InputError, problem, quote
+from packer import limits
+from packer.errors import INTERNAL, InputError, escape, printable, problem, quote
+from packer.files import open_regular
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
 from . import images
-from .cli import Parser, plain, read
+from .cli import Formatter, Parser, read, to_json
 from .verdict import Plan, Verdict, candidates, judge
 
 _DESCRIPTION = """\
 Says which capabilities the process of a container has, from an image and what a runtime is told: the verdict first, then
-why, then the fix."""
-_EPILOG = """\
+why, then the fix. Without --docker-run, --kubernetes or --compose: of "docker run IMAGE", or of --runtime's defaults."""
+_EPILOG = f"""\
 exit status: 0 if the process has all that its program's file asks for; 1 if it does not, or does not start; 2 if something
-cannot be read, or a flag is wrong; 3 if that is not known: a program of the chain cannot be followed. --program names the
-program then."""
+cannot be read, or a flag is wrong; 3 if that is not known: a program of the chain cannot be followed, and --program can name
+the last one; {INTERNAL} after an internal error"""
 _GOOD, _BAD, _UNKNOWN = 0, 1, 3
 _SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
 
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str]) -> int:
       InputError: what is given is wrong.
       OSError: a file cannot be read.
     """
-    parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False, formatter_class=Formatter)
     parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
     source.add_argument("--kubernetes", metavar="FILE", help="manifests")
     source.add_argument("--compose", metavar="FILE", help="a Compose file")
@@ -59,8 +59,10 @@ def main(arguments: Sequence[str]) -> int:
         from runtimes import compose
 
         settings = compose.read(_bytes(options.compose), options.compose, options.service, os.environ)
-    else:
+    elif options.kubernetes is not None:
         settings = _kubernetes(options.kubernetes, options.container, chosen.name if chosen else "containerd")
+    else:
+        settings = _defaults(chosen.name if chosen else "docker")
     if chosen and chosen.name != settings.runtime:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
     plan = Plan(_image(options.image, options.platform), settings, chosen or Runtime(settings.runtime), options.program)
@@ -99,6 +101,11 @@ def _report(verdict: Verdict) -> dict[str, object]:
     return made
 
 
+def _defaults(name: str) -> Settings:
+    """Returns the settings of a container that a runtime is told nothing about but its image."""
+    return Settings(where=f"{name} run" if name in ("docker", "podman") else "the container", runtime=name)
+
+
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:
     import kubernetes
 
@@ -123,13 +130,9 @@ def _image(path: str, platform: str) -> images.Image:
 
 
 def _bytes(path: str) -> bytes:
-    """A file's, as much as is ever read of one."""
-    from runtimes.documents import MAX_BYTES
-
-    with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InputError([problem("file", path, "no regular file")])
-        return file.read(MAX_BYTES + 1)
+    """Returns the bytes of a regular file, one more than are read at most."""
+    with open_regular(path) as file:
+        return file.read(limits.YAML + 1)
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -161,10 +164,10 @@ def _names(mask: int) -> list[str]:
 def _print(made: dict[str, object], as_json: bool) -> None:
     """Prints a report."""
     if as_json:
-        print(json.dumps(made, indent=2))
+        print(to_json(made))
         return
     for line in _lines(made, ""):
-        print(plain(line))
+        print(printable(line))
     unfollowed = made.get("candidates")
     if unfollowed is None:
         return
@@ -175,13 +178,14 @@ def _print(made: dict[str, object], as_json: bool) -> None:
         print("  note: the files of the image with capabilities, if one of them is the program (--program names it):")
     for each in unfollowed:
         for line in _lines(each, "    "):
-            print(plain(line))
+            print(printable(line))
 
 
 def _lines(made: dict[str, object], indent: str) -> Iterator[str]:
+    """Returns the lines of a report, without their escapes."""
     programs = made.get("programs", [])
     assert isinstance(programs, (list, tuple))
-    names = [f"{each['script']} ({each['path']})" if each["script"] else each["path"] for each in programs]
+    names = [f"{escape(each['script'])} ({escape(each['path'])})" if each["script"] else escape(each["path"]) for each in programs]
     if "unknown" in made:
         names.append("?")
     yield f"{indent}{' -> '.join(names) or 'the container'}: {made['verdict']}"

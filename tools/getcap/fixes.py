@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from capabilities import FileCapabilities
 from capabilities.names import NAMES
-from packer.errors import InputError
+from packer.errors import InputError, escape, quote
 from runtimes import Said, Settings
 
 from .verdict import Plan, Verdict, bare
@@ -76,22 +76,22 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[Change]:
     if last.file.path and (wanted & ~known.permitted or known.rootid):
         sets = known.permitted | wanted, known.inheritable
         granted = FileCapabilities(*sets, sets[0] | sets[1] if known.effective else 0)
-        of_script = f", not {last.script}: a script cannot have any" if last.script and not last.loaded else ""
-        text = f'give {last.path} the capabilities{of_script}: file_capabilities = {{"{last.path}": "{granted.to_text()}"}}'
+        of_script = f", not {escape(last.script)}: a script cannot have any" if last.script and not last.loaded else ""
+        text = f'give {escape(last.path)} the capabilities{of_script}: file_capabilities = {{{quote(last.path)}: "{granted.to_text()}"}}'
         yield text, _assign(last.path, granted)
     earlier = {hop.path: hop for hop in verdict.chain.hops[:-1] if hop.file.path and hop.path != last.path}
     for path, hop in earlier.items():
         mine = hop.file.capabilities or FileCapabilities(0, 0, 0)
         if wanted & ~mine.permitted:
             more = FileCapabilities(mine.permitted | wanted, mine.inheritable, 0)
-            text = f'give {path}, which runs before, the same: file_capabilities = {{"{path}": "{more.to_text()}"}}'
+            text = f'give {escape(path)}, which runs before, the same: file_capabilities = {{{quote(path)}: "{more.to_text()}"}}'
             yield text, _assign(path, more)
     if settings.init and settings.init.value:
         text = f"leave out {settings.init.where}: the runtime's init has no file capabilities"
         yield text, lambda old: replace(old, settings=replace(old.settings, init=None))
     if last.mount and last.mount.value.nosuid:
         mount = last.mount
-        text = f"keep {last.path} out of the nosuid mount of {mount.where}"
+        text = f"keep {escape(last.path)} out of the nosuid mount of {mount.where}"
         yield text, lambda old: replace(old, settings=_without_mount(old.settings, mount))
 
 

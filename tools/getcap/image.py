@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from packer import limits
 from packer.archive import ArchiveError
 from packer.entries import FILE, SYMLINK
+from packer.errors import quote
 from packer.rootfs import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from capabilities import FileCapabilities
-    from packer.rootfs import Node
+    from packer.nodes import Node
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,30 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A file that has different capabilities in different container engines.
+
+    Attributes:
+      path: where it is.
+      engines: by engine and storage driver, what the file has there: capabilities as text, "refused" if the engine does not
+        take the image, or None if it has none.
+    """
+
+    path: str
+    engines: dict[str, str | None]
+
+    def __str__(self) -> str:
+        names: dict[str | None, list[str]] = {}
+        for name, text in self.engines.items():
+            names.setdefault(text, []).append(name)
+        parts = []
+        for text, who in names.items():
+            has = "the image is refused by" if text == "refused" else f"{text or 'no capabilities'} in"
+            parts.append(f"{has} {', '.join(who)}")
+        return f"{quote(self.path)}: container engines differ: {'; '.join(parts)}"
+
+
+@dataclass(frozen=True)
 class Image:
     """An image.
 
@@ -71,7 +98,8 @@ class Image:
       capabilities: by absolute path, as a container sees them.
       layers: the lowest first.
       origin: the number in `layers` of the one that has the file, by path as above.
-      problems: what is wrong with capabilities in it, a sentence each.
+      problems: what is wrong with capabilities in it, a sentence each; those about `differences` are among them.
+      differences: the files that engines differ about.
       users: uids by name, of /etc/passwd; None if it has none.
     """
 
@@ -82,6 +110,7 @@ class Image:
     origin: dict[str, int]
     problems: list[str]
     users: dict[str, int] | None = None
+    differences: tuple[Difference, ...] = ()
     _tree: Tree = field(default_factory=Tree, repr=False)
     # By layer and entry: the text of scripts, /etc/passwd and /etc/group, and, after b"\x7fELF", what a program needs, as JSON.
     _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
@@ -117,6 +146,14 @@ class Image:
             return follow(self._tree, path) is not None
         except ArchiveError:
             return False
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Returns all paths below the root with what is there, a directory before what is in it. Hard links are one node."""
+        return self._tree.walk()
+
+    def is_script(self, node: Node) -> bool:
+        """Returns whether a node of walk() is an executable script."""
+        return bool(node.mode & 0o111) and self._scripts.get((node.layer, node.entry), b"").startswith(b"#!")
 
 
 def follow(tree: Tree, path: str) -> tuple[str, Node] | None:

@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import capabilities
 from capabilities import xattr
-from packer import elf, limits
-from packer.archive import ArchiveError
+from packer import differences, elf, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
+from packer.nodes import OVERLAY
 from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
-from .image import Image, Layer, follow
+from .image import Difference, Image, Layer, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from capabilities import FileCapabilities
     from packer.archive import Archive, Member
 
+    from .shapes import Watched
+
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD = "/etc/passwd"
-_KEPT = (_PASSWD, "/etc/group", "/manifest.json")
+_KEPT = (_PASSWD, "/etc/group")
+_PREFIX, _OPAQUE = b"SCHILY.xattr.", OVERLAY + b"opaque"
 
 
 class Layers:
@@ -37,35 +41,41 @@ class Layers:
         self.layers: list[Layer] = []
         self._tree = Tree()
         self._problems: list[str] = []
-        self._nodes = 0
+        self._overlay: list[str] = []  # Entries with attributes of overlayfs.
+        self._has_capabilities = False
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
         self._scripts: dict[tuple[int, int], bytes] = {}  # And what is known of programs; see Image.
-        self._left = limits.SCRIPTS
-        self._manifest = b""
-        self._is_layout = False
+        self._left = limits.SCRIPT_TEXTS
 
-    def layer(self, archive: Archive, digest: str) -> None:
-        """Adds the next one."""
+    def layer(self, archive: Archive | Watched, digest: str, size: int) -> None:
+        """Adds the next layer.
+
+        Args:
+          archive: its entries.
+          digest: of the blob.
+          size: of the blob, in bytes.
+        """
         self.layers.append(Layer(digest, {}))
-        links: dict[str, bytes] = {}
-        self._tree.apply(self._members(archive, links), len(self.layers) - 1)
-        for path, value in links.items():
-            found = self._tree.find(path)
-            if found and found[1].xattrs.get(_XATTR) != value:
-                self._wrong(path, "a hard link with other capabilities than the file that it is; what counts depends on who unpacks it")
+        self._tree.apply(self._members(archive), len(self.layers) - 1, size)
 
-    def is_image(self) -> bool:
-        """Whether what was read is no layer, but an archive of an image."""
-        if self._is_layout:
-            return True
-        try:
-            images = json.loads(self._manifest)
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(images, list) and all(isinstance(each, dict) and "Config" in each and "Layers" in each for each in images)
+    def image(self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]) -> Image:
+        """Returns the image of all layers.
 
-    def image(self, platform: str, config: dict[str, Any]) -> Image:
-        """All of them."""
+        Args:
+          platform: os/architecture[/variant], or "".
+          config: the image's config.
+          reopen: opens the layers once more, the lowest first. It is called if engines may differ about capabilities.
+
+        Raises:
+          ArchiveError: no engine takes the image.
+        """
+        found: list[differences.Difference] = []
+        if self._tree.unusual and self._has_capabilities:
+            self._tree, layers = Tree(), []  # Its memory is for the others.
+            for opened in reopen():
+                with opened as archive:
+                    layers.append(differences.brief(_shortened(archive), differences.DECISIVE))
+            self._tree, found = differences.unpack(layers)
         carried: dict[str, FileCapabilities] = {}
         origin: dict[str, int] = {}
         for path, node in self._tree.walk():
@@ -73,33 +83,31 @@ class Layers:
             known = self._decode(path, value) if value is not None and node.type == FILE else None
             if known is not None:
                 carried[path], origin[path] = known, node.layer
-        problems = list(dict.fromkeys(self._problems))
-        return Image(platform, config, carried, self.layers, origin, problems, self._users(), self._tree, self._scripts)
+        differing = tuple(Difference(each.path, {name: _text(value) for name, value in each.values.items()}) for each in found)
+        if self._has_capabilities:
+            self._problems += self._overlay  # Such an attribute can show a file that has capabilities at another path.
+        problems = [*dict.fromkeys(self._problems), *map(str, differing)]
+        return Image(platform, config, carried, self.layers, origin, problems, self._users(), differing, self._tree, self._scripts)
 
-    def _members(self, archive: Archive, links: dict[str, bytes]) -> Iterator[Member]:
-        """The entries, without what nobody here asks for."""
+    def _members(self, archive: Archive | Watched) -> Iterator[Member]:
+        """Yields the entries of a layer, without the records that nobody here asks for."""
         layer = len(self.layers) - 1
-        last = ""
         for number, member in enumerate(archive):
-            folder = member.path.rpartition("/")[0]
-            if folder != last:
-                # An entry may stand for all the directories on its way, and one through a link for those that the link names.
-                self._nodes += member.path.count("/") if len(member.path) <= limits.PATH and self._tree.find(folder) is None else 0
-                last = folder
-            self._nodes += 1 + member.link.count("/")
-            if self._nodes > limits.NODES:
-                raise ArchiveError(f"more than {limits.NODES} files and directories")
-            if len(member.link) > limits.PATH:
-                raise ArchiveError(f"a link of {len(member.link)} letters; no file system takes more than {limits.PATH}")
             value = self._value(member)
-            member.records = {} if value is None else {RECORD: value}
+            if member.records:
+                kept = {name: b"" for name in member.records if name.startswith(OVERLAY)}
+                for name in kept:
+                    if name != _OPAQUE or member.records[name] != b"y":
+                        what = f"has {name.removeprefix(_PREFIX).decode('utf-8', 'replace')}, which overlayfs obeys and Docker and podman keep"
+                        self._overlay.append(f"{quote(member.path)}: {what}; remove it from the layer")
+                member.records = kept if value is None else {**kept, RECORD: value}
             if value is not None:
                 if member.type not in (FILE, HARDLINK):
                     self._wrong(member.path, f"capabilities on a {member.type}, which mean nothing")
-                elif (known := self._decode(member.path, value)) is not None:
-                    self.layers[layer].capabilities[member.path] = known
-                if member.type == HARDLINK:
-                    links[member.path] = value
+                else:
+                    self._has_capabilities = True
+                    if (known := self._decode(member.path, value)) is not None:
+                        self.layers[layer].capabilities[member.path] = known
             self._content(archive, member, (layer, number))
             yield member
 
@@ -114,19 +122,14 @@ class Layers:
             if other != value:
                 what = "says other capabilities than" if value is not None else "has them, without"
                 self._wrong(member.path, f"its record {TWIN.decode()} {what} {RECORD.decode()}, which alone counts in images")
-        return value if value is None else value[:limits.CAPABILITY]
+        return value if value is None else value[: limits.CAPABILITY]
 
-    def _content(self, archive: Archive, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps the content of scripts, passwd(5) and group(5), what an ELF program needs, and whether this is a layer at all."""
-        if member.path == "/oci-layout" and member.type == FILE:
-            self._is_layout = True
-        elif member.type != FILE or member.sparse or not member.size:
+    def _content(self, archive: Archive | Watched, member: Member, entry: tuple[int, int]) -> None:
+        """Keeps the content of scripts, passwd(5) and group(5), and what an ELF program needs."""
+        if member.type != FILE or member.sparse or not member.size:
             return
-        elif member.path in _KEPT and member.size <= limits.TEXT:
+        if member.path in _KEPT and member.size <= limits.TEXT:
             text = b"".join(archive.content())[: member.size]
-            if member.path == "/manifest.json":
-                self._manifest = text
-                return
             self._scripts[entry] = text
             if member.path == _PASSWD:
                 self._texts[entry] = text
@@ -140,7 +143,7 @@ class Layers:
 
     def _script(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the text of a script; of a long one the first line, with a NUL after it."""
-        if member.size <= min(limits.SCRIPT, self._left):
+        if member.size <= min(limits.SCRIPT_TEXT, self._left):
             self._left -= member.size
             self._scripts[entry] = b"".join((start, *content))[: member.size]
         else:
@@ -148,23 +151,23 @@ class Layers:
 
     def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""
-        known: dict[str, Any] = {}
+        try:
+            known: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+        except elf.ElfError:
+            return
+        if not known["interpreter"]:
+            return
         if RECORD in member.records and member.size <= limits.PROGRAM:
-            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or {}
-        if "interpreter" not in known:
-            try:
-                known = {"interpreter": elf.interpreter(start)}
-            except elf.ElfError:
-                return
-        if known["interpreter"]:
-            kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
+            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or known
+        kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
+        if kept.get("interpreter"):
             self._scripts[entry] = b"\x7fELF" + json.dumps(kept).encode()
 
     def _decode(self, path: str, value: bytes) -> FileCapabilities | None:
         try:
             return capabilities.decode(value)
         except capabilities.CapabilityError as error:
-            self._wrong(path, f"capabilities that no kernel takes: {error}")
+            self._wrong(path, f"invalid capabilities: {error}")
             return None
 
     def _users(self) -> dict[str, int] | None:
@@ -182,3 +185,21 @@ class Layers:
 
     def _wrong(self, path: str, what: str) -> None:
         self._problems.append(f"{quote(path)}: {what}")
+
+
+def _shortened(archive: Archive) -> Iterator[Member]:
+    """Yields the entries of a layer, with the beginnings of their attributes; every valid one is shorter."""
+    for member in archive:
+        member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items()}
+        yield member
+
+
+def _text(value: bytes | None) -> str | None:
+    """Returns the capabilities that an attribute has as text."""
+    if value is None or value == differences.REFUSED:
+        return None if value is None else "refused"
+    try:
+        known = capabilities.decode(value)
+    except capabilities.CapabilityError:
+        return "an invalid attribute"
+    return known.to_text() + (f" [rootid={known.rootid}]" if known.rootid else "")

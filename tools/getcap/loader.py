@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from packer.errors import escape
 from runtimes.settings import Settings
 
 from .images import Image
@@ -59,7 +60,7 @@ def failure(image: Image, hop: Hop) -> str:
     if not loader or hop.mount:
         return ""
     if not image.exists(loader):
-        return f"{hop.path} does not start: its dynamic loader {loader} is not in the image (execve fails with ENOENT)"
+        return f"{escape(hop.path)} does not start: its dynamic loader {escape(loader)} is not in the image (execve fails with ENOENT)"
     if hop.outcome.process is None or not hop.outcome.secure:
         return ""
     ignored = [part for part in hop.file.runpath.split(":") if _is_ignored(part, hop.path)]
@@ -73,7 +74,7 @@ def failure(image: Image, hop: Hop) -> str:
             folder = part.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", origin)
             if "$" not in folder and image.exists(posixpath.normpath(f"{folder}/{library}")):
                 return (
-                    f"{hop.path} does not start: it finds {library} by {part}, which the dynamic loader ignores for a program with "
+                    f"{escape(hop.path)} does not start: it finds {escape(library)} by {escape(part)}, which the dynamic loader ignores for a program with "
                     "capabilities (secure-execution mode, ld.so(8))"
                 )
     return ""
@@ -88,7 +89,7 @@ def notes(image: Image, hop: Hop, settings: Settings) -> Iterator[str]:
     names |= {said.value[0]: said.where for said in settings.environment}
     for name in sorted(names):
         if name in _IGNORED:
-            yield f"{name} ({names[name]}) is ignored by {_IGNORED[name]}: the program runs in secure-execution mode (ld.so(8))"
+            yield f"{escape(name)} ({names[name]}) is ignored by {_IGNORED[name]}: the program runs in secure-execution mode (ld.so(8))"
 
 
 def _is_ignored(part: str, path: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from capabilities import FileCapabilities, execve
 from capabilities.names import ALL
+from packer.errors import escape
 from runtimes.process import describe
 
 from . import loader
@@ -24,10 +25,10 @@ def why(plan: Plan, verdict: Verdict) -> Iterator[str]:
     outcome = hop.outcome
     known = hop.file.capabilities
     if hop.loaded:
-        yield f"{hop.script} is loaded by {hop.path} and not executed: the capabilities of {hop.path} count"
+        yield f"{escape(hop.script)} is loaded by {escape(hop.path)} and not executed: the capabilities of {escape(hop.path)} count"
     elif hop.script:
-        yield f"{hop.script} is a script: the capabilities of its interpreter, {hop.path}, count"
-    yield f"{hop.path} has {known.to_text() if known else 'no file capabilities'}"
+        yield f"{escape(hop.script)} is a script: the capabilities of its interpreter, {escape(hop.path)}, count"
+    yield f"{escape(hop.path)} has {known.to_text() if known else 'no file capabilities'}"
     about: dict[str, int] = {}
     for step in outcome.steps:
         about[step.rule] = about.get(step.rule, 0) | step.capabilities
@@ -63,11 +64,11 @@ def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
     known = hop.file.capabilities
     match rule:
         case execve.SET_USER_ID:
-            yield f"{hop.path} is a set-user-ID file: the process becomes uid {hop.file.uid}"
+            yield f"{escape(hop.path)} is a set-user-ID file: the process becomes uid {hop.file.uid}"
         case execve.SET_GROUP_ID:
-            yield f"{hop.path} is a set-group-ID file: the process becomes gid {hop.file.gid}"
+            yield f"{escape(hop.path)} is a set-group-ID file: the process becomes gid {hop.file.gid}"
         case execve.SET_ID_NO_NEW_PRIVS:
-            yield f"{hop.path} is a set-user-ID or set-group-ID file, which does not count: no_new_privs is set ({_no_new_privs(verdict)})"
+            yield f"{escape(hop.path)} is a set-user-ID or set-group-ID file, which does not count: no_new_privs is set ({_no_new_privs(verdict)})"
         case execve.FILE_PERMITTED:
             yield f"{names}: permitted of the file, and in the bounding set, which {_bounding(verdict)}"
         case execve.NOT_BOUNDING:
@@ -84,7 +85,7 @@ def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
                 yield f"the permitted set before {because['permitted']}"
         case execve.NOSUID:
             where = hop.mount.where if hop.mount else ""
-            yield f"{hop.path} is on a nosuid mount, where file capabilities do not count: {where}"
+            yield f"{escape(hop.path)} is on a nosuid mount, where file capabilities do not count: {where}"
         case execve.OTHER_NAMESPACE:
             rootid = known.rootid if known else 0
             yield f"the file's capabilities are for the user namespace whose root is uid {rootid}, not for this one"
@@ -106,7 +107,7 @@ def _changes(verdict: Verdict) -> Iterator[str]:
             continue
         for step in hop.outcome.steps:
             if step.rule == execve.SET_USER_ID:
-                yield f"{hop.path} is a set-user-ID file: the process becomes uid {hop.file.uid}"
+                yield f"{escape(hop.path)} is a set-user-ID file: the process becomes uid {hop.file.uid}"
         parts = []
         if old.euid != new.euid or old.ruid != new.ruid:
             parts.append(f"changes the uid from {old.euid} to {new.euid}")
@@ -132,7 +133,7 @@ def _loser(verdict: Verdict, mask: int) -> str:
             return f"{verdict.chain.hops[at - 1].name}, which changes to another user"
         after = hop.outcome.process
         if after is None or mask & ~after.permitted:
-            return f"{hop.path}, which runs before and does not have them in its file"
+            return f"{escape(hop.path)}, which runs before and does not have them in its file"
         held = after.permitted
     return "a program before"
 
@@ -171,7 +172,7 @@ def notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
     for hop in chain.hops:
         if hop.mount:
             taken = "the same file" + ("" if hop.mount.value.nosuid else ", on a file system without nosuid")
-            yield f"{hop.path} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {taken}"
+            yield f"{escape(hop.path)} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {taken}"
     if verdict.before.user_namespace:
         yield f"they count in the container's own user namespace alone ({verdict.before.because['user_namespace']})"
     if not chain.lost:
@@ -187,5 +188,5 @@ def _of_last(plan: Plan, hop: Hop, verdict: Verdict) -> Iterator[str]:
         yield from loader.notes(plan.image, hop, plan.settings)
     others = sorted(path for path in plan.image.capabilities if path not in [each.path for each in verdict.chain.hops])
     if verdict.after is not None and not known and others and not plan.program:
-        listed = ", ".join(others[:5]) + (", and more" if len(others) > 5 else "")
+        listed = ", ".join(map(escape, others[:5])) + (", and more" if len(others) > 5 else "")
         yield f"this is not about files that {hop.name} may execute later: {listed}; --program names one of them"

@@ -1,4 +1,4 @@
-"""A `.ko.yaml`, as far as capabilities go: `builds`, and of one of them `id` and `linux_capabilities`.
+"""Reads the capabilities of a build from a `.ko.yaml`: `builds`, and of one of them `id` and `linux_capabilities`.
 
 The file is read as YAML's node graph, and only on the way to that field: nothing is
 constructed, so that aliases and tags cost what they are long, and every message has a line.
@@ -7,17 +7,19 @@ constructed, so that aliases and tags cost what they are long, and every message
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from typing import NamedTuple
 
 import yaml
+
+from packer import limits
+from packer.files import open_regular
 
 from .errors import ConfigError, quote
 from .meaning import terms
 
 FIELD = "linux_capabilities"
 
-_MAX_SIZE = 1 << 18
-_MAX_DEPTH = 100
 _STRINGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:value")  # A plain = is a value to YAML 1.1, a string to ko.
 _LIST, _NULL, _MERGE = "tag:yaml.org,2002:seq", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
@@ -53,8 +55,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
+        if self.depth > limits.YAML_DEPTH:
+            raise yaml.YAMLError(f"nested too deep (limit YAML_DEPTH: {limits.YAML_DEPTH})")
         node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[arg-type]
         self.depth -= 1
         return node
@@ -111,10 +113,10 @@ def _capabilities(node: yaml.Node, name: str, build: str) -> Capabilities:
 
 def _compose(path: str, name: str) -> yaml.Node:
     """The one document of the file."""
-    with open(path, "rb") as file:
-        data = file.read(_MAX_SIZE + 1)
-    if len(data) > _MAX_SIZE:
-        raise ConfigError(f"{name}: more than {_MAX_SIZE} bytes; that is no configuration of ko")
+    with open_regular(path) as file:
+        data = file.read(limits.KO_CONFIG + 1)
+    if len(data) > limits.KO_CONFIG:
+        raise ConfigError(f"{name}: is too large for a configuration of ko (limit KO_CONFIG: {limits.KO_CONFIG} bytes)")
     try:
         root = yaml.compose(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -139,9 +141,9 @@ def _value(node: yaml.Node, key: str, where: str) -> yaml.Node | None:
         raise ConfigError(f"{_at(where, node)}: no mapping")
     mappings, seen = [node], {id(node)}
     for mapping in mappings:  # Each once, however often it is named; the first that has the key counts.
-        names = [name.value for name, _ in mapping.value if isinstance(name, yaml.ScalarNode)]
+        names = Counter(name.value for name, _ in mapping.value if isinstance(name, yaml.ScalarNode))
         for name, value in mapping.value:
-            if names.count(name.value) > 1:
+            if isinstance(name, yaml.ScalarNode) and names[name.value] > 1:
                 raise ConfigError(f"{_at(where, name)}: has {quote(name.value)} twice")
             if name.tag == _MERGE:
                 merged = value.value if isinstance(value, yaml.SequenceNode) else [value]

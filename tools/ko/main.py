@@ -1,7 +1,8 @@
-"""Takes the capabilities of a build from a `.ko.yaml`: main --target=LABEL --config=FILE --build=ID --output=FILE.
+"""Reads the capabilities of a build from a `.ko.yaml`: main --target=LABEL --config=FILE --build=ID --output=FILE.
 
 Writes a JSON object: `source` (the file, the build and the field, for messages) and
-`capabilities` (list of str). The exit code is 0; or 1, and a line for each problem.
+`capabilities` (list of str). The exit code is 0; 1, and a line for each problem; 2 for wrong flags; 70 after an internal
+error.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 
 from ko import agreement, config
 from ko.errors import ConfigError
+from packer.errors import INTERNAL, internal, printable
 
 
 def main() -> int:
@@ -26,8 +28,11 @@ def main() -> int:
         problems = [str(error)]
     except OSError as error:
         problems = [f"{options.name}: {error.strerror}"]
+    except Exception as error:
+        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        return INTERNAL
     if problems:
-        print("\n".join(f"{options.target}: {problem}" for problem in problems), file=sys.stderr)
+        print("\n".join(f"{options.target}: {printable(problem)}" for problem in problems), file=sys.stderr)
         return 1
     with open(options.output, "w", encoding="utf-8") as file:
         json.dump({"source": wanted.where, "capabilities": wanted.items}, file)

@@ -246,14 +246,16 @@ def _pod_of(
 ) -> Pod:
     """Reads a PodSpec; one that is not strict may leave out what an operator fills in."""
     containers: list[Container] = []
+    names: set[str] = set()
     for section in _SECTIONS:
         members = spec.get(section)
         for member in members.items() if members else []:
             container = _container(member, section, spec, volumes, runtime, strict)
-            if container and strict and any(other.name == container.name for other in containers):
+            if container and strict and container.name in names:
                 member.problem("a second container of this name", container.name)
             elif container:
                 containers.append(container)
+                names.add(container.name)
     if not spec.get("containers"):
         spec.problem("has no containers", kind)
     return Pod(kind, name, metadata, spec, tuple(containers))

@@ -30,7 +30,7 @@ def annotate(below: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, A
       layers: metadata of the other layers, the lowest first.
 
     Raises:
-      InputError: the contents of the base could not be listed.
+      InputError: the contents of the base could not be listed, or engines differ about the capabilities of a file.
     """
     merged = Merged()
     for metadata in below:
@@ -42,8 +42,8 @@ def annotate(below: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, A
         removed = dict.fromkeys(before.keys() - merged.capabilities.keys(), "")
         changed = {path: text for path, text in merged.capabilities.items() if before.get(path) != text}
         annotations.append({CAPABILITIES: _encode({**removed, **changed})})
-    if merged.problems:
-        raise InputError(merged.problems)
+    if problems := merged.problems + merged.uncertain():
+        raise InputError(problems)
     return {CAPABILITIES: _encode(merged.capabilities)}, annotations
 
 

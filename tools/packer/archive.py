@@ -1,21 +1,24 @@
-"""Tars from outside, an entry at a time, each with the very bytes that stand for it.
+"""A streaming tar reader that keeps the raw header bytes of each entry.
 
-Python's tarfile says what an entry means and forgets how it was written; who changes one
-record of a header and keeps all else needs both. The formats are those of tar(5): v7,
-ustar and pax (POSIX.1-2017, pax), star's, and GNU tar's with its long names and sparse
-files. Where readers disagree about what an archive means, it is refused.
+It reads what Go's archive/tar reads, which containerd, Docker, umoci and podman use, and
+refuses an archive that programs read in different ways. The module headers parses headers,
+pax their extensions and sparse the maps of sparse files.
 """
 
 from __future__ import annotations
 
-from . import limits
+from . import headers, limits, pax, sparse
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK
-from .errors import quote
+from .headers import ArchiveError, Header, HeaderError, show
 from .tar import BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
+
+    from .work import Work
+
+__all__ = ["Archive", "ArchiveError", "Member", "plain"]
 
 _TYPES = {
     b"\0": FILE,
@@ -28,38 +31,34 @@ _TYPES = {
     b"6": "fifo",
     b"S": FILE,
 }
-_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"S"
+_WORDS = {HARDLINK: "hard link", SYMLINK: "symbolic link"}
+_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _FILE, _OLD_FILE, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"0", b"\0", b"S"
 _CHUNK = 1 << 20
 _ZERO = bytes(BLOCK)
-_SPACES = b" " * 8
-_NOT_FOR_ALL = (b"path", b"linkpath", b"size", b"GNU.sparse.", b"SCHILY.", b"LIBARCHIVE.")
-"""Records that say something of one entry: a global header that has them means other things to other readers."""
-
-
-class ArchiveError(ValueError):
-    """What is wrong with an archive, as a sentence."""
 
 
 class Member:
     """An entry.
 
     Attributes:
-      path: str, absolute and plain; "/" for the root. What is no UTF-8 is as os.fsdecode(3) has it.
+      path: str, absolute and normalized; "/" for the root. Bytes that are not UTF-8 are as in os.fsdecode(3).
       type: str, as of the entries that are packed; or "fifo", "character device", "block device".
       mode: int, permissions.
       uid: int.
       gid: int.
       size: int, bytes of content in the archive.
-      link: str, what a link says; of a hard link, absolute and plain.
+      link: str, the target of a link; of a hard link, absolute and normalized.
       records: dict, the pax records by name, bytes both.
       sparse: bool, whether the content is a map and pieces of the file.
-      before: bytes, the other headers that belong to it, as they are.
-      extended: bytes, its pax header as it is, or nothing.
-      extension: bytes, the records in that.
-      header: bytes, its own header as it is.
+      offset: int, where its own header begins, in bytes.
+      before: bytes, the other headers before it, up to its pax header.
+      extended: bytes, its pax header with the content, or nothing.
+      extension: bytes, the content of the pax header.
+      between: bytes, the headers between the pax header and its own.
+      header: bytes, its own header.
     """
 
-    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "before", "extended", "extension", "header")
+    __slots__ = ("path", "type", "mode", "uid", "gid", "size", "link", "records", "sparse", "offset", "before", "extended", "extension", "between", "header")
 
     path: str
     type: str
@@ -70,9 +69,11 @@ class Member:
     link: str
     records: dict[bytes, bytes]
     sparse: bool
+    offset: int
     before: bytes
     extended: bytes
     extension: bytes
+    between: bytes
     header: bytes
 
 
@@ -83,264 +84,264 @@ class Archive:
       ended: bool, whether there was an end-of-archive marker.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, work: Work | None = None) -> None:
         """
         Args:
-          stream: an object with read(size), which gives fewer bytes at the end alone.
+          stream: an object with read(size), which returns fewer bytes only at the end.
+          work: counts the memory of the entries, where the caller keeps them.
         """
+        self._work = work
         self.ended = False
         self._stream = stream
-        self._left = 0  # Bytes of content and padding that nobody has read.
+        self._offset = 0  # Bytes that were read.
+        self._start = b""  # Content that was read ahead.
+        self._left = 0  # Bytes of content that were not read yet, and of its padding.
         self._padding = 0
         self._rest = b""
+        self._records = 0  # Pax records and pieces of sparse files so far.
 
     def __iter__(self) -> Iterator[Member]:
-        """The entries. What is not read of an entry's content is passed over.
+        """Yields the entries. Content that is not read is skipped.
 
         Raises:
-          ArchiveError: no tar, one that ends too soon, or one that readers disagree about.
+          ArchiveError: the archive is not a tar, is truncated, or programs read it in different ways.
         """
-        before, extended, extension = b"", b"", b""
-        records: dict[bytes, bytes] = {}
-        long: dict[bytes, bytes] = {}
+        before = _Before()
         while True:
             for _ in self.content():
                 pass
+            offset = self._offset
             block = self._take(BLOCK, "a header")
             if block in (b"", _ZERO):
-                if before or extended:
-                    raise ArchiveError("ends after a header that belongs to the next entry")
-                self._end(block)
+                if before.texts or before.extended:
+                    raise ArchiveError(f"ends at byte {offset} after a header that belongs to the next entry")
+                self._end(b"".join(before.raw) + block, block)
                 return
-            kind = block[156:157]
-            _check_sum(block)
-            if kind in (_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK):
-                raw, data = self._extension(block)
-                if kind == _LOCAL:
-                    if extended:
-                        raise ArchiveError("two pax headers for one entry")
-                    extended, extension, records = raw, data, _records(data)
+            try:
+                header = headers.parse(block)
+                if header.kind in (_LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK):
+                    data = self._extension(header.size)
+                    self._count(data.count(b"\n"))
+                    before.add(header, block, data)
                     continue
-                before += raw
-                if kind == _GLOBAL:
-                    for name in _records(data):
-                        if name.startswith(_NOT_FOR_ALL):
-                            raise ArchiveError(f"a pax header for all entries with {_show(name)}, which is for one")
-                else:
-                    long[kind] = data.rstrip(b"\0")
-                if len(before) > 2 * limits.EXTENSION:
-                    raise ArchiveError("too many headers for one entry")
-                continue
-            member = _member(block, records, long)
-            if kind == _OLD_SPARSE:
-                member.header += self._sparse_blocks(block)
-            member.before, member.extended, member.extension = before, extended, extension
-            self._left, self._padding = member.size, -member.size % BLOCK
+                member = _member(header, before)
+                member.header, member.offset = block, offset
+                if sparse.is_sparse(before.records) and header.kind != _FILE:
+                    raise HeaderError(f"type {show(header.kind)} cannot have records of a sparse file")
+                if header.kind == _OLD_SPARSE:
+                    member.header += sparse.read_blocks(block, self._map)
+                    sparse.check_blocks(member.header, member.size)
+                    member.sparse = True
+                elif sparse.is_sparse(before.records):
+                    self._start = sparse.check_records(before.records, member.size, self._map)
+                    member.sparse = True
+            except HeaderError as error:
+                raise ArchiveError(f"the header at byte {offset}: {error}") from None
+            self._left, self._padding = member.size - len(self._start), -member.size % BLOCK
+            if self._work is not None:
+                self._work.keep_member(member)
             yield member
-            before, extended, extension, records, long = b"", b"", b"", {}, {}
+            if before.raw or before.extended:
+                before = _Before()
 
     def content(self) -> Iterator[bytes]:
-        """What is left of the entry's content, in pieces, and then its padding: all as it is.
+        """Yields what was not read yet of the entry's content, in pieces, and then its padding.
 
         Raises:
-          ArchiveError: the archive ends too soon.
+          ArchiveError: the archive is truncated.
         """
+        if self._start:
+            start, self._start = self._start, b""
+            yield start
         while self._left:
             data = self._take(min(self._left, _CHUNK), "the content of an entry")
             if not data:
-                raise ArchiveError("ends within the content of an entry")
+                raise ArchiveError(f"ends within the content of an entry, at byte {self._offset}")
             self._left -= len(data)
             yield data
         if self._padding:
             padding, self._padding = self._take(self._padding, "padding"), 0
             if not padding:
-                raise ArchiveError("ends within the content of an entry")
+                raise ArchiveError(f"ends within the content of an entry, at byte {self._offset}")
             yield padding
 
     def rest(self) -> Iterator[bytes]:
-        """The end-of-archive marker and what follows it, as they are; once all entries are read.
+        """Yields the end-of-archive marker and what follows it, after all entries were read.
 
         Raises:
-          ArchiveError: what follows is not zeros: to some readers it is a second archive.
+          ArchiveError: it is not all zeros: some programs read a second archive there.
         """
         data = self._rest
-        while data:
+        yield data
+        while data := self._stream.read(_CHUNK):
             if data.strip(b"\0"):
-                raise ArchiveError("has something after its end")
+                at = self._offset + len(data) - len(data.lstrip(b"\0"))
+                raise ArchiveError(f"has something after its end, at byte {at}")
+            self._offset += len(data)
             yield data
-            data = self._stream.read(_CHUNK)
 
-    def _end(self, block: bytes) -> None:
-        self._rest = block
+    def _end(self, rest: bytes, block: bytes) -> None:
+        """Reads the second block of the end-of-archive marker.
+
+        Args:
+          rest: what comes after the last entry: global headers, and the first block.
+          block: the first block, empty at the end of the file.
+        """
+        self._rest = rest
         if block:
             second = self._take(BLOCK, "the end-of-archive marker")
             if second not in (b"", _ZERO):
-                raise ArchiveError("a lone block of zeros between entries")
+                raise ArchiveError(f"a lone block of zeros before byte {self._offset - BLOCK}, where some programs stop")
             self._rest += second
             self.ended = second != b""
 
     def _take(self, size: int, what: str) -> bytes:
-        """Just so many bytes, or none at the end."""
+        """Reads exactly `size` bytes, or none at the end."""
         data: bytes = self._stream.read(size)
         while 0 < len(data) < size:
             more = self._stream.read(size - len(data))
             if not more:
-                raise ArchiveError(f"ends within {what}")
+                raise ArchiveError(f"ends within {what}, at byte {self._offset + len(data)}")
             data += more
+        self._offset += len(data)
         return data
 
-    def _extension(self, block: bytes) -> tuple[bytes, bytes]:
-        """A header that belongs to the next entry, as it is, and its content."""
-        size = _number(block[124:136], "size")
+    def _extension(self, size: int) -> bytes:
+        """Reads the content of a header that belongs to another, and its padding."""
         if size > limits.EXTENSION:
-            raise ArchiveError(f"a header of {size} bytes; more than {limits.EXTENSION} are not read")
+            raise HeaderError(f"its content has {size} bytes; more than {limits.EXTENSION} are not read")
         data = self._take(size + -size % BLOCK, "a header") if size else b""
         if len(data) < size:
-            raise ArchiveError("ends within a header")
-        return block + data, data[:size]
+            raise ArchiveError(f"ends within a header, at byte {self._offset}")
+        return data
 
-    def _sparse_blocks(self, block: bytes) -> bytes:
-        """The further maps of an old GNU sparse file."""
-        blocks: list[bytes] = []
-        more = block[482]
-        while more:
-            piece = self._take(BLOCK, "a map of a sparse file")
-            if not piece or len(blocks) == limits.SPARSE_BLOCKS:
-                raise ArchiveError("a map of a sparse file that does not end")
-            blocks.append(piece)
-            more = piece[504]
-        return b"".join(blocks)
+    def _map(self) -> bytes:
+        """Reads a block of the map of a sparse file."""
+        block = self._take(BLOCK, "the map of a sparse file")
+        if not block:
+            raise ArchiveError(f"ends within the map of a sparse file, at byte {self._offset}")
+        self._count(max(block.count(b"\n"), BLOCK // 24))
+        return block
+
+    def _count(self, records: int) -> None:
+        """Counts pax records and pieces of sparse files."""
+        self._records += records
+        if self._records > limits.RECORDS:
+            raise HeaderError(f"more than {limits.RECORDS} pax records and pieces of sparse files")
 
 
-def _member(block: bytes, records: dict[bytes, bytes], long: dict[bytes, bytes]) -> Member:
-    """An entry by its header and those before it."""
-    letter = block[156:157]
-    what = _TYPES.get(letter)
+class _Before:
+    """The headers before an entry that belong to it.
+
+    Attributes:
+      raw: list of bytes, those before the pax header of the entry, and all if there is none.
+      between: list of bytes, those after the pax header.
+      size: int, bytes of both lists.
+      extended, extension, records: as of Member.
+      texts: dict, the content of GNU tar's headers for a long name and a long target, by type.
+    """
+
+    __slots__ = ("raw", "between", "size", "extended", "extension", "records", "texts")
+
+    def __init__(self) -> None:
+        self.raw: list[bytes] = []
+        self.between: list[bytes] = []
+        self.size = 0
+        self.extended = self.extension = b""
+        self.records: dict[bytes, bytes] = {}
+        self.texts: dict[bytes, bytes] = {}
+
+    def add(self, header: Header, block: bytes, data: bytes) -> None:
+        """Adds a header.
+
+        Args:
+          header: its fields.
+          block: its bytes.
+          data: its content, with padding.
+
+        Raises:
+          HeaderError: it is not valid.
+        """
+        kind, content = header.kind, data[: header.size]
+        if kind == _LOCAL:
+            if self.extended:
+                raise HeaderError("a second pax header for one entry")
+            self.extended, self.extension, self.records = block + data, content, pax.parse(content)
+            return
+        (self.between if self.extended else self.raw).append(block + data)
+        self.size += BLOCK + len(data)
+        if self.size > 2 * limits.EXTENSION:
+            raise HeaderError(f"headers of more than {2 * limits.EXTENSION} bytes before one entry")
+        if kind == _GLOBAL:
+            # Go forgets the headers before a global one.
+            if self.texts or self.extended:
+                raise HeaderError("a pax header for all entries is between an entry and its own headers")
+            pax.check_global(content)
+            return
+        name = content.rstrip(b"\0")
+        if not name or b"\0" in name:
+            raise HeaderError(f"long name or target {show(content)} is empty or has a NUL")
+        if self.texts.setdefault(kind, name) != name:
+            raise HeaderError("a second long name or target for one entry")
+
+
+def _member(header: Header, before: _Before) -> Member:
+    """Returns the entry that headers describe."""
+    what = _TYPES.get(header.kind)
     if what is None:
-        raise ArchiveError(f"an entry of type {_show(letter)}, which layers do not have")
-    member = Member()
-    name = _one(_block_name(block), long.get(_LONG_NAME), records.get(b"GNU.sparse.name") or records.get(b"path"), "names")
-    link = _one(_text(block[157:257]), long.get(_LONG_LINK), records.get(b"linkpath"), "targets")
-    size = _pax_number(records, b"size", block[124:136])
-    if what == FILE and name.endswith(b"/"):
-        if size:
-            raise ArchiveError(f"{_show(name)} is a file with content and ends with a slash")
+        raise HeaderError(f"type {show(header.kind)} is not a type that entries of layers have")
+    if header.kind == _OLD_SPARSE and not header.gnu:
+        raise HeaderError("a sparse file of star, which container engines cannot read")
+    records, size, uid, gid = before.records, header.size, header.uid, header.gid
+    name, link = header.name, header.link
+    if records or before.texts:
+        name = _one(name, before.texts.get(_LONG_NAME), records.get(b"GNU.sparse.name") or records.get(b"path"), "names")
+        link = _one(link, before.texts.get(_LONG_LINK), records.get(b"linkpath"), "targets")
+        size, uid, gid = pax.size(records, size), pax.owner(records, b"uid", uid), pax.owner(records, b"gid", gid)
+    if what not in (HARDLINK, SYMLINK) and (_LONG_LINK in before.texts or b"linkpath" in records):
+        raise HeaderError(f"{show(name)} is a {what} with the target of a link; bsdtar takes it for a link")
+    if what == FILE and (name.endswith(b"/") or header.kind == _OLD_FILE and header.name.endswith(b"/")):
+        # Go and others take a name with a slash for a directory if the type is NUL; for type "0", others do.
+        if header.kind != _OLD_FILE or size or not (name.endswith(b"/") and header.name.endswith(b"/")):
+            raise HeaderError(f"{show(name)} is a file and its name ends with a slash, which some programs take for a directory")
         what = DIRECTORY
-    if what == HARDLINK and size:
-        raise ArchiveError(f"{_show(name)} is a hard link with content, which some readers pass over")
+    if size and what not in (FILE, DIRECTORY):
+        raise HeaderError(f"{show(name)} is a {_WORDS.get(what, what)} of size {size}; some programs look for content after it")
+    member = Member()
     member.type = what
     member.path = plain(name)
+    if member.path == "/" and what != DIRECTORY:
+        raise HeaderError(f"{show(name)} is a {_WORDS.get(what, what)}; the root must be a directory")
     member.link = plain(link) if what == HARDLINK else _decode(link)
-    member.mode = _number(block[100:108], "mode") & 0o7777
-    member.uid = _pax_number(records, b"uid", block[108:116])
-    member.gid = _pax_number(records, b"gid", block[116:124])
+    member.mode = header.mode & 0o7777
+    member.uid = uid
+    member.gid = gid
     member.size = size if what == FILE else 0
     member.records = records
-    member.sparse = letter == _OLD_SPARSE or any(key.startswith(b"GNU.sparse.") for key in records)
-    member.header = block
+    member.sparse = False
+    member.before, member.between = b"".join(before.raw), b"".join(before.between)
+    member.extended, member.extension = before.extended, before.extension
     return member
 
 
-def _block_name(block: bytes) -> bytes:
-    """The name that a header itself has: ustar's and star's have a prefix."""
-    name = _text(block[:100])
-    if block[257:263] != b"ustar\0":
-        return name
-    prefix = _text(block[345:476] if block[508:512] == b"tar\0" else block[345:500])
-    return prefix + b"/" + name if prefix else name
-
-
 def _one(short: bytes, long: bytes | None, extended: bytes | None, what: str) -> bytes:
-    """A name of which the header has the start, and others before it all."""
+    """Returns a name: the header's own, unless a header before it has another."""
     if long is not None and extended is not None and long != extended:
-        raise ArchiveError(f"an entry with two {what}, {_show(long)} and {_show(extended)}")
-    for text in (long, extended):
-        if text:
-            if b"\0" in text:
-                raise ArchiveError(f"{_show(text)} has a NUL")
-            return text
-    return short
+        raise HeaderError(f"an entry with two {what}, {show(long)} and {show(extended)}")
+    return long or extended or short
 
 
 def plain(name: bytes) -> str:
-    """A name as a path: "usr/bin/x", "./usr//bin/x" and "/usr/bin/x" are all "/usr/bin/x".
+    """Normalizes a name: "usr/bin/x", "./usr//bin/x" and "/usr/bin/x" are all "/usr/bin/x".
 
     Raises:
-      ArchiveError: there is none, or it has "..".
+      HeaderError: the name is empty, or has "..".
     """
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if not name or b".." in parts:
-        raise ArchiveError(f'{_show(name)}: no name of an entry; ".." could lead anywhere')
+        raise HeaderError(f'{show(name)} is not a valid name of an entry; it must not be empty or have ".."')
     return "/" + _decode(b"/".join(parts))
-
-
-def _records(data: bytes) -> dict[bytes, bytes]:
-    """The records of a pax header: `length name=value\\n` each; the last of a name counts."""
-    found: dict[bytes, bytes] = {}
-    for name, value, _ in split_records(data):
-        found[name] = value
-        if not value:  # An empty value takes back what was said; so the header's own counts.
-            del found[name]
-    return found
-
-
-def split_records(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Name, value and the bytes of each record in the content of a pax header.
-
-    Raises:
-      ArchiveError: they are none.
-    """
-    at = 0
-    while at < len(data):
-        space = data.find(b" ", at, at + 8)
-        digits = data[at:space] if space > 0 else b""
-        end = at + int(digits) if digits.isdigit() else at
-        record = data[at:end]
-        name, equals, value = record[space + 1 - at : -1].partition(b"=")
-        if end > len(data) or not record.endswith(b"\n") or not equals or not name:
-            raise ArchiveError(f"a pax header with no record at byte {at}")
-        yield name, value, record
-        at = end
-
-
-def _pax_number(records: dict[bytes, bytes], name: bytes, field: bytes) -> int:
-    value = records.get(name)
-    if value is None:
-        return _number(field, name.decode())
-    if not value.isdigit() or len(value) > 19:
-        raise ArchiveError(f"a pax header with {name.decode()}={_show(value)}, which is no number")
-    return int(value)
-
-
-def _number(field: bytes, what: str) -> int:
-    """An octal field, or GNU's of base 256."""
-    if field[0] & 0x80:
-        value = int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-        if field[0] & 0x40 or value >= 1 << 63:
-            raise ArchiveError(f"a header with a {what} below zero, or too large")
-        return value
-    text = field.partition(b"\0")[0].strip(b" ")
-    if text.strip(b"01234567"):
-        raise ArchiveError(f"a header with {what} {_show(field)}, which is no number")
-    return int(text or b"0", 8)
-
-
-def _check_sum(block: bytes) -> None:
-    rest = block[:148] + _SPACES + block[156:]
-    text = block[148:156].strip(b"\0 ")
-    said = -1 if not text or text.strip(b"01234567") else int(text, 8)
-    # Some old programs take the bytes for signed.
-    if said != sum(rest) and said != sum(byte - 256 if byte > 127 else byte for byte in rest):
-        raise ArchiveError("no tar, or a damaged one: a header whose checksum is wrong")
-
-
-def _text(field: bytes) -> bytes:
-    return field.partition(b"\0")[0]
 
 
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
-
-
-def _show(name: bytes) -> str:
-    return quote(name[:200].decode("utf-8", "backslashreplace"))

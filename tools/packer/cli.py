@@ -1,4 +1,4 @@
-"""The packer's command line, as rules/private/packer.bzl calls it.
+"""Runs the packer's subcommands, as rules/private/packer.bzl calls them.
 
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries
@@ -25,7 +25,7 @@ subcommands:
 --named=[ATTRIBUTE,LABEL]=PATH   the label of a file, which messages show in place of the path
 
 The exit code is 0; 1, and a line for each problem, if the input is wrong; 2 if the packer
-is called wrongly.
+is called wrongly; 70 after an internal error.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import sys
 
 from . import files
 from .arguments import Arguments, UsageError
-from .errors import InputError, Labels
+from .errors import INTERNAL, InputError, Labels, internal, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,4 +103,6 @@ def run(lines: list[str], digests: Callable[[], Mapping[str, str]] = dict) -> tu
         status, texts = 1, error.problems
     except OSError as error:
         status, texts = 1, [f"{error.filename or 'output'}: {error.strerror}"]
-    return status, "".join(f"{target}: {text}\n" for text in labels.apply(texts))
+    except Exception as error:
+        status, texts = INTERNAL, [internal(error)]
+    return status, "".join(f"{target}: {printable(text)}\n" for text in labels.apply(texts))

@@ -1,4 +1,4 @@
-"""The list of a layer's entries that its metadata carries, so that no later step reads the blob for it.
+"""Lists the entries of a layer for its metadata, so that no later step reads the blob for them.
 
 `contents` is a JSON object:
 
@@ -18,7 +18,7 @@ attribute can name them.
 
 from __future__ import annotations
 
-from . import elf
+from . import elf, limits
 from .entries import DIRECTORY, SYMLINK
 
 TYPE_CHECKING = False
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .archive import Member
     from .entries import Entry
     from .rootfs import Tree
+    from .work import Work
 
-_SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: the kernel reads no more of a script's first line.
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _XATTR = b"SCHILY.xattr."
 
@@ -37,7 +37,12 @@ _XATTR = b"SCHILY.xattr."
 class Contents:
     """Collects the entries of a layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work | None = None) -> None:
+        """
+        Args:
+          work: counts the memory of what is listed, where that comes from outside.
+        """
+        self._work = work
         self._files: list[str] = []
         self._directories: dict[str, tuple[int, int, int]] = {}
         self._links: dict[str, str] = {}
@@ -68,10 +73,15 @@ class Contents:
                 self._files.append(entry.path)
 
     def add_member(self, member: Member) -> None:
-        """Adds an entry of a tar; the last of equal paths counts."""
+        """Adds an entry of a tar; the last of equal paths counts.
+
+        Raises:
+          WorkError: the list takes too much memory.
+        """
         path = member.path
         if path == "/" or not is_text(path):
             return
+        self._keep(path, member.link)
         folder, _, name = path.rpartition("/")
         if name == _OPAQUE:
             self._opaque.append(folder)
@@ -92,10 +102,14 @@ class Contents:
         Args:
           tree: the root filesystem.
           interpreters: results of interpreter(), by the layer and the entry of the file.
+
+        Raises:
+          WorkError: the list takes too much memory.
         """
         for path, node in tree.walk():
             if not is_text(path):
                 continue
+            self._keep(path, node.link)
             if node.type == DIRECTORY:
                 self._directories[path] = (node.mode, node.uid, node.gid)
                 self._add_xattrs(path, node.xattrs)
@@ -133,7 +147,14 @@ class Contents:
                 contents[name] = dict(sorted(table.items()))
         return contents
 
-    def _add_xattrs(self, path: str, values: dict[bytes, bytes]) -> None:
+    def _keep(self, *texts: str) -> None:
+        if self._work is not None:
+            # The text itself, and the JSON of it and of all others, twice.
+            self._work.keep(sum(200 + 4 * len(text) for text in texts if text))
+
+    def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
+        if self._work is not None:
+            self._work.keep(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}
         if texts:
             self._xattrs[path] = texts
@@ -149,7 +170,7 @@ def interpreter(start: bytes) -> tuple[str, str] | None:
       ("script", the first line without "#!"), ("loader", PT_INTERP), or None for anything else.
     """
     if start.startswith(b"#!"):
-        line = start[2:_SCRIPT].partition(b"\n")[0].strip(b" \t\r")
+        line = start[2 : limits.SCRIPT].partition(b"\n")[0].strip(b" \t\r")
         return ("script", line.decode("utf-8", "replace")) if line else None
     if start.startswith(b"\x7fELF"):
         try:

@@ -9,13 +9,14 @@ from .entries import FILE, Entry, no_path
 from .errors import problem
 from .grants import unfit
 from .setcap import RECORD
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Sequence
+    from typing import Iterable, Mapping, Sequence
 
     from .grants import Grant
-    from .rootfs import Node
+    from .nodes import Node
 
 _PREFIX = b"SCHILY.xattr."
 
@@ -39,7 +40,8 @@ def find(
       InputError: a layer is not what it is to be.
       OSError: the content cannot be written.
     """
-    tree = below.tree(blobs)
+    work = Work(blobs=True)
+    tree = below.tree(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
     places: dict[str, str] = {}
@@ -63,22 +65,23 @@ def find(
         found[path] = node
         places[grant.path] = path
         moved.append(grant._replace(path=path))
-    entries = _extract(found, blobs, directory)
+    entries = _extract(found, blobs, directory, work)
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
-                entries[path] = _entry(path, place[1], "")
+                node = place[1]
+                entries[path] = _entry(path, node, "", {_PREFIX + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
 
 
-def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str) -> dict[str, Entry]:
+def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the content of files to `directory`; each layer that has some is read once more."""
     entries: dict[str, Entry] = {}
     for number, blob in enumerate(blobs):
         wanted = {node.entry: (path, node) for path, node in found.items() if node.layer == number}
         if not wanted:
             continue
-        with below.entries(blob) as archive:
+        with below.entries(blob, work) as archive:
             for at, member in enumerate(archive):
                 if at not in wanted:
                     continue
@@ -90,12 +93,13 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
                         left -= min(left, len(piece))
                 for path, node in found.items():
                     if (node.layer, node.entry) == (number, at):
-                        entries[path] = _entry(path, node, source)
+                        entries[path] = _entry(path, node, source, member.records)
     return entries
 
 
-def _entry(path: str, node: Node, source: str) -> Entry:
+def _entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -> Entry:
     """Returns an entry like one of the layers below, but for its capabilities."""
-    xattrs = [(name.decode(), value) for name, value in node.xattrs.items() if _PREFIX + name != RECORD]
+    named = {name: value for name, value in records.items() if name.startswith(_PREFIX) and name != RECORD}
+    xattrs = [(name[len(_PREFIX) :].decode("utf-8", "surrogateescape"), value) for name, value in named.items()]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
     return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)

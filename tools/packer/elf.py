@@ -10,7 +10,7 @@ import io
 import struct
 from collections import namedtuple
 
-from . import executables
+from . import executables, limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ static program; needed: tuple of str, DT_NEEDED; rpath, runpath: str, DT_RPATH a
 
 _INTERP, _DYNAMIC, _LOAD = 3, 2, 1
 _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_STRSZ, _DT_RUNPATH = 1, 5, 15, 10, 29
-_MAX_HEADERS = 1 << 12
-_MAX_DYNAMIC = 1 << 20
-_MAX_STRINGS = 16 << 20
-_MAX_NAMES = 1 << 10
-_MAX_NAME = 1 << 12  # PATH_MAX, linux/limits.h.
-_MAX_PATHS = 1 << 20
 
 
 class ElfError(ValueError):
@@ -94,8 +88,8 @@ def _headers(file: BinaryIO) -> tuple[int, bool, str, list[tuple[int, int, int, 
     else:
         (offset,) = struct.unpack_from(order + "I", head, 28)
         size, count = struct.unpack_from(order + "HH", head, 42)
-    if count > _MAX_HEADERS or count and size != (56 if wide else 32):
-        raise ElfError("invalid ELF program header table")
+    if count > limits.ELF_HEADERS or count and size != (56 if wide else 32):
+        raise ElfError(f"invalid ELF program header table, of {count} headers of {size} bytes (limit ELF_HEADERS: {limits.ELF_HEADERS})")
     table = _at(file, offset, size * count)
     return machine, wide, order, [_segment(table, at * size, wide, order) for at in range(count)]
 
@@ -104,7 +98,7 @@ def _interpreter(file: BinaryIO, segments: list[tuple[int, int, int, int]]) -> s
     """Reads PT_INTERP; "" if there is no such segment."""
     for kind, start, _, length in segments:
         if kind == _INTERP:
-            return _text(_at(file, start, min(length, _MAX_NAME)), 0, _MAX_NAME)
+            return _text(_at(file, start, min(length, limits.ELF_NAME)), 0, limits.ELF_NAME)
     return ""
 
 
@@ -121,8 +115,8 @@ def _dynamic(
     file: BinaryIO, segments: list[tuple[int, int, int, int]], start: int, length: int, wide: bool, order: str
 ) -> tuple[tuple[str, ...], str, str]:
     """Reads DT_NEEDED, DT_RPATH and DT_RUNPATH."""
-    if length > _MAX_DYNAMIC:
-        raise ElfError(f"the dynamic section has {length} bytes; the limit is {_MAX_DYNAMIC}")
+    if length > limits.ELF_DYNAMIC:
+        raise ElfError(f"the dynamic section has {length} bytes (limit ELF_DYNAMIC: {limits.ELF_DYNAMIC})")
     entry = struct.Struct(order + ("qQ" if wide else "iI"))
     data = _at(file, start, length)
     tags: dict[int, list[int]] = {}
@@ -132,16 +126,18 @@ def _dynamic(
         tags.setdefault(tag, []).append(value)
     if not any(tag in tags for tag in (_DT_NEEDED, _DT_RPATH, _DT_RUNPATH)):
         return (), "", ""
-    if len(tags.get(_DT_NEEDED, ())) > _MAX_NAMES:
-        raise ElfError(f"more than {_MAX_NAMES} DT_NEEDED entries")
+    if len(tags.get(_DT_NEEDED, ())) > limits.ELF_LIBRARIES:
+        raise ElfError(f"too many DT_NEEDED entries (limit ELF_LIBRARIES: {limits.ELF_LIBRARIES})")
     address, size = tags.get(_DT_STRTAB, [0])[0], tags.get(_DT_STRSZ, [0])[0]
     loaded = ((start, begin, span) for kind, start, begin, span in segments if kind == _LOAD)
     place = next((start + address - begin for start, begin, span in loaded if begin <= address < begin + span), None)
-    if place is None or size > _MAX_STRINGS:
-        raise ElfError("the string table of the dynamic section is outside the file, or too large")
+    if place is None or size > limits.ELF_STRINGS:
+        raise ElfError(f"the string table of the dynamic section is outside the file, or too large (limit ELF_STRINGS: {limits.ELF_STRINGS} bytes)")
     strings = _at(file, place, size)
-    needed = tuple(_text(strings, value, _MAX_NAME) for value in tags.get(_DT_NEEDED, ()))
-    rpath, runpath = (_text(strings, tags[tag][0], _MAX_PATHS) if tag in tags else "" for tag in (_DT_RPATH, _DT_RUNPATH))
+    needed = tuple(_text(strings, value, limits.ELF_NAME) for value in tags.get(_DT_NEEDED, ()))
+    if sum(map(len, needed)) > limits.ELF_TEXT:  # They may overlap in the file, so that a small one has many.
+        raise ElfError(f"the names of its libraries are too long together (limit ELF_TEXT: {limits.ELF_TEXT} bytes)")
+    rpath, runpath = (_text(strings, tags[tag][0], limits.ELF_RUNPATH) if tag in tags else "" for tag in (_DT_RPATH, _DT_RUNPATH))
     return needed, rpath, runpath
 
 
@@ -151,7 +147,7 @@ def _text(data: bytes, at: int, most: int) -> str:
         raise ElfError("a string offset outside the string table")
     end = data.find(b"\0", at, at + most)
     if end < 0 and at + most < len(data):
-        raise ElfError(f"a string of more than {most} bytes")
+        raise ElfError(f"a string is too long (limit: {most} bytes)")
     return data[at : end if end >= 0 else len(data)].decode("utf-8", "backslashreplace")
 
 

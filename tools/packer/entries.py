@@ -14,6 +14,7 @@ import os
 import stat
 from collections import namedtuple
 
+from . import limits
 from .errors import problem, quote
 
 TYPE_CHECKING = False
@@ -112,18 +113,33 @@ def clean(path: str) -> str:
 
 def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
     """Returns the message for a path that matches no entry, with the closest match."""
-    import difflib
-
-    near = difflib.get_close_matches(path, [name for name, entry in entries.items() if entry.type == FILE], n=1)
-    return "no entry of this layer has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+    near = closest(path, [name for name, entry in entries.items() if entry.type == FILE])
+    return "no entry of this layer has this path" + (f"; did you mean {quote(near)}?" if near else "")
 
 
 def no_path(path: str, files: Iterable[str]) -> str:
     """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
-    import difflib
+    near = closest(path, files, 0.8)
+    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near)}?" if near else "")
 
-    near = difflib.get_close_matches(path, files, n=1, cutoff=0.8)
-    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+
+def closest(path: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Returns the name that is most like a path; "" if none is.
+
+    Comparing takes long, so it ends at a limit; names with the same last part come first.
+    """
+    import difflib
+    import itertools
+
+    names, last = list(names), "/" + path.rpartition("/")[2]
+    left = limits.COMPARED
+    compared = []
+    for name in itertools.chain((each for each in names if each.endswith(last)), names):
+        left -= len(name)
+        if left < 0:
+            break
+        compared.append(name)
+    return next(iter(difflib.get_close_matches(path, compared, n=1, cutoff=cutoff)), "")
 
 
 def _text(text: str) -> str:

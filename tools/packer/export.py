@@ -13,6 +13,7 @@ import os
 from . import base, oci, reference, tar
 from .base import blob_path
 from .errors import InputError
+from .files import open_regular
 from .layout import VERSION
 
 TYPE_CHECKING = False
@@ -145,7 +146,7 @@ def _pieces(path: str, size: int) -> Iterator[bytes]:
     Raises:
       OSError: it has not `size` bytes.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         while piece := file.read(_CHUNK):
             size -= len(piece)
             yield piece

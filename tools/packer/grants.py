@@ -11,16 +11,17 @@ from collections import namedtuple
 
 import capabilities
 
+from . import documents, limits
 from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
 from .executables import BUILD_FOR_LINUX, START, system
+from .files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
 
-_MAX_HELD = 1 << 16
 
 Grant = namedtuple("Grant", ("attribute", "path", "removed", "value"))
 """One grant, read. attribute, path: str; removed: bool, whether there are no words: no capabilities, rather than
@@ -57,21 +58,24 @@ def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
 
 
 def held(file: str, path: str, problems: list[str]) -> list[str]:
-    """What a file says of the capabilities of a path, as a text for parse(); nothing if it is wrong.
+    """Reads the capabilities of a path from a file; returns them as a text for parse(), or nothing if the file is invalid.
 
     Args:
-      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, who says so.
+      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, where they are from.
       path: as JSON.
-      problems: gets what is wrong.
+      problems: list to which problems are added.
 
     Raises:
       OSError: the file cannot be read.
     """
-    with open(file, "rb") as stream:
-        data = stream.read(_MAX_HELD + 1)
+    with open_regular(file) as stream:
+        data = stream.read(limits.CAPABILITIES_FILE + 1)
+    if len(data) > limits.CAPABILITIES_FILE:
+        problems.append(problem("linux_capabilities_from", file, f"is too large (limit CAPABILITIES_FILE: {limits.CAPABILITIES_FILE} bytes)"))
+        return []
     try:
-        fields = json.loads(data) if len(data) <= _MAX_HELD else None
-    except (ValueError, RecursionError):
+        fields = documents.parse(data)
+    except documents.DocumentError:
         fields = None
     words = fields.get("capabilities") if isinstance(fields, dict) else None
     source = fields.get("source") if isinstance(fields, dict) else None

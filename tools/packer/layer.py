@@ -156,7 +156,7 @@ def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities 
 
 def _records(entry: Entry, grant: FileCapabilities | None) -> dict[bytes, bytes]:
     """Extended attributes as pax records, which unpackers turn into attributes again."""
-    records = {b"SCHILY.xattr." + name.encode(): value for name, value in entry.xattrs}
+    records = {b"SCHILY.xattr." + name.encode("utf-8", "surrogateescape"): value for name, value in entry.xattrs}
     if grant is not None:
         records[CAPABILITY_RECORD] = grant.to_xattr()
     return records

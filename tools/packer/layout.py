@@ -10,8 +10,9 @@ import shutil
 
 from .base import blob_path
 from .errors import InputError, problem, quote
-from .files import read, write_whole
+from .files import open_regular, read, write_whole
 from .oci import INDEX
+from .reader import layout_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ def copy(output: str, source: str, attribute: str) -> None:
     """
     index = os.path.join(source, "index.json")
     if not os.path.isfile(index):
-        raise InputError([problem(attribute, source, "a directory without index.json; give an OCI layout directory")])
+        raise InputError([problem(attribute, source, f"a directory without index.json{layout_hint(source)}")])
     blobs = os.path.join(source, _BLOBS)
     names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
     _write_with(output, read(index), {})
     wrong: list[str] = []
     for name in names:
         digest = hashlib.sha256()
-        with open(os.path.join(blobs, name), "rb") as file, open(os.path.join(output, _BLOBS, name), "wb") as made:
+        with open_regular(os.path.join(blobs, name)) as file, open(os.path.join(output, _BLOBS, name), "wb") as made:
             while data := file.read(_CHUNK):
                 digest.update(data)
                 made.write(data)

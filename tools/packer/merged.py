@@ -33,6 +33,7 @@ class Merged:
       capabilities: dict of str by path, as cap_to_text(3) writes them.
       scripts: dict of str by path, the first lines of scripts without "#!".
       loaders: dict of str by path, PT_INTERP of dynamically linked programs.
+      differing: dict by path, files that have different capabilities in different container engines.
       problems: list of str, of contents that could not be listed.
       changed: set of str, directories whose attributes a layer changed only because an entry is below them.
     """
@@ -44,6 +45,7 @@ class Merged:
         self.capabilities: dict[str, str] = {}
         self.scripts: dict[str, str] = {}
         self.loaders: dict[str, str] = {}
+        self.differing: dict[str, str] = {}
         self.changed: set[str] = set()
         self.problems: list[str] = []
         self._folders: dict[str, str] = {}  # Memoized results of locate().
@@ -95,7 +97,13 @@ class Merged:
             (self.loaders, contents.get("loaders", {})),
         ):
             known.update(zip(self._place_all(new), new.values()))
+        self.differing.update(dict.fromkeys(metadata.get("differing", ()), ""))
         return replaced
+
+    def uncertain(self) -> list[str]:
+        """Returns a problem for each file whose capabilities depend on the container engine."""
+        what = "container engines give this file different capabilities, as getcap shows; assign them by file_capabilities"
+        return [problem("base", path, what) for path in self.differing]
 
     def kind(self, path: str) -> str:
         """Returns the kind of entry at a path, links not followed: FILE, DIRECTORY, SYMLINK, or "" if there is none."""
@@ -226,6 +234,7 @@ class Merged:
 
     def _remove(self, path: str) -> None:
         self.files.discard(path)
+        self.differing.pop(path, None)
         if self.links.pop(path, None) is not None:
             self._folders.clear()
         if self.directories.pop(path, None):
@@ -234,7 +243,7 @@ class Merged:
     def _remove_below(self, path: str) -> None:
         prefix = path + "/"
         self.files = {each for each in self.files if not each.startswith(prefix)}
-        for entries in (self.directories, self.links, self.capabilities, self.scripts, self.loaders):
+        for entries in (self.directories, self.links, self.capabilities, self.scripts, self.loaders, self.differing):
             for each in [each for each in entries if each.startswith(prefix)]:
                 del entries[each]
 
@@ -243,3 +252,5 @@ class Merged:
         for known in (self.capabilities, self.scripts, self.loaders):
             for path in [path for path in known if path in replacing or path not in self.files]:
                 del known[path]
+        for path in self.differing.keys() & replacing:
+            del self.differing[path]

@@ -1,4 +1,4 @@
-"""A tar as it is, but for the capabilities of its entries: one pass, all other bytes kept."""
+"""Changes the capabilities of the entries of a tar in one pass, and keeps all other bytes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import tempfile
 
 import capabilities
 
-from . import archive, decompress, elf, layer, tar
+from . import archive, decompress, elf, files, layer, limits, pax, tar
 from .contents import Contents, is_text
-from .entries import DIRECTORY, FILE, HARDLINK
+from .entries import DIRECTORY, FILE, HARDLINK, closest
 from .errors import InputError, problem, quote
 from .executables import START
 from .grants import unfit
+from .places import Places
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,16 +25,14 @@ if TYPE_CHECKING:
     from .blob import Blob
     from .grants import Grant
 
-RECORD = layer.CAPABILITY_RECORD
-TWIN = b"LIBARCHIVE.xattr.security.capability"
-"""bsdtar's own record: the same value in base64, without padding."""
+RECORD, TWIN = layer.CAPABILITY_RECORD, pax.CAPABILITY_TWIN
 
 KEEP, ONLY, STRIP = "keep", "only", "strip"
 _MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in a temporary file.
 
 
 class Retrofit:
-    """What becomes of the capabilities of a tar."""
+    """The capabilities that the entries of a tar are to have."""
 
     def __init__(self, source: str, grants: Iterable[Grant], others: str, revision_2: bool, problems: list[str]) -> None:
         """
@@ -52,21 +52,23 @@ class Retrofit:
         self._types: dict[str, str] = {}  # By path, of all entries so far.
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
-        self._contents = Contents()
+        self._work = Work(copies=True)
+        self._contents = Contents(self._work)
+        self._places = Places(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
 
     def write(self, output: str, *, compression: str, level: int, library: str, threads: int, created_by: str) -> dict[str, Any]:
         """Writes the layer; returns its metadata, as layer.write.
 
         Raises:
-          InputError: the tar is none; a path of a grant is not in it, or cannot carry capabilities.
+          InputError: the tar is not valid; a path of a grant is not in it, or cannot carry capabilities.
           OSError: the tar cannot be read, or the blob written.
         """
         with layer.new_blob(output, compression, level, library, threads) as blob:
             last = ""
             try:
-                with open(self._source, "rb") as file:
-                    tape = archive.Archive(decompress.Decompressed(file))
+                with files.open_regular(self._source) as file:
+                    tape = archive.Archive(decompress.Decompressed(file, self._work))
                     for member in tape:
                         last = member.path
                         self._member(blob, member, tape.content())
@@ -85,8 +87,14 @@ class Retrofit:
         return layer.describe(blob, compression, carried, created_by, self._contents, self._programs)
 
     def _member(self, blob: Blob, member: archive.Member, content: Iterator[bytes]) -> None:
-        """Copies an entry, with other capabilities if that is wanted."""
+        """Copies an entry, and changes its capabilities if they are to change."""
         first = next(content, b"")
+        # Grants and metadata are about the files that entries become.
+        member.path = self._places.locate(member.path)
+        if fault := self._places.add(member, member.path):
+            self._wrong("tar", member.path, fault)
+        if member.type == HARDLINK:
+            member.link = self._places.locate(member.link)
         if member.path in self._types and not self._types[member.path] == member.type == DIRECTORY:
             self._wrong("tar", member.path, "is there twice; unpackers take the later one, people may mean the other")
         self._types[member.path] = member.type
@@ -100,7 +108,7 @@ class Retrofit:
             self._original[member.path] = said
         blob.write(member.before)
         blob.write(_extended(member, value) if value != said or TWIN in member.records else member.extended)
-        blob.write(member.header)
+        blob.write(member.between + member.header)
         self._contents.add_member(member)
         self._contents.add_start(member.path, member.mode, b"" if member.sparse else first[: member.size])
         program = tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY) if value is not None and member.type == FILE and not member.sparse else None
@@ -115,7 +123,7 @@ class Retrofit:
                 self._programs[member.path] = elf.describe(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
 
     def _said(self, member: archive.Member) -> bytes | None:
-        """The capabilities that an entry came with, in whichever record."""
+        """Returns the capabilities that an entry came with, in either record."""
         value = member.records.get(RECORD)
         twin = member.records.get(TWIN)
         if twin is None:
@@ -130,7 +138,7 @@ class Retrofit:
         return twin if value is None else value
 
     def _value(self, member: archive.Member, said: bytes | None, start: bytes) -> bytes | None:
-        """The capabilities that an entry is to have."""
+        """Returns the capabilities that an entry is to have."""
         grant = self._grants.pop(member.path, None)
         if grant is not None:
             if fault := unfit(member.type, member.link, member.mode, None if member.sparse else start):
@@ -141,7 +149,7 @@ class Retrofit:
         try:
             known = capabilities.decode(said)
         except capabilities.CapabilityError as error:
-            self._wrong("tar", member.path, f"capabilities that no kernel takes: {error}; say others in file_capabilities")
+            self._wrong("tar", member.path, f"invalid capabilities: {error}; say others in file_capabilities")
             return None
         if self._others == ONLY:
             what = f'has {known.to_text()}, and existing_capabilities is "only"; name it in file_capabilities, with "" to remove them'
@@ -149,7 +157,7 @@ class Retrofit:
         return known.to_xattr() if self._revision_2 and not known.rootid else said
 
     def _linked(self, member: archive.Member, said: bytes | None) -> bytes | None:
-        """The capabilities of a hard link: those of its target, for an unpacker that calls lchown on it clears both."""
+        """Returns the capabilities of a hard link: those of its target, because lchown(2) on the link clears both."""
         grant = self._grants.pop(member.path, None)
         if grant is not None:
             self._wrong(grant.attribute, member.path, f"a hard link to {quote(member.link)}; name that")
@@ -161,13 +169,11 @@ class Retrofit:
         return self._carried.get(member.link)
 
     def _unused(self) -> None:
-        """Says which paths no entry has."""
-        import difflib
-
-        names = [path for path, type in self._types.items() if type == FILE]
+        """Adds a problem for each path that no entry has."""
+        names = [path for path, type in self._types.items() if type == FILE] if self._grants else []
         for path, grant in self._grants.items():
-            near = difflib.get_close_matches(path, names, n=1)
-            what = "no entry of the tar has this path" + (f"; did you mean {quote(near[0])}?" if near else "")
+            near = closest(path, names)
+            what = "no entry of the tar has this path" + (f"; did you mean {quote(near)}?" if near else "")
             self._wrong(grant.attribute, path, what)
 
     def _wrong(self, attribute: str, value: str, what: str) -> None:
@@ -175,11 +181,15 @@ class Retrofit:
 
 
 def _extended(member: archive.Member, value: bytes | None) -> bytes:
-    """The pax header of an entry with these capabilities: the other records as they were, in their order."""
+    """Returns the pax header of an entry with these capabilities; its other records stay as they were, in their order.
+
+    Raises:
+      ArchiveError: the header becomes too large.
+    """
     records: list[bytes] = []
     twin = value is not None and TWIN in member.records
     left = {RECORD: value, TWIN: binascii.b2a_base64(value, newline=False).rstrip(b"=") if twin and value else None}
-    for name, _, record in archive.split_records(member.extension):
+    for name, _, record in pax.split(member.extension):
         if name in left:
             new = left[name]
             left[name] = None
@@ -191,4 +201,9 @@ def _extended(member: archive.Member, value: bytes | None) -> bytes:
         return member.extended
     if not extension:
         return b""
-    return tar.extended(os.fsencode(member.path[1:]), extension, member.extended[: tar.BLOCK])
+    if len(extension) > limits.EXTENSION:
+        what = f"its pax header would have {len(extension)} bytes; container engines read at most {limits.EXTENSION}"
+        raise archive.ArchiveError(f"{quote(member.path)}: {what}")
+    if member.extended:
+        return tar.changed(member.extended[: tar.BLOCK], extension)
+    return tar.extended(os.fsencode(member.path[1:]), extension)

@@ -84,20 +84,29 @@ def header(
     return extended(name, data) + _block(_ascii(name), size, _common(kind, mode, uid, gid, mtime, _ascii(link)))
 
 
-def extended(name: bytes, data: bytes, block: bytes = b"") -> bytes:
-    """A pax header.
+def extended(name: bytes, data: bytes) -> bytes:
+    """Returns a pax header.
 
     Args:
       name: of the entry that it is for.
       data: its records.
-      block: the header of another pax header, of which all but the size is kept; even how it ends its numbers.
     """
-    if block:
-        sized = block[:124] + b"%011o" % len(data) + block[135:]
-        block = sized[:148] + b"%06o" % (sum(sized[:148] + _SPACES + sized[156:512])) + block[154:]
-    else:
-        block = _block(_extended_name(name), len(data), _common(_EXTENDED, 0, 0, 0, 0))
-    return block + data + bytes(-len(data) % BLOCK)
+    return _block(_extended_name(name), len(data), _common(_EXTENDED, 0, 0, 0, 0)) + data + bytes(-len(data) % BLOCK)
+
+
+def changed(block: bytes, data: bytes) -> bytes:
+    """Returns a pax header with the fields of another one, and other records.
+
+    Size and checksum are written in the width of POSIX; a byte that ended them stays if POSIX allows it.
+
+    Args:
+      block: the header of the other one.
+      data: the records.
+    """
+    size = b"%011o" % len(data) + (block[135:136] if block[135:136] in (b"\0", b" ") else b"\0")
+    end = block[154:156] if block[154:156] in (b"\0 ", b" \0") else b"\0 "
+    start, rest = block[:124] + size + block[136:148], block[156:]
+    return start + b"%06o" % (sum(start) + sum(_SPACES) + sum(rest)) + end + rest + data + bytes(-len(data) % BLOCK)
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:

@@ -1,25 +1,32 @@
-"""An image in one file as an OCI image layout directory.
+"""Unpacks an image archive into an OCI image layout directory.
 
-Two kinds of file are read, plain or compressed: an OCI archive, which is a layout as a tar
-(skopeo, podman, `docker save` since Docker 25), and what `docker save` wrote before
-(manifest.json, and for each layer a tar). The layers' bytes stay as they are.
+Two kinds of archive are read, plain or compressed:
+
+- An OCI archive: an OCI layout as a tar, with index.json (OCI image-spec, "Image Layout").
+- A Docker archive: the manifest.json of `docker save` (moby's image-spec v1.2), which names a config and layers. The names
+  are free: `<id>.json` and `<id>/layer.tar` (Docker 1.10 to 24, podman, skopeo, Nix), `sha256:<digest>` and
+  `<digest>.tar.gz` (crane, ko, kaniko, jib), `blobs/sha256/<digest>` (Docker since 25, BuildKit). Members may be links.
+
+An archive with both must have the images of manifest.json in index.json: containerd reads index.json, and Docker with the
+classic image store reads manifest.json. The bytes of layers stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import posixpath
 import re
 import shutil
+from collections import namedtuple
 
-from . import layout, limits, oci
+from . import base, documents, layout, limits, oci
 from .archive import Archive, ArchiveError, plain
 from .decompress import Decompressed, DecompressionError
 from .entries import FILE, HARDLINK, SYMLINK
 from .errors import InputError, problem, quote
-from .files import write_whole
+from .files import open_regular, write_whole
+from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +35,14 @@ if TYPE_CHECKING:
     from .archive import Member
 
 _BLOB = re.compile(r"/blobs/sha256/([0-9a-f]{64})", re.ASCII)
-_LAYER = re.compile(r".*(/layer|\.tar|\.tar\.gz|/layer\.tar)", re.ASCII | re.DOTALL)
+_LEGACY = re.compile(r"/[0-9a-f]{64}/(json|layer\.tar)", re.ASCII)
 _CODECS = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
+_CAPABILITIES = (b"SCHILY.xattr.security.capability", b"LIBARCHIVE.xattr.security.capability")
+_CHUNK = 1 << 20
+_HINT = "give an OCI layout directory, an OCI archive, or an archive as docker save writes it"
+
+_Image = namedtuple("_Image", ("config", "layers"))
+"""An image that manifest.json names. config: bytes; layers: list of dict, their descriptors."""
 
 
 def write(output: str, source: str, attribute: str = "base") -> None:
@@ -41,139 +54,249 @@ def write(output: str, source: str, attribute: str = "base") -> None:
       attribute: the attribute that names the archive, for messages.
 
     Raises:
-      InputError: it holds no image, or not the bytes that its names say.
-      OSError: it cannot be read, or the layout written.
+      InputError: the file is not an image archive, or a member does not have the digest that the archive says.
+      OSError: the archive cannot be read, or the layout cannot be written.
     """
     try:
         os.makedirs(os.path.join(output, "blobs", "sha256"), exist_ok=True)
-        with open(source, "rb") as file:
-            _Unpacker(output, source).run(Archive(Decompressed(file)))
+        with open_regular(source) as file:
+            _Unpacker(output, Work(os.fstat(file.fileno()).st_size)).run(Archive(Decompressed(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
-        what = f"{error}; give an OCI layout directory, an OCI archive or what docker save writes"
-        raise InputError([problem(attribute, source, what)]) from None
+        raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
+    except InputError as error:
+        shutil.rmtree(output, ignore_errors=True)
+        texts = [text.replace(problem("base", output, ""), problem(attribute, source, ""), 1) for text in error.problems]
+        raise InputError(texts) from None
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise
 
 
 class _Unpacker:
-    def __init__(self, output: str, source: str) -> None:
-        self._output, self._source = output, source
-        self._texts: dict[str, bytes] = {}  # Files that may be JSON, by path.
-        self._blobs: dict[str, dict[str, Any]] = {}  # Digest and size of the others that are kept, by path.
+    """Writes every file of an archive as a blob, and then the manifests and the index that make them a layout."""
+
+    def __init__(self, output: str, work: Work) -> None:
+        self._output, self._work = output, work
+        self._layers: dict[str, tuple[str, str]] = {}  # Codec and diff_id of each layer, by digest.
+        self._blobs: dict[str, dict[str, Any]] = {}  # Digest and size of each file, by path.
         self._links: dict[str, str] = {}
+        self._kept: set[str] = set()  # Digests of the blobs that the layout has.
+        self._budget = documents.Budget()
 
     def run(self, archive: Archive) -> None:
-        """Reads it all, once, and then writes what says which bytes are what."""
+        """Unpacks the archive.
+
+        Raises:
+          ArchiveError: it is not an image archive.
+          InputError: its index.json is invalid.
+        """
+        names = 0
         for count, member in enumerate(archive):
+            names += len(member.path) + len(member.link)
+            if names > limits.ARCHIVE_NAMES:
+                raise ArchiveError(f"names of more than {limits.ARCHIVE_NAMES} bytes together (limit ARCHIVE_NAMES)")
             if count == limits.ARCHIVE_FILES:
-                raise ArchiveError(f"more than {limits.ARCHIVE_FILES} files, which is no image")
-            if member.path in self._texts or member.path in self._blobs:
-                raise ArchiveError(f"has {quote(member.path)} twice")
-            if member.type == SYMLINK:
-                self._links[member.path] = posixpath.join(posixpath.dirname(member.path), member.link)
-            elif member.type == HARDLINK:
-                self._links[member.path] = member.link
-            elif member.type == FILE:
-                self._file(member, archive.content())
+                raise ArchiveError(f"more than {limits.ARCHIVE_FILES} members (limit ARCHIVE_FILES)")
+            if any(name in member.records for name in _CAPABILITIES):
+                raise ArchiveError(f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer")
+            self._add(member, archive.content())
+        for _ in archive.rest():
+            pass
         if not archive.ended:
             raise ArchiveError("ends without an end-of-archive marker: a part is missing")
-        if "/index.json" in self._texts:
-            write_whole(os.path.join(self._output, "index.json"), self._texts["/index.json"])
-        elif "/manifest.json" in self._texts:
-            self._docker()
+        self._check_version()
+        index, docker = self._document("/index.json", documents.MANIFEST), self._document("/manifest.json", documents.DOCKER)
+        images = None if docker is None else self._docker_images(docker)
+        if isinstance(index, dict) and index.get("manifests"):
+            self._write("index.json", self._read("/index.json"))
+            if images is not None:
+                self._check_same(images)
+        elif images:
+            self._write_docker(images)
+        elif index is not None or images is not None:
+            raise ArchiveError(f"its {'index.json' if images is None else 'manifest.json'} names no image")
+        elif any(map(_LEGACY.fullmatch, self._blobs)):
+            raise ArchiveError("has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again")
         else:
             raise ArchiveError("has neither index.json nor manifest.json")
-        write_whole(os.path.join(self._output, "oci-layout"), layout.VERSION)
+        self._write("oci-layout", layout.VERSION)
+        self._remove_others()
 
-    def _file(self, member: Member, content: Iterator[bytes]) -> None:
-        blob = _BLOB.fullmatch(member.path)
-        if not blob and not _LAYER.fullmatch(member.path):
-            if member.path.endswith(".json"):
-                if member.size > limits.JSON:
-                    raise ArchiveError(f"{quote(member.path)} is larger than {limits.JSON} bytes")
-                self._texts[member.path] = b"".join(content)[: member.size]
+    def _add(self, member: Member, content: Iterator[bytes]) -> None:
+        """Adds a member, whose path must be new, or a file with the same bytes."""
+        link = ""
+        if member.type == SYMLINK:
+            link = posixpath.normpath(posixpath.join(posixpath.dirname(member.path), member.link))
+        elif member.type == HARDLINK:
+            link = member.link
+        elif member.type != FILE:
             return
-        found = hashlib.sha256()
+        before = self._links.get(member.path) or self._blobs.get(member.path)
+        after: Any = link
+        if link:
+            self._links[member.path] = link
+        else:
+            if member.sparse:
+                raise ArchiveError(f"{quote(member.path)} is a sparse file, which image archives do not have")
+            after = self._blobs[member.path] = self._store(member, content)
+        if before is not None and before != after:
+            raise ArchiveError(f"has {quote(member.path)} twice")
+
+    def _store(self, member: Member, content: Iterator[bytes]) -> dict[str, Any]:
+        """Writes a file as a blob; returns its digest and size."""
+        hashed = hashlib.sha256()
         left = member.size
         partial = os.path.join(self._output, "blobs", "sha256", "partial")
         with open(partial, "wb") as file:
             for piece in content:
-                found.update(piece[:left])
+                hashed.update(piece[:left])
                 file.write(piece[:left])
                 left -= min(left, len(piece))
-        digest = found.hexdigest()
-        if blob and blob[1] != digest:
-            raise ArchiveError(f"{quote(member.path)} has digest sha256:{digest}")
-        os.replace(partial, os.path.join(self._output, "blobs", "sha256", digest))
-        self._blobs[member.path] = {"digest": f"sha256:{digest}", "size": member.size}
+        digest = "sha256:" + hashed.hexdigest()
+        os.replace(partial, base.blob_path(self._output, digest))
+        if blob := _BLOB.fullmatch(member.path):
+            if "sha256:" + blob[1] != digest:
+                raise ArchiveError(f"{quote(member.path)} has digest {digest}")
+            self._kept.add(digest)
+        return {"digest": digest, "size": member.size}
 
-    def _docker(self) -> None:
-        """What docker save wrote before Docker 25, with an OCI manifest in place of its own."""
-        images = _json(self._texts["/manifest.json"], "manifest.json")
-        if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
-            count = len(images) if isinstance(images, list) else 0
-            raise ArchiveError(f"its manifest.json has {count} images, not one")
-        names = images[0].get("Layers")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in [images[0].get("Config"), *names]):
-            raise ArchiveError("its manifest.json has no Config and Layers")
-        config = self._text(images[0]["Config"])
+    def _check_version(self) -> None:
+        value = self._document("/oci-layout", documents.LAYOUT)
+        if value is None:
+            return
+        version = value.get("imageLayoutVersion") if isinstance(value, dict) else None
+        if version != "1.0.0":
+            what = "no imageLayoutVersion" if version is None else f"imageLayoutVersion {quote(version)}"
+            raise ArchiveError(f"its oci-layout has {what}; only version 1.0.0 is read")
+
+    def _check_same(self, images: list[_Image]) -> None:
+        """Checks that index.json, which is written, has the images of manifest.json.
+
+        Raises:
+          ArchiveError: it lacks one.
+          InputError: index.json is invalid.
+        """
+        named = [
+            (image.manifest["config"]["digest"], [layer["digest"] for layer in image.manifest["layers"]])
+            for image in base.load_all(self._output)
+        ]
+        for config, layers in images:
+            digest = oci.descriptor(oci.CONFIG, config)["digest"]
+            if (digest, [layer["digest"] for layer in layers]) not in named:
+                what = f"the image with config {digest}, and index.json does not have it"
+                raise ArchiveError(f"its manifest.json has {what}: engines differ in which of the two they read")
+
+    def _docker_images(self, items: Any) -> list[_Image]:
+        """Returns the images that manifest.json names."""
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ArchiveError("its manifest.json is not a list of images")
+        if len(items) > limits.IMAGES:
+            raise ArchiveError(f"its manifest.json has more than {limits.IMAGES} images (limit IMAGES)")
+        return [self._docker_image(item) for item in items]
+
+    def _docker_image(self, item: dict[str, Any]) -> _Image:
+        names = item.get("Layers")
+        names = [] if names is None else names  # As Go writes no layers.
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in [item.get("Config"), *names]):
+            raise ArchiveError("its manifest.json has an image without Config or Layers")
+        path = self._follow(item["Config"])
+        if path not in self._blobs:
+            raise ArchiveError(f"has no config {quote(item['Config'])}")
+        config = self._read(path)
         layers = []
         for name in names:
-            path = self._follow(name)
-            if path not in self._blobs:
+            blob = self._blobs.get(self._follow(name))
+            if blob is None:
                 raise ArchiveError(f"has no layer {quote(name)}")
-            blob = self._blobs[path]
-            layers.append({"mediaType": self._media_type(blob["digest"]), **blob})
-        self._check(config, layers)
-        manifest = oci.encode(oci.build_manifest(config, layers, {}))
-        own = oci.descriptor(oci.MANIFEST, manifest)
-        for digest, data in ((oci.descriptor(oci.CONFIG, config)["digest"], config), (own["digest"], manifest)):
-            write_whole(os.path.join(self._output, "blobs", "sha256", digest[len("sha256:") :]), data)
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [own]}
-        write_whole(os.path.join(self._output, "index.json"), oci.encode(index))
+            layers.append(blob)
+        try:
+            value = documents.parse(config, documents.CONFIG, self._budget)
+        except documents.DocumentError as error:
+            raise ArchiveError(f"its config {quote(item['Config'])} {error}") from None
+        rootfs = value.get("rootfs") if isinstance(value, dict) else None
+        diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
+        if not isinstance(diff_ids, list) or len(diff_ids) != len(layers):
+            raise ArchiveError(f"its config {quote(item['Config'])} does not have the diff_ids of {len(layers)} layers")
+        return _Image(config, [self._layer(blob, diff_id) for blob, diff_id in zip(layers, diff_ids)])
 
-    def _text(self, name: str) -> bytes:
-        """A JSON file by its name, or by a blob's."""
-        path = self._follow(name)
-        if path in self._texts:
-            return self._texts[path]
-        blob = self._blobs.get(path)
-        if blob is None or blob["size"] > limits.JSON:
-            raise ArchiveError(f"has no config {quote(name)}")
-        with open(os.path.join(self._output, "blobs", "sha256", blob["digest"][len("sha256:") :]), "rb") as file:
+    def _layer(self, blob: dict[str, Any], diff_id: Any) -> dict[str, Any]:
+        """Returns the descriptor of a layer, whose bytes must have its diff_id: the only digest that such an archive has."""
+        if blob["digest"] not in self._layers:
+            self._layers[blob["digest"]] = self._read_layer(blob["digest"])
+        codec, digest = self._layers[blob["digest"]]
+        if digest != diff_id:
+            raise ArchiveError(f"a layer with digest {digest}, and its config has the diff_id {quote(diff_id)}")
+        return {"mediaType": "application/vnd.oci.image.layer.v1.tar" + _CODECS[codec], **blob}
+
+    def _read_layer(self, digest: str) -> tuple[str, str]:
+        """Returns the codec and the diff_id of a layer."""
+        hashed = hashlib.sha256()
+        with open_regular(base.blob_path(self._output, digest)) as file:
+            stream = Decompressed(file, self._work)
+            if stream.codec not in _CODECS:
+                what = f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                raise ArchiveError(what)
+            if stream.codec == "none":
+                return "none", digest
+            while data := stream.read(_CHUNK):
+                hashed.update(data)
+        return stream.codec, "sha256:" + hashed.hexdigest()
+
+    def _write_docker(self, images: list[_Image]) -> None:
+        """Writes OCI manifests and an index for the images that manifest.json names."""
+        own: dict[str, dict[str, Any]] = {}
+        for config, layers in images:
+            manifest = oci.encode(oci.build_manifest(config, layers, {}))
+            descriptor = oci.descriptor(oci.MANIFEST, manifest)
+            for digest, data in ((oci.descriptor(oci.CONFIG, config)["digest"], config), (descriptor["digest"], manifest)):
+                self._write(base.blob_path("", digest), data)
+                self._kept.add(digest)
+            self._kept.update(layer["digest"] for layer in layers)
+            own[descriptor["digest"]] = descriptor
+        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": list(own.values())}
+        self._write("index.json", oci.encode(index))
+
+    def _remove_others(self) -> None:
+        """Removes files of the archive that no layout has."""
+        directory = os.path.join(self._output, "blobs", "sha256")
+        for name in os.listdir(directory):
+            if "sha256:" + name not in self._kept:
+                os.unlink(os.path.join(directory, name))
+
+    def _document(self, path: str, fields: Any) -> Any:
+        """Returns the value of a JSON file; None if the archive does not have it."""
+        path = self._follow(path)
+        if path not in self._blobs:
+            return None
+        name = path[1:]
+        try:
+            value = documents.parse(self._read(path), fields, self._budget)
+        except documents.DocumentError as error:
+            raise ArchiveError(f"its {name} {error}") from None
+        if value is None:
+            raise ArchiveError(f"its {name} is null")
+        return value
+
+    def _read(self, path: str) -> bytes:
+        """Returns the bytes of a file that is JSON."""
+        blob = self._blobs[self._follow(path)]
+        if blob["size"] > limits.JSON:
+            raise ArchiveError(f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
+        with open_regular(base.blob_path(self._output, blob["digest"])) as file:
             return file.read()
 
     def _follow(self, name: str) -> str:
-        path = plain(name.encode("utf-8", "surrogateescape"))
-        for _ in range(limits.LINKS):
-            if path not in self._links:
-                return path
-            path = plain(posixpath.normpath(self._links[path]).encode("utf-8", "surrogateescape"))
+        """Returns the path of what a name in the archive leads to."""
+        try:
+            path = plain(name.encode("utf-8", "surrogateescape"))
+            for _ in range(limits.LINKS):
+                if path not in self._links:
+                    return path
+                path = plain(self._links[path].encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:
+            raise ArchiveError(f"{quote(name)} is not a valid name") from None
         raise ArchiveError(f"links that go round at {quote(name)}")
 
-    def _media_type(self, digest: str) -> str:
-        with open(os.path.join(self._output, "blobs", "sha256", digest[len("sha256:") :]), "rb") as file:
-            codec = Decompressed(file).codec
-        if codec not in _CODECS:
-            raise ArchiveError(f"a layer compressed by {codec}, which images do not have")
-        return "application/vnd.oci.image.layer.v1.tar" + _CODECS[codec]
-
-    def _check(self, config: bytes, layers: list[dict[str, Any]]) -> None:
-        """The config says which bytes each tar has: the only digests that such an archive holds."""
-        known = _json(config, "config")
-        rootfs = known.get("rootfs") if isinstance(known, dict) else None
-        diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-        if not isinstance(diff_ids, list) or len(diff_ids) != len(layers):
-            raise ArchiveError(f"its config does not have the diff_ids of {len(layers)} layers")
-        for diff_id, layer in zip(diff_ids, layers):
-            if layer["mediaType"].endswith(".tar") and layer["digest"] != diff_id:
-                raise ArchiveError(f"a layer with digest {layer['digest']}, which is to be {quote(diff_id)}")
-
-
-def _json(data: bytes, name: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise ArchiveError(f"its {name} is not JSON") from None
+    def _write(self, name: str, data: bytes) -> None:
+        write_whole(os.path.join(self._output, name), data)

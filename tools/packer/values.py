@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from . import times
+from . import limits, times
 from .errors import problem, quote
+from .files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from .stamps import Status
 
-_MAX_FILE = 1 << 20
 _CREATED = "org.opencontainers.image.created"  # OCI image-spec, "Pre-Defined Annotation Keys": a time of RFC 3339.
 
 
@@ -28,10 +28,10 @@ def read_lines(path: str, attribute: str, problems: list[str]) -> list[tuple[int
     Raises:
       OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = file.read(_MAX_FILE + 1)
-    if len(data) > _MAX_FILE:
-        problems.append(problem(attribute, path, f"is larger than {_MAX_FILE} bytes"))
+    with open_regular(path) as file:
+        data = file.read(limits.VALUES + 1)
+    if len(data) > limits.VALUES:
+        problems.append(problem(attribute, path, f"is too large (limit VALUES: {limits.VALUES} bytes)"))
         return []
     try:
         text = data.decode()

@@ -15,10 +15,10 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from queue import SimpleQueue
 
 from .cli import run
+from .errors import INTERNAL, internal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def _answer(requests: _Requests, request: Any) -> dict[str, Any]:
         try:
             requests.begin(request)
             status, said = run(request["arguments"], functools.cache(lambda: _digests(request)))
-        except Exception:  # A bug of ours is one action's, not the end of the worker.
-            status, said = 3, traceback.format_exc()
+        except Exception as error:  # An invalid request ends one action, not the worker.
+            status, said = INTERNAL, internal(error) + "\n"
         requests.done()
     except _Cancelled:
         return {"wasCancelled": True}

@@ -28,8 +28,8 @@ def main() -> None:
     merged = Merged()
     for path in options.layer:
         merged.apply(read_json(path))
-    if merged.problems:
-        sys.exit("\n".join(merged.problems))
+    if problems := merged.problems + merged.uncertain():
+        sys.exit("\n".join(problems))
     needed = 0
     for text in merged.capabilities.values():
         known = capabilities.from_text(text)

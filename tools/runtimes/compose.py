@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import os
 import posixpath
 import re
 import shlex
-import stat
 from collections.abc import Callable, Mapping
 
+from packer import limits
 from packer.errors import InputError, problem, quote
+from packer.files import open_regular
 
 from . import mounts
 from .docker import security_option
-from .documents import MAX_BYTES, Field, load
+from .documents import Field, load
 from .settings import Mount, Said, Settings, capability, target
 
 _MAX_EXTENDS = 32
@@ -63,11 +63,9 @@ def read(
 
 
 def _from_disk(path: str) -> bytes:
-    """A regular file's bytes, one more than load() takes at most."""
-    with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("no regular file")
-        return file.read(MAX_BYTES + 1)
+    """Returns the bytes of a regular file, one more than load() takes at most."""
+    with open_regular(path) as file:
+        return file.read(limits.YAML + 1)
 
 
 class _Reader:

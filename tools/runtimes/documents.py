@@ -8,13 +8,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from packer import limits
 from packer.errors import InputError, problem, quote
-
-MAX_BYTES = 16 << 20
-"""The manifests of a large operator with all its resource definitions are 4 MB."""
-
-_MAX_DEPTH = 100
-_MAX_NODES = 2_000_000  # With every alias written out.
 
 # YAML 1.1, as Kubernetes and Compose read it (go-yaml's resolve.go), less the numbers to
 # base 60, which neither of them has.
@@ -187,8 +182,8 @@ def load(data: bytes, file: str, tags: Collection[str] = ()) -> list[Field]:
       InputError: it is no YAML, or more than any honest file.
     """
     try:
-        if len(data) > MAX_BYTES:
-            raise _Refused(0, f"{len(data)} bytes; at most {MAX_BYTES} are read")
+        if len(data) > limits.YAML:
+            raise _Refused(0, f"is too large (limit YAML: {limits.YAML} bytes)")
         text = data.decode("utf-8-sig")
         _check(text)
         reader = _Reader(file, tags)
@@ -216,17 +211,22 @@ def _check(text: str) -> None:
     It looks at the parser's events only, so that neither recursion nor memory can run away.
     """
     sizes: dict[str, int] = {}
+    count, most = 0, limits.YAML_NODES_FREE + len(text) // limits.YAML_BYTES_PER_NODE
     open_: list[tuple[str | None, int]] = []
     for event in yaml.parse(text, Loader=_Loader):
         size, anchor = 1, getattr(event, "anchor", None)
         line = event.start_mark.line + 1 if event.start_mark else 1
+        count += isinstance(event, yaml.NodeEvent)
+        if count > most:
+            what = f"limit YAML_NODES_FREE: {limits.YAML_NODES_FREE}, and one for each {limits.YAML_BYTES_PER_NODE} bytes"
+            raise _Refused(line, f"too many values for its size ({what})")
         if isinstance(event, yaml.DocumentStartEvent):
             sizes.clear()
             continue
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append((anchor, 1))
-            if len(open_) > _MAX_DEPTH:
-                raise _Refused(line, f"nested deeper than {_MAX_DEPTH}")
+            if len(open_) > limits.YAML_DEPTH:
+                raise _Refused(line, f"nested too deep (limit YAML_DEPTH: {limits.YAML_DEPTH})")
             continue
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, size = open_.pop()
@@ -241,8 +241,8 @@ def _check(text: str) -> None:
         if open_:
             outer, sum_ = open_[-1]
             open_[-1] = (outer, sum_ + size)
-            if sum_ + size > _MAX_NODES:
-                raise _Refused(line, f"more than {_MAX_NODES} values, once aliases are written out")
+            if sum_ + size > limits.YAML_VALUES:
+                raise _Refused(line, f"too many values, with aliases written out (limit YAML_VALUES: {limits.YAML_VALUES})")
 
 
 class _Reader:

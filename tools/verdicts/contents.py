@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import capabilities
 from getcap.images import Image
-from packer.errors import InputError, problem, quote
+from packer.errors import InputError, escape, problem, quote
 
 
 def parse_expected(texts: Mapping[str, str]) -> dict[str, capabilities.FileCapabilities]:
@@ -47,7 +47,7 @@ def compare(images: Sequence[Image], expected: Mapping[str, capabilities.FileCap
     """
     findings: list[str] = []
     for image in images:
-        where = f" ({image.platform})" if len(images) > 1 else ""
+        where = f" ({escape(image.platform)})" if len(images) > 1 else ""
         findings += image.problems
         for path in sorted(expected.keys() | image.capabilities.keys()):
             have, want = image.capabilities.get(path), expected.get(path)

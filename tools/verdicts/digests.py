@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from packer import base, unpack
-from packer.errors import InputError, problem, quote
+from packer import base, documents, files, limits, unpack
+from packer.errors import InputError, escape, problem, quote
+from packer.files import open_regular
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}", re.ASCII)
 
@@ -38,15 +38,13 @@ def check_files(descriptor: str, contents: Sequence[str], expected: str, target:
     _check(expected)
     by_digest = {}
     for path in contents:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = files.read(path)
         by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
 
     def load(digest: str) -> Any:
-        return json.loads(by_digest[digest]) if digest in by_digest else None
+        return documents.parse(by_digest[digest]) if digest in by_digest else None
 
-    with open(descriptor, "rb") as file:
-        return _compare(json.load(file), load, expected, target)
+    return _compare(files.read_json(descriptor), load, expected, target)
 
 
 def check_image(path: str, expected: str, target: str) -> list[str]:
@@ -82,15 +80,15 @@ def _check(expected: str) -> None:
 def _layout(layout: str, expected: str, target: str) -> list[str]:
     def load(digest: str) -> Any:
         try:
-            with open(base.blob_path(layout, digest), "rb") as file:
-                return json.load(file)
+            with open_regular(base.blob_path(layout, digest)) as file:
+                return documents.parse(file.read(limits.JSON))
         except (OSError, ValueError, RecursionError):
             return None
 
     return _compare(base.only_descriptor(layout), load, expected, target)
 
 
-def _compare(descriptor: dict[str, Any], load: _Load, expected: str, target: str) -> list[str]:
+def _compare(descriptor: Mapping[str, Any], load: _Load, expected: str, target: str) -> list[str]:
     digest = descriptor["digest"]
     if digest == expected:
         return []
@@ -98,21 +96,38 @@ def _compare(descriptor: dict[str, Any], load: _Load, expected: str, target: str
     label = target if re.fullmatch("[-@/:.+_~A-Za-z0-9]+", target) else "'" + target.replace("'", "'\\''") + "'"
     return [
         problem("digest", expected, f"the image is {digest}, made of"),
-        *_parts(descriptor, load, "  "),
+        *_parts(descriptor, load, "  ", set()),
         f"if that is right, run\n  buildozer 'set digest \"{digest}\"' {label}",
     ]
 
 
-def _parts(descriptor: dict[str, Any], load: _Load, indent: str) -> list[str]:
-    content = load(descriptor["digest"])
+def _parts(descriptor: Any, load: _Load, indent: str, seen: set[str]) -> list[str]:
+    """Returns a line for each part of an image or index; what is not valid is left out.
+
+    Args:
+      descriptor: of the image or index.
+      load: returns its content.
+      indent: of the lines.
+      seen: digests that are listed already, to which those of this one are added.
+    """
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or digest in seen or len(indent) > 2 + 2 * limits.INDEX_DEPTH:
+        return []
+    seen.add(digest)
+    content = load(digest)
     if not isinstance(content, dict):
         return []  # An index may name images that the layout leaves out.
-    if "manifests" not in content:
-        named = [("config", content.get("config")), *((f"layer {at}", each) for at, each in enumerate(content.get("layers") or []))]
-        return [f"{indent}{name} {each['digest']}" for name, each in named if isinstance(each, dict)]
+    members = content.get("manifests")
+    if not isinstance(members, list):
+        layers = content.get("layers")
+        named = [("config", content.get("config"))]
+        named += [(f"layer {at}", each) for at, each in enumerate(layers if isinstance(layers, list) else ())]
+        return [f"{indent}{name} {escape(str(each.get('digest')))}" for name, each in named if isinstance(each, dict)]
     lines = []
-    for each in content["manifests"] or []:
-        platform = each.get("platform") or {}
-        lines.append(f"{indent}{platform.get('os')}/{platform.get('architecture')} {each['digest']}")
-        lines += _parts(each, load, indent + "  ")
+    for each in members:
+        if isinstance(each, dict):
+            platform = each.get("platform")
+            words = [platform.get(key) for key in ("os", "architecture")] if isinstance(platform, dict) else [None, None]
+            lines.append(f"{indent}{escape('/'.join(map(str, words)))} {escape(str(each.get('digest')))}")
+            lines += _parts(each, load, indent + "  ", seen)
     return lines

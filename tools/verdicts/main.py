@@ -10,7 +10,7 @@ the rule found.
 
 Findings about images and manifests go to the report, so that they fail the test and not the build. Invalid
 attributes fail the build. The exit status is 0 with a report; 1 without one, if attributes are invalid; 2 if the
-command line is.
+command line is; 70 after an internal error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from getcap import images
-from packer.errors import InputError
+from packer.errors import INTERNAL, InputError, internal, printable
 from packer.files import write_whole
 
 
@@ -44,9 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         findings = _findings(options)
     except InputError as error:
         for text in error.problems:
-            print(f"{options.target}: {text}", file=sys.stderr)
+            print(f"{options.target}: {printable(text)}", file=sys.stderr)
         return 1
-    write_whole(options.report, "".join(f"{options.target}: {text}\n" for text in findings).encode())
+    except Exception as error:
+        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        return INTERNAL
+    write_whole(options.report, "".join(f"{options.target}: {_report(text)}\n" for text in findings).encode())
     return 0
 
 
@@ -75,6 +78,11 @@ def _findings(options: argparse.Namespace) -> list[str]:
 
     attributes = manifests.parse_attributes(options.name, options.runtime, options.level, options.program)
     return _of_images(image, lambda found: manifests.check(found, options.manifest, attributes))
+
+
+def _report(finding: str) -> str:
+    """Returns a finding with printable lines; some have lines to copy into a BUILD file."""
+    return "\n".join(map(printable, finding.split("\n")))
 
 
 def _of_images(path: str, check: Callable[[Sequence[images.Image]], list[str]]) -> list[str]:

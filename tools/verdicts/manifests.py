@@ -10,12 +10,11 @@ from getcap.verdict import Plan, Verdict, candidates, judge
 from kubernetes import Container, Manifest, Pod, mentions, of_image, parse
 from kubernetes.images import reference
 from kubernetes.standards import LEVELS, VERSION, evaluate
+from packer import limits
 from packer.errors import InputError, problem, quote
 from runtimes import Runtime
 from runtimes import runtime as parse_runtime
 from runtimes.process import describe
-
-_MAX_MANIFEST = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
             findings.append(problem(field.where, field.node.value, what))
     if not containers and not findings:
         known = sorted({each.image for pod in pods for each in pod.containers if each.image})
-        what = "no container of the manifests runs it; they run " + (", ".join(known) or "none")
+        what = "no container of the manifests runs it; they run " + (", ".join(map(quote, known[:20])) or "none")
         findings.append(problem("image_name", attributes.name, what))
     for image in images:
         findings += image.problems
@@ -112,9 +111,7 @@ def _parse(paths: Sequence[str], runtime: Runtime) -> tuple[list[str], list[Mani
     for path in paths:
         try:
             with open(path, "rb") as file:
-                data = file.read(_MAX_MANIFEST + 1)
-            if len(data) > _MAX_MANIFEST:
-                raise InputError([problem("manifests", path, f"larger than {_MAX_MANIFEST} bytes")])
+                data = file.read(limits.YAML + 1)
             parsed.append(parse(data, path, runtime.name))
         except InputError as error:
             findings += error.problems

@@ -39,7 +39,9 @@ V2 = "00000002" + "00040000" + "00000000" * 3
 REFUSED = {
     "": "0 bytes are too few",
     "000000": "3 bytes are too few",
-    "00000001" + "00000000" * 2: "revision 1 of security.capability; the kernel takes 2 and 3",
+    "01000001" + "00040000" + "00000000": r".squashfs, EROFS. the kernel reads it as cap_net_bind_service=ep; write revision 2",
+    "00000001" + "00000000" * 2: r"revision 1 of security.capability, which setxattr\(2\) refuses",
+    "00000001" + "00000000" * 4: r"revision 1 of security.capability; setxattr\(2\) takes 2 and 3",
     "00000004" + "00000000" * 4: "revision 4",
     V2[:-2]: "19 bytes; revision 2 of security.capability has 20",
     V2 + "00": "21 bytes; revision 2",

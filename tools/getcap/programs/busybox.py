@@ -25,8 +25,8 @@ def busybox(call: Call) -> Next | None:
     if name not in APPLETS:
         return None
     state = call.state
-    if name != "su":
-        # libbb/appletlib.c, check_suid: an applet that is not set-user-ID drops the effective ids.
+    if name != "su" and state.process.ruid:
+        # libbb/appletlib.c, check_suid: an applet that is not set-user-ID drops the effective ids; for root nothing happens.
         process = credentials.setuid(credentials.setgid(state.process, state.process.rgid), state.process.ruid)
         state = replace(state, process=process)
     following = APPLETS[name](replace(call, argv=argv, state=state))

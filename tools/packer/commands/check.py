@@ -41,7 +41,7 @@ def run(arguments: Arguments, problems: list[str]) -> list[str]:
         for path in programs.keys() & set(metadata["contents"]["files"]):
             del programs[path]  # This layer replaces it.
         programs.update({program.path: program for program in _programs(metadata, layer, off, merged, binary)})
-    problems += checks.unknown(off)
+    problems += checks.unknown(off) + (merged.uncertain() if config else [])
     for program in programs.values():
         problems += checks.check(program, image)
     remarks = []

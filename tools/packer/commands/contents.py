@@ -10,8 +10,9 @@ import capabilities
 
 from .. import below, contents, files, layer
 from ..entries import FILE
-from ..errors import InputError, problem, quote
+from ..errors import InputError, escape, problem, quote
 from ..rootfs import Tree
+from ..work import Work, WorkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,21 +29,28 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     arguments.end()
     if problems:
         raise InputError(problems)
-    tree = Tree()
+    tree, work = Tree(), Work(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
-        for number, blob in enumerate(below.of_layout(layout, platform)):
-            with below.entries(blob) as archive:
-                tree.apply(_members(archive, number, interpreters), number)
+        blobs = below.of_layout(layout, platform)
+        for number, blob in enumerate(blobs):
+            with below.entries(blob, work) as archive:
+                members = below.reduced(_members(archive, number, interpreters), work)
+                tree.apply(members, number, blob.descriptor["size"])
+        tree, differing = below.as_unpacked(tree, blobs)
         assigned = _capabilities(tree, layout)
+        listed = contents.Contents(work)
+        try:
+            listed.add_tree(tree, interpreters)
+        except WorkError as error:
+            raise InputError([problem("base", layout, str(error))]) from None
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
         files.write_whole(output, layer.encode({"capabilities": {}, "contents": empty, "problems": found}))
         return
-    listed = contents.Contents()
-    listed.add_tree(tree, interpreters)
-    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode()}))
+    differing = [path if contents.is_text(path) else escape(path) for path in differing]
+    files.write_whole(output, layer.encode({"capabilities": assigned, "contents": listed.encode(), "differing": differing}))
 
 
 def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:

@@ -1,0 +1,177 @@
+"""One image in every form that people have it in: all are read alike, by getcap and as a base."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+import capabilities
+from getcap import images
+from packer import below, cli, work
+from packer.errors import InputError
+from support import archives, engines, layout, podman, registry, require
+from support.image import layout as make_layout
+from support.image import tar
+
+NET = capabilities.from_text("cap_net_bind_service=p")
+BELOW = tar(("/app", None, "directory"), ("/app/server", NET, "file"), ("/app/removed", NET, "file"))
+ABOVE = tar(("/app/.wh.removed", None, "file"), ("/link", None, ">app"), ("/usr/bin/ping", capabilities.from_text("cap_net_raw=ep"), "file"))
+EXPECTED = {"/app/server": "cap_net_bind_service=p", "/usr/bin/ping": "cap_net_raw=ep"}
+IMAGE = archives.image(BELOW, ABOVE, tar(("/empty", None, "directory")))
+
+
+def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
+    """Checks that the image is read from a file or a directory in both ways."""
+    passed_over: list[object] = []
+    (read,) = images.read(str(path), passed_over=passed_over)
+    assert {name: found.to_text() for name, found in read.capabilities.items()} == EXPECTED
+    assert (read.platform, read.config["config"]["User"], read.problems, passed_over) == ("linux/amd64", "65532", [], [])
+    assert len(read.layers) == 3
+    with tempfile.TemporaryDirectory(dir=directory) as made:
+        unpacked = os.path.join(made, "layout")
+        assert cli.run(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
+        nodes = dict(below.tree(below.of_layout(unpacked, "linux/amd64"), work.Work()).walk())
+        found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        assert found == EXPECTED
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The image as an OCI layout."""
+    return make_layout(tmp_path_factory.mktemp("source") / "layout", *IMAGE.layers, User="65532")
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", archives.WRITERS)
+def test_shapes_of_writers(tmp_path: pathlib.Path, name: str, compress):
+    path = archives.write(tmp_path / "archive", archives.WRITERS[name](IMAGE))
+    path.write_bytes(compress(path.read_bytes()))
+    _check(path, tmp_path)
+
+
+def test_a_layer_that_is_there_twice(tmp_path: pathlib.Path):
+    """Docker 1.10 to 24 write a link for the second one."""
+    image = archives.image(BELOW, ABOVE, BELOW)
+    members = archives.docker_1_10(image)
+    assert sum(isinstance(content, str) for content in members.values()) == 1
+    (read,) = images.read(str(archives.write(tmp_path / "archive", members)))
+    assert sorted(read.capabilities) == ["/app/removed", "/app/server", "/usr/bin/ping"]
+    assert read.layers[0] == read.layers[2]
+
+
+def test_skopeo(tmp_path: pathlib.Path, source: pathlib.Path):
+    for kind in ("docker-archive", "oci-archive", "oci"):
+        name = layout.tagged(source, tmp_path / f"{kind}-source")
+        command = [require.tool("skopeo"), f"--tmpdir={tmp_path}", "--insecure-policy", "copy", "--quiet"]
+        subprocess.run([*command, f"oci:{name}", f"{kind}:{tmp_path}/{kind}:app:1"], check=True)
+        _check(tmp_path / kind, tmp_path)
+
+
+def test_skopeos_dir(tmp_path: pathlib.Path, source: pathlib.Path):
+    """Refused with what to do."""
+    name = layout.tagged(source, tmp_path / "source")
+    subprocess.run([require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True)
+    with pytest.raises(InputError, match=r"copy it with skopeo copy dir:\.\.\. oci:"):
+        images.read(str(tmp_path / "dir"))
+
+
+def test_crane(tmp_path: pathlib.Path, source: pathlib.Path):
+    with registry.serve(tmp_path) as server:
+        name = f"{server.host}/app:1"
+        subprocess.run([require.tool("crane"), "push", source, name], check=True, capture_output=True)
+        for kind in ("tarball", "legacy", "oci"):
+            subprocess.run([require.tool("crane"), "pull", f"--format={kind}", name, tmp_path / kind], check=True, capture_output=True)
+            _check(tmp_path / kind, tmp_path)
+
+
+def test_podman(tmp_path: pathlib.Path, source: pathlib.Path):
+    (tmp_path / "state").mkdir()
+    program = podman.program(tmp_path / "state")
+    podman.run(program, "pull", "--quiet", "oci:" + layout.tagged(source, tmp_path / "source"))
+    image = podman.run(program, "images", "--quiet")
+    for kind in ("docker-archive", "oci-archive", "oci-dir"):
+        podman.run(program, "save", "--quiet", f"--format={kind}", f"--output={tmp_path}/{kind}", image)
+        _check(tmp_path / kind, tmp_path)
+    podman.run(program, "save", "--quiet", "--format=docker-dir", f"--output={tmp_path}/docker-dir", image)
+    with pytest.raises(InputError, match="copy it with skopeo copy dir:"):
+        images.read(str(tmp_path / "docker-dir"))
+
+
+@contextlib.contextmanager
+def _state() -> Iterator[pathlib.Path]:
+    """A directory with a short path, as the sockets of daemons need it."""
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as state:
+        yield pathlib.Path(state)
+
+
+def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
+    with _state() as state, engines.dockerd("vfs", state) as socket:
+
+        def docker(*arguments: object) -> str:
+            command = [require.tool("docker"), "--host", f"unix://{socket}", *map(str, arguments)]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+        docker("load", "--input", engines.write_archive(source, tmp_path / "image.tar"))
+        docker("tag", "test:1", "test:2")
+        identifier = docker("image", "inspect", "--format={{.Id}}", "test:1")
+        docker("save", "--output", tmp_path / "name", "test:1")
+        docker("save", "--output", tmp_path / "two-names", "test:1", "test:2")
+        docker("save", "--output", tmp_path / "id", identifier)
+        # Another image in the same archive.
+        other = make_layout(tmp_path / "other", tar(("/other", NET, "file")))
+        docker("rmi", "test:1", "test:2")
+        docker("load", "--input", engines.write_archive(source, tmp_path / "image.tar"))
+        docker("tag", "test:1", "first:1")
+        docker("load", "--input", engines.write_archive(other, tmp_path / "other.tar"))
+        docker("save", "--output", tmp_path / "several", "first:1", "test:1")
+    for name in ("name", "two-names", "id"):
+        _check(tmp_path / name, tmp_path)
+    assert sorted(sorted(image.capabilities) for image in images.read(str(tmp_path / "several"))) == [sorted(EXPECTED), ["/other"]]
+
+
+def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
+    with _state() as state, engines.containerd(state) as socket:
+
+        def ctr(*arguments: object) -> None:
+            subprocess.run([require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True)
+
+        ctr("import", "--no-unpack", engines.write_archive(source, tmp_path / "image.tar"))
+        ctr("export", tmp_path / "both", "docker.io/library/test:1")
+        ctr("export", "--skip-manifest-json", tmp_path / "oci", "docker.io/library/test:1")
+        docker = archives.write(tmp_path / "docker.tar", archives.crane(IMAGE))
+        ctr("import", "--no-unpack", docker)
+        ctr("export", tmp_path / "again", "docker.io/library/app:1")
+    for name in ("both", "oci", "again"):
+        _check(tmp_path / name, tmp_path)
+
+
+def test_umoci(tmp_path: pathlib.Path, source: pathlib.Path):
+    """umoci reads and writes layouts."""
+    name = layout.tagged(source, tmp_path / "layout")
+    subprocess.run([require.tool("umoci"), "config", "--image", name, "--config.label=a=b"], check=True)
+    subprocess.run([require.tool("umoci"), "gc", "--layout", tmp_path / "layout"], check=True)
+    _check(tmp_path / "layout", tmp_path)
+
+
+def test_several_images_of_one_docker_archive(tmp_path: pathlib.Path):
+    """For a base the platform chooses."""
+    arm = archives.image(tar(("/arm", NET, "file")), architecture="arm64")
+    members = archives.nix(IMAGE)
+    others = archives.nix(arm)
+    both = json.loads(members["manifest.json"]) + json.loads(others["manifest.json"])
+    path = archives.write(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
+    assert [(image.platform, sorted(image.capabilities)) for image in images.read(str(path))] == [
+        ("linux/amd64", sorted(EXPECTED)),
+        ("linux/arm64", ["/arm"]),
+    ]
+    assert cli.run(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"]) == (0, "")
+    for platform, count in (("linux/amd64", 3), ("linux/arm64", 1)):
+        assert len(below.of_layout(str(tmp_path / "layout"), platform)) == count

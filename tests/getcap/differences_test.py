@@ -1,0 +1,184 @@
+"""Images about which container engines differ are findings; ordinary ones are not."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import tarfile
+from collections.abc import Iterable
+
+import pytest
+
+import capabilities
+from getcap import cli, images
+from packer.engines import ENGINES
+from packer.errors import InputError
+from support import oci_layout
+from support.image import RECORD, layout, tar
+from support.oci_layout import Member, directory
+
+NET = capabilities.from_text("cap_net_bind_service=p")
+ADMIN = capabilities.from_text("cap_net_admin=ep")
+TEXTS = {None: None, NET: NET.to_text(), ADMIN: ADMIN.to_text(), "refused": "refused"}
+OVERLAYS = {"containerd overlayfs", "docker overlay2", "podman overlay"}
+DOCKER, CONTAINERD, PODMAN = ({name for name in ENGINES if name.startswith(each)} for each in ("docker", "containerd", "podman"))
+BELOW = [("/app", NET, "file"), ("/d", None, "directory"), ("/d/x", NET, "file"), ("/l", None, ">d")]
+
+# Layers, what is printed, and the engines that have something else there, by path.
+AGREED = {
+    "a hard link with the same capabilities": ([[("/a", NET, "file"), ("/b", NET, "=/a")]], {"/a": NET, "/b": NET}),
+    "a hard link to a hard link": ([[("/a", NET, "file"), ("/b", NET, "=/a"), ("/c", NET, "=/b")]], {"/a": NET, "/b": NET, "/c": NET}),
+    "a hard link without any": ([[("/a", None, "file"), ("/b", None, "=/a")], [("/c", NET, "file")]], {"/c": NET}),
+    "a hard link to a symbolic link": ([[("/a", NET, "file"), ("/s", None, ">a"), ("/t", None, "=/s")]], {"/a": NET}),
+    "a hard link through a symbolic link of its layer": (
+        [[("/d", None, "directory"), ("/d/x", NET, "file"), ("/l", None, ">d"), ("/h", NET, "=/l/x")]],
+        {"/d/x": NET, "/h": NET},
+    ),
+    "a hard link below, and its target replaced": (
+        [[("/a", NET, "file"), ("/b", NET, "=/a")], [("/a", None, "file")]],
+        {"/b": NET},
+    ),
+    "a hard link below, and its target removed": ([[("/a", NET, "file"), ("/b", NET, "=/a")], [("/.wh.a", None, "file")]], {"/b": NET}),
+    "a file in place of a symbolic link": ([BELOW, [("/l", ADMIN, "file")]], {"/app": NET, "/d/x": NET, "/l": ADMIN}),
+    "a directory in place of a symbolic link": ([BELOW, [("/l", None, "directory")]], {"/app": NET, "/d/x": NET}),
+    "a file in place of a directory": ([BELOW, [("/d", ADMIN, "file")]], {"/app": NET, "/d": ADMIN}),
+    "a directory in place of a file": ([BELOW, [("/app", None, "directory"), ("/app/x", ADMIN, "file")]], {"/app/x": ADMIN, "/d/x": NET}),
+    "a whiteout of what is not there": ([BELOW, [("/d/.wh.y", None, "file"), ("/.wh.z", None, "file")]], {"/app": NET, "/d/x": NET}),
+    "a new file through a symbolic link, without capabilities": ([BELOW, [("/l/y", None, "file")]], {"/app": NET, "/d/x": NET}),
+    "a file in place of a parent, which others refuse": ([BELOW, [("/app/x", None, "file")]], {"/d/x": NET}),
+    "AUFS's own files": ([BELOW, [("/.wh..wh.aufs", None, "file"), ("/.wh..wh.orph", None, "directory")]], {"/app": NET, "/d/x": NET}),
+}
+DIFFERING = {
+    "a hard link without the record": (
+        [[("/a", NET, "file"), ("/b", None, "=/a")]],
+        {},
+        {path: {NET: PODMAN | {"umoci"}} for path in ("/a", "/b")},
+    ),
+    "a hard link with other capabilities": (
+        [[("/a", NET, "file"), ("/b", ADMIN, "=/a")]],
+        {"/a": ADMIN, "/b": ADMIN},
+        {path: {NET: {"umoci"}} for path in ("/a", "/b")},
+    ),
+    "a hard link that gives capabilities, and is replaced": (
+        [[("/x", None, "file"), ("/t", ADMIN, "=/x"), ("/t", NET, "file")]],
+        {"/t": NET, "/x": ADMIN},
+        {"/t": {"refused": DOCKER | PODMAN}, "/x": {"refused": DOCKER | PODMAN, None: {"umoci"}}},
+    ),
+    "a hard link to a file of a layer below": (
+        [[("/x", NET, "file")], [("/d/y", NET, "=/x"), ("/d/.wh..wh..opq", None, "file"), ("/.wh.x", None, "file")]],
+        {"/d/y": NET},
+        {"/d/y": {"refused": OVERLAYS}},
+    ),
+    "a file through a symbolic link of a layer below": (
+        [BELOW, [("/l/x", ADMIN, "file")]],
+        {"/app": NET, "/d/x": NET, "/l/x": ADMIN},
+        {"/d/x": {ADMIN: set(ENGINES) - OVERLAYS}, "/l/x": {None: set(ENGINES) - OVERLAYS}},
+    ),
+    "a whiteout through a symbolic link of a layer below": (
+        [BELOW, [("/l/.wh.x", None, "file")]],
+        {"/app": NET, "/d/x": NET},
+        {"/d/x": {None: set(ENGINES) - OVERLAYS}},
+    ),
+    "a whiteout after the entry": (
+        [BELOW, [("/app", ADMIN, "file"), ("/.wh.app", None, "file")]],
+        {"/d/x": NET},
+        {"/app": {ADMIN: {"umoci"}, "refused": OVERLAYS}},
+    ),
+    "a directory after its whiteout": (
+        [BELOW, [("/.wh.d", None, "file"), ("/d", None, "directory")]],
+        {"/app": NET, "/d/x": NET},
+        {"/d/x": {None: set(ENGINES) - OVERLAYS}},
+    ),
+    "an opaque root": (
+        [BELOW, [("/.wh..wh..opq", None, "file")]],
+        {"/app": NET, "/d/x": NET},
+        {path: {None: set(ENGINES) - OVERLAYS} for path in ("/app", "/d/x")},
+    ),
+    "an opaque directory with an implied one": (
+        [BELOW, [("/d/new/x", ADMIN, "file"), ("/d/.wh..wh..opq", None, "file")]],
+        {"/app": NET, "/d/new/x": ADMIN},
+        {"/d/new/x": {None: {"containerd native", "docker vfs", "podman vfs"}}},
+    ),
+    "a path twice": (
+        [[("/a", NET, "file"), ("/a", ADMIN, "file")]],
+        {"/a": ADMIN},
+        {"/a": {"refused": DOCKER | PODMAN}},
+    ),
+}
+
+
+def _read(directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]) -> images.Image:
+    (read,) = images.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
+    return read
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_engines_agree(tmp_path, name):
+    layers, expected = AGREED[name]
+    read = _read(tmp_path, layers)
+    assert (read.capabilities, read.problems, read.differences) == (expected, [], ())
+
+
+@pytest.mark.parametrize("name", DIFFERING)
+def test_engines_differ(tmp_path, name):
+    layers, expected, others = DIFFERING[name]
+    read = _read(tmp_path, layers)
+    assert read.capabilities == expected
+    assert read.problems == [str(each) for each in read.differences]
+    assert [each.path for each in read.differences] == sorted(others)
+    for each in read.differences:
+        want = dict.fromkeys(ENGINES, TEXTS[expected.get(each.path)])
+        want |= {engine: TEXTS[value] for value, engines in others[each.path].items() for engine in engines}
+        assert each.engines == want
+
+
+def test_text_and_json_name_the_engines(tmp_path, capsys):
+    image = layout(tmp_path / "image", tar(("/a", NET, "file"), ("/b", None, "=/a")))
+    assert cli.main([str(image)]) == 1
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.splitlines() == [
+        f'getcap: {image}: "/{name}": container engines differ: no capabilities in containerd overlayfs, containerd native, '
+        "docker overlay2, docker vfs; cap_net_bind_service=p in podman overlay, podman vfs, umoci"
+        for name in "ab"
+    ]
+    assert cli.main(["--json", str(image)]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["images"]
+    assert [each["path"] for each in found["differences"]] == ["/a", "/b"]
+    assert found["differences"][0]["engines"]["docker vfs"] is None
+    assert found["differences"][0]["engines"]["umoci"] == "cap_net_bind_service=p"
+
+
+def test_attributes_of_overlayfs(tmp_path):
+    """A redirect shows a directory of the layers below at another path."""
+    app = Member("app", records={RECORD: NET.to_xattr().decode("latin-1")})
+    redirect = Member("e", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.redirect": "/d"})
+    (read,) = images.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
+    assert read.problems == [
+        '"/e": has trusted.overlay.redirect, which overlayfs obeys and Docker and podman keep; remove it from the layer'
+    ]
+    (read,) = images.read(str(oci_layout.write(tmp_path / "without", [redirect])))
+    assert read.problems == []
+
+
+def test_an_opaque_attribute(tmp_path):
+    """containerd drops it, and umoci knows no overlayfs."""
+    records = {RECORD: NET.to_xattr().decode("latin-1")}
+    below = [directory("d"), Member("d/x", records=records)]
+    opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
+    (read,) = images.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (difference,) = read.differences
+    assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
+
+
+@pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh..."])
+def test_whiteouts_that_name_no_file(tmp_path, name):
+    with pytest.raises(InputError, match="is not a valid whiteout"):
+        _read(tmp_path, [BELOW, [(f"/d/{name}", None, "file")]])
+
+
+def test_what_every_engine_refuses(tmp_path):
+    with pytest.raises(InputError, match='"/a/x": every engine refuses the layer: '):
+        _read(tmp_path, [[("/a", None, ">b"), ("/b", None, ">a"), ("/a/x", NET, "file")]])
+    with pytest.raises(InputError, match='"/b" is a hard link to "/a", which is not a file'):
+        _read(tmp_path / "2", [[("/b", NET, "=/a")]])

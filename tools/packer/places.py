@@ -1,0 +1,92 @@
+"""Paths of the entries of a tar as the files that they become: symbolic links of the same tar are followed in their parents."""
+
+from __future__ import annotations
+
+from . import limits
+from .archive import ArchiveError
+from .entries import DIRECTORY, SYMLINK
+from .errors import quote
+from .nodes import WHITEOUT, Budget
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .archive import Member
+
+
+class Places:
+    """The directories and symbolic links that a tar has so far."""
+
+    def __init__(self, size: int) -> None:
+        """
+        Args:
+          size: bytes of the tar as it is stored.
+        """
+        self._links: dict[str, str] = {}
+        self._parents: set[str] = set()  # Paths below which there are entries.
+        self._folders: dict[str, str] = {}  # Memoized results of _resolve().
+        self._budget = Budget()
+        self._budget.extend(size)
+
+    def locate(self, path: str) -> str:
+        """Returns `path` with the symbolic links in its parent directories followed.
+
+        Raises:
+          ArchiveError: there are more than `limits.LINKS` links on the way.
+        """
+        if not self._links:
+            return path
+        folder, _, name = path.rpartition("/")
+        real = self._folders.get(folder)
+        if real is None:
+            if len(self._folders) > limits.PATH:
+                self._folders.clear()
+            real = self._folders[folder] = self._resolve(folder)
+        return f"{real}/{name}"
+
+    def add(self, member: Member, path: str) -> str:
+        """Adds an entry.
+
+        Args:
+          member: the entry.
+          path: from locate().
+
+        Returns:
+          What is wrong: a sentence, or "".
+        """
+        folder = path.rpartition("/")[0]
+        while folder and folder not in self._parents:
+            self._budget.add(folder)
+            self._parents.add(folder)
+            folder = folder.rpartition("/")[0]
+        if member.type == DIRECTORY or path not in self._parents or path == "/" or f"/{WHITEOUT}" in path:
+            if member.type == SYMLINK:
+                self._links[path] = member.link
+                self._folders.clear()
+            return ""
+        return "replaces a directory that has entries; unpackers remove them"
+
+    def _resolve(self, folder: str) -> str:
+        at = ""
+        todo = folder.split("/")[::-1]
+        self._budget.step(len(todo))
+        followed = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                at = at.rpartition("/")[0]
+                continue
+            target = self._links.get(f"{at}/{name}")
+            if target is None:
+                at = f"{at}/{name}"
+                continue
+            followed += 1
+            if followed > limits.LINKS:
+                raise ArchiveError(f"more than {limits.LINKS} symbolic links lead from {quote(folder)}")
+            if target.startswith("/"):
+                at = ""
+            parts = target.split("/")
+            self._budget.step(len(parts))
+            todo += parts[::-1]
+        return at
