@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
 from capabilities import xattr
-from packer import differences, limits
+from packer import differences, elf, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
 from packer.nodes import OVERLAY
@@ -41,7 +43,8 @@ class Layers:
         self._overlay: list[str] = []  # Entries with attributes of overlayfs.
         self._has_capabilities = False
         self._texts: dict[tuple[int, int], bytes] = {}  # passwd and group, by layer and entry.
-        self._scripts: dict[tuple[int, int], bytes] = {}
+        self._scripts: dict[tuple[int, int], bytes] = {}  # And what is known of programs; see Image.
+        self._left = limits.SCRIPT_TEXTS
 
     def layer(self, archive: Archive | Watched, digest: str, size: int) -> None:
         """Adds the next layer.
@@ -122,15 +125,41 @@ class Layers:
         return value if value is None else value[: limits.CAPABILITY]
 
     def _content(self, archive: Archive | Watched, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps the users of the image, and the interpreters of scripts."""
-        if member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
+        """Keeps the content of scripts, passwd(5) and group(5), and what an ELF program needs."""
+        if member.type != FILE or member.sparse or not member.size:
             return
-        elif member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
-            self._texts[entry] = b"".join(archive.content())[: member.size]
-        elif member.mode & 0o111:
-            start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
+        if member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
+            text = b"".join(archive.content())[: member.size]
+            self._scripts[entry] = self._texts[entry] = text
+        else:
+            content = archive.content()
+            start = next(content, b"")[: member.size]
             if start.startswith(b"#!"):
-                self._scripts[entry] = start[2:].partition(b"\n")[0]
+                self._script(member, entry, start, content)
+            elif start.startswith(b"\x7fELF") and member.mode & 0o111:
+                self._program(member, entry, start, content)
+
+    def _script(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the text of a script; of a long one the first line, with a NUL after it."""
+        if member.size <= min(limits.SCRIPT_TEXT, self._left):
+            self._left -= member.size
+            self._scripts[entry] = b"".join((start, *content))[: member.size]
+        else:
+            self._scripts[entry] = start[:_SCRIPT].partition(b"\n")[0] + b"\n\0"
+
+    def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""
+        try:
+            known: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+        except elf.ElfError:
+            return
+        if not known["interpreter"]:
+            return
+        if RECORD in member.records and member.size <= limits.PROGRAM:
+            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or known
+        kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
+        if kept.get("interpreter"):
+            self._scripts[entry] = b"\x7fELF" + json.dumps(kept).encode()
 
     def _decode(self, path: str, value: bytes) -> FileCapabilities | None:
         try:

@@ -79,14 +79,14 @@ def before_execve(
     if runtime.name == "podman":
         granted = _limited(settings, image_labels or {}, granted, because)
     inheritable = granted if behaviour.inheritable else 0
-    because["inheritable"] = ("what is granted" if behaviour.inheritable else "none") + f" ({behaviour.source})"
+    because["inheritable"] = ("holds what is granted" if behaviour.inheritable else "is empty") + f" ({behaviour.source})"
     held, ambient = granted, 0
-    because["ambient"] = f"{called(runtime.name)} sets none"
-    because["permitted"] = f"what is granted ({behaviour.source})"
+    because["ambient"] = f"is empty: {called(runtime.name)} sets none"
+    because["permitted"] = f"holds what is granted ({behaviour.source})"
     if runtime.name == "podman":
         if not _podman_root(settings, image_user):
             held = inheritable = ambient = _mask(settings.added)
-            reason = "--cap-add alone, for a user other than root (podman pkg/specgen/generate/security_linux.go)"
+            reason = "holds what --cap-add names, for a user other than root (podman pkg/specgen/generate/security_linux.go)"
             because.update(permitted=reason, inheritable=reason, ambient=reason)
             if inheritable & ~granted:
                 # capset(2) refuses inheritable capabilities that are not in the bounding set, and so does the OCI runtime.
@@ -94,11 +94,11 @@ def before_execve(
                 raise InputError([problem(next(one.where for one in settings.added), "all", what)])
     elif uid and not behaviour.keeps:
         held = 0
-        because["permitted"] = f"none, for a user other than root ({behaviour.source})"
+        because["permitted"] = f"is empty for a user other than root ({behaviour.source})"
     if runtime.name == "cri-o" and settings.privileged and settings.privileged.value:
         inheritable = ambient = ALL
         because["inheritable"] = because["ambient"] = (
-            f"all: {settings.privileged.where} (runtime-tools generate/generate.go, SetupPrivileged)"
+            f"holds all capabilities: {settings.privileged.where} (runtime-tools generate/generate.go, SetupPrivileged)"
         )
     because["effective"] = because["permitted"]
     return Process(
@@ -125,7 +125,7 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
         options = dict(part.partition("=")[::2] for part in mode.value.partition(":")[2].split(","))
         uid = int(options["uid"]) if _decimal(options.get("uid", "")) else host_uid
     elif name == "":
-        because["uid"] = "no user is named, by the image neither"
+        because["uid"] = "neither the container nor the image sets a user"
         uid = 0
     elif _decimal(name):
         because["uid"] = where
@@ -194,7 +194,7 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
     dropped = tuple(one for one in settings.dropped if one.value != "all")
     add, drop = _mask(added), _mask(dropped)
     if settings.privileged and settings.privileged.value:
-        because["bounding"] = f"all: {settings.privileged.where}"
+        because["bounding"] = f"holds all capabilities: {settings.privileged.where}"
         return ALL
     if runtime.name == "podman":
         _conflicts(add_all, drop_all, added, dropped)
@@ -204,22 +204,31 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
     # what is dropped stays so (containerd internal/cri/opts/spec_opts.go, WithCapabilities;
     # cri-o internal/factory/container/container.go, SpecSetupCapabilities).
     if add_all and not (drop_all and kubernetes):
-        base, reason = ALL, f"all: {add_all.where}"
+        base, reason = ALL, f"holds all capabilities: {add_all.where}"
         if not kubernetes:
             added, add = (), 0
     elif drop_all:
-        base, reason = 0, f"none: {drop_all.where}"
+        base, reason = 0, f"is empty: {drop_all.where}"
         if not kubernetes:
             dropped, drop = (), 0
     elif runtime.default is not None:
-        base, reason = runtime.default, f"those that {called(runtime.name)}'s configuration grants"
+        base, reason = runtime.default, f"holds those that {called(runtime.name)}'s configuration grants"
     else:
-        base, reason = behaviour.default, f"those that {called(runtime.name)} grants by default ({behaviour.source})"
-    for verb, said in (("with", added), ("without", dropped)):
-        if said:
-            reason += f"; {verb} " + ", ".join(f"{one.value} ({one.where})" for one in said)
+        base, reason = behaviour.default, f"holds those that {called(runtime.name)} grants by default ({behaviour.source})"
+    if drop_all and not base and added:
+        reason = "holds only " + _listed(added) + f": all others are dropped ({drop_all.where})"
+        added_text = ""
+    else:
+        added_text = _listed(added)
+    for verb, text in (("with", added_text), ("without", _listed(dropped))):
+        if text:
+            reason += f"; {verb} {text}"
     because["bounding"] = reason
     return (base | add) & ~drop if kubernetes else base & ~drop | add
+
+
+def _listed(said: tuple[Said[str], ...]) -> str:
+    return ", ".join(f"{one.value} ({one.where})" for one in said)
 
 
 def _conflicts(add_all: Said[str] | None, drop_all: Said[str] | None, added: tuple[Said[str], ...], dropped: tuple[Said[str], ...]) -> None:
@@ -253,7 +262,7 @@ def _limited(settings: Settings, image_labels: Mapping[str, str], granted: int, 
     if needed & ~granted:
         because["bounding"] += f"; {_PODMAN_LABEL} of {where} wants more, so podman ignores it"
         return granted
-    because["bounding"] = f"those that {_PODMAN_LABEL} of {where} lists"
+    because["bounding"] = f"holds those that {_PODMAN_LABEL} of {where} lists"
     return needed
 
 

@@ -142,7 +142,7 @@ def test_who_the_process_is():
         (
             _settings("containerd", run_as_non_root=True),
             "",
-            "run_as_non_root: true: the kubelet does not start it as root (no user is named, by the image neither)",
+            "run_as_non_root: true: the kubelet does not start it as root (neither the container nor the image sets a user)",
         ),
         (
             _settings("containerd", run_as_non_root=True, user="0"),
