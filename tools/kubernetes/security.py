@@ -61,6 +61,9 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
         read_only=_said(own, "readOnlyRootFilesystem", Field.boolean),
         mounts=_mounts(container.get("volumeMounts"), volumes),
         user_namespace=_user_namespace(spec),
+        environment=_environment(container.get("env")),
+        other_variables=_said(container, "envFrom", lambda field: "envFrom"),
+        directory=_said(container, "workingDir", Field.text),
     )
 
 
@@ -133,6 +136,18 @@ def _words(field: Field | None) -> Said[tuple[str, ...]] | None:
     """command or args; an empty list says nothing (Kubernetes takes the image's)."""
     words = [word.text() for word in field.items()] if field else []
     return Said(tuple(word or "" for word in words), field.where) if field and words else None
+
+
+def _environment(field: Field | None) -> tuple[Said[tuple[str, str | None]], ...]:
+    """env; what valueFrom gives, or refers to another variable, is not known here."""
+    found: list[Said[tuple[str, str | None]]] = []
+    for member in field.items() if field else []:
+        name, value = member.get("name"), member.get("value")
+        text = value.scalar() if value else None
+        if name and (of := name.text()):
+            known = "" if text is None and not member.get("valueFrom") else text
+            found.append(Said((of, known if known is not None and "$(" not in known else None), member.where))
+    return tuple(found)
 
 
 def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Said[Mount], ...]:

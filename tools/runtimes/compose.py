@@ -161,7 +161,24 @@ class _Reader:
             read_only=self.boolean(self.last(chain, "read_only")),
             mounts=self.mounts(chain),
             user_namespace=self.said(self.last(chain, "userns_mode"), _userns),
+            environment=self.variables(chain),
+            other_variables=Said("env_file", field.where) if (field := self.last(chain, "env_file")) else None,
+            directory=self.said(self.last(chain, "working_dir"), str),
         )
+
+    def variables(self, chain: list[Field]) -> tuple[Said[tuple[str, str | None]], ...]:
+        """The variables of environment, a list or a mapping; one without a value has that of the machine."""
+        found: list[Said[tuple[str, str | None]]] = []
+        for field in self.fields(chain, "environment"):
+            if isinstance(field.node.value, dict):
+                for name, member in field.fields().items():
+                    value = None if member.node.null else member.scalar()
+                    found.append(Said((name, value if value is None or "$" not in value else None), member.where))
+                continue
+            for member in field.items():
+                name, separator, value = (member.scalar() or "").partition("=")
+                found.append(Said((name, value if separator and "$" not in value else None), member.where))
+        return tuple(found)
 
     def fields(self, chain: list[Field], key: str) -> list[Field]:
         """What the services of a chain say, the last ancestor's first.

@@ -128,6 +128,9 @@ class _Reader:
             mounts=self.mounts(),
             user_namespace=self.user_namespace(),
             labels=self.all("label", lambda text: text.partition("=")[::2]),
+            environment=self.all("env", variable),
+            other_variables=self.last("env-file", str) or self.last("env-host", str) or self.last("unsetenv", str),
+            directory=self.last("workdir", lambda text: "" if "$" in text else text),
         )
 
     def all[T](self, name: str, convert: Callable[[str], T]) -> tuple[Said[T], ...]:
@@ -211,6 +214,12 @@ class _Reader:
             "tmpfs": mounts.tmpfs,
         }
         return tuple(said for one in self.given if one.name in convert for said in self.said(one, [one.value], convert[one.name]))
+
+
+def variable(text: str) -> tuple[str, str | None]:
+    """Returns the name and value of an --env; None for a value of the shell or of the machine."""
+    name, separator, value = text.partition("=")
+    return name, value if separator and "$" not in value else None
 
 
 # What the value may be named: moby daemon/daemon_unix.go; podman pkg/specgenutil/specgen.go.

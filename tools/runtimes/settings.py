@@ -65,6 +65,9 @@ class Settings:
       mounts: in the order said.
       user_namespace: docker: "host"; podman: the mode; Kubernetes: "pod" or "host".
       labels: of podman, as they can limit capabilities.
+      environment: variables by name; None is a value that is not known here.
+      other_variables: what may set more of them, such as a file; None if nothing does.
+      directory: the working directory, in place of the image's; "" is one that is not known here.
     """
 
     where: str
@@ -84,6 +87,9 @@ class Settings:
     mounts: tuple[Said[Mount], ...] = ()
     user_namespace: Said[str] | None = None
     labels: tuple[Said[tuple[str, str]], ...] = ()
+    environment: tuple[Said[tuple[str, str | None]], ...] = ()
+    other_variables: Said[str] | None = None
+    directory: Said[str] | None = None
 
     def argv(self, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
         """What runs in an image with this ENTRYPOINT and CMD, without the runtime's init.
