@@ -120,7 +120,7 @@ def test_other_files(tmp_path):
     settings = compose.read(text, str(tmp_path / "compose.yaml"), "web")
     assert settings.user.where == f"{tmp_path}/common/base.yaml:1: services.base.user"
     assert settings.dropped[0].where == f"{tmp_path}/common/../top.yaml:1: services.top.cap_drop[0]"
-    for name, what in (("missing", "No such file or directory"), ("directory", "Is a directory"), ("\\0", "open: embedded null character in path")):
+    for name, what in (("missing", "No such file or directory"), ("directory", "Is a directory"), ("\\0", "stat: embedded null character in path")):
         text = b'services: {web: {extends: {file: "%s", service: base}}}' % name.encode()
         with pytest.raises(InputError) as refused:
             compose.read(text, str(tmp_path / "compose.yaml"), "web")

@@ -1,4 +1,4 @@
-"""docker run as typed: what it says, and every message about what it cannot say."""
+"""Command lines as people type them: the settings that they have, and every message about those that are wrong."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_what_nobody_says_is_none():
 
 def test_a_switch_takes_no_word_after_it():
     assert docker.read("docker run --privileged false").image == Said("false", "docker run")
-    assert docker.read("docker run -it=false - x").image == Said("-", "docker run")
+    assert docker.read("docker run -it=false x -").image == Said("x", "docker run")
 
 
 def test_podman_differs():
@@ -117,7 +117,7 @@ def test_all_problems_at_once():
     ) == [
         'docker run: "--cap-ad": unknown flag; did you mean "--cap-add"?',
         'docker run: "--privilegd": unknown flag; did you mean "--privileged"?',
-        'docker run -u: "$USER": a variable of the shell; write its value',
+        'docker run -u: "$USER": only a shell can replace $USER; write the numbers that it gives, such as 1000:1000',
         'docker run --cap-ad: "NET_ADMN": unknown capability; did you mean "NET_ADMIN"?',
         'docker run --cap-drop: "net_bind_servce": unknown capability; did you mean "NET_BIND_SERVICE"?',
         'docker run --privilegd: "maybe": neither true nor false',
@@ -132,16 +132,35 @@ def test_all_problems_at_once():
     ]
 
 
+WHOLE = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
+SEVERAL = "of the shell in it: that is more than one command; give the one that makes the container, or quote it"
+REDIRECTED = "of the shell in it: a redirection; leave it out, or quote it"
+LINES = "goes on in another line; end each line of the command but the last with a backslash, and give one command alone"
 REFUSED = [
-    ("", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
-    ("docker-compose run x", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
-    ("docker run -u $(id -u) image", "has a command substitution, which only a shell can replace; write what it gives"),
-    ('docker run -u "`id -u`" image', "has a command substitution, which only a shell can replace; write what it gives"),
-    ("docker run image | cat", 'has "|" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image\ndocker ps", 'has "\\n" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image # a comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image # comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run 'image", "no command line: no closing quotation"),
+    ("", WHOLE),
+    ("sudo -E", WHOLE),
+    ("A=b", WHOLE),
+    ("docker-compose run x", WHOLE),
+    ("$DOCKER run x", WHOLE),
+    ("docker run image | cat", f'has "|" {SEVERAL}'),
+    ("docker pull x && docker run x", f'has "&&" {SEVERAL}'),
+    ("docker run x || true", f'has "||" {SEVERAL}'),
+    ("docker run x &", f'has "&" {SEVERAL}'),
+    ("docker run x;", f'has ";" {SEVERAL}'),
+    ("docker run x > log 2>&1", f'has ">" {REDIRECTED}'),
+    ("docker run -i x < input", f'has "<" {REDIRECTED}'),
+    ("(docker run x)", 'has "(" of the shell in it: a subshell or a function; give the one command alone, or quote it'),
+    ("docker run image\ndocker ps", LINES),
+    ("docker run --rm \\ \n  image", LINES),
+    ('docker run image "$@"', 'has "$@", which stands for any number of words; write them'),
+    ("docker run ${options[@]} image", 'has "${options[@]}", which stands for any number of words; write them'),
+    ("docker run --cap-add={CHOWN,KILL} image", "has braces that bash replaces by several words, and sh does not; write the words out, or quote them"),
+    ("docker run image $'a'", 'has "$\'", which bash and sh read differently; leave out the $, or put a backslash before it'),
+    ("docker run 'image", "no closing '; write it, or a backslash before the one that opens"),
+    ('docker run "image', 'no closing "; write it, or a backslash before the one that opens'),
+    ("docker run -u $(id -u image", 'no end of "$(id -u image"; write ")", or quote it'),
+    ("docker run " + "$a" * 1001, "has more than 1000 variables and commands that a shell would replace"),
+    ("docker run " + "$(" * 60, "has commands and variables nested deeper than 50"),
     ("docker run \0", "has a NUL"),
     ("docker run --rm", "names no image"),
     ("docker run " + "x" * (128 << 10), "131083 characters; a command line has at most 131072"),
@@ -158,7 +177,21 @@ def test_no_command(command, what):
     "command, said",
     [
         ("docker rn image", 'docker: "rn": did you mean "run"?'),
-        ("docker build .", 'docker: "build": only run and create make a container'),
+        ("docker build .", 'docker: "build": only run, create and service create make a container'),
+        ("docker service ls", 'docker: "service": only run, create and service create make a container'),
+        ("docker container service create x", 'docker: "service": only run, create and service create make a container'),
+        ("podman service create x", 'podman: "service": only run and create make a container'),
+        ("docker compose run web", 'docker: "compose": give the Compose file and the service in place of the command line'),
+        ("podman kube play x.yaml", 'podman: "kube": give the manifest in place of the command line'),
+        (
+            "docker exec web sh",
+            'docker: "exec": a process that joins a container is not judged; give the command line that made the container',
+        ),
+        ("docker service create --privileged x", 'docker service create: "--privileged": unknown flag'),
+        ("nerdctl run --pod x image", 'nerdctl run: "--pod": unknown flag; did you mean "--pid"?'),
+        ("sudo --preserve-en docker run x", 'sudo: "--preserve-en": unknown flag; did you mean "--preserve-env"?'),
+        ("docker run --$X image", 'docker run: "--$X": unknown flag'),
+        ("docker run -i$X image", 'docker run: "-$X": unknown flag in "-i$X"'),
         ("podman --rot /x run image", 'podman: "--rot": unknown flag; did you mean "--root"?'),
         ("docker run -k image", 'docker run: "-k": unknown flag in "-k"'),
         ("docker run -itk image", 'docker run: "-k": unknown flag in "-itk"'),
@@ -175,3 +208,146 @@ def test_a_flag_at_the_end_needs_its_value():
 def test_what_a_shell_would_not_look_into_stays():
     settings = docker.read('docker run image sh -c \'echo $(id) | cat > "x"; `y`\' "it\'s; | fine" a\\;b ""#c d#')
     assert settings.command == Said(("sh", "-c", 'echo $(id) | cat > "x"; `y`', "it's; | fine", "a;b", "#c", "d#"), "docker run")
+
+
+PREFIXES = """
+A=b
+A=b C="d e"
+sudo
+sudo -E
+sudo -u root -g docker
+sudo --user=root --preserve-env=PATH A=b
+/usr/bin/sudo -nE --
+doas -n -u root
+exec
+exec -a name
+time
+time -p
+nohup
+command
+nice -n 5
+env
+env -i -u HOME A=b
+timeout -k 5 1h
+timeout --signal=KILL 30
+sudo nice -n 5 env A=b
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_commands_that_run_it(prefix):
+    assert docker.read(f"{prefix} docker run -u 1 image") == docker.read("docker run -u 1 image")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "$ docker run -u 1 image app",
+        "# docker run -u 1 image app",
+        "me@host:~/src$ docker run -u 1 image app",
+        "root@host:/# docker run -u 1 image app",
+        "% docker run -u 1 image app",
+        "/usr/bin/docker run -u 1 image app",
+        "docker --context x --log-level=debug run -u 1 image app",
+        "docker container run -u 1 image app",
+        "\n  docker run \\\n    -u 1 \\\n    image app\n\n",
+        "docker run \\\r\n -u 1 image app\r\n",
+        "$ docker run \\\n> -u 1 \\\n> image app",
+        "docker run -u 1 image app # a comment",
+        "docker run -u 1 image app # one\n# two\n",
+        "# first\n\n# second\ndocker run -u 1 image app",
+        "docker run -u=1 image app",
+        "docker run --user=1 --env-file .env --env-file=$HOME/x image app",
+    ],
+)
+def test_the_same_command(typed):
+    settings = docker.read(typed)
+    assert (settings.user.value, settings.image.value, settings.command.value) == ("1", "image", ("app",))
+    assert settings.where == "docker run"
+
+
+@pytest.mark.parametrize(
+    "typed, where, runtime",
+    [
+        ("docker create x", "docker create", "docker"),
+        ("docker container create x", "docker create", "docker"),
+        ("docker service create x", "docker service create", "docker"),
+        ("podman create x", "podman create", "podman"),
+        ("podman container create x", "podman create", "podman"),
+        ("podman-remote run x", "podman-remote run", "podman"),
+        ("nerdctl -n k8s.io run x", "nerdctl run", "nerdctl"),
+    ],
+)
+def test_other_commands_that_make_a_container(typed, where, runtime):
+    settings = docker.read(typed)
+    assert (settings.where, settings.runtime, settings.image.value, settings.form) == (where, runtime, "x", "flags")
+
+
+def test_services_have_flags_of_their_own():
+    settings = docker.read(
+        "docker service create -q --name web --replicas=2 --cap-drop ALL --cap-add NET_BIND_SERVICE --user 65532 --init "
+        "--mount type=volume,source=$V,target=/data --entrypoint '/bin/sh -c' --limit-pids 5 image 'exec app'"
+    )
+    assert (settings.user.value, settings.init.value, _values(settings.dropped)) == ("65532", True, ("all",))
+    assert settings.argv([], []) == ("/bin/sh", "-c", "exec app")
+    assert _values(settings.mounts) == (Mount("/data", "volume", None),)
+
+
+def test_nerdctl_differs():
+    settings = docker.read("nerdctl run --cap-add=NET_ADMIN,bpf --cap-drop KILL --security-opt no-new-privileges -v data:/data image")
+    assert _values(settings.added) == ("cap_net_admin", "cap_bpf") and settings.no_new_privs.value is True
+    assert _values(settings.mounts) == (Mount("/data", "volume", None),)
+    assert _refused("nerdctl run --security-opt no-new-privileges:true image") == [
+        'nerdctl run --security-opt: "no-new-privileges:true": nerdctl ignores it with ":"; write "no-new-privileges=true"'
+    ]
+
+
+def test_what_only_a_shell_can_replace():
+    """It may be where it does not matter."""
+    settings = docker.read(
+        """docker run --name "web-$(date +%s)" --hostname $(hostname) -v "$(pwd)":/src -v ${PWD}/x:/x:ro -v `pwd`/y:/y -e A=$B -e C=d
+        --mount "type=bind,source=${X:-/a,b},target=/z" --security-opt seccomp=$HOME/x.json "$IMAGE" """.replace("\n", " ")
+    )
+    assert [one.target for one in _values(settings.mounts)] == ["/src", "/x", "/y", "/z"]
+    assert (settings.name, settings.image.value) == ("web-$(date +%s)", "$IMAGE")
+    assert _values(settings.environment) == (("A", None), ("C", "d"))
+    assert docker.read("docker run $(docker build -q .)").image.value == "$(docker build -q .)"
+    assert docker.read("docker run -- $IMAGE app").command.value == ("app",)
+    assert docker.read("docker run image app --port=$PORT").command.value == ("app", "--port=$PORT")
+    assert docker.read("docker run -e $X image").other_variables is not None
+    assert docker.read("docker run -w $(pwd) image").directory.value == ""
+
+
+def test_what_only_a_shell_can_replace_and_matters():
+    number = "write the numbers that it gives, such as 1000:1000"
+    path = "write the path in the container"
+    assert _refused("docker run --user $(id -u):$(id -g) image") == [
+        f'docker run --user: "$(id -u):$(id -g)": only a shell can replace $(id -u); {number}'
+    ]
+    assert _refused("""docker run -u `id -u` --cap-add=$CAP --privileged=${P} --entrypoint "$E" -v a:$B -v $V --tmpfs $T \\
+        --mount type=bind,src=/a,dst=$D --userns=$N -- image""") == [
+        f'docker run -u: "`id -u`": only a shell can replace `id -u`; {number}',
+        'docker run --cap-add: "$CAP": only a shell can replace $CAP; write its value',
+        'docker run --privileged: "${P}": only a shell can replace ${P}; write its value',
+        'docker run --entrypoint: "$E": only a shell can replace $E; write the program that it stands for',
+        f'docker run -v: "a:$B": only a shell can replace $B; {path}',
+        f'docker run -v: "$V": only a shell can replace $V; {path}',
+        'docker run --tmpfs: "$T": only a shell can replace $T; write its value',
+        'docker run --mount: "type=bind,src=/a,dst=$D": only a shell can replace $D; write its value',
+        'docker run --userns: "$N": only a shell can replace $N; write its value',
+    ]
+    assert _refused("docker run $OPTIONS image") == [
+        'docker run: "$OPTIONS": may be options or several words, which only a shell can tell; write what it stands for'
+    ]
+    assert _refused("docker run image $APP x") == [
+        'docker run: "$APP": only a shell can replace $APP; write the program that it stands for'
+    ]
+    assert _refused('docker run image sh -c "exec app $PORT"') == [
+        'docker run: "exec app $PORT": the shell replaces $PORT before the container is made; write its value, or put the text in single quotes'
+    ]
+
+
+def test_a_typographic_dash_is_no_option():
+    assert _refused("docker run \u2013rm image") == [
+        'docker run: "\\u2013rm": not a valid image name; an option begins with plain hyphens, as --rm does'
+    ]

@@ -171,7 +171,7 @@ def test_the_kubelet_wants_a_number():
     "text, what",
     [
         ("dokcer", 'unknown runtime; did you mean "docker"?'),
-        ("kubelet!", "unknown runtime; known are docker, podman, containerd, cri-o"),
+        ("kubelet!", "unknown runtime; known are docker, podman, containerd, nerdctl, cri-o"),
         ("docker@", 'no version; write it as "docker@1.2.3"'),
         ("docker@2O.10", 'no version; write it as "docker@1.2.3"'),
         ("docker@18.9", 'too old; the oldest known here is "docker@19.3"'),
