@@ -69,8 +69,8 @@ def main(arguments: Sequence[str]) -> int:
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
         fix = ["set runAsUser to a uid that is not 0"]
-        return _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": []}, options.json)
-    made: dict[str, object] = {"verdict": _sentence(hops[-1], verdict), "why": verdict.why, "fix": verdict.fixes, "notes": verdict.notes}
+        return _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": settings.notes}, options.json)
+    made: dict[str, object] = {"verdict": _sentence(hops[-1], verdict), "why": verdict.why, "fix": verdict.fixes, "notes": [*settings.notes, *verdict.notes]}
     if verdict.after is not None:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
         made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
@@ -85,14 +85,8 @@ def _kubernetes(file: str, container: str | None, name: str) -> Settings:
 
     if name not in ("containerd", "cri-o"):
         raise InputError([problem("--runtime", name, "nodes of Kubernetes run containerd or cri-o")])
-    pods = kubernetes.read(_bytes(file), file, name)
-    if container is not None:
-        return kubernetes.one(pods, container, "--container").settings
-    there = [(f"{pod.kind}/{pod.name}/{each.name}", each) for pod in pods for each in pod.containers]
-    if len(there) != 1:
-        what = "there are several containers; write --container, one of " + ", ".join(quote(full) for full, _ in there[:20])
-        raise InputError([problem("--kubernetes", file, what if there else "no container in it")])
-    return there[0][1].settings
+    manifest = kubernetes.parse(_bytes(file), file, name, partial=True)
+    return kubernetes.find(manifest, container, file, "--container", "--kubernetes").settings
 
 
 def _image(path: str, platform: str) -> images.Image:
