@@ -216,8 +216,8 @@ def _object(field: Field, reading: _Reading, kind: str = "", version: str = "") 
         _unknown(field, version, kind)
     elif _is_custom(version):
         reading.others.append(field)
-        name = field.at("metadata", "name")
-        text = name.node.value if name else ""
+        named = field.at("metadata", "name")
+        text = named.node.value if named else ""
         return _templates(field, kind, text if isinstance(text, str) else "", reading.runtime)
     return []
 

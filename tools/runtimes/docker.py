@@ -125,7 +125,7 @@ def _no_subcommand(engine: _Engine, name: str) -> str:
     what = "only " + ", ".join(list(engine.commands)[:-1]) + f" and {list(engine.commands)[-1]} make a container"
     if near:
         what = f'did you mean "{near[0]}"?'
-    return f"{quote(name)}: {_OTHERS.get(name, what)}"
+    return f"{quote(name)}: {_OTHERS.get(name, what)}" if name else f"no command; {what}"
 
 
 class _Reader:

@@ -56,7 +56,7 @@ def interpolate(text: str, environment: Mapping[str, str], depth: int = 0) -> st
 
 
 def _closing(text: str, position: int) -> int:
-    """Returns the position of the brace that closes the one before `position` (compose-go template/template.go, getFirstBraceClosingIndex)."""
+    """Returns the position of the brace that closes the one before `position`, as getFirstBraceClosingIndex of compose-go does."""
     level = 1
     for at in range(position, len(text)):
         if text[at] == "}":

@@ -177,7 +177,8 @@ class _Splitter:
         """Reads what only a shell can replace, or a "$" that is nothing more."""
         text, at = self.text, self.at
         if not quoted and text[at + 1 : at + 2] in ("'", '"') and text[at] == "$":
-            raise ValueError(f"has {quote(text[at : at + 2])}, which bash and sh read differently; leave out the $, or put a backslash before it")
+            what = "which bash and sh read differently; leave out the $, or put a backslash before it"
+            raise ValueError(f"has {quote(text[at : at + 2])}, {what}")
         if many := _MANY.match(text, at):
             raise ValueError(f"has {quote(many[0])}, which stands for any number of words; write them")
         if text[at] == "`" or text.startswith(("$(", "${"), at):

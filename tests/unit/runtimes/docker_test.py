@@ -154,7 +154,10 @@ REFUSED = [
     ("docker run --rm \\ \n  image", LINES),
     ('docker run image "$@"', 'has "$@", which stands for any number of words; write them'),
     ("docker run ${options[@]} image", 'has "${options[@]}", which stands for any number of words; write them'),
-    ("docker run --cap-add={CHOWN,KILL} image", "has braces that bash replaces by several words, and sh does not; write the words out, or quote them"),
+    (
+        "docker run --cap-add={CHOWN,KILL} image",
+        "has braces that bash replaces by several words, and sh does not; write the words out, or quote them",
+    ),
     ("docker run image $'a'", 'has "$\'", which bash and sh read differently; leave out the $, or put a backslash before it'),
     ("docker run 'image", "no closing '; write it, or a backslash before the one that opens"),
     ('docker run "image', 'no closing "; write it, or a backslash before the one that opens'),
@@ -178,6 +181,7 @@ def test_no_command(command, what):
     [
         ("docker rn image", 'docker: "rn": did you mean "run"?'),
         ("docker build .", 'docker: "build": only run, create and service create make a container'),
+        ("docker --debug", "docker: no command; only run, create and service create make a container"),
         ("docker service ls", 'docker: "service": only run, create and service create make a container'),
         ("docker container service create x", 'docker: "service": only run, create and service create make a container'),
         ("podman service create x", 'podman: "service": only run and create make a container'),
@@ -343,7 +347,8 @@ def test_what_only_a_shell_can_replace_and_matters():
         'docker run: "$APP": only a shell can replace $APP; write the program that it stands for'
     ]
     assert _refused('docker run image sh -c "exec app $PORT"') == [
-        'docker run: "exec app $PORT": the shell replaces $PORT before the container is made; write its value, or put the text in single quotes'
+        'docker run: "exec app $PORT": the shell replaces $PORT before the container is made; '
+        "write its value, or put the text in single quotes"
     ]
 
 
