@@ -217,8 +217,8 @@ def _object(field: Field, reading: _Reading, kind: str = "", version: str = "") 
     elif _is_custom(version):
         reading.others.append(field)
         named = field.at("metadata", "name")
-        text = named.node.value if named else ""
-        return _templates(field, kind, text if isinstance(text, str) else "", reading.runtime)
+        value = named.node.value if named else ""
+        return _templates(field, kind, value if isinstance(value, str) else "", reading.runtime)
     return []
 
 

@@ -7,6 +7,7 @@ compose-go dotenv/parser.go; https://docs.docker.com/compose/how-tos/environment
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 
 from packer import limits
@@ -16,6 +17,7 @@ from . import interpolation
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _START = re.compile(r"(?:export[ \t]+)?([^=:\n#]*?)[ \t]*([=:\n])[ \t]*", re.ASCII)
+_BLANK = re.compile(r"\s*")
 _ESCAPE = re.compile(r"\\([\\nrt\"$])")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 
@@ -37,19 +39,22 @@ def read(data: bytes, file: str, environment: Mapping[str, str]) -> dict[str, st
         raise InputError([f"{file}: is too large (limit: {limits.YAML} bytes)"])
     text = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n") + "\n"
     found: dict[str, str] = {}
-    at = 0
-    while True:
-        at += len(text) - at - len(text[at:].lstrip())
-        if at >= len(text):
-            return found
-        where = f"{file}:{text.count(chr(10), 0, at) + 1}"
+    # The environment's come first.
+    variables = ChainMap(dict(environment), found)
+    at, line, counted = 0, 1, 0
+    while blank := _BLANK.match(text, at):
+        at = blank.end()
+        if at == len(text):
+            break
+        line, counted = line + text.count("\n", counted, at), at
+        where = f"{file}:{line}"
         if text[at] == "#":
             at = text.index("\n", at)
             continue
         start = _START.match(text, at)
         if not start or not _NAME.fullmatch(start[1]):
-            line = text[at : text.index("\n", at)]
-            raise InputError([problem(where, line[:40], "not a variable; write it as NAME=value")])
+            rest = text[at : text.index("\n", at)]
+            raise InputError([problem(where, rest[:40], "not a variable; write it as NAME=value")])
         name, at = start[1], start.end()
         if start[2] == "\n":
             # A name alone has the value that it has where Compose runs.
@@ -61,11 +66,12 @@ def read(data: bytes, file: str, environment: Mapping[str, str]) -> dict[str, st
             found[name] = value[1:]
             continue
         try:
-            found[name] = interpolation.interpolate(value[1:], {**found, **environment})
+            found[name] = interpolation.interpolate(value[1:], variables)
         except interpolation.UnsetError:
             found.pop(name, None)
         except ValueError as error:
             raise InputError([problem(where, value[1:], str(error))]) from None
+    return found
 
 
 def _value(text: str, at: int, where: str) -> tuple[str, int]:

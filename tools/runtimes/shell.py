@@ -128,9 +128,12 @@ class _Splitter:
 
     def operator(self, operator: str) -> None:
         """Passes over line ends before the command and after it; refuses all else."""
-        rest = "\n".join(line for line in self.text[self.at :].split("\n") if not line.lstrip(" \t").startswith("#"))
-        if operator == "\n" and (not self.words or not rest.strip()):
+        if operator == "\n" and not self.words:
             self.at += 1
+            return
+        rest = self.text[self.at :].split("\n")
+        if operator == "\n" and all(line.lstrip(" \t")[:1] in ("", "#") for line in rest):
+            self.at = len(self.text)
             return
         what = _CHANGES.get(operator[0])
         if operator == "\n":
