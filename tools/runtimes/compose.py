@@ -11,9 +11,9 @@ from packer.errors import InputError, problem, quote
 from packer.files import open_regular
 
 from . import dotenv, mounts, project, shellwords
-from .docker import security_option
 from .documents import Field, load
 from .interpolation import interpolate
+from .security_options import security_option
 from .settings import Mount, Said, Settings, capability, target
 
 _MAX_EXTENDS = 32
@@ -158,6 +158,7 @@ class _Reader:
             name=name,
             image=Said(image.scalar() or "", image.where) if image else None,
             user=self.said(self.last(chain, "user"), str),
+            groups=self.groups(chain),
             added=self.all(chain, "cap_add", lambda text: capability(text, "docker")),
             dropped=self.all(chain, "cap_drop", lambda text: capability(text, "docker")),
             privileged=self.boolean(self.last(chain, "privileged")),
@@ -242,6 +243,16 @@ class _Reader:
                 said = self.said(member, convert)
                 if said:
                     found.append(said)
+        return tuple(found)
+
+    def groups(self, chain: list[Field]) -> tuple[Said[str], ...]:
+        """The members of group_add, names or numbers."""
+        found = []
+        for member in (member for field in self.fields(chain, "group_add") for member in field.items()):
+            value = member.node.value
+            said = Said(value, member.where) if isinstance(value, str) and value.isdigit() else self.said(member, str)
+            if said:
+                found.append(said)
         return tuple(found)
 
     def text(self, field: Field) -> str | None:

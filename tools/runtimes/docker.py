@@ -13,6 +13,7 @@ from packer.errors import InputError, problem, quote
 
 from . import flags, mounts, prefixes, shell
 from .flags import Flags, Given, parse, truth
+from .security_options import security_option
 from .settings import Mount, Said, Settings, called, capability
 
 _MAX_COMMAND = 128 << 10  # One argument's limit in Linux: MAX_ARG_STRLEN.
@@ -146,6 +147,7 @@ class _Reader:
           ended: whether "--" is before them.
         """
         image = self.image(arguments, ended)
+        self.check_sysctls()
         name = self.last("name", self.line.shown)
         environment = tuple(said for said in self.all("env", self.variable) if said.value[0])
         return Settings(
@@ -154,6 +156,7 @@ class _Reader:
             name=name.value if name else "",
             image=Said(image, self.where) if image else None,
             user=self.last("user", self.user),
+            groups=(*self.all("group-add", self.plain), *self.all("group", self.plain)),
             added=self.capabilities("cap-add"),
             dropped=self.capabilities("cap-drop"),
             privileged=self.last("privileged", self.boolean),
@@ -289,6 +292,14 @@ class _Reader:
                     found = found if said.value is None else Said(said.value, said.where)
         return found
 
+    def check_sysctls(self) -> None:
+        """Refuses sysctls of the network beside the host's network, as runc and podman do (runc libcontainer/configs/validate)."""
+        network = self.last("network", str)
+        if network and network.value == "host":
+            for said in self.all("sysctl", self.line.shown):
+                if said.value.startswith("net."):
+                    self.problems.append(problem(said.where, said.value, f"not allowed in the host's network namespace: {network.where}"))
+
     def user_namespace(self) -> Said[str] | None:
         """Returns --userns, or in podman a map of ids, which makes a user namespace too."""
         found = self.last("userns", self.plain)
@@ -318,33 +329,3 @@ class _Reader:
 
     def tmpfs(self, text: str) -> Mount:
         return mounts.tmpfs(self.plain(text))
-
-
-# The names that the value may have: moby daemon/daemon_unix.go; podman pkg/specgenutil/specgen.go; nerdctl
-# pkg/cmd/container/run_security_linux.go.
-_SECURITY_OPTIONS = frozenset(
-    "apparmor disable label mask privileged-without-host-devices proc-opts seccomp systempaths unmask writable-cgroups".split()
-)
-
-
-def security_option(text: str, engine: str = "docker") -> bool | None:
-    """Returns whether a --security-opt sets no_new_privs; None if it is about something else.
-
-    Raises:
-      ValueError: with what is wrong.
-    """
-    name, separator, value = text.partition("=")
-    if not separator:
-        name, separator, value = text.partition(":")
-        if separator and engine == "nerdctl" and name in _SECURITY_OPTIONS.union(("no-new-privileges",)):
-            # pkg/strutil, ConvertKVStringsToMap; pkg/cmd/container/run_security_linux.go, generateSecurityOpts.
-            raise ValueError(f'nerdctl ignores it with ":"; write {quote(name + "=" + value)}')
-    if name == "no-new-privileges":
-        on = truth(value) if separator else True
-        if on is None:
-            raise ValueError("neither true nor false after no-new-privileges")
-        return on
-    if name not in _SECURITY_OPTIONS:
-        near = difflib.get_close_matches(name[:64], ("no-new-privileges", *_SECURITY_OPTIONS), n=1, cutoff=0.5)
-        raise ValueError("unknown security option" + (f'; did you mean "{near[0]}"?' if near else ""))
-    return None

@@ -53,6 +53,7 @@ class Settings:
       name: of the container, or the Compose service; may be empty.
       image: the image's name.
       user: as typed: uid, name, uid:gid, name:group.
+      groups: supplementary groups, names or gids (`--group-add`).
       added: capabilities in libcap's spelling ("cap_net_raw"), or "all".
       dropped: likewise.
       privileged: whether the container is.
@@ -76,6 +77,7 @@ class Settings:
     name: str = ""
     image: Said[str] | None = None
     user: Said[str] | None = None
+    groups: tuple[Said[str], ...] = ()
     added: tuple[Said[str], ...] = ()
     dropped: tuple[Said[str], ...] = ()
     privileged: Said[bool] | None = None
