@@ -219,7 +219,9 @@ def test_bad_input_is_one_line(capsys, arguments: list[str], words: str):
     assert output.out == "" and words in output.err and len(output.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["x"], ["x", "--compose=y"], ["x", "--docker-run=y", "--container=z"], ["x", "--frob"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["x", "--service=y"], ["x", "--compose=y"], ["x", "--docker-run=y", "--container=z"], ["x", "--frob"]]
+)
 def test_bad_flags_are_one_line(capsys, arguments: list[str]):
     with pytest.raises(SystemExit) as done:
         cli.main(["explain", *arguments])

@@ -162,7 +162,7 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
     done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
     assert done.returncode == 3  # Tests failed, and nothing else.
     output = done.stdout + done.stderr
-    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run registry" in output
+    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run \"registry" in output
     # As a shell reads it.
     digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
     assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in output
@@ -173,7 +173,7 @@ MISTAKES = {
     "base_directory": ['base: "//bad:empty": a directory without index.json; give an OCI layout directory'],
     "base_index_alone": ['base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'],
     "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
-    "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive or what"],
+    "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
     "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
     "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
@@ -210,7 +210,7 @@ MISTAKES = {
 FINDINGS = {
     "broken_manifest": "bad/broken.yaml:2: invalid YAML: ",
     "damaged.tar_capabilities": 'image: "bad/damaged.tar": "/blobs/sha256/',
-    "damaged_capabilities": 'image: "bad/damaged": sha256:',
+    "damaged_capabilities": 'image: "bad/damaged": layer sha256:',
     "digest_of_several": 'image: "bad/several": its index.json names 2 images; give a layout of one image, or of one image index',
     "rollout": 'bad/rollout.yaml:10: spec.template.spec.containers[0]: "/app/hello" runs without cap_net_bind_service: ',
 }

@@ -7,29 +7,29 @@ import io
 import json
 import pathlib
 import tarfile
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import capabilities
+from typing import Any
 
 RECORD = "SCHILY.xattr.security.capability"
 
 
-def tar(*entries: tuple[str, capabilities.FileCapabilities | bytes | None, str]) -> bytes:
+def tar(*entries: tuple[Any, ...]) -> bytes:
     """Makes a tar.
 
     Args:
-      *entries: path, capabilities (or None) and kind: "file", "directory", a hard link ("=/x"), a symbolic link (">x"),
-        or anything else: the content of a file.
+      *entries: path, capabilities (FileCapabilities, the bytes of the attribute, or None) and kind: "file", "directory",
+        a hard link ("=/x"), a symbolic link (">x"), or anything else: the content of a file. A dict may follow, with
+        other attributes of tarfile.TarInfo than the usual: mode (0755), uid and gid (0).
     """
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path, value, kind in entries:
+        for path, value, kind, *more in entries:
             info = tarfile.TarInfo(path.strip("/"))
             info.mode = 0o755
+            for name, attribute in more[0].items() if more else ():
+                setattr(info, name, attribute)
             if value is not None:
                 data = value if isinstance(value, bytes) else value.to_xattr()
-                info.pax_headers[RECORD] = data.decode("latin-1")
+                info.pax_headers[RECORD] = data.decode("utf-8", "surrogateescape")  # The very bytes.
             content = b""
             if kind == "directory":
                 info.type = tarfile.DIRTYPE

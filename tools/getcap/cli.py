@@ -48,7 +48,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs it; returns the exit status."""
     try:
         if arguments[:1] == ["explain"]:
-            status = _explain(arguments[1:])
+            status = _with_runtimes("explain", arguments[1:])
+        elif "--review" in (arguments[: arguments.index("--")] if "--" in arguments else arguments):
+            at = arguments.index("--review")
+            status = _with_runtimes("review", [*arguments[:at], *arguments[at + 1 :]])
         else:
             status = _main(arguments)
         sys.stdout.flush()
@@ -71,13 +74,18 @@ def main(arguments: Sequence[str]) -> int:
     return 2
 
 
-def _explain(arguments: Sequence[str]) -> int:
+def _with_runtimes(name: str, arguments: Sequence[str]) -> int:
+    """Runs what knows the runtimes: "explain" or "review"."""
     if sys.version_info < (3, 14):
-        _complain("explain needs Python 3.14; bazel run brings it")
+        _complain(f"{name} needs Python 3.14; bazel run brings it")
         return 2
-    from . import explain
-
     try:
+        if name == "review":
+            from . import review_main
+
+            return review_main.main(arguments)
+        from . import explain
+
         return explain.main(arguments)
     except ModuleNotFoundError as error:
         if error.name != "yaml":
@@ -93,6 +101,7 @@ def _main(arguments: Sequence[str]) -> int:
     parser.add_argument("--layer", action="store_true", help="say which layer has the file")
     parser.add_argument("--all-layers", action="store_true", help="what each layer says, even if those above it hide that")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--review", action="store_true", help='say what is dangerous: see "getcap --review --help"')
     options = parser.parse_args(arguments)
     status = 0
     found: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from .verdict import Verdict, judge
 
 _DESCRIPTION = """\
 Says which capabilities the process of a container has, of an image and what a runtime is told: the verdict first, then
-why, then the fix."""
+why, then the fix. Without --docker-run, --kubernetes or --compose: of "docker run IMAGE", or of --runtime's defaults."""
 _EPILOG = f"""exit status: 0 if it has all that its file asks for; 1 if it does not, or does not start; 2 if something cannot be read,
 or a flag is wrong; {INTERNAL} after an internal error"""
 _SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = Parser(prog="getcap explain", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False, formatter_class=Formatter)
     parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
     source.add_argument("--kubernetes", metavar="FILE", help="manifests")
     source.add_argument("--compose", metavar="FILE", help="a Compose file")
@@ -56,8 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         from runtimes import compose
 
         settings = compose.read(_bytes(options.compose), options.compose, options.service, os.environ)
-    else:
+    elif options.kubernetes is not None:
         settings = _kubernetes(options.kubernetes, options.container, chosen.name if chosen else "containerd")
+    else:
+        settings = _defaults(chosen.name if chosen else "docker")
     if chosen and chosen.name != settings.runtime:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
     image = _image(options.image, options.platform)
@@ -78,6 +80,11 @@ def main(arguments: Sequence[str]) -> int:
     made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
     _print(made, options.json, " -> ".join(f"{escape(hop.script)} ({escape(hop.path)})" if hop.script else escape(hop.path) for hop in hops))
     return 0 if verdict.good and not image.problems else 1
+
+
+def _defaults(name: str) -> Settings:
+    """Returns the settings of a container that a runtime is told nothing about but its image."""
+    return Settings(where=f"{name} run" if name in ("docker", "nerdctl", "podman") else "the container", runtime=name)
 
 
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:

@@ -14,6 +14,8 @@ from packer.errors import quote
 from packer.rootfs import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from capabilities import FileCapabilities
     from packer.nodes import Node
 
@@ -110,6 +112,14 @@ class Image:
         words = self._scripts.get((node.layer, node.entry), b"").split()
         interpreter = os.fsdecode(words[0]) if words else ""
         return File(real, self.capabilities.get(real), node.uid, node.gid, node.mode, interpreter)
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Returns all paths below the root with what is there, a directory before what is in it. Hard links are one node."""
+        return self._tree.walk()
+
+    def is_script(self, node: Node) -> bool:
+        """Returns whether a node of walk() is an executable script."""
+        return (node.layer, node.entry) in self._scripts
 
 
 def follow(tree: Tree, path: str) -> tuple[str, Node] | None:

@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         self.depth += 1
         if self.depth > limits.YAML_DEPTH:
-            raise yaml.YAMLError(f"nested too deep (limit: {limits.YAML_DEPTH})")
+            raise yaml.YAMLError(f"nested too deep (limit YAML_DEPTH: {limits.YAML_DEPTH})")
         node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[arg-type]
         self.depth -= 1
         return node
@@ -116,7 +116,7 @@ def _compose(path: str, name: str) -> yaml.Node:
     with open_regular(path) as file:
         data = file.read(limits.KO_CONFIG + 1)
     if len(data) > limits.KO_CONFIG:
-        raise ConfigError(f"{name}: is too large for a configuration of ko (limit: {limits.KO_CONFIG} bytes)")
+        raise ConfigError(f"{name}: is too large for a configuration of ko (limit KO_CONFIG: {limits.KO_CONFIG} bytes)")
     try:
         root = yaml.compose(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

@@ -144,7 +144,7 @@ def check(where: str, manifest: Any, config: Any) -> Base:
     """
     wrong: list[str] = []
     if len(manifest["layers"]) > limits.LAYERS:
-        raise InputError([problem("base", where, f"its manifest has {len(manifest['layers'])} layers (limit: {limits.LAYERS})")])
+        raise InputError([problem("base", where, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")])
     layers = []
     for layer in manifest["layers"]:
         media_type = _LAYERS.get(layer["mediaType"], layer["mediaType"])

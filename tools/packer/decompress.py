@@ -119,9 +119,9 @@ def _reason(error: BaseException) -> str:
     """Returns what a library says, with the limit if it is one of ours."""
     text = str(error) or type(error).__name__
     if "too much memory" in text:
-        return f"a window that is too large (limit: {1 << limits.ZSTD_WINDOW_LOG >> 20} MiB)"
+        return f"a window that is too large (limit ZSTD_WINDOW_LOG: {1 << limits.ZSTD_WINDOW_LOG >> 20} MiB)"
     if "Memory usage limit" in text or isinstance(error, MemoryError):
-        return f"it needs too much memory (limit: {limits.XZ_MEMORY >> 20} MiB)"
+        return f"it needs too much memory (limit XZ_MEMORY: {limits.XZ_MEMORY >> 20} MiB)"
     return text
 
 

@@ -89,7 +89,7 @@ def _headers(file: BinaryIO) -> tuple[int, bool, str, list[tuple[int, int, int, 
         (offset,) = struct.unpack_from(order + "I", head, 28)
         size, count = struct.unpack_from(order + "HH", head, 42)
     if count > limits.ELF_HEADERS or count and size != (56 if wide else 32):
-        raise ElfError(f"invalid ELF program header table, of {count} headers of {size} bytes (limit: {limits.ELF_HEADERS})")
+        raise ElfError(f"invalid ELF program header table, of {count} headers of {size} bytes (limit ELF_HEADERS: {limits.ELF_HEADERS})")
     table = _at(file, offset, size * count)
     return machine, wide, order, [_segment(table, at * size, wide, order) for at in range(count)]
 
@@ -116,7 +116,7 @@ def _dynamic(
 ) -> tuple[tuple[str, ...], str, str]:
     """Reads DT_NEEDED, DT_RPATH and DT_RUNPATH."""
     if length > limits.ELF_DYNAMIC:
-        raise ElfError(f"the dynamic section has {length} bytes (limit: {limits.ELF_DYNAMIC})")
+        raise ElfError(f"the dynamic section has {length} bytes (limit ELF_DYNAMIC: {limits.ELF_DYNAMIC})")
     entry = struct.Struct(order + ("qQ" if wide else "iI"))
     data = _at(file, start, length)
     tags: dict[int, list[int]] = {}
@@ -127,16 +127,16 @@ def _dynamic(
     if not any(tag in tags for tag in (_DT_NEEDED, _DT_RPATH, _DT_RUNPATH)):
         return (), "", ""
     if len(tags.get(_DT_NEEDED, ())) > limits.ELF_LIBRARIES:
-        raise ElfError(f"too many DT_NEEDED entries (limit: {limits.ELF_LIBRARIES})")
+        raise ElfError(f"too many DT_NEEDED entries (limit ELF_LIBRARIES: {limits.ELF_LIBRARIES})")
     address, size = tags.get(_DT_STRTAB, [0])[0], tags.get(_DT_STRSZ, [0])[0]
     loaded = ((start, begin, span) for kind, start, begin, span in segments if kind == _LOAD)
     place = next((start + address - begin for start, begin, span in loaded if begin <= address < begin + span), None)
     if place is None or size > limits.ELF_STRINGS:
-        raise ElfError(f"the string table of the dynamic section is outside the file, or too large (limit: {limits.ELF_STRINGS} bytes)")
+        raise ElfError(f"the string table of the dynamic section is outside the file, or too large (limit ELF_STRINGS: {limits.ELF_STRINGS} bytes)")
     strings = _at(file, place, size)
     needed = tuple(_text(strings, value, limits.ELF_NAME) for value in tags.get(_DT_NEEDED, ()))
     if sum(map(len, needed)) > limits.ELF_TEXT:  # They may overlap in the file, so that a small one has many.
-        raise ElfError(f"the names of its libraries are too long together (limit: {limits.ELF_TEXT} bytes)")
+        raise ElfError(f"the names of its libraries are too long together (limit ELF_TEXT: {limits.ELF_TEXT} bytes)")
     rpath, runpath = (_text(strings, tags[tag][0], limits.ELF_RUNPATH) if tag in tags else "" for tag in (_DT_RPATH, _DT_RUNPATH))
     return needed, rpath, runpath
 

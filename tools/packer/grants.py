@@ -71,7 +71,7 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
     with open_regular(file) as stream:
         data = stream.read(limits.CAPABILITIES_FILE + 1)
     if len(data) > limits.CAPABILITIES_FILE:
-        problems.append(problem("linux_capabilities_from", file, f"is too large (limit: {limits.CAPABILITIES_FILE} bytes)"))
+        problems.append(problem("linux_capabilities_from", file, f"is too large (limit CAPABILITIES_FILE: {limits.CAPABILITIES_FILE} bytes)"))
         return []
     try:
         fields = documents.parse(data)

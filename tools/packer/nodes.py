@@ -100,15 +100,15 @@ class Budget:
         self._nodes -= 1
         self._letters -= len(path)
         if self._nodes < 0:
-            raise ArchiveError(f"too many files and directories (limits.NODES: {limits.NODES})")
+            raise ArchiveError(f"too many files and directories (limit NODES: {limits.NODES})")
         if self._letters < 0:
-            raise ArchiveError(f"files and directories with too long paths (limits.PATHS: {limits.PATHS} bytes in all)")
+            raise ArchiveError(f"files and directories with too long paths (limit PATHS: {limits.PATHS} bytes in all)")
 
     def step(self, count: int) -> None:
         """Counts parts of paths that were looked up."""
         self._steps -= count
         if self._steps < 0:
-            raise ArchiveError(f"paths and symbolic links take too many steps to resolve (limits.STEPS: {limits.STEPS})")
+            raise ArchiveError(f"paths and symbolic links take too many steps to resolve (limit STEPS: {limits.STEPS})")
 
 
 def check_path(member: Member) -> None:

@@ -31,7 +31,7 @@ def read_lines(path: str, attribute: str, problems: list[str]) -> list[tuple[int
     with open_regular(path) as file:
         data = file.read(limits.VALUES + 1)
     if len(data) > limits.VALUES:
-        problems.append(problem(attribute, path, f"is too large (limit: {limits.VALUES} bytes)"))
+        problems.append(problem(attribute, path, f"is too large (limit VALUES: {limits.VALUES} bytes)"))
         return []
     try:
         text = data.decode()

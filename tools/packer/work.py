@@ -71,7 +71,7 @@ class Work:
         self._left -= limits.WORK_READ + price * size
         if self._left < 0:
             raise WorkError(
-                f"reading it takes too much work for its size (limit: {limits.WORK_FREE >> 30} GiB and "
+                f"reading it takes too much work for its size (limit WORK_FREE: {limits.WORK_FREE >> 30} GiB and "
                 f"{limits.WORK_PER_BYTE >> 10} KiB for each byte of input; a read counts {limits.WORK_READ >> 10} KiB, a byte {price})"
             )
 
@@ -87,7 +87,7 @@ class Work:
         self._memory_left -= size
         if self._memory_left < 0:
             raise WorkError(
-                f"its names and attributes take too much memory for its size (limit: {limits.MEMORY_FREE >> 20} MiB and "
+                f"its names and attributes take too much memory for its size (limit MEMORY_FREE: {limits.MEMORY_FREE >> 20} MiB and "
                 f"{limits.MEMORY_PER_BYTE} bytes for each byte of input)"
             )
 

@@ -183,7 +183,7 @@ def load(data: bytes, file: str, tags: Collection[str] = ()) -> list[Field]:
     """
     try:
         if len(data) > limits.YAML:
-            raise _Refused(0, f"is too large (limit: {limits.YAML} bytes)")
+            raise _Refused(0, f"is too large (limit YAML: {limits.YAML} bytes)")
         text = data.decode("utf-8-sig")
         _check(text)
         documents = []
@@ -221,7 +221,7 @@ def _check(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         count += isinstance(event, yaml.NodeEvent)
         if count > most:
-            what = f"limit: {limits.YAML_NODES_FREE}, and one for each {limits.YAML_BYTES_PER_NODE} bytes"
+            what = f"limit YAML_NODES_FREE: {limits.YAML_NODES_FREE}, and one for each {limits.YAML_BYTES_PER_NODE} bytes"
             raise _Refused(line, f"too many values for its size ({what})")
         if isinstance(event, yaml.DocumentStartEvent):
             sizes.clear()
@@ -229,7 +229,7 @@ def _check(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append((anchor, 1))
             if len(open_) > limits.YAML_DEPTH:
-                raise _Refused(line, f"nested too deep (limit: {limits.YAML_DEPTH})")
+                raise _Refused(line, f"nested too deep (limit YAML_DEPTH: {limits.YAML_DEPTH})")
             continue
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, size = open_.pop()
@@ -245,7 +245,7 @@ def _check(text: str) -> None:
             outer, sum_ = open_[-1]
             open_[-1] = (outer, sum_ + size)
             if sum_ + size > limits.YAML_VALUES:
-                raise _Refused(line, f"too many values, with aliases written out (limit: {limits.YAML_VALUES})")
+                raise _Refused(line, f"too many values, with aliases written out (limit YAML_VALUES: {limits.YAML_VALUES})")
 
 
 class _Reader:

@@ -214,8 +214,8 @@ def test_files_that_are_refused(tmp_path, text, build, said):
 
 def test_hostile_files(tmp_path):
     deep = _refusal(tmp_path, "builds: " + "[" * 50_000)
-    assert deep == ".ko.yaml: invalid YAML: nested too deep (limit: 100)"
-    assert "limit: 262144 bytes" in _refusal(tmp_path, b" " * 300_000)
+    assert deep == ".ko.yaml: invalid YAML: nested too deep (limit YAML_DEPTH: 100)"
+    assert "limit KO_CONFIG: 262144 bytes" in _refusal(tmp_path, b" " * 300_000)
     # Aliases of aliases, as a list, as builds and as merges: what they would come to is never made.
     doubled = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 90))
     found = _read(tmp_path, "a0: &a0 [x]\n" + doubled + "builds: [{id: a, linux_capabilities: bpf}]")

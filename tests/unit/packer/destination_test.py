@@ -94,7 +94,7 @@ def test_files(tmp_path):
     done = _resolve(tmp_path, _registry(), *flags, repository="localhost/a\nlocalhost/b\n", tags="x" * 1048577)
     assert _said(done) == [
         'repository_file: "repository": has 2 lines; it must hold one repository',
-        'remote_tags_file: "tags": is too large (limit: 1048576 bytes)',
+        'remote_tags_file: "tags": is too large (limit VALUES: 1048576 bytes)',
     ]
     (tmp_path / "tags").write_bytes(b"\xff\xfe")
     done = _resolve(tmp_path, _registry(), flags[1])

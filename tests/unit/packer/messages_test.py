@@ -196,7 +196,7 @@ HELD = {
     '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": must be a JSON object with ',
     '{"capabilities": ["bpf"]}': 'linux_capabilities_from: "source": must be a JSON object with ',
     "[" * 50_000: 'linux_capabilities_from: "source": must be a JSON object with ',
-    " " * 70_000 + "{}": 'linux_capabilities_from: "source": is too large (limit: 65536 bytes)',
+    " " * 70_000 + "{}": 'linux_capabilities_from: "source": is too large (limit CAPABILITIES_FILE: 65536 bytes)',
 }
 
 

@@ -23,15 +23,15 @@ def _laughs(line: bytes) -> bytes:
 
 
 HOSTILE = [
-    (b"[" * 1_000_000, "file.yaml:1: nested too deep (limit: 100)"),
-    (b"- " * 1_000_000, "file.yaml:1: nested too deep (limit: 100)"),
-    (b"a:\n" + b"".join(b" " * depth + b"a:\n" for depth in range(1, 2000)), "file.yaml:101: nested too deep (limit: 100)"),
-    (_laughs(b"NEW: &NEW [OLD]\n"), "file.yaml:8: too many values, with aliases written out (limit: 2000000)"),
-    (_laughs(b"NEW: &NEW {<<: [OLD], kNEW: 1}\n"), "file.yaml:7: too many values, with aliases written out (limit: 2000000)"),
-    (b"[" + b"a," * 2_000_001 + b"]", "file.yaml:1: too many values for its size (limit: 200000, and one for each 8 bytes)"),
+    (b"[" * 1_000_000, "file.yaml:1: nested too deep (limit YAML_DEPTH: 100)"),
+    (b"- " * 1_000_000, "file.yaml:1: nested too deep (limit YAML_DEPTH: 100)"),
+    (b"a:\n" + b"".join(b" " * depth + b"a:\n" for depth in range(1, 2000)), "file.yaml:101: nested too deep (limit YAML_DEPTH: 100)"),
+    (_laughs(b"NEW: &NEW [OLD]\n"), "file.yaml:8: too many values, with aliases written out (limit YAML_VALUES: 2000000)"),
+    (_laughs(b"NEW: &NEW {<<: [OLD], kNEW: 1}\n"), "file.yaml:7: too many values, with aliases written out (limit YAML_VALUES: 2000000)"),
+    (b"[" + b"a," * 2_000_001 + b"]", "file.yaml:1: too many values for its size (limit YAML_NODES_FREE: 200000, and one for each 8 bytes)"),
     (b"a: &a [*a]", 'file.yaml:1: "*a" is inside what it stands for'),
     (b"a: *a", "file.yaml:1: invalid YAML: found undefined alias"),
-    (b"a: " + b"x" * limits.YAML, f"file.yaml: is too large (limit: {limits.YAML} bytes)"),
+    (b"a: " + b"x" * limits.YAML, f"file.yaml: is too large (limit YAML: {limits.YAML} bytes)"),
     (b"a: \xff", 'file.yaml: "ff": no UTF-8, at byte 3'),
     (b"a: \0", "file.yaml: invalid YAML: control characters are not allowed"),
     (b"a:\n\t- b", "file.yaml:2: invalid YAML: found character that cannot start any token"),

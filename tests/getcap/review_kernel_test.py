@@ -1,0 +1,112 @@
+"""What getcap --review says about containers and files is what the kernel does."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+import capabilities
+from capabilities.names import NAMES
+from getcap import images
+from getcap.review import NO, PARTLY, YES, Privileged, review
+from runtimes import Runtime
+from runtimes.versions import BEHAVIOURS
+from support import packer, require
+from support.container import Bundle
+
+PROBE = pathlib.Path("tests/runtime/probe")
+SAMPLE = "chown net_bind_service net_raw setuid setfcap sys_chroot mknod audit_write net_admin sys_ptrace bpf".split()
+FILES = {f"/app/{name}_{flags}": f"cap_{name}={flags}" for name in SAMPLE for flags in ("p", "ep", "ei")}
+FILES["/app/two"] = "cap_net_bind_service,cap_bpf=p"
+
+
+def _held() -> int:
+    """Returns the bounding set of the tests themselves: this machine lets a container have no more."""
+    text = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"^CapBnd:\s*([0-9a-f]+)$", text, re.MULTILINE)[1], 16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[images.Image, Bundle]:
+    """A layer of the files, and a container's root file system in which GNU tar unpacked it."""
+    require.root()
+    layer = packer.Layer(tmp_path_factory.mktemp("layer"))
+    for path in FILES:
+        layer.add(path, PROBE.read_bytes())
+    layer.add("/app/su", PROBE.read_bytes(), mode="4755")
+    assert layer.pack(*(packer.grant(path, text) for path, text in FILES.items())) == (0, "")
+    bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
+    subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
+    (image,) = images.read(str(layer.blob))
+    image.config["config"] = {"User": "65532"}
+    return image, bundle
+
+
+def _reviewed(image: images.Image) -> dict[str, Privileged]:
+    return {file.path: file for file in review(image, [Runtime(name) for name in BEHAVIOURS]).files}
+
+
+@pytest.mark.parametrize("runtime", BEHAVIOURS)
+def test_use_by_default(made: tuple[images.Image, Bundle], runtime: str):
+    """Every file, in a container with the bounding set that the runtime grants by default."""
+    image, bundle = made
+    default = BEHAVIOURS[runtime][-1].default
+    assert not default & ~_held()
+    names = [name.upper() for bit, name in enumerate(NAMES) if default >> bit & 1]
+    files = _reviewed(image)
+    assert set(files) == {*FILES, "/app/su"}
+    answers = set()
+    for path, file in files.items():
+        use = file.uses[runtime]
+        outcome = bundle.run(bounding=names, args=[path])
+        answers.add(use.answer)
+        if "does not start" in use.why:
+            assert use.answer == NO
+            assert outcome.status != 0 and "operation not permitted" in outcome.output, path
+            continue
+        assert outcome.status == 0, (path, outcome)
+        permitted = int(re.search(r"^CapPrm:\s*([0-9a-f]+)$", outcome.output, re.MULTILINE)[1], 16)
+        assert permitted == use.capabilities, path
+        asked = file.asked or default
+        assert use.answer == (YES if permitted == asked else PARTLY if permitted else NO), path
+    assert answers == {YES, PARTLY, NO}
+
+
+@pytest.mark.parametrize("privilege", ["capabilities", "set-user-ID"])
+@pytest.mark.parametrize("how", ["write", "mmap"])
+def test_a_write_by_another_user(tmp_path: pathlib.Path, privilege: str, how: str):
+    """Rule RSC201: write(2) clears capabilities and set-user-ID bits; a write through a shared mapping does not."""
+    require.root()
+    tmp_path.chmod(0o755)
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o4777 if privilege == "set-user-ID" else 0o777)
+    value = capabilities.from_text("cap_net_bind_service=ep").to_xattr()
+    if privilege == "capabilities":
+        os.setxattr(path, "security.capability", value)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65532)
+            os.setuid(65532)
+            file = os.open("file", os.O_RDWR, dir_fd=directory)
+            if how == "write":
+                os.write(file, b"new")
+            else:
+                with mmap.mmap(file, 3, mmap.MAP_SHARED) as mapped:
+                    mapped[:] = b"new"
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(directory)
+    assert os.waitpid(child, 0)[1] == 0
+    assert path.read_bytes() == b"new"
+    keeps = path.stat().st_mode & 0o4000 if privilege == "set-user-ID" else "security.capability" in os.listxattr(path)
+    assert bool(keeps) == (how == "mmap")
