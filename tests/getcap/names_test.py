@@ -21,7 +21,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("command", [[], ["explain", "--docker-run", "docker run x"]])
+@pytest.mark.parametrize("command", [[], ["--review"], ["explain"], ["explain", "--docker-run", "docker run x"]])
 @pytest.mark.parametrize("name, source, directory", NAMES)
 def test_the_command_that_gets_an_image(capsys, monkeypatch, tmp_path, name, source, directory, command):
     monkeypatch.chdir(tmp_path)
