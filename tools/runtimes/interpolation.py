@@ -44,6 +44,8 @@ def interpolate(text: str, environment: Mapping[str, str], depth: int = 0) -> st
             continue
         braced = text.startswith("{", position)
         name = _NAME.match(text, position + braced)
+        if text.startswith("(", position):
+            raise ValueError('Compose runs no commands and refuses "$("; write the value, or "$$(" for these characters')
         if not name:
             raise ValueError('"$" begins a variable; write "$$" for itself')
         position = name.end()

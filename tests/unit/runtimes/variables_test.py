@@ -72,7 +72,7 @@ def test_a_file_of_variables():
         (b"A=1\na b=2", '.env:2: "a b=2": not a variable; write it as NAME=value'),
         (b"=1", '.env:1: "=1": not a variable; write it as NAME=value'),
         (b"\n\nA='b\n", '.env:3: "\'b": no closing \''),
-        (b"A=$(id)", '.env:1: "$(id)": "$" begins a variable; write "$$" for itself'),
+        (b"A=$(id)", '.env:1: "$(id)": Compose runs no commands and refuses "$("; write the value, or "$$(" for these characters'),
         (b"A=${B:?needed}", '.env:1: "${B:?needed}": the variable B has no value, which Compose refuses: needed'),
     ],
 )
