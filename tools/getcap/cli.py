@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from packer.errors import INTERNAL, InputError, escape, internal, printable
 
-from . import images, progress
+from . import images, names, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,6 +139,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 def read(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[images.Image]:
     """Reads images as images.read() does, and shows the progress on a terminal if that takes long."""
+    names.check(path)
     with progress.shown(f"getcap: {escape(path)}"):
         return images.read(path, platform, passed_over)
 

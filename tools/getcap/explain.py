@@ -73,9 +73,9 @@ def main(arguments: Sequence[str]) -> int:
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
         fix = ["set runAsUser to a uid that is not 0"]
-        _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": []}, options.json)
+        _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": list(plan.settings.notes)}, options.json)
         return _BAD
-    made = _report(verdict) | {"problems": plan.image.problems}
+    made = _report(verdict, plan.settings.notes) | {"problems": plan.image.problems}
     status = _GOOD if verdict.good and not plan.image.problems else _BAD
     if not verdict.known:
         status = _UNKNOWN
@@ -86,13 +86,13 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _report(verdict: Verdict) -> dict[str, object]:
+def _report(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, object]:
     """Returns a verdict as a JSON object."""
     made: dict[str, object] = {
         "verdict": _sentence(verdict),
         "why": verdict.why,
         "fix": verdict.fixes,
-        "notes": verdict.notes,
+        "notes": [*notes, *verdict.notes],
         "programs": [{"path": hop.path, "script": hop.script} for hop in verdict.chain.hops],
     }
     if verdict.after is not None and not verdict.chain.lost:
@@ -103,7 +103,7 @@ def _report(verdict: Verdict) -> dict[str, object]:
 
 def _defaults(name: str) -> Settings:
     """Returns the settings of a container that a runtime is told nothing about but its image."""
-    return Settings(where=f"{name} run" if name in ("docker", "podman") else "the container", runtime=name)
+    return Settings(where=f"{name} run" if name in ("docker", "nerdctl", "podman") else "the container", runtime=name)
 
 
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:
@@ -111,14 +111,8 @@ def _kubernetes(file: str, container: str | None, name: str) -> Settings:
 
     if name not in ("containerd", "cri-o"):
         raise InputError([problem("--runtime", name, "nodes of Kubernetes run containerd or cri-o")])
-    pods = kubernetes.read(_bytes(file), file, name)
-    if container is not None:
-        return kubernetes.one(pods, container, "--container").settings
-    there = [(f"{pod.kind}/{pod.name}/{each.name}", each) for pod in pods for each in pod.containers]
-    if len(there) != 1:
-        what = "there are several containers; write --container, one of " + ", ".join(quote(full) for full, _ in there[:20])
-        raise InputError([problem("--kubernetes", file, what if there else "no container in it")])
-    return there[0][1].settings
+    manifest = kubernetes.parse(_bytes(file), file, name, partial=True)
+    return kubernetes.find(manifest, container, file, "--container", "--kubernetes").settings
 
 
 def _image(path: str, platform: str) -> images.Image:

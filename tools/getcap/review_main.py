@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
     options = parser.parse_args(arguments)
-    runtimes = [runtime(options.runtime)] if options.runtime else [Runtime(name) for name in BEHAVIOURS]
+    # nerdctl grants what containerd does.
+    runtimes = [runtime(options.runtime)] if options.runtime else [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]
     allowed = allowlist.Allowlist()
     if options.allow is not None:
         allowed = allowlist.read(_bytes(options.allow), options.allow)

@@ -1,11 +1,13 @@
-"""Kubernetes manifests: which containers they run, and with which capabilities."""
+"""Reads Kubernetes manifests: the containers that they run, and the settings of each."""
 
-from .manifests import Container, Manifest, Pod, mentions, of_image, one, parse, read
+from .manifests import Container, Manifest, Pod, mentions, parse, read
+from .select import find, of_image, one
 
 __all__ = [
     "Container",
     "Manifest",
     "Pod",
+    "find",
     "mentions",
     "of_image",
     "one",

@@ -1,9 +1,10 @@
-"""The pods that Kubernetes manifests describe, and what each of their containers is told."""
+"""Reads Kubernetes manifests: their pods, and the settings of each container."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from packer.errors import InputError, problem, quote
@@ -48,7 +49,8 @@ class Container:
       section: "containers", "initContainers" or "ephemeralContainers".
       name: its name.
       image: its image; may be empty where somebody else fills it in.
-      settings: what the runtime is told.
+      settings: its settings.
+      problems: its own problems, without those of its pod.
     """
 
     field: Field
@@ -56,6 +58,7 @@ class Container:
     name: str
     image: str
     settings: Settings
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class Pod:
       metadata: the pod's own.
       spec: its PodSpec.
       containers: all of them, in the order they are started.
-      problems: of a pod template in a kind that is not Kubernetes' own. They count only if the pod is asked about: an
-        operator may complete the template.
+      problems: the problems of the pod and of its containers. In a kind that is not Kubernetes' own, they count only if
+        the pod is asked about: an operator may complete the template.
     """
 
     kind: str
@@ -102,25 +105,60 @@ class Manifest:
     Attributes:
       pods: all pods and pod templates.
       others: the objects whose kind is not known here.
+      problems: the problems that are not those of a pod.
     """
 
     pods: list[Pod]
     others: list[Field]
+    problems: tuple[str, ...] = ()
 
 
-def parse(data: bytes, file: str, runtime: str = "containerd") -> Manifest:
+def parse(data: bytes, file: str, runtime: str = "containerd", partial: bool = False) -> Manifest:
     """Parses a manifest, or several in one file; see read().
 
+    Args:
+      data: the file's bytes.
+      file: its name, for messages.
+      runtime: as for read().
+      partial: whether problems are left in the manifest and its pods, so that one pod can be judged although another is
+        wrong.
+
     Raises:
-      InputError: with every problem of the file.
+      InputError: with every problem of the file; if `partial`, it is not valid YAML or has no object.
     """
     documents = load(data, file)
-    others: list[Field] = []
-    pods = [pod for document in documents for pod in _object(document, runtime, others)]
-    problems = documents[0].problems if documents else [f"{file}: no Kubernetes object in it"]
-    if problems:
-        raise InputError(problems)
-    return Manifest(pods, others)
+    if not documents:
+        raise InputError([f"{file}: no Kubernetes object in it"])
+    reading = _Reading(runtime)
+    pods: list[Pod] = []
+    for document in documents:
+        reading.problems.append(document.problems)
+        pods += _object(document, reading)
+    if not partial and any(reading.problems):
+        raise InputError(dict.fromkeys(text for each in reading.problems for text in each))
+    of_pods = {text for pod in pods for text in pod.problems}
+    return Manifest(pods, reading.others, tuple(text for each in reading.problems for text in each if text not in of_pods))
+
+
+@dataclass
+class _Reading:
+    """What is collected while a manifest is read.
+
+    Attributes:
+      runtime: the nodes' runtime.
+      others: the objects whose kind is not known here.
+      problems: those of each object and container; not those of pod templates of unknown kinds.
+    """
+
+    runtime: str
+    others: list[Field] = dataclasses.field(default_factory=list)
+    problems: list[dict[str, None]] = dataclasses.field(default_factory=list)
+
+    def own(self, field: Field) -> Field:
+        """Returns a field whose problems are collected apart."""
+        made = replace(field, problems=dict[str, None]())
+        self.problems.append(made.problems)
+        return made
 
 
 def mentions(manifest: Manifest, image: str) -> Iterator[Field]:
@@ -151,7 +189,7 @@ def _texts(field: Field, templates: Collection[str]) -> Iterator[Field]:
             yield from _texts(member, templates)
 
 
-def _object(field: Field, runtime: str, others: list[Field], kind: str = "", version: str = "") -> list[Pod]:
+def _object(field: Field, reading: _Reading, kind: str = "", version: str = "") -> list[Pod]:
     """Reads the pods of one object; kind and version are those that a list gives its members."""
     if not isinstance(field.node.value, dict):
         field.problem("not a Kubernetes object; it has apiVersion and kind")
@@ -169,18 +207,18 @@ def _object(field: Field, runtime: str, others: list[Field], kind: str = "", ver
     items = field.get("items")
     if items and kind.endswith("List"):
         member = kind.removesuffix("List")
-        return [pod for item in items.items() for pod in _object(item, runtime, others, member, version if member else "")]
+        return [pod for item in items.items() for pod in _object(reading.own(item), reading, member, version if member else "")]
     if version in _GONE and any(kind in kinds for kinds in _PODS.values()):
         (field.get("apiVersion") or field).problem(f'served no more; write "{_GONE[version]}"', version)
     elif version in _PODS and kind in _PODS[version]:
-        return _pod(field, kind, _PODS[version][kind], runtime)
+        return _pod(field, kind, _PODS[version][kind], reading)
     elif version in _PODS and kind not in _OTHERS[version]:
         _unknown(field, version, kind)
     elif _is_custom(version):
-        others.append(field)
-        name = field.at("metadata", "name")
-        text = name.node.value if name else ""
-        return _templates(field, kind, text if isinstance(text, str) else "", runtime)
+        reading.others.append(field)
+        named = field.at("metadata", "name")
+        value = named.node.value if named else ""
+        return _templates(field, kind, value if isinstance(value, str) else "", reading.runtime)
     return []
 
 
@@ -201,8 +239,7 @@ def _templates(field: Field, kind: str, name: str, runtime: str, metadata: Field
     members = containers.items() if containers and isinstance(containers.node.value, list) else []
     if any(isinstance(member.node.value, dict) and member.get("image") for member in members):
         spec = replace(field, problems={})
-        pod = _pod_of(spec, kind, name, metadata, _AnyVolume(), runtime, strict=False)
-        return [replace(pod, problems=tuple(spec.problems))]
+        return [_pod_of(spec, kind, name, metadata, _AnyVolume(), _Reading(runtime), strict=False)]
     own = field.get("metadata")
     return [pod for member in field.fields().values() for pod in _templates(member, kind, name, runtime, own)]
 
@@ -222,7 +259,7 @@ def _unknown(field: Field, version: str, kind: str) -> None:
     (field.get("kind") or field).problem(f"{what}; this is {quote(version)}" if owner else what, kind)
 
 
-def _pod(field: Field, kind: str, path: tuple[str, ...], runtime: str) -> list[Pod]:
+def _pod(field: Field, kind: str, path: tuple[str, ...], reading: _Reading) -> list[Pod]:
     name = field.at("metadata", "name")
     template: Field | None = field
     for step in path:
@@ -238,28 +275,32 @@ def _pod(field: Field, kind: str, path: tuple[str, ...], runtime: str) -> list[P
     templates = field.at("spec", "volumeClaimTemplates") if kind == "StatefulSet" else None
     claims = [claim.at("metadata", "name") for claim in templates.items()] if templates else []
     volumes = security.volumes(spec, filter(None, claims))
-    return [_pod_of(spec, kind, (name.text() if name else None) or "", template.get("metadata"), volumes, runtime)]
+    return [_pod_of(spec, kind, (name.text() if name else None) or "", template.get("metadata"), volumes, reading)]
 
 
 def _pod_of(
-    spec: Field, kind: str, name: str, metadata: Field | None, volumes: dict[str, str], runtime: str, *, strict: bool = True
+    spec: Field, kind: str, name: str, metadata: Field | None, volumes: dict[str, str], reading: _Reading, *, strict: bool = True
 ) -> Pod:
     """Reads a PodSpec; one that is not strict may leave out what an operator fills in."""
     containers: list[Container] = []
     security.check_sysctls(spec)
     names: set[str] = set()
+    problems: dict[str, None] = {}
     for section in _SECTIONS:
         members = spec.get(section)
         for member in members.items() if members else []:
-            container = _container(member, section, spec, volumes, runtime, strict)
+            own = reading.own(member)
+            container = _container(own, section, spec, volumes, reading.runtime, strict)
             if container and strict and container.name in names:
-                member.problem("a second container of this name", container.name)
+                own.problem("a second container of this name", container.name)
             elif container:
-                containers.append(container)
+                # Later problems, those of the Pod Security Standards, are the pod's.
+                containers.append(replace(container, field=member, problems=tuple(own.problems)))
                 names.add(container.name)
+            problems.update(own.problems)
     if not spec.get("containers"):
         spec.problem("has no containers", kind)
-    return Pod(kind, name, metadata, spec, tuple(containers))
+    return Pod(kind, name, metadata, spec, tuple(containers), (*spec.problems, *problems))
 
 
 def _container(field: Field, section: str, spec: Field, volumes: dict[str, str], runtime: str, strict: bool) -> Container | None:
@@ -278,47 +319,3 @@ def _container(field: Field, section: str, spec: Field, volumes: dict[str, str],
             image.problem(str(error))
     settings = security.settings(field, text or "", spec, volumes, runtime)
     return Container(field, section, text or "", called or "", settings) if text or not strict else None
-
-
-def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Container:
-    """The container of a name: "nginx", or where there are several "Deployment/web/nginx".
-
-    Args:
-      pods: where to look.
-      name: the name.
-      attribute: what a message starts with.
-
-    Raises:
-      InputError: there is not exactly one.
-    """
-    pods = list(pods)
-    known = {f"{pod.kind}/{pod.name}/{container.name}": container for pod in pods for container in pod.containers}
-    found = [full for full in known if full == name or full.endswith("/" + name)]
-    if len(found) == 1:
-        problems = [text for pod in pods for text in pod.problems if known[found[0]] in pod.containers]
-        if problems:
-            raise InputError(problems)
-        return known[found[0]]
-    if found:
-        raise InputError([problem(attribute, name, "there are several; write one of " + ", ".join(map(quote, found)))])
-    bare = sorted({container.name for container in known.values()})
-    near = difflib.get_close_matches(name[:64], bare, n=1, cutoff=0.6)
-    hint = f"did you mean {quote(near[0])}?" if near else ("there are " + ", ".join(map(quote, bare)) if bare else "there are none")
-    raise InputError([problem(attribute, name, "no container of this name; " + hint)])
-
-
-def of_image(pods: Iterable[Pod], wanted: str) -> list[Container]:
-    """The containers that run an image.
-
-    Args:
-      pods: where to look.
-      wanted: the image, as images.names takes it.
-
-    Raises:
-      InputError: `wanted` is not a valid image name.
-    """
-    try:
-        images.reference(wanted)
-    except ValueError as error:
-        raise InputError([problem("image", wanted, str(error))]) from None
-    return [one for pod in pods for one in pod.containers if one.image and images.names(one.image, wanted)]

@@ -1,20 +1,19 @@
-"""Services of a Compose file (the Compose Specification, as compose-go reads it)."""
+"""Reads the services of a Compose file (the Compose Specification, as compose-go reads it)."""
 
 from __future__ import annotations
 
 import difflib
 import posixpath
-import re
-import shlex
 from collections.abc import Callable, Mapping
 
 from packer import limits
 from packer.errors import InputError, problem, quote
 from packer.files import open_regular
 
-from . import mounts
-from .docker import security_option
+from . import dotenv, mounts, project, shellwords
 from .documents import Field, load
+from .interpolation import interpolate
+from .security_options import security_option
 from .settings import Mount, Said, Settings, capability, target
 
 _MAX_EXTENDS = 32
@@ -42,19 +41,22 @@ def read(
     environment: Mapping[str, str] | None = None,
     open_file: Callable[[str], bytes] | None = None,
 ) -> Settings:
-    """What a service says, with what it extends.
+    """Reads a service, with what it extends.
+
+    Variables have their values from the environment, and else from the file .env beside the Compose file, or those that
+    COMPOSE_ENV_FILES names.
 
     Args:
       data: the file's bytes.
       file: its name, for messages, and for the files that services extend: they are beside it.
       service: the service's name.
-      environment: values of variables; those that it lacks need a default.
+      environment: values of variables, as a shell has them.
       open_file: gives the bytes of another file; from the disk if None.
 
     Raises:
       InputError: with every problem of what the service is made of.
     """
-    reader = _Reader(environment or {}, open_file or _from_disk)
+    reader = _Reader(project.read(file, environment or {}, open_file or _from_disk), open_file or _from_disk)
     chain = reader.chain(data, file, service)
     settings = reader.settings(service, chain) if chain else None
     if reader.problems or settings is None:
@@ -69,16 +71,18 @@ def _from_disk(path: str) -> bytes:
 
 
 class _Reader:
-    """A service with its ancestors, and what is wrong with them."""
+    """A service with its ancestors, and their problems."""
 
-    def __init__(self, environment: Mapping[str, str], open_file: Callable[[str], bytes]) -> None:
-        self.environment = environment
+    def __init__(self, of: project.Project, open_file: Callable[[str], bytes]) -> None:
+        self.environment = of.environment
+        self.notes = list(of.notes)
         self.open_file = open_file
         self.files: dict[str, Field | None] = {}
-        self.problems: dict[str, None] = {}
+        self.includes = False
+        self.problems = dict.fromkeys(of.problems)
 
     def services(self, data: bytes, file: str) -> Field | None:
-        """The services of a file."""
+        """Returns the services of a file."""
         documents = load(data, file, _TAGS)
         if len(documents) != 1:
             self.problems.setdefault(f"{file}: {len(documents) or 'no'} documents; a Compose file has one")
@@ -86,12 +90,13 @@ class _Reader:
         self.problems.update(documents[0].problems)
         top = Field(documents[0].node, file, "", self.problems)
         services = top.get("services")
+        self.includes = self.includes or bool(top.get("include"))
         if not services:
             top.problem("no Compose file: it has no services", "")
         return services
 
     def chain(self, data: bytes, file: str, name: str) -> list[Field]:
-        """The service and what it extends, the last ancestor first."""
+        """Returns the service and what it extends, the last ancestor first."""
         services = self.files[file] = self.services(data, file)
         found: list[Field] = []
         origin = file
@@ -100,6 +105,7 @@ class _Reader:
             if not service:
                 near = difflib.get_close_matches(name[:64], services.fields(), n=1, cutoff=0.6)
                 hint = f"did you mean {quote(near[0])}?" if near else "there are " + ", ".join(map(quote, services.fields()))
+                hint += "; files under include are not read: give the one that has the service" if self.includes else ""
                 self.problems.setdefault(problem(origin, name, "no service of this name; " + hint))
                 return []
             self.known(service)
@@ -123,7 +129,7 @@ class _Reader:
         return []
 
     def other(self, field: Field, file: str) -> Field | None:
-        """The services of another file."""
+        """Returns the services of another file."""
         text = self.text(field)
         if text is None:
             return None
@@ -145,6 +151,7 @@ class _Reader:
 
     def settings(self, name: str, chain: list[Field]) -> Settings:
         image = self.last(chain, "image")
+        environment, other_variables = self.variables(chain)
         return Settings(
             where=chain[-1].where,
             runtime="docker",
@@ -162,27 +169,55 @@ class _Reader:
             read_only=self.boolean(self.last(chain, "read_only")),
             mounts=self.mounts(chain),
             user_namespace=self.said(self.last(chain, "userns_mode"), _userns),
-            environment=self.variables(chain),
-            other_variables=Said("env_file", field.where) if (field := self.last(chain, "env_file")) else None,
+            environment=environment,
+            other_variables=other_variables,
             directory=self.said(self.last(chain, "working_dir"), str),
+            notes=tuple(self.notes),
         )
 
-    def variables(self, chain: list[Field]) -> tuple[Said[tuple[str, str | None]], ...]:
-        """The variables of environment, a list or a mapping; one without a value has that of the machine."""
+    def variables(self, chain: list[Field]) -> tuple[tuple[Said[tuple[str, str | None]], ...], Said[str] | None]:
+        """Returns the variables of the container, and what may set others: those of env_file, and over them those of environment."""
         found: list[Said[tuple[str, str | None]]] = []
+        others: Said[str] | None = None
+        for field in self.fields(chain, "env_file"):
+            for member in [field] if isinstance(field.node.value, str) else field.items():
+                read = self.variables_of(member)
+                if read is None:
+                    others = Said("env_file", member.where)
+                found += [Said(variable, member.where) for variable in (read or {}).items()]
         for field in self.fields(chain, "environment"):
             if isinstance(field.node.value, dict):
-                for name, member in field.fields().items():
-                    value = None if member.node.null else member.scalar()
-                    found.append(Said((name, value if value is None or "$" not in value else None), member.where))
+                members = [(name, field.get(name, null=True)) for name in field.node.value]
+                found += [Said((name, self.value(name, member)), member.where) for name, member in members if member]
                 continue
             for member in field.items():
-                name, separator, value = (member.scalar() or "").partition("=")
-                found.append(Said((name, value if separator and "$" not in value else None), member.where))
-        return tuple(found)
+                name, separator, _ = (member.scalar() or "").partition("=")
+                found.append(Said((name, self.value(name, member if separator else None, len(name) + 1)), member.where))
+        return tuple(found), others
+
+    def variables_of(self, field: Field) -> dict[str, str | None] | None:
+        """Returns the variables of a file that env_file names; None if they are not known."""
+        path = field if isinstance(field.node.value, str) else field.get("path")
+        text = self.text(path) if path else None
+        if not text or (not isinstance(field.node.value, str) and field.get("format")):
+            return None
+        name = posixpath.join(posixpath.dirname(field.file), text)
+        try:
+            return {**dotenv.read(self.open_file(name), name, self.environment)}
+        except (OSError, ValueError, InputError):
+            return None
+
+    def value(self, name: str, field: Field | None, begin: int = 0) -> str | None:
+        """Returns the value of a variable of the container: of one without a value, that of the machine; None if not known."""
+        if not field or field.node.null:
+            return self.environment.get(name)
+        try:
+            return interpolate((field.scalar() or "")[begin:], self.environment)
+        except ValueError:
+            return None
 
     def fields(self, chain: list[Field], key: str) -> list[Field]:
-        """What the services of a chain say, the last ancestor's first.
+        """Returns the fields of a key in the services of a chain, the last ancestor's first.
 
         `!reset` and `!override` forget what came before (Compose Specification, "Merge").
         """
@@ -200,7 +235,7 @@ class _Reader:
         return found[-1] if found else None
 
     def all[T](self, chain: list[Field], key: str, convert: Callable[[str], T]) -> tuple[Said[T], ...]:
-        """The members of the lists under a key; a text alone is a list of one where Compose says so."""
+        """Returns the members of the lists under a key; a text alone is a list of one where Compose says so."""
         found = []
         for field in self.fields(chain, key):
             one = key == "tmpfs" and isinstance(field.node.value, str)
@@ -221,7 +256,7 @@ class _Reader:
         return tuple(found)
 
     def text(self, field: Field) -> str | None:
-        """A text with its variables replaced."""
+        """Returns a text with its variables replaced."""
         text = field.text()
         try:
             return None if text is None else interpolate(text, self.environment)
@@ -230,7 +265,7 @@ class _Reader:
             return None
 
     def said[T](self, field: Field | None, convert: Callable[[str], T]) -> Said[T] | None:
-        """A text that `convert` understands; its ValueError is a problem."""
+        """Returns a text that `convert` understands; its ValueError is a problem."""
         text = self.text(field) if field else None
         if field and text is not None:
             try:
@@ -240,29 +275,32 @@ class _Reader:
         return None
 
     def boolean(self, field: Field | None) -> Said[bool] | None:
-        """A boolean, or a text that becomes one (compose-go loader/interpolate.go, toBoolean)."""
+        """Returns a boolean, also of a text that becomes one (compose-go loader/interpolate.go, toBoolean)."""
         if not field or not isinstance(field.node.value, str) or (field.node.plain and "$" not in field.node.value):
             value = field.boolean() if field else None
             return Said(value, field.where) if field and value is not None else None
         return self.said(field, _boolean)
 
     def words(self, field: Field | None) -> Said[tuple[str, ...]] | None:
-        """entrypoint or command: a list, or a text that is split as a shell would."""
+        """Returns the words of entrypoint or command: a list, or a text that Compose splits."""
         if not field:
             return None
         if isinstance(field.node.value, str):
-            return self.said(field, _split)
+            said = self.said(field, shellwords.split)
+            if said and said.value[1]:
+                self.notes.append(f"{said.where}: Compose leaves out what follows {quote(said.value[1][:1])}; quote it, or use sh -c")
+            return Said(said.value[0], said.where) if said else None
         return Said(tuple(self.text(word) or "" for word in field.items()), field.where)
 
     def no_new_privs(self, chain: list[Field]) -> Said[bool] | None:
-        """The last of security_opt that is about it."""
+        """Returns the last of security_opt that is about it."""
         found = None
         for said in self.all(chain, "security_opt", security_option):
             found = found if said.value is None else Said(said.value, said.where)
         return found
 
     def mounts(self, chain: list[Field]) -> tuple[Said[Mount], ...]:
-        """volumes, short and long, and tmpfs."""
+        """Returns volumes, short and long, and tmpfs."""
         found: list[Said[Mount]] = []
         for field in self.fields(chain, "volumes"):
             for member in field.items():
@@ -294,74 +332,3 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("0", "f", "false", "n", "no", "off"):
         return False
     raise ValueError("neither true nor false")
-
-
-def _split(text: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise ValueError(f"no command: {str(error).lower()}") from None
-
-
-_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII)
-_MAX_NESTED = 16
-
-
-def interpolate(text: str, environment: Mapping[str, str], depth: int = 0) -> str:
-    """`text` with $X, ${X}, ${X:-default}, ${X-default}, ${X:+other}, ${X+other} and $$ replaced.
-
-    Raises:
-      ValueError: a variable has neither value nor default (Compose would take it for empty, with a
-        warning), or something else follows a "$".
-    """
-    if depth > _MAX_NESTED:
-        raise ValueError(f"variables nested deeper than {_MAX_NESTED}")
-    found, position = [], 0
-    while (dollar := text.find("$", position)) >= 0:
-        found.append(text[position:dollar])
-        position = dollar + 1
-        if text.startswith("$", position):
-            found.append("$")
-            position += 1
-            continue
-        braced = text.startswith("{", position)
-        name = _NAME.match(text, position + braced)
-        if not name:
-            raise ValueError('"$" begins a variable; write "$$" for itself')
-        position = name.end()
-        rest = ""
-        if braced:
-            end = _closing(text, position)
-            rest, position = text[position:end], end + 1
-        found.append(_value(name[0], rest, environment, depth))
-    return "".join(found) + text[position:]
-
-
-def _closing(text: str, position: int) -> int:
-    """Where the brace that is open at `position` closes."""
-    level = 1
-    for at in range(position, len(text)):
-        if text[at] == "}":
-            level -= 1
-            if level == 0:
-                return at
-        elif text.startswith("${", at):
-            level += 1
-    raise ValueError('"${" without "}"')
-
-
-def _value(name: str, rest: str, environment: Mapping[str, str], depth: int) -> str:
-    """What stands for a variable, with what follows its name in braces."""
-    value = environment.get(name)
-    empty = rest.startswith(":")
-    operator, word = rest[empty : empty + 1], rest[empty + 1 :]
-    if rest and operator not in ("-", "?", "+"):
-        raise ValueError(f"{quote('${' + name + rest[:40] + '}')} is no variable; write it as ${{{name}:-default}}")
-    is_set = value is not None and not (empty and value == "")
-    if operator == "+":
-        return interpolate(word, environment, depth + 1) if is_set else ""
-    if is_set and value is not None:
-        return value
-    if operator == "-":
-        return interpolate(word, environment, depth + 1)
-    raise ValueError(f"the variable {name} has no value here; give it one, or a default: ${{{name}:-default}}")

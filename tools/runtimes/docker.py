@@ -1,4 +1,4 @@
-"""A `docker run` or `podman run` command line, as somebody typed it."""
+"""Reads command lines that make a container: docker, podman and nerdctl run or create, and docker service create."""
 
 from __future__ import annotations
 
@@ -6,181 +6,262 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from packer.errors import InputError, problem, quote
 
-from . import mounts
-from .flags import DOCKER, DOCKER_GLOBAL, PODMAN, PODMAN_GLOBAL, Given, parse, truth
-from .settings import Mount, Said, Settings, capability
+from . import flags, mounts, prefixes, shell
+from .flags import Flags, Given, parse, truth
+from .security_options import security_option
+from .settings import Mount, Said, Settings, called, capability
 
 _MAX_COMMAND = 128 << 10  # One argument's limit in Linux: MAX_ARG_STRLEN.
-_ENGINES = {"docker": (DOCKER_GLOBAL, DOCKER), "podman": (PODMAN_GLOBAL, PODMAN)}
 
-# What a shell does not look into: an escaped character, or a quoted part.
-_QUOTED = re.compile(r"""\\.|'[^']*'|"(?P<double>(?:\\.|[^"\\])*)\"""", re.DOTALL)
-_SUBSTITUTION = re.compile(r"\$\(|`")
-_OPERATOR = re.compile(r"[|&;<>()\n]|(?<!\S)#")
+
+class _Engine(NamedTuple):
+    """A command line program that makes containers.
+
+    Attributes:
+      name: of the runtime, as in Settings.runtime.
+      flags: those before the subcommand.
+      commands: flags by subcommand: "run", "service create". "container run" is the same as "run".
+    """
+
+    name: str
+    flags: Flags
+    commands: Mapping[str, Flags]
+
+
+def _engine(name: str, before: Flags, after: Flags, **others: Flags) -> _Engine:
+    return _Engine(name, before, {"run": after, "create": after, **{key.replace("_", " "): value for key, value in others.items()}})
+
+
+_PODMAN = _engine("podman", flags.PODMAN_GLOBAL, flags.PODMAN)
+_ENGINES = {
+    "docker": _engine("docker", flags.DOCKER_GLOBAL, flags.DOCKER, service_create=flags.DOCKER_SERVICE),
+    "nerdctl": _engine("nerdctl", flags.NERDCTL_GLOBAL, flags.NERDCTL),
+    "podman": _PODMAN,
+    "podman-remote": _PODMAN,
+}
+_OTHERS = {
+    "compose": "give the Compose file and the service in place of the command line",
+    "exec": "a process that joins a container is not judged; give the command line that made the container",
+    "kube": "give the manifest in place of the command line",
+    "stack": "give the Compose file and the service in place of the command line",
+    "start": "give the command line that made the container",
+}
+_DOCKER_IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9_.:/@\[\]-]*", re.ASCII)
 
 
 def read(command: str, attribute: str = "command") -> Settings:
-    """What a command line says.
+    """Reads a command line.
 
     Args:
-      command: all of it, from `docker` or `podman` on (`sudo` before it is passed over), as a
-        shell would read it: quoting and continued lines, but neither variables nor anything
-        else that only a running shell could replace.
-      attribute: what messages about the command as a whole start with.
+      command: the whole command as typed for a POSIX shell. Variables before it, and commands that run it
+        (sudo, env, exec, time and others) are passed over. What only a running shell can replace may be where it does
+        not matter, as in -v "$PWD":/src.
+      attribute: the name that messages about the command as a whole begin with.
 
     Raises:
       InputError: with every problem.
     """
-    words = _words(command, attribute)
-    engine, words = _engine(words, command, attribute)
+    line = _split(command, attribute)
     problems: list[str] = []
-    before, rest = parse(_ENGINES[engine][0], words, problems)
-    if rest[:1] == ["container"]:
-        rest = rest[1:]
-    subcommand = rest[0] if rest else ""
-    if subcommand not in ("run", "create") and not problems:
-        near = difflib.get_close_matches(subcommand[:64], ("run", "create"), n=1, cutoff=0.5)
-        what = f'did you mean "{near[0]}"?' if near else "only run and create make a container"
-        problems.append(f"{quote(subcommand)}: {what}")
+    words = prefixes.strip(line.words, problems, line.shown)
+    name = words[0].rpartition("/")[2] if words else ""
+    engine = _ENGINES.get(name)
+    if engine is None:
+        what = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
+        raise InputError(problems or [problem(attribute, command, what)])
+    _, rest = parse(engine.flags, words[1:], problems, line.shown)
+    problems = [f"{name}: {text}" if text.startswith('"') else text for text in problems]
+    subcommand, rest = _subcommand(engine, rest)
+    if not subcommand and not problems:
+        problems.append(f"{name}: " + _no_subcommand(engine, line.shown(rest[0] if rest else "")))
     if problems:
-        raise InputError(f"{engine}: {one}" for one in problems)
-    where = f"{engine} {subcommand}"
-    given, arguments = parse(_ENGINES[engine][1], rest[1:], problems)
-    reader = _Reader(engine, where, given)
-    reader.problems += [f"{where}: {one}" for one in problems]
+        raise InputError(problems)
+    where = f"{name} {subcommand}"
+    given, arguments = parse(engine.commands[subcommand], rest, problems, line.shown)
+    reader = _Reader(engine.name, where, given, line)
+    reader.problems += [f"{where}: {text}" for text in problems]
     if not arguments:
         reader.problems.append(problem(attribute, command, "names no image"))
-    settings = reader.settings(arguments)
+    ended = rest[len(rest) - len(arguments) - 1 : len(rest) - len(arguments)] == ["--"]
+    settings = reader.settings(arguments, ended)
     if reader.problems:
         raise InputError(reader.problems)
     return settings
 
 
-def _words(command: str, attribute: str) -> list[str]:
-    """The words that a shell makes of the command.
+def _split(command: str, attribute: str) -> shell.Line:
+    """Returns the words of the command.
 
     Raises:
-      InputError: it is no single simple command.
+      InputError: it is not a single simple command.
     """
-    what = ""
-    if len(command) > _MAX_COMMAND:
-        what = f"{len(command)} characters; a command line has at most {_MAX_COMMAND}"
-    elif "\0" in command:
-        what = "has a NUL"
-    else:
-        command = command.replace("\\\n", "").strip()
-        bare = _QUOTED.sub(lambda match: match["double"] or "", command)
-        if _SUBSTITUTION.search(bare):
-            what = "has a command substitution, which only a shell can replace; write what it gives"
-        elif found := _OPERATOR.search(_QUOTED.sub("x", command)):
-            what = f"has {quote(found[0])} of the shell in it; give the one command, quoted where it needs it"
     try:
-        words = [] if what else shlex.split(command)
+        if len(command) > _MAX_COMMAND:
+            raise ValueError(f"{len(command)} characters; a command line has at most {_MAX_COMMAND}")
+        if "\0" in command:
+            raise ValueError("has a NUL")
+        return shell.split(command)
     except ValueError as error:
-        what = f"no command line: {str(error).lower()}"
-    if what:
-        raise InputError([problem(attribute, command, what)])
-    return words
+        raise InputError([problem(attribute, command, str(error))]) from None
 
 
-def _engine(words: list[str], command: str, attribute: str) -> tuple[str, list[str]]:
-    """Which of the two it is, and the words after it."""
-    if words[:1] == ["sudo"]:
-        words = words[1:]
-    name = words[0].rpartition("/")[2] if words else ""
-    if name not in _ENGINES:
-        raise InputError([problem(attribute, command, 'starts with neither docker nor podman; write it whole, as "docker run ..."')])
-    return name, words[1:]
+def _subcommand(engine: _Engine, words: list[str]) -> tuple[str, list[str]]:
+    """Returns the subcommand without "container", and the words after it; "" if it makes no container."""
+    rest = words[1:] if words[:1] == ["container"] else words
+    for name in engine.commands:
+        count = name.count(" ") + 1
+        if rest[:count] == name.split(" ") and (rest is words or count == 1):
+            return name, rest[count:]
+    return "", rest
+
+
+def _no_subcommand(engine: _Engine, name: str) -> str:
+    """Returns why a subcommand makes no container."""
+    near = difflib.get_close_matches(name[:64], ("run", "create"), n=1, cutoff=0.5)
+    what = "only " + ", ".join(list(engine.commands)[:-1]) + f" and {list(engine.commands)[-1]} make a container"
+    if near:
+        what = f'did you mean "{near[0]}"?'
+    return f"{quote(name)}: {_OTHERS.get(name, what)}" if name else f"no command; {what}"
 
 
 class _Reader:
-    """Settings from flags, and what is wrong with some of them."""
+    """Settings from flags, and the problems of the flags."""
 
-    def __init__(self, engine: str, where: str, given: list[Given]) -> None:
+    def __init__(self, engine: str, where: str, given: list[Given], line: shell.Line) -> None:
         self.engine = engine
         self.where = where
         self.given = given
+        self.line = line
         self.problems: list[str] = []
 
-    def settings(self, arguments: list[str]) -> Settings:
-        image = arguments[0] if arguments else ""
-        if any(one.name == "rootfs" and truth(one.value) for one in self.given):
-            image = ""  # podman run --rootfs DIRECTORY
+    def settings(self, arguments: list[str], ended: bool) -> Settings:
+        """Returns the settings.
+
+        Args:
+          arguments: the image and the command.
+          ended: whether "--" is before them.
+        """
+        image = self.image(arguments, ended)
         self.check_sysctls()
-        name = self.last("name", str)
+        name = self.last("name", self.line.shown)
+        environment = tuple(said for said in self.all("env", self.variable) if said.value[0])
         return Settings(
             where=self.where,
             runtime=self.engine,
             name=name.value if name else "",
             image=Said(image, self.where) if image else None,
-            user=self.last("user", self.plain),
-            groups=self.all("group-add", self.plain),
+            user=self.last("user", self.user),
+            groups=(*self.all("group-add", self.plain), *self.all("group", self.plain)),
             added=self.capabilities("cap-add"),
             dropped=self.capabilities("cap-drop"),
             privileged=self.last("privileged", self.boolean),
             no_new_privs=self.no_new_privs(),
             entrypoint=self.last("entrypoint", self.entrypoint),
-            command=Said(tuple(arguments[1:]), self.where) if arguments[1:] else None,
+            command=self.command(arguments[1:]),
             init=self.last("init", self.boolean),
             read_only=self.last("read-only", self.boolean),
             mounts=self.mounts(),
             user_namespace=self.user_namespace(),
-            labels=self.all("label", lambda text: text.partition("=")[::2]),
-            environment=self.all("env", variable),
-            other_variables=self.last("env-file", str) or self.last("env-host", str) or self.last("unsetenv", str),
-            directory=self.last("workdir", lambda text: "" if "$" in text else text),
+            labels=self.all("label", lambda text: self.line.shown(text).partition("=")[::2]),
+            environment=environment,
+            other_variables=self.other_variables(),
+            directory=self.last("workdir", lambda text: "" if self.line.unknown(text) else text),
         )
 
+    def image(self, arguments: list[str], ended: bool) -> str:
+        """Returns the image's name; "" for a root file system of podman's and nerdctl's --rootfs."""
+        text = arguments[0] if arguments else ""
+        shown = self.line.shown(text)
+        if self.line.unknown(text) == [shown] and arguments[1:] and not ended:
+            what = "may be options or several words, which only a shell can tell; write what it stands for"
+            self.problems.append(problem(self.where, shown, what))
+        if any(one.name == "rootfs" and truth(one.value) for one in self.given):
+            return ""
+        valid = shown.isascii() and " " not in shown if self.engine == "podman" else _DOCKER_IMAGE.fullmatch(shown)
+        if arguments and not valid and not self.line.unknown(text):
+            what = "not a valid image name"
+            if shown.startswith(("\u2013", "\u2014", "\u2212")):
+                what += "; an option begins with plain hyphens, as --rm does"
+            self.problems.append(problem(self.where, shown, what))
+        return shown
+
+    def command(self, words: list[str]) -> Said[tuple[str, ...]] | None:
+        """Returns the command, in which arguments may have what only a shell can replace, but not programs and scripts."""
+        for number, word in enumerate(words):
+            unknown = self.line.unknown(word)
+            if not unknown:
+                continue
+            shown = self.line.shown(word)
+            if number == 0:
+                what = f"only a shell can replace {unknown[0]}; write the program that it stands for"
+                self.problems.append(problem(self.where, shown, what))
+            elif re.search(r"\s", word):
+                what = f"the shell replaces {unknown[0]} before the container is made; write its value, or put the text in single quotes"
+                self.problems.append(problem(self.where, shown, what))
+        return Said(tuple(map(self.line.shown, words)), self.where) if words else None
+
     def all[T](self, name: str, convert: Callable[[str], T]) -> tuple[Said[T], ...]:
-        """Every occurrence of a flag, in order."""
+        """Returns every occurrence of a flag, in order."""
         return tuple(said for one in self.given if one.name == name for said in self.said(one, [one.value], convert))
 
     def said[T](self, given: Given, values: Iterable[str], convert: Callable[[str], T]) -> Iterable[Said[T]]:
-        """The values of one occurrence; a ValueError of `convert` is a problem."""
+        """Yields the values of one occurrence; a ValueError of `convert` is a problem."""
         where = f"{self.where} {given.typed}"
         for value in values:
             try:
                 yield Said(convert(value), where)
             except ValueError as error:
-                self.problems.append(problem(where, value, str(error)))
+                self.problems.append(problem(where, self.line.shown(value), str(error)))
 
     def last[T](self, name: str, convert: Callable[[str], T]) -> Said[T] | None:
-        """The last occurrence of a flag: it wins."""
+        """Returns the last occurrence of a flag, which wins."""
         return (self.all(name, convert) or (None,))[-1]
 
-    @staticmethod
-    def plain(text: str) -> str:
-        """Text in which a shell has nothing left to replace."""
-        if "$" in text:
-            raise ValueError("a variable of the shell; write its value")
+    def plain(self, text: str, what: str = "its value") -> str:
+        """Returns a text in which a shell has nothing to replace.
+
+        Raises:
+          ValueError: it has.
+        """
+        if unknown := self.line.unknown(text):
+            raise ValueError(f"only a shell can replace {unknown[0]}; write {what}")
         return text
 
-    @staticmethod
-    def boolean(text: str) -> bool:
-        value = truth(text)
+    def user(self, text: str) -> str:
+        return self.plain(text, "the numbers that it gives, such as 1000:1000")
+
+    def boolean(self, text: str) -> bool:
+        value = truth(self.plain(text))
         if value is None:
             raise ValueError("neither true nor false")
         return value
 
     def capabilities(self, name: str) -> tuple[Said[str], ...]:
-        """--cap-add or --cap-drop; podman splits at commas (pflag's StringSlice), Docker does not."""
+        """Returns --cap-add or --cap-drop; podman and nerdctl split at commas (pflag's StringSlice), Docker does not."""
         return tuple(
             said
             for one in self.given
             if one.name == name
             for said in self.said(
                 one,
-                one.value.split(",") if self.engine == "podman" else [one.value],
+                [one.value] if self.engine == "docker" else one.value.split(","),
                 lambda text: capability(self.plain(text), self.engine),
             )
         )
 
     def entrypoint(self, text: str) -> tuple[str, ...]:
-        """Docker takes it as one word, podman also as a list in JSON; nothing is no entrypoint."""
+        """Returns the words of an entrypoint; none for an empty one.
+
+        Docker takes it as one word, but for a service as a line of words; podman takes a list in JSON too.
+        """
+        self.plain(text, "the program that it stands for")
+        if self.where == "docker service create":
+            return tuple(shlex.split(text))
         if self.engine == "podman" and text.startswith("["):
             try:
                 words = json.loads(text)
@@ -190,12 +271,24 @@ class _Reader:
                 return tuple(words)
         return (text,) if text else ()
 
+    def variable(self, text: str) -> tuple[str, str | None]:
+        """Returns the name and value of an --env; None for a value of the shell or of the machine, "" for such a name."""
+        name, separator, value = text.partition("=")
+        return "" if self.line.unknown(name) else name, value if separator and not self.line.unknown(value) else None
+
+    def other_variables(self) -> Said[str] | None:
+        """Returns what may set variables that are not known here."""
+        for name in ("env-file", "env-host", "unsetenv"):
+            if found := self.last(name, self.line.shown):
+                return found
+        return next((Said("env", said.where) for said in self.all("env", self.variable) if not said.value[0]), None)
+
     def no_new_privs(self) -> Said[bool] | None:
-        """The last --security-opt of that name (moby daemon/daemon_unix.go, parseSecurityOpt)."""
+        """Returns the last --security-opt of that name (moby daemon/daemon_unix.go, parseSecurityOpt)."""
         found = None
         for given in self.given:
             if given.name == "security-opt":
-                for said in self.said(given, [given.value], security_option):
+                for said in self.said(given, [given.value], lambda text: security_option(text, self.engine)):
                     found = found if said.value is None else Said(said.value, said.where)
         return found
 
@@ -203,54 +296,36 @@ class _Reader:
         """Refuses sysctls of the network beside the host's network, as runc and podman do (runc libcontainer/configs/validate)."""
         network = self.last("network", str)
         if network and network.value == "host":
-            for said in self.all("sysctl", str):
+            for said in self.all("sysctl", self.line.shown):
                 if said.value.startswith("net."):
                     self.problems.append(problem(said.where, said.value, f"not allowed in the host's network namespace: {network.where}"))
 
     def user_namespace(self) -> Said[str] | None:
-        """--userns, or in podman a map of ids, which makes one too."""
+        """Returns --userns, or in podman a map of ids, which makes a user namespace too."""
         found = self.last("userns", self.plain)
-        if found and self.engine == "docker" and found.value not in ("", "host"):
-            self.problems.append(problem(found.where, found.value, 'Docker takes "host" alone'))
+        if found and self.engine != "podman" and found.value not in ("", "host"):
+            self.problems.append(problem(found.where, found.value, f'{called(self.engine)} takes "host" alone'))
         maps = [one for one in self.given if one.name in ("uidmap", "gidmap", "subuidname", "subgidname")]
         if not found and maps:
             return Said("private", f"{self.where} {maps[0].typed}")
         return found if found and found.value else None
 
     def mounts(self) -> tuple[Said[Mount], ...]:
-        convert: dict[str, Callable[[str], Mount]] = {
-            "volume": lambda text: mounts.volume(text, self.engine),
-            "mount": lambda text: mounts.mount(text, self.engine),
-            "tmpfs": mounts.tmpfs,
-        }
+        convert: dict[str, Callable[[str], Mount]] = {"volume": self.volume, "mount": self.mount, "tmpfs": self.tmpfs}
         return tuple(said for one in self.given if one.name in convert for said in self.said(one, [one.value], convert[one.name]))
 
+    def volume(self, text: str) -> Mount:
+        """Returns a volume; a shell may have to replace its source."""
+        source, colon, rest = text.partition(":")
+        self.plain(rest if colon else text, "the path in the container")
+        return mounts.volume(("$" if self.line.unknown(source) else source) + colon + rest, self.engine)
 
-def variable(text: str) -> tuple[str, str | None]:
-    """Returns the name and value of an --env; None for a value of the shell or of the machine."""
-    name, separator, value = text.partition("=")
-    return name, value if separator and "$" not in value else None
+    def mount(self, text: str) -> Mount:
+        """Returns a mount; a shell may have to replace its source."""
+        for field in text.split(","):
+            if not re.match("(?i)[\"']?(src|source)=", field):
+                self.plain(field)
+        return mounts.mount("".join("$" if self.line.unknown(each) else each for each in text), self.engine)
 
-
-# What the value may be named: moby daemon/daemon_unix.go; podman pkg/specgenutil/specgen.go.
-_SECURITY_OPTIONS = frozenset("apparmor disable label mask proc-opts seccomp systempaths unmask writable-cgroups".split())
-
-
-def security_option(text: str) -> bool | None:
-    """Whether a --security-opt sets no_new_privs; None if it is about something else.
-
-    Raises:
-      ValueError: with what is wrong.
-    """
-    name, separator, value = text.partition("=")
-    if not separator:
-        name, separator, value = text.partition(":")
-    if name == "no-new-privileges":
-        on = truth(value) if separator else True
-        if on is None:
-            raise ValueError("neither true nor false after no-new-privileges")
-        return on
-    if name not in _SECURITY_OPTIONS:
-        near = difflib.get_close_matches(name[:64], ("no-new-privileges", *_SECURITY_OPTIONS), n=1, cutoff=0.5)
-        raise ValueError("unknown security option" + (f'; did you mean "{near[0]}"?' if near else ""))
-    return None
+    def tmpfs(self, text: str) -> Mount:
+        return mounts.tmpfs(self.plain(text))

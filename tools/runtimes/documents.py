@@ -65,7 +65,7 @@ class Field:
       node: what is there.
       file: the name of the file, for messages.
       path: from the top of the document: "spec.containers[0].name"; "" for the top.
-      problems: where problems of the whole file are collected, each once, in order.
+      problems: where problems of the whole document are collected, each once, in order.
     """
 
     node: Node
@@ -171,7 +171,7 @@ class Field:
 
 
 def load(data: bytes, file: str, tags: Collection[str] = ()) -> list[Field]:
-    """The documents of a YAML file, without empty ones. They share one list of problems.
+    """Reads the documents of a YAML file, without empty ones. Each has its own problems.
 
     Args:
       data: the file's bytes.
@@ -186,15 +186,18 @@ def load(data: bytes, file: str, tags: Collection[str] = ()) -> list[Field]:
             raise _Refused(0, f"is too large (limit YAML: {limits.YAML} bytes)")
         text = data.decode("utf-8-sig")
         _check(text)
-        reader = _Reader(file, tags)
-        nodes = [reader.document(node) for node in yaml.compose_all(text, _Loader) if node is not None]
+        documents = []
+        for node in yaml.compose_all(text, _Loader):
+            if node is not None:
+                reader = _Reader(file, tags)
+                documents.append(Field(reader.node(node), file, "", reader.problems))
     except UnicodeDecodeError as error:
         raise InputError([problem(file, data[error.start : error.start + 1].hex(), f"no UTF-8, at byte {error.start}")]) from None
     except _Refused as error:
         raise InputError([f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}"]) from None
     except yaml.YAMLError as error:
         raise InputError([_syntax(error, file, data)]) from None
-    return [Field(node, file, "", reader.problems) for node in nodes if not node.null]
+    return [document for document in documents if not document.node.null]
 
 
 class _Refused(Exception):
@@ -253,10 +256,6 @@ class _Reader:
         self.tags = _TAGS.union(tags, ("", _PLAIN, _QUOTED))
         self.problems: dict[str, None] = {}
         self.known: dict[int, Node] = {}
-
-    def document(self, node: yaml.Node) -> Node:
-        self.known = {}
-        return self.node(node)
 
     def node(self, node: yaml.Node) -> Node:
         if id(node) in self.known:

@@ -1,9 +1,9 @@
-"""Command line flags as docker and podman read them: spf13/pflag, without interspersed arguments."""
+"""Parses command line flags as docker, podman and nerdctl do: spf13/pflag, without interspersed arguments."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,69 +42,84 @@ class Given(NamedTuple):
 
 
 def flags(switches: str, values: str, letters: str, others: str = "") -> Flags:
-    """Flags from names with spaces between; letters and others as `x=name`."""
+    """Returns flags from names with spaces between; letters and others are `x=name`."""
     pairs = (dict(pair.split("=", 1) for pair in text.split()) for text in (letters, others))
     return Flags(frozenset(switches.split()), frozenset(values.split()), *pairs)
 
 
-def parse(known: Flags, words: Sequence[str], problems: list[str]) -> tuple[list[Given], list[str]]:
-    """The flags at the start of `words`, and the arguments after them.
+def parse(
+    known: Flags, words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str
+) -> tuple[list[Given], list[str]]:
+    """Parses the flags at the start of `words`; returns them, and the arguments after them.
 
-    What is wrong goes to `problems`, a sentence each: the flag, and what is wrong with it.
+    Args:
+      known: the flags of the command.
+      words: what follows the command.
+      problems: list to which a sentence is added for each flag that is wrong.
+      shown: returns a part of a word as it was typed, for messages.
     """
-    given: list[Given] = []
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        word = rest.pop(0)
+    parser = _Parser(known, list(words), problems, shown)
+    while parser.rest and parser.rest[0].startswith("-") and parser.rest[0] != "-":
+        word = parser.rest.pop(0)
         if word == "--":
             break
         if word.startswith("--"):
             name, has_value, value = word[2:].partition("=")
-            _one(known, name, "--" + name, value if has_value else None, rest, given, problems)
+            parser.one(name, "--" + name, value if has_value else None)
         else:
-            _letters(known, word, rest, given, problems)
-    return given, rest
+            parser.letters(word)
+    return parser.given, parser.rest
 
 
-def _one(known: Flags, name: str, typed: str, value: str | None, rest: list[str], given: list[Given], problems: list[str]) -> None:
-    """One flag; its value if it has one already."""
-    name = known.others.get(name, name)
-    if name not in known.switches and name not in known.values:
-        near = difflib.get_close_matches(name[:64], sorted(known.switches | known.values), n=1, cutoff=0.6)
-        problems.append(f"{quote(typed)}: unknown flag" + (f'; did you mean "--{near[0]}"?' if near else ""))
-        if not near:
-            return
-        name = near[0]  # It likely has the same kind of value: what follows can be read.
-    if name in known.switches:
-        given.append(Given(name, "true" if value is None else value, typed))
-    elif value is not None:
-        given.append(Given(name, value, typed))
-    elif rest:
-        given.append(Given(name, rest.pop(0), typed))
-    else:
-        problems.append(f"{quote(typed)}: needs a value")
+class _Parser:
+    """The flags that were parsed, and the words that were not yet."""
 
+    def __init__(self, known: Flags, rest: list[str], problems: list[str], shown: Callable[[str], str]) -> None:
+        self.known = known
+        self.rest = rest
+        self.problems = problems
+        self.shown = shown
+        self.given: list[Given] = []
 
-def _letters(known: Flags, word: str, rest: list[str], given: list[Given], problems: list[str]) -> None:
-    """Short flags, as in -itu 65532 (pflag's parseSingleShortArg)."""
-    letters = word[1:]
-    while letters:
-        letter, letters = letters[0], letters[1:]
-        name = known.letters.get(letter)
-        if name is None:
-            problems.append(f"{quote('-' + letter)}: unknown flag in {quote(word)}")
-            return
-        value = None
-        # As pflag does: an "=" with nothing after it is itself the value.
-        if len(letters) > 1 and letters[0] == "=":
-            value, letters = letters[1:], ""
-        elif letters and name in known.values:
-            value, letters = letters, ""
-        _one(known, name, "-" + letter, value, rest, given, problems)
+    def one(self, name: str, typed: str, value: str | None) -> None:
+        """Adds one flag, which takes the next word if it needs a value and has none."""
+        known = self.known
+        name = known.others.get(name, name)
+        if name not in known.switches and name not in known.values:
+            near = difflib.get_close_matches(name[:64], sorted(known.switches | known.values), n=1, cutoff=0.6)
+            self.problems.append(f"{quote(self.shown(typed))}: unknown flag" + (f'; did you mean "--{near[0]}"?' if near else ""))
+            if not near:
+                return
+            name = near[0]  # It likely has the same kind of value: what follows can be read.
+        if name in known.switches:
+            self.given.append(Given(name, "true" if value is None else value, typed))
+        elif value is not None:
+            self.given.append(Given(name, value, typed))
+        elif self.rest:
+            self.given.append(Given(name, self.rest.pop(0), typed))
+        else:
+            self.problems.append(f"{quote(self.shown(typed))}: needs a value")
+
+    def letters(self, word: str) -> None:
+        """Adds short flags, as in -itu 65532 (pflag's parseSingleShortArg)."""
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            name = self.known.letters.get(letter)
+            if name is None:
+                self.problems.append(f"{quote(self.shown('-' + letter))}: unknown flag in {quote(self.shown(word))}")
+                return
+            value = None
+            # As pflag does: an "=" with nothing after it is itself the value.
+            if len(letters) > 1 and letters[0] == "=":
+                value, letters = letters[1:], ""
+            elif letters and name in self.known.values:
+                value, letters = letters, ""
+            self.one(name, "-" + letter, value)
 
 
 def truth(value: str) -> bool | None:
-    """What Go's strconv.ParseBool reads, or None."""
+    """Returns the boolean that Go's strconv.ParseBool reads; None if there is none."""
     if value in ("1", "t", "T", "TRUE", "true", "True"):
         return True
     return False if value in ("0", "f", "F", "FALSE", "false", "False") else None
@@ -181,4 +196,47 @@ PODMAN_GLOBAL = flags(
     tls-key tmpdir url volumepath
     """,
     letters="c=connection r=remote v=version",
+)
+
+# docker/cli cli/command/service/{create,opts}.go.
+DOCKER_SERVICE = flags(
+    switches="detach help init no-healthcheck no-resolve-image quiet read-only tty with-registry-auth",
+    values="""
+    cap-add cap-drop config constraint container-label credential-spec dns dns-option dns-search endpoint-mode entrypoint env
+    env-file generic-resource group health-cmd health-interval health-retries health-start-interval health-start-period
+    health-timeout host hostname isolation label limit-cpu limit-memory limit-pids log-driver log-opt max-concurrent mode
+    mount name network oom-score-adj placement-pref publish replicas replicas-max-per-node reserve-cpu reserve-memory
+    restart-condition restart-delay restart-max-attempts restart-window rollback-delay rollback-failure-action
+    rollback-max-failure-ratio rollback-monitor rollback-order rollback-parallelism secret stop-grace-period stop-signal
+    sysctl ulimit update-delay update-failure-action update-max-failure-ratio update-monitor update-order
+    update-parallelism user workdir
+    """,
+    letters="d=detach e=env l=label p=publish q=quiet t=tty u=user w=workdir",
+)
+
+# containerd/nerdctl cmd/nerdctl/container/{container_run,container_create}.go, cmd/nerdctl/main.go.
+NERDCTL = flags(
+    switches="detach help init interactive no-healthcheck oom-kill-disable privileged quiet read-only rm rootfs sig-proxy tty",
+    values="""
+    add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cidfile
+    cosign-certificate-identity cosign-certificate-identity-regexp cosign-certificate-oidc-issuer
+    cosign-certificate-oidc-issuer-regexp cosign-key cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus
+    cpuset-cpus cpuset-mems detach-keys device device-read-bps device-read-iops device-write-bps device-write-iops dns
+    dns-option dns-search domainname entrypoint env env-file gpus group-add health-cmd health-interval health-retries
+    health-start-period health-timeout hostname init-binary ip ip6 ipc ipfs-address isolation kernel-memory label label-file
+    log-driver log-opt mac-address memory memory-reservation memory-swap memory-swappiness mount name network oom-score-adj
+    pid pidfile pids-limit platform publish pull rdt-class restart runtime security-opt shm-size stop-signal stop-timeout
+    sysctl systemd tmpfs ulimit umask user userns uts verify volume volumes-from workdir
+    """,
+    letters="a=attach d=detach e=env h=hostname i=interactive l=label m=memory p=publish q=quiet t=tty u=user v=volume w=workdir",
+    others="dns-opt=dns-option net=network",
+)
+NERDCTL_GLOBAL = flags(
+    switches="debug debug-full experimental help insecure-registry kube-hide-dupe version",
+    values="""
+    address bridge-ip cgroup-manager cni-netconfpath cni-path data-root host-gateway-ip hosts-dir namespace snapshotter
+    userns-remap
+    """,
+    letters="a=address H=address n=namespace v=version",
+    others="host=address storage-driver=snapshotter",
 )

@@ -1,4 +1,4 @@
-"""The -v, --mount and --tmpfs of docker and podman, and Compose's short volumes."""
+"""Parses -v, --mount and --tmpfs of docker, podman and nerdctl, and Compose's short volumes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _DOCKER_MODES = frozenset(
 )
 _TYPES = {
     "docker": frozenset("bind cluster image npipe tmpfs volume".split()),
+    "nerdctl": frozenset("bind tmpfs volume".split()),
     "podman": frozenset("artifact bind devpts glob image ramfs tmpfs volume".split()),
 }
 
@@ -42,7 +43,7 @@ def volume(text: str, runtime: str) -> Mount:
             if option and option not in _DOCKER_MODES:
                 raise ValueError(f"Docker has no option {quote(option)} for volumes")
         return Mount(target(path), kind, None)
-    return Mount(target(path), kind, _nosuid(options, True if kind == "volume" else None))
+    return Mount(target(path), kind, _nosuid(options, True if kind == "volume" and runtime == "podman" else None))
 
 
 def tmpfs(text: str) -> Mount:

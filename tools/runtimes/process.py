@@ -198,7 +198,11 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
         return ALL
     if runtime.name == "podman":
         _conflicts(add_all, drop_all, added, dropped)
-    kubernetes = runtime.name in ("containerd", "cri-o")
+    # nerdctl drops after it adds, too, but for all (pkg/cmd/container/run_security_linux.go, generateCapOpts).
+    kubernetes = runtime.name in ("containerd", "cri-o", "nerdctl")
+    if runtime.name == "nerdctl" and drop_all:
+        dropped, drop = (), 0
+        drop_all = None if add_all else drop_all
     # moby daemon/pkg/oci/caps/utils.go (TweakCapabilities): adding all wins; there, and in
     # containers/common (MergeCapabilities), adding one wins over dropping it. Under Kubernetes
     # what is dropped stays so (containerd internal/cri/opts/spec_opts.go, WithCapabilities;
@@ -280,6 +284,7 @@ def _no_new_privs(settings: Settings, runtime: Runtime, because: dict[str, str])
         return said.value
     because["no_new_privs"] = {
         "docker": "off unless dockerd runs with --no-new-privileges",
+        "nerdctl": "nerdctl's default",
         "podman": "podman's default",
     }.get(runtime.name, "the kubelet sets it for allowPrivilegeEscalation: false alone (pkg/securitycontext/util.go, AddNoNewPrivileges)")
     return False
@@ -292,8 +297,8 @@ def _user_namespace(settings: Settings, runtime: Runtime, because: dict[str, str
     if runtime.name == "docker":
         because.setdefault("user_namespace", "dockerd's --userns-remap, or a rootless dockerd, decides")
         return False if said and said.value == "host" else None
-    if runtime.name == "podman":
-        because.setdefault("user_namespace", "there is one if podman runs rootless")
+    if runtime.name in ("nerdctl", "podman"):
+        because.setdefault("user_namespace", f"there is one if {runtime.name} runs rootless")
         return True if said and said.value != "host" else None
     because.setdefault("user_namespace", "hostUsers is true by default")
     return bool(said and said.value == "pod")

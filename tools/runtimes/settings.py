@@ -1,4 +1,4 @@
-"""What somebody tells a runtime about one container, whether by flags, Compose or Kubernetes."""
+"""The settings of one container, as flags, Compose or Kubernetes have them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Settings:
 
     Attributes:
       where: the container itself, as in Said.where.
-      runtime: "docker", "podman", "containerd" or "cri-o".
+      runtime: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
       name: of the container, or the Compose service; may be empty.
       image: the image's name.
       user: as typed: uid, name, uid:gid, name:group.
@@ -69,6 +69,7 @@ class Settings:
       environment: variables by name; None is a value that is not known here.
       other_variables: what may set more of them, such as a file; None if nothing does.
       directory: the working directory, in place of the image's; "" is one that is not known here.
+      notes: sentences about what was not read, although it may matter.
     """
 
     where: str
@@ -92,6 +93,14 @@ class Settings:
     environment: tuple[Said[tuple[str, str | None]], ...] = ()
     other_variables: Said[str] | None = None
     directory: Said[str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """The form that the settings have: "flags", "compose" or "kubernetes"; fixes are written in the same."""
+        if self.runtime in ("containerd", "cri-o"):
+            return "kubernetes"
+        return "flags" if self.where.startswith(("docker ", "nerdctl ", "podman ", "podman-remote ")) else "compose"
 
     def argv(self, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
         """What runs in an image with this ENTRYPOINT and CMD, without the runtime's init.
@@ -123,7 +132,7 @@ def target(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
-_CALLED = {"docker": "Docker", "podman": "podman", "containerd": "containerd", "cri-o": "CRI-O"}
+_CALLED = {"docker": "Docker", "podman": "podman", "nerdctl": "nerdctl", "containerd": "containerd", "cri-o": "CRI-O"}
 
 
 def called(runtime: str) -> str:

@@ -15,7 +15,7 @@ class Runtime:
     """A container runtime.
 
     Attributes:
-      name: "docker", "podman", "containerd" (under Kubernetes) or "cri-o".
+      name: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
       version: its numbers; () for the newest.
       default: the capabilities that its configuration grants by default, as a mask, in
         place of the built-in ones (`default_capabilities` of containers.conf and crio.conf).
@@ -103,6 +103,8 @@ BEHAVIOURS = {
         Behaviour((1, 6, 0), _FOURTEEN, True, True, "containerd v1.6.0: oci/spec_opts.go, WithCapabilities"),
         Behaviour((1, 6, 2), _FOURTEEN, False, True, "containerd v1.6.2, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
     ),
+    # nerdctl takes the defaults of the containerd library that it is built with; 1.0 has that of 1.6.8.
+    "nerdctl": (Behaviour((1, 0), _FOURTEEN, False, True, "nerdctl v1.0: pkg/cmd/container/run_security_linux.go, generateCapOpts"),),
     # 1.24.3 brings add_inheritable_capabilities, on by default in that branch alone.
     "cri-o": (
         Behaviour((1, 18), _CRIO, True, True, "cri-o v1.18: server/container_create_linux.go, setupCapabilities"),

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from capabilities.names import ALL, NAMES
-from kubernetes import manifests, standards
+from kubernetes import manifests, select, standards
 from packer.errors import InputError
 from runtimes import Runtime, before_execve, runtime
 
@@ -43,7 +43,7 @@ REAL = [
 @pytest.mark.parametrize("file, name, uid, granted, no_new_privs, level", REAL)
 def test_real_shapes(file, name, uid, granted, no_new_privs, level):
     pods = _file(file)
-    container = manifests.one(pods, name)
+    container = select.one(pods, name)
     process = before_execve(container.settings, image_user="65532")
     assert (process.uid, process.bounding, process.no_new_privs) == (uid, granted, no_new_privs)
     # containerd leaves what it grants permitted, to whomever.
@@ -53,7 +53,7 @@ def test_real_shapes(file, name, uid, granted, no_new_privs, level):
 
 
 def test_where_things_are_said():
-    settings = manifests.one(_file("ingress-nginx.yaml"), "controller").settings
+    settings = select.one(_file("ingress-nginx.yaml"), "controller").settings
     lines = (MANIFESTS / "ingress-nginx.yaml").read_text().splitlines()
     context = "spec.template.spec.containers[0].securityContext"
     assert settings.user.value == "101:82"
@@ -74,7 +74,7 @@ def test_where_things_are_said():
 
 
 def test_volumes_over_the_program():
-    settings = manifests.one(_file("caddy.yaml"), "caddy").settings
+    settings = select.one(_file("caddy.yaml"), "caddy").settings
     assert settings.mounted_over("/usr/bin/caddy").value.kind == "emptyDir"
     assert settings.mounted_over("/data/x").value.kind == "persistentVolumeClaim"
     assert settings.mounted_over("/usr/sbin/caddy") is None
@@ -90,30 +90,30 @@ def test_user_namespaces():
 def test_containers_of_an_image():
     pods = [pod for path in sorted(MANIFESTS.iterdir()) for pod in _file(path.name)]
     assert len(pods) == 9
-    assert [one.name for one in manifests.of_image(pods, "docker.io/library/caddy:2")] == ["caddy"]
-    assert [one.name for one in manifests.of_image(pods, "localhost:5000/profiler")] == ["profiler", "clean-up"]
-    assert [one.name for one in manifests.of_image(pods, "localhost:5000/profiler:latest")] == ["profiler"]
-    assert manifests.of_image(pods, "localhost:5000/other") == []
+    assert [one.name for one in select.of_image(pods, "docker.io/library/caddy:2")] == ["caddy"]
+    assert [one.name for one in select.of_image(pods, "localhost:5000/profiler")] == ["profiler", "clean-up"]
+    assert [one.name for one in select.of_image(pods, "localhost:5000/profiler:latest")] == ["profiler"]
+    assert select.of_image(pods, "localhost:5000/other") == []
     with pytest.raises(InputError) as refused:
-        manifests.of_image(pods, "a//b")
+        select.of_image(pods, "a//b")
     assert refused.value.problems == ['image: "a//b": invalid image name; write it as registry.example/path:tag, in lower case']
 
 
 def test_one_container():
     pods = _file("cilium.yaml")
-    assert manifests.one(pods, "DaemonSet/cilium/cilium-agent") is manifests.one(pods, "cilium-agent")
+    assert select.one(pods, "DaemonSet/cilium/cilium-agent") is select.one(pods, "cilium-agent")
     for name, said in (
         ("cilium-agnet", 'container: "cilium-agnet": no container of this name; did you mean "cilium-agent"?'),
         ("web", 'container: "web": no container of this name; there are "cilium-agent", "mount-bpf-fs", "mount-cgroup"'),
     ):
         with pytest.raises(InputError) as refused:
-            manifests.one(pods, name)
+            select.one(pods, name)
         assert refused.value.problems == [said]
     with pytest.raises(InputError) as refused:
-        manifests.one([*_file("vault.yaml"), *_file("vault.yaml"), *_file("caddy.yaml")][1:], "nothing")
+        select.one([*_file("vault.yaml"), *_file("vault.yaml"), *_file("caddy.yaml")][1:], "nothing")
     with pytest.raises(InputError, match='there are several; write one of "Deployment/a/x", "Deployment/b/x"'):
         twice = _pod("metadata: {name: a}\n", kind="Deployment") + b"---\n" + _pod("metadata: {name: b}\n", kind="Deployment")
-        manifests.one(manifests.read(twice, "file.yaml"), "x")
+        select.one(manifests.read(twice, "file.yaml"), "x")
 
 
 def _pod(more: str = "", context: str = "{}", kind: str = "Pod", image: str = "image") -> bytes:
@@ -327,7 +327,7 @@ def test_pod_templates_of_custom_resources():
     assert rollout.metadata.at("annotations", "a").text() == "b"
     assert rollout.containers[0].settings.added[0].value == "cap_net_raw"
     assert not any(pod.problems for pod in manifest.pods)
-    assert len(manifests.of_image(manifest.pods, "localhost:5000/web")) == 3
+    assert len(select.of_image(manifest.pods, "localhost:5000/web")) == 3
 
 
 def test_custom_resources_that_name_the_image_elsewhere():
@@ -341,9 +341,9 @@ def test_problems_of_a_custom_template_count_if_it_is_asked_about():
     (wrong, *others) = manifests.read(text, "file.yaml")
     (problem,) = wrong.problems
     assert problem.startswith('file.yaml:9: spec.template.spec.containers[0].securityContext.capabilities.add[0]: "NET_RWA": unknown')
-    assert manifests.one([wrong, *others], "driver").name == "driver"
+    assert select.one([wrong, *others], "driver").name == "driver"
     with pytest.raises(InputError) as refused:
-        manifests.one([wrong, *others], "web")
+        select.one([wrong, *others], "web")
     assert refused.value.problems == [problem]
 
 
@@ -428,3 +428,79 @@ def test_runtimes_of_nodes():
     settings = pod.containers[0].settings
     assert before_execve(settings) == before_execve(settings, runtime("cri-o"))
     assert before_execve(settings).bounding != before_execve(settings, Runtime("containerd")).bounding
+
+
+SEVERAL = b"""\
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+    - {name: web, image: image}
+    - {name: side, image: image, securityContext: {capabilities: {add: [NET_RWA]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b}
+spec: {hostUsers: maybe, containers: [{name: other, image: image}]}
+---
+apiVersion: v1
+kind: Pood
+---
+{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, spec: {containers: [{name: last}]}}, {kind: Pod}]}
+"""
+SIDE = (
+    'file.yaml:7: spec.containers[1].securityContext.capabilities.add[0]: "NET_RWA": unknown capability; did you mean "NET_RAW"?'
+)
+USERS = 'file.yaml:12: spec.hostUsers: "maybe": neither true nor false'
+KIND = 'file.yaml:15: kind: "Pood": unknown kind; did you mean "Pod"?'
+ITEM = 'file.yaml:17: items[1]: "": not a Kubernetes object: it has no apiVersion'
+
+
+def _find(name: str | None, text: bytes = SEVERAL) -> manifests.Container:
+    return select.find(manifests.parse(text, "file.yaml", partial=True), name, "file.yaml")
+
+
+def _noted(container: manifests.Container) -> list[tuple[str, str]]:
+    return [tuple(note.split(": ", 1)) for note in container.settings.notes]
+
+
+def test_only_the_container_that_is_asked_about_has_to_be_right():
+    other = "not right in the same file, and not judged here"
+    here = "the API server may refuse the whole pod for this"
+    assert _noted(_find("web")) == [(here, SIDE), (other, KIND), (other, ITEM), (other, USERS)]
+    assert _noted(_find("Pod//last")) == [(other, KIND), (other, ITEM), (other, SIDE), (other, USERS)]
+    for name, said in (("side", [SIDE]), ("other", [USERS])):
+        with pytest.raises(InputError) as refused:
+            _find(name)
+        assert refused.value.problems == said
+    with pytest.raises(InputError) as refused:
+        _find(None)
+    assert refused.value.problems == [
+        'manifest: "file.yaml": there are several containers; write container, one of "Pod/a/web", "Pod/a/side", "Pod/b/other", "Pod//last"'
+    ]
+    # It may be in what could not be read.
+    with pytest.raises(InputError) as refused:
+        _find("lost")
+    assert refused.value.problems == [
+        'container: "lost": no container of this name; did you mean "last"?',
+        KIND,
+        ITEM,
+        SIDE,
+        USERS,
+    ]
+
+
+def test_the_only_container():
+    assert _find(None, _pod()).name == "x"
+    assert _find(None, _pod()).settings.notes == ()
+    with pytest.raises(InputError) as refused:
+        _find(None, b"{apiVersion: v1, kind: Service}")
+    assert refused.value.problems == ['manifest: "file.yaml": no container in it']
+    with pytest.raises(InputError) as refused:
+        _find(None, b"{apiVersion: v1, kind: Pod}")
+    assert refused.value.problems == ['file.yaml:1: "Pod": has no spec']
+
+
+def test_all_problems_of_several_objects():
+    assert _refused(SEVERAL) == [SIDE, USERS, KIND, ITEM]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from packer.errors import InputError
-from runtimes import Mount, compose
+from runtimes import Mount, compose, interpolation
 
 FILE = b"""\
 x-hardened: &hardened
@@ -100,7 +100,7 @@ def test_values_of_variables():
     ],
 )
 def test_interpolation(text, expected):
-    assert compose.interpolate(text, {"A": "a", "E": ""}) == expected
+    assert interpolation.interpolate(text, {"A": "a", "E": ""}) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_interpolation(text, expected):
 )
 def test_no_interpolation(text):
     with pytest.raises(ValueError):
-        compose.interpolate(text, {"A": "a", "E": ""})
+        interpolation.interpolate(text, {"A": "a", "E": ""})
 
 
 def test_other_files(tmp_path):
@@ -148,7 +148,8 @@ services:
         'compose.yaml:3: services.web.capadd: "capadd": unknown key of a service; did you mean "cap_add"?',
         'compose.yaml:6: services.web.user: "1000": not a text to YAML; put it in quotes',
         'compose.yaml:4: services.web.cap_add[0]: "NET_BIND": unknown capability; did you mean "NET_BIND_SERVICE"?',
-        'compose.yaml:4: services.web.cap_add[1]: "${X}": the variable X has no value here; give it one, or a default: ${X:-default}',
+        'compose.yaml:4: services.web.cap_add[1]: "${X}": the variable X has no value here '
+        "(Compose would take it for empty, with a warning); give it one in the environment or in .env, or a default: ${X:-default}",
         'compose.yaml:4: services.web.cap_add[2]: "5": not a text to YAML; put it in quotes',
         'compose.yaml:4: services.web.cap_add[3]: "a mapping": not a text',
         'compose.yaml:5: services.web.cap_drop: "ALL": not a list',

@@ -1,4 +1,4 @@
-"""docker run as typed: what it says, and every message about what it cannot say."""
+"""Command lines as people type them: the settings that they have, and every message about those that are wrong."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_what_nobody_says_is_none():
 
 def test_a_switch_takes_no_word_after_it():
     assert docker.read("docker run --privileged false").image == Said("false", "docker run")
-    assert docker.read("docker run -it=false - x").image == Said("-", "docker run")
+    assert docker.read("docker run -it=false x -").image == Said("x", "docker run")
 
 
 def test_podman_differs():
@@ -117,7 +117,7 @@ def test_all_problems_at_once():
     ) == [
         'docker run: "--cap-ad": unknown flag; did you mean "--cap-add"?',
         'docker run: "--privilegd": unknown flag; did you mean "--privileged"?',
-        'docker run -u: "$USER": a variable of the shell; write its value',
+        'docker run -u: "$USER": only a shell can replace $USER; write the numbers that it gives, such as 1000:1000',
         'docker run --cap-ad: "NET_ADMN": unknown capability; did you mean "NET_ADMIN"?',
         'docker run --cap-drop: "net_bind_servce": unknown capability; did you mean "NET_BIND_SERVICE"?',
         'docker run --privilegd: "maybe": neither true nor false',
@@ -132,16 +132,38 @@ def test_all_problems_at_once():
     ]
 
 
+WHOLE = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
+SEVERAL = "of the shell in it: that is more than one command; give the one that makes the container, or quote it"
+REDIRECTED = "of the shell in it: a redirection; leave it out, or quote it"
+LINES = "goes on in another line; end each line of the command but the last with a backslash, and give one command alone"
 REFUSED = [
-    ("", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
-    ("docker-compose run x", 'starts with neither docker nor podman; write it whole, as "docker run ..."'),
-    ("docker run -u $(id -u) image", "has a command substitution, which only a shell can replace; write what it gives"),
-    ('docker run -u "`id -u`" image', "has a command substitution, which only a shell can replace; write what it gives"),
-    ("docker run image | cat", 'has "|" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image\ndocker ps", 'has "\\n" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image # a comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run image # comment", 'has "#" of the shell in it; give the one command, quoted where it needs it'),
-    ("docker run 'image", "no command line: no closing quotation"),
+    ("", WHOLE),
+    ("sudo -E", WHOLE),
+    ("A=b", WHOLE),
+    ("docker-compose run x", WHOLE),
+    ("$DOCKER run x", WHOLE),
+    ("docker run image | cat", f'has "|" {SEVERAL}'),
+    ("docker pull x && docker run x", f'has "&&" {SEVERAL}'),
+    ("docker run x || true", f'has "||" {SEVERAL}'),
+    ("docker run x &", f'has "&" {SEVERAL}'),
+    ("docker run x;", f'has ";" {SEVERAL}'),
+    ("docker run x > log 2>&1", f'has ">" {REDIRECTED}'),
+    ("docker run -i x < input", f'has "<" {REDIRECTED}'),
+    ("(docker run x)", 'has "(" of the shell in it: a subshell or a function; give the one command alone, or quote it'),
+    ("docker run image\ndocker ps", LINES),
+    ("docker run --rm \\ \n  image", LINES),
+    ('docker run image "$@"', 'has "$@", which stands for any number of words; write them'),
+    ("docker run ${options[@]} image", 'has "${options[@]}", which stands for any number of words; write them'),
+    (
+        "docker run --cap-add={CHOWN,KILL} image",
+        "has braces that bash replaces by several words, and sh does not; write the words out, or quote them",
+    ),
+    ("docker run image $'a'", 'has "$\'", which bash and sh read differently; leave out the $, or put a backslash before it'),
+    ("docker run 'image", "no closing '; write it, or a backslash before the one that opens"),
+    ('docker run "image', 'no closing "; write it, or a backslash before the one that opens'),
+    ("docker run -u $(id -u image", 'no end of "$(id -u image"; write ")", or quote it'),
+    ("docker run " + "$a" * 1001, "has more than 1000 variables and commands that a shell would replace"),
+    ("docker run " + "$(" * 60, "has commands and variables nested deeper than 50"),
     ("docker run \0", "has a NUL"),
     ("docker run --rm", "names no image"),
     ("docker run " + "x" * (128 << 10), "131083 characters; a command line has at most 131072"),
@@ -158,7 +180,22 @@ def test_no_command(command, what):
     "command, said",
     [
         ("docker rn image", 'docker: "rn": did you mean "run"?'),
-        ("docker build .", 'docker: "build": only run and create make a container'),
+        ("docker build .", 'docker: "build": only run, create and service create make a container'),
+        ("docker --debug", "docker: no command; only run, create and service create make a container"),
+        ("docker service ls", 'docker: "service": only run, create and service create make a container'),
+        ("docker container service create x", 'docker: "service": only run, create and service create make a container'),
+        ("podman service create x", 'podman: "service": only run and create make a container'),
+        ("docker compose run web", 'docker: "compose": give the Compose file and the service in place of the command line'),
+        ("podman kube play x.yaml", 'podman: "kube": give the manifest in place of the command line'),
+        (
+            "docker exec web sh",
+            'docker: "exec": a process that joins a container is not judged; give the command line that made the container',
+        ),
+        ("docker service create --privileged x", 'docker service create: "--privileged": unknown flag'),
+        ("nerdctl run --pod x image", 'nerdctl run: "--pod": unknown flag; did you mean "--pid"?'),
+        ("sudo --preserve-en docker run x", 'sudo: "--preserve-en": unknown flag; did you mean "--preserve-env"?'),
+        ("docker run --$X image", 'docker run: "--$X": unknown flag'),
+        ("docker run -i$X image", 'docker run: "-$X": unknown flag in "-i$X"'),
         ("podman --rot /x run image", 'podman: "--rot": unknown flag; did you mean "--root"?'),
         ("docker run -k image", 'docker run: "-k": unknown flag in "-k"'),
         ("docker run -itk image", 'docker run: "-k": unknown flag in "-itk"'),

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from packer.errors import InputError
-from runtimes import Settings, before_execve, compose, docker, documents, flags
+from runtimes import Settings, before_execve, compose, docker, documents, dotenv, flags, shellwords
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -61,14 +61,39 @@ def test_command_lines(engine, words):
         _process(read)
 
 
+SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
+
+
 @FUZZ
-@given(st.text(max_size=60))
+@given(st.one_of(st.text(max_size=60), SIGNS))
 def test_any_command(text):
     for command in (text, "docker run " + text):
         try:
             docker.read(command)
         except InputError as error:
             _refused(error)
+
+
+@FUZZ
+@given(st.one_of(SIGNS.map(str.encode), st.binary(max_size=30)))
+def test_files_of_variables(data):
+    try:
+        found = dotenv.read(data, ".env", {"a": "b"})
+    except InputError as error:
+        _refused(error)
+    else:
+        assert all(isinstance(text, str) for pair in found.items() for text in pair)
+
+
+@FUZZ
+@given(st.one_of(SIGNS, st.text(max_size=30)))
+def test_words_of_compose(text):
+    try:
+        words, rest = shellwords.split(text)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert text.endswith(rest) and sum(map(len, words)) <= len(text)
 
 
 VALUES = st.recursive(

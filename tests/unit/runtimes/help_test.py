@@ -31,6 +31,7 @@ def _help(*command: str) -> dict[str, tuple[str, bool]]:
     "known, command",
     [
         (flags.DOCKER, ["docker", "run"]),
+        (flags.DOCKER_SERVICE, ["docker", "service", "create"]),
         (flags.DOCKER_GLOBAL, ["docker"]),
         (flags.PODMAN, ["podman", "run"]),
         (flags.PODMAN_GLOBAL, ["podman"]),

@@ -56,6 +56,7 @@ VERSIONS = [
     ("cri-o@1.24.2", (True, False, False)),
     ("cri-o@1.24.3", (True, True, False)),
     ("cri-o", (True, False, False)),
+    ("nerdctl", (True, False, False)),
 ]
 
 
@@ -102,6 +103,10 @@ TOGETHER = [
     ("containerd", ["kill", "bpf"], ["all", "kill"], _bit("bpf")),
     ("containerd", ["all"], ["all"], 0),
     ("containerd", ["all", "kill"], ["kill"], ALL & ~_bit("kill")),
+    ("nerdctl", ["kill"], ["kill"], 0),
+    ("nerdctl", ["kill", "bpf"], ["all", "kill"], _bit("kill") | _bit("bpf")),
+    ("nerdctl", ["all"], ["all"], ALL),
+    ("nerdctl", ["all", "kill"], ["kill"], ALL & ~_bit("kill")),
 ]
 
 
@@ -171,7 +176,7 @@ def test_the_kubelet_wants_a_number():
     "text, what",
     [
         ("dokcer", 'unknown runtime; did you mean "docker"?'),
-        ("kubelet!", "unknown runtime; known are docker, podman, containerd, cri-o"),
+        ("kubelet!", "unknown runtime; known are docker, podman, containerd, nerdctl, cri-o"),
         ("docker@", 'no version; write it as "docker@1.2.3"'),
         ("docker@2O.10", 'no version; write it as "docker@1.2.3"'),
         ("docker@18.9", 'too old; the oldest known here is "docker@19.3"'),
