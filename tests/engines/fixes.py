@@ -46,7 +46,7 @@ def apply(case: Case, fixes: Sequence[str], directory: pathlib.Path) -> Case | s
 
 
 def _apply(case: Case, fix: str, directory: pathlib.Path) -> Case | None:
-    if match := re.search(r'file_capabilities = \{"(.*?)": "(.*?)"\}$', fix):
+    if match := re.search(r'file_capabilities = \{"(.*?)": "(.*?)"\}', fix):
         return replace(case, image=samples.with_capabilities(case.image, match[1], from_text(match[2]), directory))
     if case.pod is None:
         line = _line(shlex.split(case.line), fix)
@@ -54,16 +54,15 @@ def _apply(case: Case, fix: str, directory: pathlib.Path) -> Case | None:
     pod = copy.deepcopy(case.pod)
     (container,) = pod["spec"]["containers"]
     context = container.setdefault("securityContext", {})
-    if match := re.fullmatch(r"add to securityContext\.capabilities: add: \[(.*)\](, and take them out of drop)?", fix):
-        names = match[1].split(", ")
-        known = context.setdefault("capabilities", {})
-        known["add"] = [*known.get("add", ()), *names]
-        if match[2]:
-            known["drop"] = [name for name in known.get("drop", ()) if name not in names]
+    known = context.setdefault("capabilities", {})
+    if match := re.fullmatch(r"add to securityContext\.capabilities: add: \[(.*)\]", fix):
+        known["add"] = [*known.get("add", ()), *match[1].split(", ")]
+    elif match := re.fullmatch(r"take (.*) out of securityContext\.capabilities\.drop", fix):
+        known["drop"] = [name for name in known.get("drop", ()) if name not in match[1].split(", ")]
     elif fix == "set allowPrivilegeEscalation: true":
         context["allowPrivilegeEscalation"] = True
-    elif fix == "set runAsUser to a uid that is not 0":
-        context["runAsUser"] = 1000
+    elif match := re.fullmatch(r"set runAsUser(: | to a uid that is not 0, such as )(\d+)", fix):
+        context["runAsUser"] = int(match[2])
     else:
         return None
     return replace(case, pod=pod)
@@ -72,8 +71,25 @@ def _apply(case: Case, fix: str, directory: pathlib.Path) -> Case | None:
 def _line(words: list[str], fix: str) -> list[str] | None:
     if re.fullmatch(r"add (--cap-add=\w+ ?)+", fix):
         return [*words[:2], *fix.split()[1:], *words[2:]]
+    if re.fullmatch(r"remove (--cap-drop=\w+ ?)+", fix):
+        names = {flag.removeprefix("--cap-drop=") for flag in fix.split()[1:]}
+        return _without_drops(words, names)
     if fix.startswith("leave out no-new-privileges"):
         return [word for word in words if not word.startswith("--security-opt=no-new-privileges")]
     if re.match(r"leave out (docker|podman) run --init", fix):
         return [word for word in words if word != "--init"]
     return None
+
+
+def _without_drops(words: list[str], names: set[str]) -> list[str]:
+    """Returns the words without --cap-drop of these capabilities, however it is spelt."""
+    kept: list[str] = []
+    for word in words:
+        flag, _, name = word.rpartition("=")
+        if kept[-1:] == ["--cap-drop"]:
+            flag, name = kept[-1], word
+        if flag != "--cap-drop" or name.upper().removeprefix("CAP_") not in names:
+            kept.append(word)
+        elif kept[-1:] == ["--cap-drop"]:
+            kept.pop()
+    return kept

@@ -12,7 +12,7 @@ from packer.files import open_regular
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
-from . import images
+from . import fixes, images
 from .cli import Formatter, Parser, read, to_json
 from .verdict import Plan, Verdict, candidates, judge
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         refused = settings.run_as_non_root
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
-        fix = ["set runAsUser to a uid that is not 0"]
+        fix = fixes.of_refused(plan, error)
         _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": list(plan.settings.notes)}, options.json)
         return _BAD
     made = _report(verdict, plan.settings.notes) | {"problems": plan.image.problems}

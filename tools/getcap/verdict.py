@@ -6,6 +6,7 @@ plan and judging it again (fixes.py); reasons.py puts a verdict into words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capabilities import execve
@@ -29,12 +30,14 @@ class Plan:
       settings: what the runtime is told.
       runtime: the runtime.
       program: the path of the program that it is about; "" to find it.
+      standard: returns settings as a standard demands them, which fixes do not contradict; None if there is no standard.
     """
 
     image: Image
     settings: Settings
     runtime: Runtime
     program: str = ""
+    standard: Callable[[Settings], Settings] | None = None
 
 
 @dataclass(frozen=True)

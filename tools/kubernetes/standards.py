@@ -7,9 +7,10 @@ k8s.io/pod-security-admission v0.36.0, policy/check_*.go), all of them, for Linu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packer.errors import InputError
+from runtimes import Said, Settings
 from runtimes.documents import Field
 
 from .manifests import Pod
@@ -63,6 +64,23 @@ def evaluate(pod: Pod) -> Standing:
     broken = {violation.level for violation in violations}
     level = "privileged" if "baseline" in broken else "baseline" if broken else "restricted"
     return Standing(level, violations)
+
+
+def conform(settings: Settings, level: str) -> Settings:
+    """Returns the settings of a container as a level demands them, as far as capabilities depend on it."""
+    if level == "privileged":
+        return settings
+    names = _CAPABILITIES if level == "baseline" else {"NET_BIND_SERVICE"}
+    added = tuple(one for one in settings.added if one.value.removeprefix("cap_").upper() in names)
+    privileged = None if settings.privileged and settings.privileged.value else settings.privileged
+    settings = replace(settings, added=added, privileged=privileged)
+    if level == "restricted":
+        where = f"the level {level}"
+        if not settings.no_new_privs or not settings.no_new_privs.value:
+            settings = replace(settings, no_new_privs=Said(True, where))
+        if not any(one.value == "all" for one in settings.dropped):
+            settings = replace(settings, dropped=(*settings.dropped, Said("all", where)))
+    return settings
 
 
 # The values that the documentation lists.

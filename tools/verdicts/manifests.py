@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from getcap.fixes import of_refused
 from getcap.images import Image
 from getcap.verdict import Plan, Verdict, candidates, judge
 from kubernetes import Container, Manifest, Pod, mentions, of_image, parse
 from kubernetes.images import reference
-from kubernetes.standards import LEVELS, VERSION, evaluate
+from kubernetes.standards import LEVELS, VERSION, conform, evaluate
 from packer import limits
 from packer.errors import InputError, problem, quote
 from runtimes import Runtime
@@ -133,8 +135,13 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
     If the program is not known, or has no capabilities, they are about the `programs` of the test; without these, about
     all files of the image that have capabilities.
     """
-    plan = Plan(image, container.settings, attributes.runtime)
-    verdict = judge(plan)
+    plan = Plan(image, container.settings, attributes.runtime, standard=functools.partial(conform, level=attributes.level))
+    try:
+        verdict = judge(plan)
+    except InputError as error:
+        if refused := of_refused(plan, error):
+            raise InputError([f"{text}; fix: {', and '.join(refused)}" for text in error.problems]) from None
+        raise
     judged = [verdict]
     guessed = False
     if verdict.chain.lost or verdict.after is not None and not verdict.hop.file.capabilities and image.capabilities:
@@ -148,10 +155,21 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
         if each.known and each.good:
             continue
         finding = f"{container.settings.where}: {_sentence(each)}"
+        if not each.good and not each.fixes and not each.chain.lost:
+            finding += _beyond(replace(plan, program=each.hop.path if each is not verdict else ""), attributes.level)
         if guessed:
             reason = f"{_unknown(verdict)}; if" if verdict.chain.lost else f"the container runs {quote(verdict.hop.name)}; if"
             finding += f"; {reason} it does not execute {quote(each.hop.path)}, name the programs that it does execute: programs = [...]"
         yield finding
+
+
+def _beyond(plan: Plan, level: str) -> str:
+    """Returns the fix for a container that has none within a level: one that needs a lower level."""
+    for lower in reversed(LEVELS[: LEVELS.index(level)]):
+        standard = functools.partial(conform, level=lower)
+        if fixes := judge(replace(plan, standard=standard)).fixes:
+            return f"; no fix is known within the level {level}; with level = {quote(lower)}: " + ", and ".join(fixes)
+    return ""
 
 
 def _unknown(verdict: Verdict) -> str:
