@@ -68,7 +68,7 @@ def _image_impl(ctx):
             descriptor = depset([descriptor]),
             layers = depset(blobs),
             manifest = depset([manifest]),
-            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers])),
+            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers], config)),
             _validation = depset(_checks(ctx, below, own, path, config)),
         ),
         ImageInfo(
@@ -248,7 +248,8 @@ and `podman run oci:` take as it is. Its blobs are links to the layers; copy it 
 
 The output group `runtime_settings` is what container runtimes must be told, no more and no less, so that the capabilities \
 of the files in the image take effect, those of the base among them: flags of `docker run` and `podman run`, \
-a Compose service, a Kubernetes `securityContext`.""",
+a Compose service, a Kubernetes `securityContext`. The latter has `allowPrivilegeEscalation: false` if the only file with \
+capabilities is the program that the container executes first.""",
     implementation = _image_impl,
     attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",

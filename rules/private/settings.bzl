@@ -10,12 +10,13 @@ SETTINGS_ATTRS = {
     ),
 }
 
-def runtime_settings(ctx, contents):
+def runtime_settings(ctx, contents, config):
     """Declares the action, which runs if somebody asks for the files.
 
     Args:
       ctx: the context of a rule with SETTINGS_ATTRS.
       contents: list of File, contents of the base and metadata of layers, the lowest first.
+      config: File, the image's config, which names its first program.
 
     Returns:
       list of File: flags of docker run and podman run, Compose, Kubernetes.
@@ -27,13 +28,14 @@ def runtime_settings(ctx, contents):
     }
     args = ctx.actions.args()
     args.add_all(contents, format_each = "--layer=%s")
+    args.add(config, format = "--config=%s")
     args.add(ctx.label.name, format = "--service=%s")
     for kind, output in outputs.items():
         args.add(output, format = "--" + kind + "=%s")
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [isolated(ctx, tool), args],
-        inputs = contents,
+        inputs = contents + [config],
         tools = [tool.files],
         outputs = outputs.values(),
         mnemonic = "SetcapSettings",

@@ -72,6 +72,12 @@ def test_what_runtimes_must_be_told(name):
     assert '  add: ["NET_RAW", "BPF"]\n' in (HERE / f"{name}.kubernetes.yaml").read_text()
 
 
+@pytest.mark.parametrize("name, value", [("alone", "false"), ("below", "true"), ("above", "true")])
+def test_no_new_privs_for_a_first_program(name, value):
+    """It keeps what the runtime grants, and "restricted" asks for it, unless other files need capabilities."""
+    assert f"\n  allowPrivilegeEscalation: {value}\n" in (HERE / f"{name}.kubernetes.yaml").read_text()
+
+
 def test_a_base_of_another_tool_whose_files_have_capabilities():
     assert (HERE / "over_archive.docker.txt").read_text() == "--cap-drop=ALL --cap-add=KILL\n"
     manifest = layouts.manifest(HERE / "over_archive")

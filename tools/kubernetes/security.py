@@ -71,6 +71,8 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
         environment=_environment(container.get("env")),
         other_variables=_said(container, "envFrom", lambda field: "envFrom"),
         directory=_said(container, "workingDir", Field.text),
+        network=_said(spec, "hostNetwork", lambda field: "host" if field.boolean() else None),
+        sysctls=_sysctls(pod),
     )
 
 
@@ -130,6 +132,16 @@ def check_sysctls(spec: Field) -> None:
         if text == "net.ipv4.ping_group_range" and users and users.boolean() is False and last and last[0].isdigit():
             if value and int(last[0][:12]) >= _POD_IDS:
                 value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
+
+
+def _sysctls(pod: Field | None) -> tuple[Said[tuple[str, str]], ...]:
+    members = pod.get("sysctls") if pod else None
+    found = []
+    for member in members.items() if members else []:
+        name, value = member.get("name"), member.get("value")
+        if name and value:
+            found.append(Said(((name.text() or "").replace("/", "."), value.text() or ""), member.where))
+    return tuple(found)
 
 
 def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Said[T] | None:

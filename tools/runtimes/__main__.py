@@ -1,14 +1,17 @@
 """Writes the runtime settings that an image needs; rules/private/settings.bzl runs it.
 
-    --layer=METADATA... --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
+    --layer=METADATA... --config=FILE --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
 
-METADATA is a layer's (tools/packer/layer.py), or the contents of a base. The settings grant the capabilities that
-files of the merged root filesystem have.
+METADATA is a layer's (tools/packer/layer.py), or the contents of a base; FILE of --config is the image's config. The
+settings grant the capabilities that files of the merged root filesystem have.
 """
+
+from __future__ import annotations
 
 import argparse
 import os
 import sys
+from typing import Any
 
 # In place of this folder, the one above: runtimes, packer and capabilities are packages of it.
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -22,7 +25,7 @@ from runtimes import Runtime, needs  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False, fromfile_prefix_chars="@")
     parser.add_argument("--layer", action="append", default=[])
-    for flag in ("service", "docker", "podman", "compose", "kubernetes"):
+    for flag in ("config", "service", "docker", "podman", "compose", "kubernetes"):
         parser.add_argument(f"--{flag}", required=True)
     options = parser.parse_args()
     merged = Merged()
@@ -38,7 +41,19 @@ def main() -> None:
         flags = " ".join(needs.docker_flags(needed, Runtime(engine))) + "\n"
         write_whole(getattr(options, engine), flags.encode())
     write_whole(options.compose, needs.compose(needed, options.service).encode())
-    write_whole(options.kubernetes, needs.kubernetes(needed).encode())
+    first = set(merged.capabilities) == {_first_program(merged, read_json(options.config))}
+    write_whole(options.kubernetes, needs.kubernetes(needed, first_program=first).encode())
+
+
+def _first_program(merged: Merged, config: dict[str, Any]) -> str:
+    """Returns the path of the first file that a container executes; "" if that is not known.
+
+    A program that is looked up on PATH is not known: the settings of a container may change that.
+    """
+    of_containers = config.get("config") or {}
+    argv = [*(of_containers.get("Entrypoint") or ()), *(of_containers.get("Cmd") or ())]
+    path = merged.file(argv[0]) if argv and argv[0].startswith("/") else ""
+    return "" if path in merged.scripts else path
 
 
 if __name__ == "__main__":

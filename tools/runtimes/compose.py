@@ -172,6 +172,8 @@ class _Reader:
             environment=environment,
             other_variables=other_variables,
             directory=self.said(self.last(chain, "working_dir"), str),
+            network=self.said(self.last(chain, "network_mode"), str),
+            sysctls=self.sysctls(chain),
             notes=tuple(self.notes),
         )
 
@@ -253,6 +255,19 @@ class _Reader:
             said = Said(value, member.where) if isinstance(value, str) and value.isdigit() else self.said(member, str)
             if said:
                 found.append(said)
+        return tuple(found)
+
+    def sysctls(self, chain: list[Field]) -> tuple[Said[tuple[str, str]], ...]:
+        """Returns sysctls, a mapping or a list of NAME=VALUE; a value that is not known is ""."""
+        found = []
+        for field in self.fields(chain, "sysctls"):
+            if isinstance(field.node.value, dict):
+                texts = [(f"{name}={self.value(name, member) or ''}", member) for name, member in field.fields().items()]
+            else:
+                texts = [(member.scalar() or "", member) for member in field.items()]
+            for text, member in texts:
+                name, _, value = text.partition("=")
+                found.append(Said((name.replace("/", "."), value), member.where))
         return tuple(found)
 
     def text(self, field: Field) -> str | None:

@@ -171,6 +171,8 @@ class _Reader:
             environment=environment,
             other_variables=self.other_variables(),
             directory=self.last("workdir", lambda text: "" if self.line.unknown(text) else text),
+            network=self.last("network", lambda text: "" if self.line.unknown(text) else text.removeprefix("name=").partition(",")[0]),
+            sysctls=self.all("sysctl", self.sysctl),
         )
 
     def image(self, arguments: list[str], ended: bool) -> str:
@@ -291,6 +293,11 @@ class _Reader:
                 for said in self.said(given, [given.value], lambda text: security_option(text, self.engine)):
                     found = found if said.value is None else Said(said.value, said.where)
         return found
+
+    def sysctl(self, text: str) -> tuple[str, str]:
+        """Returns the name and value of a --sysctl."""
+        name, _, value = self.line.shown(text).partition("=")
+        return name.replace("/", "."), value
 
     def check_sysctls(self) -> None:
         """Refuses sysctls of the network beside the host's network, as runc and podman do (runc libcontainer/configs/validate)."""

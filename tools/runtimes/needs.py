@@ -75,6 +75,8 @@ def kubernetes(needed: int, runtime: Runtime | None = None, user: str = "", hard
         lines.append("# File capabilities come with execve(2); false would set no_new_privs, which switches them off.")
         lines.append("allowPrivilegeEscalation: true")
     elif harden:
+        if needed and uid != 0:
+            lines.append("# The program is the first that the container executes. If another executes it, that one needs the same capabilities.")
         lines.append("allowPrivilegeEscalation: false")
     if drop or add:
         lines.append("capabilities:")

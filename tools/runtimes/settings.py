@@ -69,6 +69,8 @@ class Settings:
       environment: variables by name; None is a value that is not known here.
       other_variables: what may set more of them, such as a file; None if nothing does.
       directory: the working directory, in place of the image's; "" is one that is not known here.
+      network: the network namespace, if it is said: "host" is the host's, "container:NAME" another container's; "" is not known.
+      sysctls: names with dots, and values.
       notes: sentences about what was not read, although it may matter.
     """
 
@@ -93,7 +95,15 @@ class Settings:
     environment: tuple[Said[tuple[str, str | None]], ...] = ()
     other_variables: Said[str] | None = None
     directory: Said[str] | None = None
+    network: Said[str] | None = None
+    sysctls: tuple[Said[tuple[str, str]], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def own_network(self) -> bool:
+        """Whether the container, or its pod, has a network namespace of its own."""
+        mode = self.network.value if self.network else "bridge"
+        return mode not in ("", "host") and not mode.startswith(("container:", "ns:", "pod:", "service:"))
 
     @property
     def form(self) -> str:
