@@ -7,6 +7,7 @@ import random
 import shlex
 from collections.abc import Iterator
 
+import comparison
 import fixes
 import pytest
 import random_commands
@@ -63,6 +64,32 @@ def test_command_lines(client, tmp_path):
             flags = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
             cases.append(fixes.Case(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
     assert random_commands.run(client, cases)[0] == []
+
+
+# What is not needed by the sysctls of the container's network namespace, for Docker and for podman.
+_NETWORKS = {
+    "": (["Port80", "PingSocket"], []),
+    "--network=none": (["Port80", "PingSocket"], []),
+    "--network=host": ([], []),
+    "--user=1000:0": (["Port80", "PingSocket"], ["PingSocket"]),
+    "--sysctl=net.ipv4.ip_unprivileged_port_start=80": (["Port80", "PingSocket"], ["Port80"]),
+    "--sysctl=net.ipv4.ip_unprivileged_port_start=1024": (["PingSocket"], []),
+    "--sysctl=net.ipv4.ping_group_range='1 0'": (["Port80"], []),
+    "--sysctl=net.ipv4.ping_group_range='65000 66000'": (["Port80", "PingSocket"], ["PingSocket"]),
+}
+
+
+def test_ports_and_pings(client, tmp_path):
+    """A process without effective capabilities can do what the report says, and no more."""
+    file = samples.File(samples.APP, samples.report(), from_text("cap_net_bind_service,cap_net_raw=p"))
+    layout = images.layout(tmp_path / "image", samples.layer(file), Entrypoint=[samples.APP], User="65532:65532")
+    client.load({"docker.io/library/image:1": layout})
+    for flags, unneeded in _NETWORKS.items():
+        line = f"{client.name} run {flags} --cap-drop=ALL image:1"
+        outcome, report = client.run_line(line), comparison.explain(layout, "--docker-run", line)
+        can = [line for line, needless in comparison.unneeded(report.content).items() if needless]
+        assert can == [name for name in ("Port80", "PingSocket") if f"{name}:\t1" in outcome.output], (line, outcome)
+        assert can == unneeded[client.name == "podman"] and "RawSocket:\t0" in outcome.output
 
 
 @pytest.fixture

@@ -75,7 +75,16 @@ def difference(report: Report, outcome: Outcome) -> str:
         differing.append(f"uid: {content['uid']} by getcap, {match and match[1]} in the container")
     if f"NoNewPrivs:\t{int(content['no_new_privs'])}" not in outcome.output:
         differing.append(f"no_new_privs: {content['no_new_privs']} by getcap")
+    for line, needless in unneeded(content).items():
+        if needless and f"{line}:\t1" not in outcome.output:
+            differing.append(f"{line} needs no capability by getcap")
     return "; ".join(differing)
+
+
+def unneeded(content: dict[str, Any]) -> dict[str, bool]:
+    """Returns what needs no capability by a report: by line of the program that prints what its process can do."""
+    claims = {"Port80": "cap_net_bind_service is not needed for ports", "PingSocket": "cap_net_raw is not needed for ICMP echo"}
+    return {line: any(note.startswith(claim) for note in content["notes"]) for line, claim in claims.items()}
 
 
 def has_wanted(outcome: Outcome, wanted: Sequence[str]) -> bool:

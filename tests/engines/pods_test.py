@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pathlib
 import random
@@ -117,6 +118,24 @@ def _possible(context: dict[str, Any]) -> dict[str, Any]:
         added = [name for name in made["capabilities"].get("add", ()) if name in known or name == "ALL"]
         made["capabilities"] = {**made["capabilities"], "add": added}
     return made
+
+
+def test_ports_and_pings(kubelet, tmp_path):
+    """A process without effective capabilities can do what the report says, and no more, unless there is a user namespace."""
+    file = samples.File(samples.APP, samples.report(), from_text("cap_net_bind_service,cap_net_raw=p"))
+    layouts = {"docker.io/library/sysctls:1": images.layout(tmp_path / "sysctls", samples.layer(file), Entrypoint=[samples.APP], User="1000:1000")}
+    kubelet.load(layouts)
+    sysctls = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "81"}, {"name": "net.ipv4.ping_group_range", "value": "0 999"}]
+    specs: dict[str, dict[str, Any]] = {"own": {}, "host": {"hostNetwork": True}, "said": {"securityContext": {"sysctls": sysctls}}}
+    pods = {name: _pod(name, [{"image": next(iter(layouts))}], **spec) for name, spec in specs.items()}
+    outcomes = kubelet.run(pods)
+    for name, pod in pods.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(pod))
+        said = comparison.unneeded(comparison.explain(next(iter(layouts.values())), "--kubernetes", str(path)).content)
+        output = outcomes[name]["c0"].output
+        assert said["PingSocket"] == (name == "own") == ("PingSocket:\t1" in output), output
+        assert (name == "own") == ("Port80:\t1" in output) and said["Port80"] == (name != "host"), output
 
 
 def test_random_pods(kubelet, tmp_path):

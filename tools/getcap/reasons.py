@@ -177,6 +177,7 @@ def notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
         yield f"they count in the container's own user namespace alone ({verdict.before.because['user_namespace']})"
     if not chain.lost:
         yield from _of_last(plan, verdict.hop, verdict)
+        yield from verdict.unneeded
 
 
 def _of_last(plan: Plan, hop: Hop, verdict: Verdict) -> Iterator[str]:

@@ -51,7 +51,8 @@ class Verdict:
       doubt: why the verdict may be another one than it seems; "" if it may not.
       why: sentences.
       fixes: what to change, a sentence each; all of them together.
-      notes: what is not known, or of use beyond that.
+      notes: what is not known, or of use beyond that; what is unneeded is among them.
+      unneeded: capabilities that are wanted and not needed for what they are mostly wanted for, a sentence each.
     """
 
     wanted: int
@@ -61,6 +62,7 @@ class Verdict:
     why: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unneeded: tuple[str, ...] = ()
 
     @property
     def hop(self) -> Hop:
@@ -89,9 +91,10 @@ def judge(plan: Plan) -> Verdict:
     Raises:
       InputError: the runtime would refuse to start it, or its user or program is not known.
     """
-    from . import fixes, reasons
+    from . import fixes, reasons, unneeded
 
     verdict = bare(plan)
+    verdict = replace(verdict, unneeded=() if verdict.chain.lost else tuple(unneeded.notes(plan, verdict)))
     found = () if verdict.good or verdict.chain.lost else fixes.find(plan, verdict)
     return replace(verdict, why=tuple(reasons.why(plan, verdict)), fixes=found, notes=tuple(reasons.notes(plan, verdict)))
 

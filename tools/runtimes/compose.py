@@ -264,7 +264,7 @@ class _Reader:
             if isinstance(field.node.value, dict):
                 texts = [(f"{name}={self.value(name, member) or ''}", member) for name, member in field.fields().items()]
             else:
-                texts = [(member.scalar() or "", member) for member in field.items()]
+                texts = [(self.value("", member) or "", member) for member in field.items()]
             for text, member in texts:
                 name, _, value = text.partition("=")
                 found.append(Said((name.replace("/", "."), value), member.where))

@@ -185,4 +185,5 @@ def _sentence(verdict: Verdict) -> str:
     else:
         what = f"runs without {describe(verdict.wanted & ~after.permitted)}"
     fix = "; fix: " + ", and ".join(verdict.fixes) if verdict.fixes else ""
-    return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.why) + fix
+    notes = "".join(f"; note: {text}" for text in verdict.unneeded)
+    return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.why) + notes + fix

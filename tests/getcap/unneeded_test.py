@@ -1,0 +1,104 @@
+"""Capabilities that are not needed because of sysctls: what real engines set is in docs/capabilities.md."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+import capabilities
+from getcap import cli, images
+from support.image import layout, tar
+from verdicts.manifests import check, parse_attributes
+
+PORTS, PING = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  hostNetwork: %s
+  hostUsers: %s
+  securityContext: {sysctls: [%s]}
+  containers:
+    - name: web
+      image: registry.example/web:1
+      securityContext: {capabilities: {drop: [ALL]}}
+"""
+
+
+def _image(directory: pathlib.Path, user: str = "1000:1000") -> str:
+    app = ("/app", capabilities.from_text("cap_net_bind_service,cap_net_raw=ep"), "\x7fELF")
+    return str(layout(directory / "image", tar(app), Entrypoint=["/app"], User=user))
+
+
+def _notes(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns which of ports and ping need no capability."""
+    cli.main(["explain", "--json", *arguments])
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    return " ".join(word for word in ("ports", "ping") if any("is not needed" in note and word in note for note in notes))
+
+
+@pytest.mark.parametrize(
+    "line, runtime, unneeded",
+    [
+        ("docker run app", "docker", "ports ping"),
+        ("docker run app", "docker@20.10.24", "ports ping"),
+        ("docker run app", "docker@19.03", ""),
+        ("docker run --network=none app", "docker", "ports ping"),
+        ("docker run --net host app", "docker", ""),
+        ("docker run --network=container:web app", "docker", ""),
+        (f"docker run --sysctl {PORTS}=1024 app", "docker", "ping"),
+        (f"docker run --sysctl={PORTS}=80 --sysctl={PING.replace('.', '/')}='1 0' app", "docker", "ports"),
+        ("podman run app", "podman", ""),
+        (f"podman run --sysctl {PORTS}=0 app", "podman", "ports"),
+        ("podman run --user=1000:0 app", "podman", "ping"),
+        (f"podman run --sysctl {PING}='500 2000' app", "podman", "ping"),
+        (f"podman run --sysctl {PING}='500 999' app", "podman", ""),
+        ("nerdctl run app", "nerdctl", ""),
+    ],
+)
+def test_command_lines(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], line: str, runtime: str, unneeded: str):
+    assert _notes(capsys, _image(tmp_path), "--docker-run", line, "--runtime", runtime) == unneeded
+
+
+@pytest.mark.parametrize(
+    "service, unneeded",
+    [
+        ("", "ports ping"),
+        (", network_mode: host", ""),
+        (", network_mode: 'service:db'", ""),
+        (f", sysctls: {{{PORTS}: 1024}}", "ping"),
+        (f", sysctls: ['{PORTS}=1024', '{PING}=1 0']", ""),
+    ],
+)
+def test_compose(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], service: str, unneeded: str):
+    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: app{service}}}}}")
+    arguments = "--compose", str(tmp_path / "compose.yaml"), "--service=web"
+    assert _notes(capsys, _image(tmp_path), *arguments) == unneeded
+
+
+SYSCTL = '{name: %s, value: "%s"}'
+
+
+@pytest.mark.parametrize(
+    "pod, runtime, unneeded",
+    [
+        (("false", "true", ""), "containerd", "ports ping"),
+        (("false", "true", ""), "containerd@1.7", ""),
+        (("false", "true", ""), "cri-o", ""),
+        (("false", "false", ""), "containerd", ""),
+        (("true", "true", ""), "containerd", ""),
+        (("false", "true", SYSCTL % (PORTS, "0")), "cri-o", "ports"),
+        (("false", "true", SYSCTL % (PORTS, "0")), "containerd@1.7", "ports"),
+        (("false", "true", SYSCTL % (PING, "0 2147483647")), "containerd@1.7", "ping"),
+    ],
+)
+def test_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: tuple[str, ...], runtime: str, unneeded: str):
+    path = tmp_path / "pod.yaml"
+    path.write_text(POD % pod)
+    image = _image(tmp_path)
+    assert _notes(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
+    (finding,) = check(images.read(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
+    assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)

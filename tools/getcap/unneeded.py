@@ -1,0 +1,59 @@
+"""Finds capabilities that a container does not need, because sysctls of its network namespace allow the same to everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capabilities import execve
+from capabilities.names import NAMES
+from runtimes import Runtime, Settings
+from runtimes.settings import called
+
+from .verdict import Plan, Verdict
+
+_PORTS, _PING = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
+_NET_BIND_SERVICE, _NET_RAW = (1 << NAMES.index(name) for name in ("cap_net_bind_service", "cap_net_raw"))
+_FIRST_PORT = 1024  # The kernel's default: ports from here on need no capability (ip(7)).
+
+
+def notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
+    """Yields a sentence for each capability that is wanted, and not needed for ports or for pings."""
+    settings = plan.settings
+    if not settings.own_network:
+        return  # The sysctls are those of the host or of another container, which are not known here.
+    if verdict.wanted & _NET_BIND_SERVICE:
+        text, where = _value(settings, plan.runtime, _PORTS)
+        if text.isascii() and text.isdecimal() and int(text[:9]) < _FIRST_PORT:
+            of = f"ports from {int(text)} on" if int(text) else "ports"
+            yield f"cap_net_bind_service is not needed for {of}: {_PORTS} is {int(text)} ({where}); a file without it needs no grant"
+    if verdict.wanted & _NET_RAW:
+        text, where = _value(settings, plan.runtime, _PING)
+        if _includes(text, verdict.hop.before):
+            what = "ICMP echo (ping) by a datagram socket; other raw packets need it"
+            yield f"cap_net_raw is not needed for {what}: {_PING} is {' to '.join(text.split())} ({where})"
+
+
+def _value(settings: Settings, runtime: Runtime, name: str) -> tuple[str, str]:
+    """Returns the value of a sysctl, and who says so; "" if the runtime leaves what the kernel has."""
+    for said in reversed(settings.sysctls):
+        if said.value[0] == name:
+            return said.value[1], said.where
+    own_users = settings.user_namespace is not None and settings.user_namespace.value != "host"
+    version = runtime.version or (1 << 30,)
+    text = ""
+    if runtime.name == "docker" and version >= (20, 10) or runtime.name == "containerd" and version >= (2,) and not own_users:
+        # moby daemon/oci_linux.go, WithSysctls; containerd's CRI plugin, enable_unprivileged_ports and enable_unprivileged_icmp.
+        text = "0" if name == _PORTS else "0 2147483647"
+    elif runtime.name == "podman" and name == _PING:
+        text = "0 0"  # containers.conf(5), default_sysctls.
+    since = {"docker": " since 20.10", "containerd": " since 2.0"}.get(runtime.name, "")
+    return text, f"{called(runtime.name)}'s default{since} for a network namespace of its own"
+
+
+def _includes(text: str, process: execve.Process) -> bool:
+    """Returns whether a range of groups includes one of a process's (icmp(7), ping_group_range)."""
+    words = text.split()
+    if len(words) != 2 or not all(word.isascii() and word.isdecimal() and len(word) <= 10 for word in words):
+        return False
+    first, last = map(int, words)
+    return any(first <= gid <= last for gid in (process.egid, *process.groups))
