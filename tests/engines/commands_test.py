@@ -71,7 +71,7 @@ _NETWORKS = {
     "": (["Port80", "PingSocket"], []),
     "--network=none": (["Port80", "PingSocket"], []),
     "--network=host": ([], []),
-    "--user=1000:0": (["Port80", "PingSocket"], ["PingSocket"]),
+    "--user=1000:0": (["Port80", "PingSocket"], []),
     "--sysctl=net.ipv4.ip_unprivileged_port_start=80": (["Port80", "PingSocket"], ["Port80"]),
     "--sysctl=net.ipv4.ip_unprivileged_port_start=1024": (["PingSocket"], []),
     "--sysctl=net.ipv4.ping_group_range='1 0'": (["Port80"], []),

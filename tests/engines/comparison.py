@@ -83,8 +83,12 @@ def difference(report: Report, outcome: Outcome) -> str:
 
 def unneeded(content: dict[str, Any]) -> dict[str, bool]:
     """Returns what needs no capability by a report: by line of the program that prints what its process can do."""
-    claims = {"Port80": "cap_net_bind_service is not needed for ports", "PingSocket": "cap_net_raw is not needed for ICMP echo"}
-    return {line: any(note.startswith(claim) for note in content["notes"]) for line, claim in claims.items()}
+    notes = "\n".join(content["notes"])
+    ports = re.search(r"^cap_net_bind_service is not needed for ports(?: from (\d+) on)?:", notes, re.MULTILINE)
+    return {
+        "Port80": bool(ports) and int(ports[1] or 0) <= 80,
+        "PingSocket": re.search("^cap_net_raw is not needed for ICMP echo", notes, re.MULTILINE) is not None,
+    }
 
 
 def has_wanted(outcome: Outcome, wanted: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ APP, INIT, OTHER = "/app/probe", "/sbin/tini", "/app/other"
 PASSWD = "root:x:0:0::/:/bin/false\napp:x:1000:1000::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 GROUP = "root:x:0:\napp:x:1000:\nstaff:x:50:\n"
 NAMES = ["net_bind_service", "net_raw", "chown", "setuid", "kill", "net_admin", "bpf", "sys_admin", "sys_ptrace", "audit_write"]
-USERS = ["", "0", "root", "1000", "app", "1000:1000", "app:staff", "65532", "nobody"]
+USERS = ["", "0", "root", "1000", "app", "1000:1000", "app:staff", "1000:nosuch", "65532", "nobody"]
 
 
 class File(NamedTuple):

@@ -53,7 +53,7 @@ def _notes(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (f"docker run --sysctl={PORTS}=80 --sysctl={PING.replace('.', '/')}='1 0' app", "docker", "ports"),
         ("podman run app", "podman", ""),
         (f"podman run --sysctl {PORTS}=0 app", "podman", "ports"),
-        ("podman run --user=1000:0 app", "podman", "ping"),
+        ("podman run --user=1000:0 app", "podman", ""),
         (f"podman run --sysctl {PING}='500 2000' app", "podman", "ping"),
         (f"podman run --sysctl {PING}='500 999' app", "podman", ""),
         ("nerdctl run app", "nerdctl", ""),

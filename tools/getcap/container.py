@@ -79,7 +79,10 @@ class Container(System):
 
     def _ids(self, uid: int) -> tuple[int, int, tuple[int, ...]]:
         """Returns the uid, gid and groups that runtimes give the process (moby/sys/user, GetExecUser)."""
-        text = self.settings.user.value if self.settings.user and self.settings.user.value else str(self.config.get("User") or "")
+        of_image = str(self.config.get("User") or "")
+        if self.settings.form == "kubernetes":
+            of_image = of_image.partition(":")[0]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
+        text = self.settings.user.value if self.settings.user and self.settings.user.value else of_image
         name, _, group = text.partition(":")
         users = _users(self.image.text("/etc/passwd"))
         groups = _groups(self.image.text("/etc/group"))

@@ -44,8 +44,7 @@ def _value(settings: Settings, runtime: Runtime, name: str) -> tuple[str, str]:
     if runtime.name == "docker" and version >= (20, 10) or runtime.name == "containerd" and version >= (2,) and not own_users:
         # moby daemon/oci_linux.go, WithSysctls; containerd's CRI plugin, enable_unprivileged_ports and enable_unprivileged_icmp.
         text = "0" if name == _PORTS else "0 2147483647"
-    elif runtime.name == "podman" and name == _PING:
-        text = "0 0"  # containers.conf(5), default_sysctls.
+    # podman takes default_sysctls of containers.conf(5), which is not known here.
     since = {"docker": " since 20.10", "containerd": " since 2.0"}.get(runtime.name, "")
     return text, f"{called(runtime.name)}'s default{since} for a network namespace of its own"
 

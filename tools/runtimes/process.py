@@ -161,6 +161,8 @@ def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] |
       InputError: with every group that does not.
     """
     said = settings.user
+    if settings.form == "kubernetes":
+        image_user = ""  # The kubelet passes on the image's user without the group (pkg/kubelet/kuberuntime, getImageUser).
     where, text = (said.where, said.value) if said and said.value else ("the image's user", image_user)
     named = [(where, text.partition(":")[2]), *((one.where, one.value) for one in settings.groups)]
     problems = []
