@@ -128,6 +128,7 @@ def _kubernetes_test_impl(ctx):
     args.add(ctx.attr.runtime, format = "--runtime=%s")
     args.add(ctx.attr.pod_security, format = "--level=%s")
     args.add_all(ctx.files.manifests, format_each = "--manifest=%s")
+    args.add_all(ctx.attr.programs, format_each = "--program=%s")
     image = _image(ctx, args)
     return _verdict(ctx, "kubernetes", args, depset(ctx.files.manifests, transitive = [image]))
 
@@ -153,6 +154,11 @@ resources (an Argo Rollout, an operator's), pod templates are read. One that nam
             doc = "The Pod Security Standards level that the pods are to satisfy: `privileged` (any), `baseline` or `restricted`.",
             default = "privileged",
             values = ["privileged", "baseline", "restricted"],
+        ),
+        "programs": attr.string_list(
+            doc = """The programs of the image, absolute paths, that the containers are about. The test follows entrypoints, init \
+processes, shells and scripts to the program by itself; name it where the report says that it could not, or where the program has \
+no capabilities itself and executes another that has. By default, every file of the image with capabilities is tested then.""",
         ),
         "runtime": attr.string(
             doc = "The nodes' container runtime, with a version if it is not the newest: `containerd`, `cri-o@1.30`.",

@@ -17,7 +17,7 @@ import capabilities
 from getcap import images
 from packer import below, cli, work
 from packer.errors import InputError
-from support import archives, engines, layout, podman, registry, require
+from support import archives, engines, layout, podman, registry, require, saved
 from support.image import layout as make_layout
 from support.image import tar
 
@@ -119,7 +119,7 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
             command = [require.tool("docker"), "--host", f"unix://{socket}", *map(str, arguments)]
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-        docker("load", "--input", engines.write_archive(source, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "test:2")
         identifier = docker("image", "inspect", "--format={{.Id}}", "test:1")
         docker("save", "--output", tmp_path / "name", "test:1")
@@ -128,9 +128,9 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
         # Another image in the same archive.
         other = make_layout(tmp_path / "other", tar(("/other", NET, "file")))
         docker("rmi", "test:1", "test:2")
-        docker("load", "--input", engines.write_archive(source, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "first:1")
-        docker("load", "--input", engines.write_archive(other, tmp_path / "other.tar"))
+        docker("load", "--input", saved.write({engines.REFERENCE: other}, tmp_path / "other.tar"))
         docker("save", "--output", tmp_path / "several", "first:1", "test:1")
     for name in ("name", "two-names", "id"):
         _check(tmp_path / name, tmp_path)
@@ -143,7 +143,7 @@ def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
         def ctr(*arguments: object) -> None:
             subprocess.run([require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True)
 
-        ctr("import", "--no-unpack", engines.write_archive(source, tmp_path / "image.tar"))
+        ctr("import", "--no-unpack", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
         ctr("export", tmp_path / "both", "docker.io/library/test:1")
         ctr("export", "--skip-manifest-json", tmp_path / "oci", "docker.io/library/test:1")
         docker = archives.write(tmp_path / "docker.tar", archives.crane(IMAGE))

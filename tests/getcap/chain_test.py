@@ -14,12 +14,20 @@ from support.image import layout, tar
 
 NET = capabilities.from_text("cap_net_bind_service=p")
 PROGRAM = "\x7fELF"
-PROGRAMS = "/app/server", "/bin/bash", "/bin/dumb-init", "/bin/env", "/bin/nice", "/bin/sh", "/bin/stdbuf", "/bin/tini", "/bin/xargs"
+PROGRAMS = "/app/server", *(f"/bin/{name}" for name in "bash dumb-init env nice python sh stdbuf tini xargs".split())
+SCRIPTS = {
+    "/entry.sh": '#!/bin/sh\nexec "$@"\n',
+    "/env.sh": '#!/usr/bin/env bash\nexec "$@"\n',
+    "/flags.sh": '#!/bin/sh\nset -e\nif [ "${1#-}" != "$1" ]; then\n  set -- server "$@"\nfi\nexec "$@"\n',
+    "/own.sh": '#!/bin/sh -e\ncat <<END >/tmp/x\nexec nice\nEND\nserver --port "$PORT"\n',
+    "/split.sh": '#!/usr/bin/env -S bash -e\nexec "$@"\n',
+}
 
 
 def _image(directory: pathlib.Path, value: capabilities.FileCapabilities = NET) -> str:
     entries = [(path, value if path == "/app/server" else None, PROGRAM) for path in PROGRAMS]
-    entries.append(("/entry.sh", None, "#!/bin/sh\nexec \"$@\"\n"))
+    entries += [(path, None, text) for path, text in SCRIPTS.items()]
+    entries.append(("/usr/bin/env", None, ">/bin/env"))
     return str(layout(directory / "image", tar(*entries), User="65532", Env=["PATH=/app:/bin"]))
 
 
@@ -35,35 +43,92 @@ FOLLOWED = [
     ("sh -ec /app/server", "sh server"),
     ("sh -lc /app/server", "sh server"),
     ("sh -exc /app/server", "sh server"),
-    ("bash -c 'exec server --port 80'", "bash server"),
+    ("bash -euo pipefail -c 'exec server --port 80'", "bash server"),
     ("sh -c 'A=1 exec server'", "sh server"),
     ("sh -c 'sh -c server'", "sh sh server"),
+    ("sh -c 'exec server ${PORT:-80}'", "sh server"),
+    ("sh -c 'nice && exec server'", "sh server"),
+    ("sh -c 'server && server'", "sh server"),
+    ("sh -c 'mkdir -p /run/x; chown app /run/x; server'", "sh server"),
     ("/entry.sh server --port", "sh server"),
+    ("bash /entry.sh server", "bash server"),
+    ("/env.sh server", "env bash server"),
+    ("/split.sh server", "env bash server"),
+    ("/own.sh", "sh server"),
+    ("/flags.sh --port", "sh server"),
     ("tini -- server", "tini server"),
     ("tini -p SIGTERM -g server", "tini server"),
     ("dumb-init -r 15:3 server", "dumb-init server"),
+    ("dumb-init --rewrite 15:3 -- server", "dumb-init server"),
     ("env -u X A=1 server", "env server"),
+    ("env -S 'A=1 server --port'", "env server"),
     ("nice -n 5 server", "nice server"),
     ("stdbuf -oL -e 0 server", "stdbuf server"),
     ("tini -- /entry.sh nice server", "tini sh nice server"),
-    # A shell that may do anything, and programs that are not known to execute another.
-    ("sh -c 'server | cat'", "sh"),
-    ("sh -c 'server && server'", "sh"),
-    ("sh -c '$SERVER'", "sh"),
-    ("sh -x server", "sh"),
-    ("sh -c", "sh"),
-    ("/entry.sh -v server", "sh"),
-    ("/entry.sh other", "sh"),
-    ("xargs server", "xargs"),
+    # Programs that end a chain.
+    ("sh", "sh"),
+    ("python /app.py", "python"),
     ("server sh -c server", "server"),
+]
+LOST = [
+    # A shell that may do anything, and programs that execute what is not known here.
+    ("sh -c 'server | cat'", "sh", "server | cat"),
+    ("sh -c '$HOSTNAME'", "sh", "not known"),
+    ("sh -c 'eval \"$HOSTNAME\"; exec server'", "sh", "evaluates"),
+    ("sh -c '. /etc/x; exec server'", "sh", "/etc/x"),
+    ("sh -c 'if test -e /x; then exec nice server; fi; exec server'", "sh", "one of several programs"),
+    ("sh -c 'server & wait; server'", "sh", "several programs"),
+    ("sh -c 'exec server <<'", "sh", "not understood"),
+    ("sh -x server", "sh", "text is not known"),
+    ("/entry.sh -v server", "sh", "options of exec"),
+    ("/entry.sh other", "sh", "does not have"),
+    ("xargs server", "xargs", "adds what it reads"),
+    ("python /app/server", "python", "may execute its argument"),
 ]
 
 
 @pytest.mark.parametrize("command, programs", FOLLOWED)
 def test_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str):
     first, *rest = shlex.split(command)
-    _, said = _explain(capsys, _image(tmp_path), f"docker run --entrypoint={first} app {shlex.join(rest)}")
+    status, said = _explain(capsys, _image(tmp_path), f"docker run --entrypoint={first} app {shlex.join(rest)}")
+    assert status == 0
     assert " ".join(each["path"].rpartition("/")[2] for each in said["programs"]) == programs
+
+
+@pytest.mark.parametrize("command, programs, why", LOST)
+def test_what_cannot_be_followed_is_unknown(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str, why: str
+):
+    first, *rest = shlex.split(command)
+    run = f"docker run --entrypoint={first} app {shlex.join(rest)}"
+    status, said = _explain(capsys, _image(tmp_path), run)
+    assert status == 3 and why in said["unknown"]["why"] and said["verdict"].startswith("unknown: ")
+    assert " ".join(each["path"].rpartition("/")[2] for each in said["programs"]) == programs
+    assert [each["programs"][-1]["path"] for each in said["candidates"]] == ["/app/server"]
+
+
+def test_a_wrapper_that_may_raise_ambient_capabilities(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """The program has no capabilities; whether it gets some depends on what the wrapper does."""
+    image = str(layout(tmp_path / "image", tar(("/wrapper", NET, PROGRAM), ("/app", None, PROGRAM)), User="65532"))
+    status = cli.main(["explain", image, "--docker-run", "docker run --cap-add NET_BIND_SERVICE --entrypoint=/wrapper app /app", "--program=/app"])
+    output = capsys.readouterr().out
+    assert status == 3 and "/wrapper may raise ambient capabilities before it executes /app" in output
+
+
+def test_a_wrapper_that_may_change_the_user(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """Under no_new_privs the file's capabilities are lost with the user."""
+    image = str(layout(tmp_path / "image", tar(("/wrapper", None, PROGRAM), ("/app", NET, PROGRAM)), User="0"))
+    command = "docker run --security-opt no-new-privileges --entrypoint=/wrapper app"
+    status = cli.main(["explain", image, "--docker-run", command, "--program=/app"])
+    output = capsys.readouterr().out
+    assert status == 3 and "/wrapper may change to another user before it executes /app" in output
+    assert cli.main(["explain", image, "--docker-run", command.replace("no-new-privileges", "label=disable"), "--program=/app"]) == 0
+
+
+def test_a_set_user_id_file_is_named(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    image = str(layout(tmp_path / "image", tar(("/app", None, PROGRAM, {"mode": 0o4755})), User="65532"))
+    assert cli.main(["explain", image, "--docker-run", "docker run --entrypoint=/app app"]) == 0
+    assert "/app is a set-user-ID file: the process becomes uid 0" in capsys.readouterr().out
 
 
 def test_the_first_user_of_a_name_counts(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
@@ -74,11 +139,11 @@ def test_the_first_user_of_a_name_counts(tmp_path: pathlib.Path, capsys: pytest.
     assert said["uid"] == 5
 
 
-def test_no_more_than_eight_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+def test_no_more_than_sixteen_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     image = _image(tmp_path)
-    for count, last in ((7, "/app/server"), (8, "/bin/nice")):
+    for count, last in ((15, "/app/server"), (16, "/bin/nice")):
         _, said = _explain(capsys, image, "docker run --entrypoint=nice app " + "nice " * (count - 1) + "server")
-        assert (len(said["programs"]), said["programs"][-1]["path"]) == (8, last)
+        assert (len(said["programs"]), said["programs"][-1]["path"]) == (16, last)
 
 
 @pytest.mark.parametrize("rootid", [0, 1, 65536])

@@ -13,8 +13,7 @@ import pytest
 import capabilities
 from capabilities.names import NAMES
 from getcap import images
-from getcap.chain import hops
-from getcap.verdict import judge
+from getcap.verdict import Plan, judge
 from runtimes import docker, runtime
 from support import packer, require
 from support.container import Bundle
@@ -74,7 +73,7 @@ def test_the_verdict_is_what_happens(number: int, made: tuple[images.Image, Bund
     for flags in (every, "", every.partition(" ")[0], f"{every} {NO_NEW_PRIVS}"):
         for version in ("docker@20.10.14", "docker@24.0.7"):
             settings = docker.read(f"docker run --user=65532 --cap-drop=ALL {flags} --entrypoint={path} app")
-            verdict = judge(image, settings, hops(image, settings), runtime(version))
+            verdict = judge(Plan(image, settings, runtime(version)))
             outcome = bundle.run(
                 bounding=_names(verdict.before.bounding),
                 permitted=_names(verdict.before.permitted),

@@ -6,7 +6,7 @@ import itertools
 import json
 import pathlib
 import subprocess
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from support import layout as layouts
 from support import require
@@ -40,17 +40,27 @@ class Bundle:
         *,
         bounding: Sequence[str],
         permitted: Sequence[str] = (),
+        inheritable: Sequence[str] = (),
+        ambient: Sequence[str] = (),
         no_new_privs: bool = False,
         uid: int = 65532,
+        gid: int | None = None,
+        groups: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
         args: Sequence[str] | None = None,
     ) -> Outcome:
         """Runs the container in new namespaces, the network's among them.
 
         Args:
           bounding: capabilities that the runtime grants (`docker run --cap-add`), in upper case, with CAP_.
-          permitted: those that it also leaves permitted and inheritable to the process that calls execve.
+          permitted: those that it also leaves permitted and effective to the process that calls execve.
+          inheritable: those that are inheritable.
+          ambient: those that are ambient.
           no_new_privs: what `allowPrivilegeEscalation: false` sets.
-          uid: who the process is.
+          uid: the uid of the process.
+          gid: its gid; by default the same number.
+          groups: its supplementary groups.
+          environment: its variables, in place of the image's.
           args: in place of the image's entrypoint and cmd.
         """
         path = self.directory / "config.json"
@@ -58,13 +68,15 @@ class Bundle:
         process = spec["process"]
         process["terminal"] = False
         process["noNewPrivileges"] = no_new_privs
-        process["user"] = {"uid": uid, "gid": uid}
+        process["user"] = {"uid": uid, "gid": uid if gid is None else gid, "additionalGids": list(groups)}
+        if environment is not None:
+            process["env"] = [f"{name}={value}" for name, value in environment.items()]
         process["capabilities"] = {
             "bounding": list(bounding),
             "effective": list(permitted),
             "permitted": list(permitted),
-            "inheritable": [],
-            "ambient": [],
+            "inheritable": list(inheritable),
+            "ambient": list(ambient),
         }
         if args is not None:
             process["args"] = list(args)

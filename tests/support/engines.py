@@ -14,15 +14,13 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tarfile
-import time
-from typing import Any, Callable, Iterator, Protocol
+from typing import Callable, Iterator, Protocol
 
 from support import layout as layouts
-from support import podman, require
+from support import podman, require, saved
+from support.machine import Machine, run_daemon
 
-_START = 30  # Seconds that a daemon may take to start.
-_REFERENCE = "docker.io/library/test:1"
+REFERENCE = "docker.io/library/test:1"
 
 
 class Refused(Exception):
@@ -96,22 +94,26 @@ class _Podman:
 
 
 @contextlib.contextmanager
-def containerd(state: pathlib.Path) -> Iterator[pathlib.Path]:
+def containerd(state: pathlib.Path, machine: Machine | None = None, config: str = "") -> Iterator[pathlib.Path]:
     """Starts containerd; yields its socket.
 
     Args:
       state: an empty directory. Its path is short, because the address of a socket has at most 107 bytes.
+      machine: the namespaces that it runs in; None for those of the test.
+      config: tables to add to its configuration.
     """
     require.root()
-    socket, config = state / "containerd.sock", state / "containerd.toml"
+    socket, file = state / "containerd.sock", state / "containerd.toml"
     texts = {"root": state / "root", "state": state / "run"}
-    config.write_text(
+    file.write_text(
         "version = 3\n"
         + "".join(f"{name} = {json.dumps(str(path))}\n" for name, path in texts.items())
         + "".join(f"[{kind}]\naddress = {json.dumps(str(path))}\n" for kind, path in [("grpc", socket), ("ttrpc", state / "ttrpc.sock")])
+        + config
     )
-    command = [require.tool("containerd"), "--config", str(config)]
-    with _daemon(command, state / "containerd.log", lambda: _answers([require.tool("ctr"), "--address", str(socket), "version"])):
+    command = [require.tool("containerd"), "--config", str(file)]
+    client = [require.tool("ctr"), "--address", str(socket), "version"]
+    with run_daemon(command, state / "containerd.log", lambda: _answers(client), machine):
         yield socket
 
 
@@ -134,13 +136,13 @@ class _Containerd:
 
     @contextlib.contextmanager
     def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = write_archive(layout, self._state / f"image{next(self._numbers)}.tar")
+        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         mounted = archive.with_suffix("")
         mounted.mkdir()
         flags = ["--snapshotter", self._snapshotter]
         try:
             _run([*self._command, "images", "import", "--local", *flags, str(archive)])
-            _run([*self._command, "images", "mount", *flags, _REFERENCE, str(mounted)])
+            _run([*self._command, "images", "mount", *flags, REFERENCE, str(mounted)])
             try:
                 yield mounted
             finally:
@@ -148,19 +150,20 @@ class _Containerd:
         finally:
             archive.unlink()
             mounted.rmdir()
-            subprocess.run([*self._command, "images", "remove", "--sync", _REFERENCE], capture_output=True)
+            subprocess.run([*self._command, "images", "remove", "--sync", REFERENCE], capture_output=True)
 
 
 @contextlib.contextmanager
-def dockerd(driver: str, state: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Starts Docker's daemon without a network; yields its socket.
+def dockerd(driver: str, state: pathlib.Path, machine: Machine | None = None) -> Iterator[pathlib.Path]:
+    """Starts Docker's daemon; yields its socket.
 
     Args:
-      driver: "overlay2" or "vfs".
+      driver: "overlay2" or "vfs"; or "overlayfs" for the containerd image store.
       state: an empty directory with a short path.
+      machine: the namespaces that it runs in, where it has a bridge network; None for those of the test, without a network.
     """
     (state / "containerd").mkdir()
-    with containerd(state / "containerd") as address:
+    with containerd(state / "containerd", machine) as address:
         socket = state / "docker.sock"
         flags = {
             "--containerd": address,
@@ -170,9 +173,14 @@ def dockerd(driver: str, state: pathlib.Path) -> Iterator[pathlib.Path]:
             "--pidfile": state / "docker.pid",
             "--storage-driver": driver,
         }
-        command = [require.tool("dockerd"), "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        command = [require.tool("dockerd"), "--iptables=false", "--ip6tables=false"]
         command += [f"{flag}={value}" for flag, value in flags.items()]
-        with _daemon(command, state / "docker.log", lambda: _answers([require.tool("docker"), "--host", f"unix://{socket}", "version"])):
+        if driver == "overlayfs":
+            (state / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+            command.append(f"--config-file={state / 'daemon.json'}")
+        command.append(f"--cgroup-parent={machine.cgroup}" if machine else "--bridge=none")
+        client = [require.tool("docker"), "--host", f"unix://{socket}", "version"]
+        with run_daemon(command, state / "docker.log", lambda: _answers(client), machine):
             yield socket
 
 
@@ -195,7 +203,7 @@ class _Docker:
 
     @contextlib.contextmanager
     def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = write_archive(layout, self._state / f"image{next(self._numbers)}.tar")
+        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         try:
             _run([*self._command, "load", "--input", str(archive)])
         finally:
@@ -204,7 +212,7 @@ class _Docker:
             with self._root(layout) as root:
                 yield root
         finally:
-            _run([*self._command, "rmi", "--force", _REFERENCE])
+            _run([*self._command, "rmi", "--force", REFERENCE])
 
     @contextlib.contextmanager
     def _root(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -237,28 +245,6 @@ def _chain_ids(diff_ids: list[str]) -> Iterator[str]:
         yield chain.removeprefix("sha256:")
 
 
-def write_archive(layout: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
-    """Writes an OCI layout with one image as a tar, with the manifest.json that Docker's classic image store reads; returns `path`."""
-    manifest = layouts.manifest(layout)
-    index = json.loads((layout / "index.json").read_bytes())
-    index["manifests"][0]["annotations"] = {"io.containerd.image.name": _REFERENCE, "org.opencontainers.image.ref.name": "1"}
-
-    def place(descriptor: dict[str, Any]) -> str:
-        return "blobs/sha256/" + str(descriptor["digest"]).removeprefix("sha256:")
-
-    saved = {"Config": place(manifest["config"]), "RepoTags": ["test:1"], "Layers": [place(layer) for layer in manifest["layers"]]}
-    (made := path.with_suffix(".json")).mkdir()
-    for name, content in (("index.json", index), ("manifest.json", [saved])):
-        (made / name).write_text(json.dumps(content))
-    with tarfile.open(path, "w", dereference=True) as tar:
-        for name in ("index.json", "manifest.json"):
-            tar.add(made / name, name)
-        for name in ("oci-layout", "blobs"):
-            tar.add(layout / name, name)
-    shutil.rmtree(made)
-    return path
-
-
 ENGINES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Engine]]] = {
     "containerd overlayfs": lambda state: containerd_with("overlayfs", state),
     "containerd native": lambda state: containerd_with("native", state),
@@ -287,19 +273,3 @@ def _run(command: list[str]) -> str:
 
 def _answers(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
-
-
-@contextlib.contextmanager
-def _daemon(command: list[str], log: pathlib.Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """Runs a daemon for as long as the block runs, which begins when the daemon is ready."""
-    with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        end = time.monotonic() + _START
-        while not ready():
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()

@@ -17,8 +17,8 @@ def tar(*entries: tuple[Any, ...]) -> bytes:
 
     Args:
       *entries: path, capabilities (FileCapabilities, the bytes of the attribute, or None) and kind: "file", "directory",
-        a hard link ("=/x"), a symbolic link (">x"), or anything else: the content of a file. A dict may follow, with
-        other attributes of tarfile.TarInfo than the usual: mode (0755), uid and gid (0).
+        a hard link ("=/x"), a symbolic link (">x"), or anything else: the content of a file, as text or bytes. A dict may
+        follow, with other attributes of tarfile.TarInfo than the usual: mode (0755), uid and gid (0).
     """
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -31,7 +31,10 @@ def tar(*entries: tuple[Any, ...]) -> bytes:
                 data = value if isinstance(value, bytes) else value.to_xattr()
                 info.pax_headers[RECORD] = data.decode("utf-8", "surrogateescape")  # The very bytes.
             content = b""
-            if kind == "directory":
+            if isinstance(kind, bytes):
+                content = kind
+                info.size = len(content)
+            elif kind == "directory":
                 info.type = tarfile.DIRTYPE
             elif kind.startswith("="):
                 info.type, info.linkname = tarfile.LNKTYPE, kind[2:]

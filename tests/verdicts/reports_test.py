@@ -51,7 +51,9 @@ def test_a_manifest_that_grants_too_little():
     container = "spec.template.spec.containers[0]"
     (line,) = _report("not_granted").splitlines()
     assert line.startswith(f'//tests/verdicts:not_granted: {at}:10: {container}: "/app/server" does not start ("operation not permitted"): ')
-    assert f"not in the bounding set: none: {at}:15: {container}.securityContext.capabilities.drop[0]; with cap_chown" in line
+    context = f"{container}.securityContext.capabilities"
+    assert "not in the bounding set, which holds only cap_chown (" in line
+    assert f"): all others are dropped ({at}:15: {context}.drop[0])" in line
     assert line.endswith("; fix: add to securityContext.capabilities: add: [NET_BIND_SERVICE]")
 
 

@@ -1,33 +1,27 @@
-"""The programs that a container executes, one after the other, until the one that it is about."""
+"""Follows the programs that a container executes, one after the other, with the credentials that each has."""
 
 from __future__ import annotations
 
 import posixpath
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from packer.errors import InputError, problem, quote
+from capabilities import execve
+from capabilities.credentials import Denied
+from packer.errors import InputError, escape, problem, quote
+from runtimes import Process
 from runtimes.settings import Mount, Said, Settings
 
-from . import images
+from . import loader
+from .container import Container, strings
+from .images import File, Image
+from .programs import table
+from .programs.model import Call, Fails, Lost, Next, Word
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Of runtimes, where the image has none.
-_MAX_HOPS = 8
+_MAX_HOPS = 16
 _MAX_INTERPRETERS = 5  # exec_binprm, fs/exec.c.
-_SHELLS = frozenset("ash bash busybox dash sh".split())
-# Programs that execute what follows their options; these options take a word each.
-_WRAPPERS = {
-    "catatonit": "",
-    "docker-init": "peE",
-    "dumb-init": "r",
-    "env": "uSC",
-    "nice": "n",
-    "stdbuf": "ioe",
-    "tini": "pe",
-    "tini-static": "pe",
-}
-_OPERATORS = frozenset("|&;<>()$`\n")
+_REFERENCE = re.compile(r"(?<!\$)\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)")  # Of a variable, in command and args of Kubernetes.
 
 
 @dataclass(frozen=True)
@@ -37,129 +31,220 @@ class Hop:
     Attributes:
       path: of the file whose capabilities count.
       file: that file, as the image has it.
-      script: the path of the script that it interprets; else "".
-      mount: what hides the image's file; None if nothing does.
+      before: the process that executes it.
+      outcome: what the kernel makes of that process.
+      script: the path of the script that it interprets, or of the program that it loads; else "".
+      loaded: whether `script` is a program that the dynamic loader loads.
+      mount: the mount that hides the image's file; None if there is none.
     """
 
     path: str
-    file: images.File
+    file: File
+    before: execve.Process
+    outcome: execve.Outcome
     script: str = ""
+    loaded: bool = False
     mount: Said[Mount] | None = None
 
+    @property
+    def name(self) -> str:
+        """What messages call it: the script rather than its interpreter, escaped."""
+        return escape(self.script or self.path)
 
-def hops(image: images.Image, settings: Settings, program: str = "") -> list[Hop]:
-    """What is executed, the last one being what the container is about.
+
+@dataclass(frozen=True)
+class Chain:
+    """The programs of a container.
+
+    Attributes:
+      hops: in order; the last is the one that the container is about, unless `lost` or `failed` says otherwise.
+      lost: why it is not known what the last of `hops` executes; "" if it is.
+      failed: why the last of `hops` stops before it executes the next program; "" if it does not.
+      needs: the capabilities, as a mask, without which it fails.
+      named: whether the last of `hops` is there because somebody named it: it is not known that the one before executes it.
+    """
+
+    hops: tuple[Hop, ...]
+    lost: str = ""
+    failed: str = ""
+    needs: int = 0
+    named: bool = False
+
+    @property
+    def after(self) -> execve.Process | None:
+        """The last process; None if its execve fails, or a program fails before."""
+        return None if self.failed else self.hops[-1].outcome.process
+
+
+def follow(image: Image, settings: Settings, before: Process, program: str = "") -> Chain:
+    """Follows the programs of a container.
 
     Args:
-      image: of which entrypoint, cmd, env and working directory are taken.
-      settings: what changes them.
-      program: the last one, where it cannot be told from the command line; "" if it can.
+      image: the image.
+      settings: what the runtime is told.
+      before: the process that executes the first program.
+      program: the path of the program that the container is about; "" to find it.
 
     Raises:
-      InputError: there is no such program in the image.
+      InputError: the image has no such program, or the command line names none.
     """
-    config = image.config.get("config") or {}
-    argv: Sequence[str] = settings.argv(_strings(config, "Entrypoint"), _strings(config, "Cmd"))
-    if not argv and not program:
-        name = settings.image.value if settings.image else ""
-        raise InputError([problem("image", name, "neither it nor the command names a program; write --program")])
-    finder = _Finder(image, settings, config)
-    found: list[Hop] = []
-    if settings.init and settings.init.value:
-        found.append(Hop("the runtime's init", images.File("", None, 0, 0, 0o755, "")))
-    words = list(argv)
-    while words and len(found) < _MAX_HOPS:
-        hop = finder.hop(words[0])
-        found.append(hop)
-        words = _next(finder, hop, words)
-    if program and (not found or program not in (found[-1].path, found[-1].script)):
-        found.append(finder.hop(program))
-    return found
+    return _Follower(image, settings, before, program).follow()
 
 
-class _Finder:
-    """Programs by the names that people call them."""
+class _Follower:
+    def __init__(self, image: Image, settings: Settings, before: Process, program: str) -> None:
+        self._image, self._settings, self._program = image, settings, program
+        self._container = Container(image, settings)
+        self._state = self._container.start(before)
+        self._hops: list[Hop] = []
+        self._needs = 0
 
-    def __init__(self, image: images.Image, settings: Settings, config: Mapping[str, object]) -> None:
-        self._image, self._settings = image, settings
-        directory = config.get("WorkingDir")
-        self._directory = "/" + directory if isinstance(directory, str) else "/"
-        environment = dict(each.partition("=")[::2] for each in _strings(config, "Env"))
-        self._path = environment.get("PATH", _PATH).split(":")[:64]
+    def follow(self) -> Chain:
+        config = self._container.config
+        argv: Sequence[Word] = self._settings.argv(strings(config, "Entrypoint"), strings(config, "Cmd"))
+        if self._settings.runtime in ("containerd", "cri-o"):
+            argv = [word if at == 0 or word is None or not _REFERENCE.search(word) else None for at, word in enumerate(argv)]
+        if not argv and not self._program:
+            name = self._settings.image.value if self._settings.image else ""
+            raise InputError([problem("image", name, "neither it nor the command names a program; write --program")])
+        if self._settings.init and self._settings.init.value:
+            self._add("the runtime's init", File("", None, 0, 0, 0o755, ""))
+        lost = failed = ""
+        if argv:
+            lost, failed = self._follow(argv)
+        named = False
+        if self._program and not failed and self._alive() and not self._is_named():
+            self._execute_named()
+            lost, named = "", len(self._hops) > 1
+        if self._is_named():
+            lost = ""
+        failed = failed or loader.failure(self._image, self._hops[-1])
+        return Chain(tuple(self._hops), "" if failed else lost, failed, self._needs, named)
 
-    def path(self, name: str) -> str:
-        """Where a program is; "" if nowhere."""
-        folders = [self._directory] if "/" in name else self._path
-        for folder in folders:
-            path = posixpath.normpath(posixpath.join(folder, name))
-            path = "/" + path.lstrip("/")
-            if self._image.file(path) is not None:
-                return path
-        return ""
+    def _alive(self) -> bool:
+        return not self._hops or self._hops[-1].outcome.process is not None
 
-    def hop(self, name: str) -> Hop:
-        """What executes it."""
-        path, script = self.path(name), ""
+    def _is_named(self) -> bool:
+        return bool(self._program) and bool(self._hops) and self._program in (self._hops[-1].path, self._hops[-1].script)
+
+    def _follow(self, argv: Sequence[Word]) -> tuple[str, str]:
+        """Follows programs up to one that executes no other; returns why it went no further: lost, failed."""
+        path = self._first(argv)
+        start = len(self._hops)
+        while True:
+            if len(self._hops) - start >= _MAX_HOPS:
+                return f"there are more than {_MAX_HOPS} programs", ""
+            try:
+                argv, script = self._hop(path, argv)
+            except InputError:
+                if len(self._hops) == start:
+                    raise
+                return f"executes {quote(argv[0] or '')}, which the image does not have as a program", ""
+            if not self._alive() or self._is_named():
+                return "", ""
+            hop = self._hops[-1]
+            if failure := loader.failure(self._image, hop):
+                return "", failure
+            try:
+                following = self._next(hop, argv, script)
+                if following is not None and following.loaded:
+                    hop = self._load(following)
+                    if self._is_named():
+                        return "", ""
+                    following = self._next(hop, following.argv, hop.script)
+                if following is None:
+                    return "", ""
+                self._state = following.state
+                argv = following.argv
+                name = following.file or argv[0]
+                if name is None:
+                    raise Lost("executes a program that is not known here")
+                path = self._container.find(name, self._state)
+                if not path:
+                    raise Lost(f"executes {quote(name)}, which the image does not have")
+            except Lost as error:
+                return str(error), ""
+            except Fails as error:
+                return "", f"{hop.name} fails: {error}"
+            except Denied as error:
+                self._needs = 0 if error.capability is None else 1 << error.capability
+                return "", f"{hop.name} fails: {error.call} is not permitted (EPERM)"
+
+    def _next(self, hop: Hop, argv: Sequence[Word], script: str) -> Next | None:
+        model = table.model_of(hop.script if hop.loaded else hop.path, argv[0] or "")
+        if hop.mount and model:
+            raise Lost(f"is hidden by a mount ({hop.mount.where})")
+        if model:
+            return model(Call(argv, self._state, self._container, script or hop.path, hop.file.loader))
+        # A program that is not known may be a wrapper of one that it is given.
+        for word in argv[1:]:
+            if word and not word.startswith("-"):
+                try:
+                    path = self._container.find(word, self._state)
+                except Lost:
+                    continue
+                file = self._image.file(path) if path else None
+                if file and file.capabilities and file.mode & 0o111 and file.path != hop.path:
+                    raise Lost(f"is not a program that is known here, and may execute its argument {quote(word)}")
+        return None
+
+    def _first(self, argv: Sequence[Word]) -> str:
+        name = argv[0] or ""
+        try:
+            return self._found(name)
+        except Lost as error:
+            raise InputError([problem("program", name, f"cannot be found: the container {error}")]) from None
+
+    def _found(self, name: str) -> str:
+        path = self._container.find(name, self._state)
+        if not path:
+            what = "no such program in the image"
+            if over := self._settings.mounted_over(posixpath.normpath(posixpath.join(self._state.directory, name))):
+                what += f"; it may be in the mount of {over.where}, which is not known here"
+            raise InputError([problem("program", name, what)])
+        return path
+
+    def _execute_named(self) -> None:
+        try:
+            path = self._found(self._program)
+        except Lost:
+            path = self._program
+        self._hop(path, [self._program])
+
+    def _hop(self, path: str, argv: Sequence[Word]) -> tuple[Sequence[Word], str]:
+        """Adds the execution of a file; returns the words that the program gets, and the script that it interprets."""
+        root = self._state.root
+        script, called = "", path.removeprefix(root)
         for _ in range(_MAX_INTERPRETERS):
-            file = self._image.file(path) if path else None
+            file = self._image.file(path)
             if file is None:
-                what = f"no such program in the image{', as the interpreter of ' + quote(script) if script else ''}"
-                if over := self._settings.mounted_over(posixpath.normpath(posixpath.join(self._directory, name))):
-                    what += f"; it may be in the mount of {over.where}, which is not known here"
-                raise InputError([problem("program", name, what)])
+                what = "no such program in the image" + (f", as the interpreter of {quote(script)}" if script else "")
+                raise InputError([problem("program", path, what)])
             if not file.mode & 0o111:
-                raise InputError([problem("program", name, "has no execute permission")])
+                raise InputError([problem("program", path, "has no execute permission")])
             if not file.interpreter:
-                return Hop(file.path, file, script, self._settings.mounted_over(file.path))
-            script, name = script or file.path, file.interpreter
-            path = name if name.startswith("/") else ""
+                self._add(file.path, file, script)
+                return argv, called if script else ""
+            argv = [file.interpreter, *([file.argument] if file.argument else []), path.removeprefix(root), *argv[1:]]
+            script = script or file.path
+            path = root + posixpath.join(self._state.directory, file.interpreter)
         raise InputError([problem("program", script, "scripts that are each other's interpreters")])
 
+    def _add(self, path: str, file: File, script: str = "") -> None:
+        mount = self._settings.mounted_over(path) if path.startswith("/") else None
+        nosuid = bool(mount and mount.value.nosuid)
+        executed = execve.File(file.capabilities, file.uid, file.gid, file.mode, nosuid)
+        before = self._state.process
+        outcome = execve.execve(before, executed)
+        self._hops.append(Hop(path, file, before, outcome, script, mount=mount))
+        if outcome.process is not None:
+            self._state = replace(self._state, process=outcome.process)
 
-def _next(finder: _Finder, hop: Hop, words: list[str]) -> list[str]:
-    """What a program executes in turn, as far as its arguments say."""
-    name = posixpath.basename(words[0])
-    if name in _WRAPPERS:
-        return _after_options(words[1:], _WRAPPERS[name], name == "env")
-    if posixpath.basename(hop.path) in _SHELLS:
-        rest = words[1:]
-        if not hop.script and len(rest) > 1 and rest[0] in ("-c", "-ec", "-lc", "-exc"):
-            return _command(rest[1])
-        # An entrypoint script ends with exec "$@", as people write them.
-        if hop.script and rest and finder.path(rest[0]):
-            return rest
-    return []
-
-
-def _after_options(words: list[str], with_value: str, variables: bool) -> list[str]:
-    while words:
-        word = words[0]
-        if word == "--":
-            return words[1:]
-        if word.startswith("-"):
-            words = words[2 if len(word) == 2 and word[1] in with_value else 1 :]
-        elif variables and "=" in word:
-            words = words[1:]
-        else:
-            return words
-    return []
-
-
-def _command(text: str) -> list[str]:
-    """A shell's command, if it is a single one."""
-    if len(text) > 1 << 16 or _OPERATORS & set(text):
-        return []
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return []
-    while words and (words[0] == "exec" or "=" in words[0]):
-        words = words[1:]
-    return words
-
-
-def _strings(config: Mapping[str, object], name: str) -> list[str]:
-    value = config.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise InputError([problem("image", name, "no list of texts in the image's config")])
-    return value
+    def _load(self, following: Next) -> Hop:
+        """Notes the program that the dynamic loader loads; its own file is not executed."""
+        name = posixpath.normpath(posixpath.join(self._state.directory, following.file))
+        file = self._image.file(self._state.root + name)
+        if file is None:
+            raise Lost(f"loads {quote(name)}, which the image does not have")
+        self._hops[-1] = replace(self._hops[-1], script=file.path, loaded=True)
+        return self._hops[-1]

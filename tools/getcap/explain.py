@@ -1,9 +1,9 @@
-"""getcap explain: an image and what somebody tells a runtime, as the capabilities that its process ends up with."""
+"""getcap explain: judges which capabilities the process of a container has, from an image and what a runtime is told."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from capabilities.names import NAMES
 from packer import limits
@@ -12,15 +12,18 @@ from packer.files import open_regular
 from runtimes import Runtime, Settings, docker, runtime
 from runtimes.process import describe
 
-from . import chain, images
+from . import images
 from .cli import Formatter, Parser, read, to_json
-from .verdict import Verdict, judge
+from .verdict import Plan, Verdict, candidates, judge
 
 _DESCRIPTION = """\
-Says which capabilities the process of a container has, of an image and what a runtime is told: the verdict first, then
+Says which capabilities the process of a container has, from an image and what a runtime is told: the verdict first, then
 why, then the fix. Without --docker-run, --kubernetes or --compose: of "docker run IMAGE", or of --runtime's defaults."""
-_EPILOG = f"""exit status: 0 if it has all that its file asks for; 1 if it does not, or does not start; 2 if something cannot be read,
-or a flag is wrong; {INTERNAL} after an internal error"""
+_EPILOG = f"""\
+exit status: 0 if the process has all that its program's file asks for; 1 if it does not, or does not start; 2 if something
+cannot be read, or a flag is wrong; 3 if that is not known: a program of the chain cannot be followed, and --program can name
+the last one; {INTERNAL} after an internal error"""
+_GOOD, _BAD, _UNKNOWN = 0, 1, 3
 _SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
 
 
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--service", metavar="NAME", help="with --compose: which")
     parser.add_argument("--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest by default")
     parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this")
-    parser.add_argument("--program", default="", metavar="PATH", help="what it is about, if not the last program that the command names")
+    parser.add_argument("--program", default="", metavar="PATH", help="the program that it is about, if the command does not lead to it")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     for flag, of in (("container", "kubernetes"), ("service", "compose")):
@@ -62,24 +65,40 @@ def main(arguments: Sequence[str]) -> int:
         settings = _defaults(chosen.name if chosen else "docker")
     if chosen and chosen.name != settings.runtime:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
-    image = _image(options.image, options.platform)
-    hops = chain.hops(image, settings, options.program)
+    plan = Plan(_image(options.image, options.platform), settings, chosen or Runtime(settings.runtime), options.program)
     try:
-        verdict = judge(image, settings, hops, chosen or Runtime(settings.runtime))
+        verdict = judge(plan)
     except InputError as error:
         refused = settings.run_as_non_root
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
         fix = ["set runAsUser to a uid that is not 0"]
-        return _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": settings.notes}, options.json)
-    made: dict[str, object] = {"verdict": _sentence(hops[-1], verdict), "why": verdict.why, "fix": verdict.fixes, "notes": [*settings.notes, *verdict.notes]}
-    if verdict.after is not None:
+        _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": list(plan.settings.notes)}, options.json)
+        return _BAD
+    made = _report(verdict, plan.settings.notes) | {"problems": plan.image.problems}
+    status = _GOOD if verdict.good and not plan.image.problems else _BAD
+    if not verdict.known:
+        status = _UNKNOWN
+    if verdict.chain.lost:
+        made["unknown"] = {"after": verdict.hop.name, "why": verdict.chain.lost}
+        made["candidates"] = [_report(judge(each)) for each in candidates(plan)]
+    _print(made, options.json)
+    return status
+
+
+def _report(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, object]:
+    """Returns a verdict as a JSON object."""
+    made: dict[str, object] = {
+        "verdict": _sentence(verdict),
+        "why": verdict.why,
+        "fix": verdict.fixes,
+        "notes": [*notes, *verdict.notes],
+        "programs": [{"path": hop.path, "script": hop.script} for hop in verdict.chain.hops],
+    }
+    if verdict.after is not None and not verdict.chain.lost:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
-        made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.steps[-1].secure}
-    made["problems"] = image.problems
-    made["programs"] = [{"path": hop.path, "script": hop.script} for hop in hops]
-    _print(made, options.json, " -> ".join(f"{escape(hop.script)} ({escape(hop.path)})" if hop.script else escape(hop.path) for hop in hops))
-    return 0 if verdict.good and not image.problems else 1
+        made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.hop.outcome.secure}
+    return made
 
 
 def _defaults(name: str) -> Settings:
@@ -110,9 +129,13 @@ def _bytes(path: str) -> bytes:
         return file.read(limits.YAML + 1)
 
 
-def _sentence(last: chain.Hop, verdict: Verdict) -> str:
-    """The verdict in a line."""
+def _sentence(verdict: Verdict) -> str:
+    """Returns the verdict in a line."""
+    if verdict.chain.lost:
+        return f"unknown: {verdict.hop.name} {verdict.chain.lost}"
     after = verdict.after
+    if verdict.chain.failed:
+        return "does not start: " + verdict.chain.failed
     if after is None:
         return "does not start: execve of it fails with EPERM, operation not permitted"
     effective, held = verdict.wanted & after.effective, verdict.wanted & after.permitted
@@ -125,27 +148,48 @@ def _sentence(last: chain.Hop, verdict: Verdict) -> str:
         parts.append(f"without {describe(verdict.wanted & ~held)}")
     if not verdict.wanted:
         parts.append(f"with {describe(after.effective)} effective" if after.effective else "without capabilities, and asks for none")
-    return "runs " + ", ".join(parts)
+    return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 
 
 def _names(mask: int) -> list[str]:
     return [name for bit, name in enumerate(NAMES) if mask >> bit & 1]
 
 
-def _print(made: dict[str, object], as_json: bool, subject: str = "the container") -> int:
-    """Prints a report; returns the exit status of one that is bad."""
+def _print(made: dict[str, object], as_json: bool) -> None:
+    """Prints a report."""
     if as_json:
         print(to_json(made))
-        return 1
-    print(printable(f"{subject}: {made['verdict']}"))
+        return
+    for line in _lines(made, ""):
+        print(printable(line))
+    unfollowed = made.get("candidates")
+    if unfollowed is None:
+        return
+    assert isinstance(unfollowed, list)
+    if not unfollowed:
+        print("  note: no file of the image has capabilities; --program names the program")
+    else:
+        print("  note: the files of the image with capabilities, if one of them is the program (--program names it):")
+    for each in unfollowed:
+        for line in _lines(each, "    "):
+            print(printable(line))
+
+
+def _lines(made: dict[str, object], indent: str) -> Iterator[str]:
+    """Returns the lines of a report, without their escapes."""
+    programs = made.get("programs", [])
+    assert isinstance(programs, (list, tuple))
+    names = [f"{escape(each['script'])} ({escape(each['path'])})" if each["script"] else escape(each["path"]) for each in programs]
+    if "unknown" in made:
+        names.append("?")
+    yield f"{indent}{' -> '.join(names) or 'the container'}: {made['verdict']}"
     for title in ("problems", "why", "fix", "notes"):
         lines = made.get(title, [])
         assert isinstance(lines, (list, tuple))
         for line in lines:
-            print(printable(f"  {title.removesuffix('s')}: {line}"))
+            yield f"{indent}  {title.removesuffix('s')}: {line}"
     if "permitted" in made:
         for name in _SETS:
-            names = made[name]
-            assert isinstance(names, list)
-            print(f"  {name}: {','.join(names) or 'none'}")
-    return 1
+            listed = made[name]
+            assert isinstance(listed, list)
+            yield f"{indent}  {name}: {','.join(listed) or 'none'}"

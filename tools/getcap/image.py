@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ class File:
       uid, gid: its owner.
       mode: permissions, set-ID bits among them.
       interpreter: of a script, the program that its first line names; else "".
+      argument: of a script, what the first line has after the interpreter, which is one word; else "".
+      text: of a script, all of it; None if it is no script, or too long to be kept.
+      loader: of a dynamically linked ELF program, its PT_INTERP; else "".
+      runpath: of such a program with capabilities, where it looks for libraries: DT_RUNPATH or DT_RPATH.
+      needed: of such a program with capabilities, the names of the libraries that it needs.
     """
 
     path: str
@@ -38,6 +44,11 @@ class File:
     gid: int
     mode: int
     interpreter: str
+    argument: str = ""
+    text: str | None = None
+    loader: str = ""
+    runpath: str = ""
+    needed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Image:
       problems: what is wrong with capabilities in it, a sentence each; those about `differences` are among them.
       differences: the files that engines differ about.
       users: uids by name, of /etc/passwd; None if it has none.
+      groups: gids by name, of /etc/group; None if it has none.
     """
 
     platform: str
@@ -101,17 +113,41 @@ class Image:
     users: dict[str, int] | None = None
     differences: tuple[Difference, ...] = ()
     _tree: Tree = field(default_factory=Tree, repr=False)
+    # By layer and entry: the text of scripts, /etc/passwd and /etc/group, and, after b"\x7fELF", what a program needs, as JSON.
     _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    groups: dict[str, int] | None = None
 
     def file(self, path: str) -> File | None:
-        """The regular file that an absolute path leads to, through all links; None if to none."""
+        """Returns the regular file that an absolute path leads to, through all links; None if it leads to none."""
         found = follow(self._tree, path)
         if found is None or found[1].type != FILE:
             return None
         real, node = found
-        words = self._scripts.get((node.layer, node.entry), b"").split()
-        interpreter = os.fsdecode(words[0]) if words else ""
-        return File(real, self.capabilities.get(real), node.uid, node.gid, node.mode, interpreter)
+        kept = self._scripts.get((node.layer, node.entry), b"")
+        own = real, self.capabilities.get(real), node.uid, node.gid, node.mode
+        if kept.startswith(b"#!"):
+            # fs/binfmt_script.c: the interpreter, and at most one argument.
+            words = os.fsdecode(kept[2:].partition(b"\n")[0]).strip(" \t").replace("\t", " ").partition(" ")
+            text = None if kept.endswith(b"\0") else kept.decode("utf-8", "surrogateescape")
+            return File(*own, words[0], words[2].strip(" "), text)
+        if kept.startswith(b"\x7fELF"):
+            known = json.loads(kept[4:])
+            paths = known.get("runpath") or known.get("rpath") or ""
+            return File(*own, "", loader=known["interpreter"], runpath=paths, needed=tuple(known.get("needed", ())))
+        return File(*own, "")
+
+    def text(self, path: str) -> str | None:
+        """Returns the text of /etc/passwd or /etc/group; None if there is none, or it is too long to be kept."""
+        found = follow(self._tree, path)
+        kept = self._scripts.get((found[1].layer, found[1].entry)) if found else None
+        return None if kept is None else kept.decode("utf-8", "replace")
+
+    def exists(self, path: str) -> bool:
+        """Returns whether an absolute path leads to anything."""
+        try:
+            return follow(self._tree, path) is not None
+        except ArchiveError:
+            return False
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Returns all paths below the root with what is there, a directory before what is in it. Hard links are one node."""
@@ -119,7 +155,7 @@ class Image:
 
     def is_script(self, node: Node) -> bool:
         """Returns whether a node of walk() is an executable script."""
-        return (node.layer, node.entry) in self._scripts
+        return bool(node.mode & 0o111) and self._scripts.get((node.layer, node.entry), b"").startswith(b"#!")
 
 
 def follow(tree: Tree, path: str) -> tuple[str, Node] | None:

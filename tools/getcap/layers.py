@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
 from capabilities import xattr
-from packer import differences, limits
+from packer import differences, elf, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
 from packer.nodes import OVERLAY
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 _XATTR = xattr.NAME.encode()
 _SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
-_PASSWD = "/etc/passwd"
+_PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _PREFIX, _OPAQUE = b"SCHILY.xattr.", OVERLAY + b"opaque"
 
 
@@ -40,8 +42,9 @@ class Layers:
         self._problems: list[str] = []
         self._overlay: list[str] = []  # Entries with attributes of overlayfs.
         self._has_capabilities = False
-        self._texts: dict[tuple[int, int], bytes] = {}  # passwd, by layer and entry.
-        self._scripts: dict[tuple[int, int], bytes] = {}
+        self._texts: dict[tuple[int, int], bytes] = {}  # passwd and group, by layer and entry.
+        self._scripts: dict[tuple[int, int], bytes] = {}  # And what is known of programs; see Image.
+        self._left = limits.SCRIPT_TEXTS
 
     def layer(self, archive: Archive | Watched, digest: str, size: int) -> None:
         """Adds the next layer.
@@ -83,7 +86,8 @@ class Layers:
         if self._has_capabilities:
             self._problems += self._overlay  # Such an attribute can show a file that has capabilities at another path.
         problems = [*dict.fromkeys(self._problems), *map(str, differing)]
-        return Image(platform, config, carried, self.layers, origin, problems, self._users(), differing, self._tree, self._scripts)
+        users, groups = self._identifiers(_PASSWD), self._identifiers(_GROUP)
+        return Image(platform, config, carried, self.layers, origin, problems, users, differing, self._tree, self._scripts, groups)
 
     def _members(self, archive: Archive | Watched) -> Iterator[Member]:
         """Yields the entries of a layer, without the records that nobody here asks for."""
@@ -121,15 +125,41 @@ class Layers:
         return value if value is None else value[: limits.CAPABILITY]
 
     def _content(self, archive: Archive | Watched, member: Member, entry: tuple[int, int]) -> None:
-        """Keeps the users of the image, and the interpreters of scripts."""
-        if member.type != FILE or member.sparse or member.size > limits.TEXT and not member.mode & 0o111:
+        """Keeps the content of scripts, passwd(5) and group(5), and what an ELF program needs."""
+        if member.type != FILE or member.sparse or not member.size:
             return
-        elif member.path == _PASSWD and member.size <= limits.TEXT:
-            self._texts[entry] = b"".join(archive.content())[: member.size]
-        elif member.mode & 0o111:
-            start = next(archive.content(), b"")[: min(_SCRIPT, member.size)]
+        if member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
+            text = b"".join(archive.content())[: member.size]
+            self._scripts[entry] = self._texts[entry] = text
+        else:
+            content = archive.content()
+            start = next(content, b"")[: member.size]
             if start.startswith(b"#!"):
-                self._scripts[entry] = start[2:].partition(b"\n")[0]
+                self._script(member, entry, start, content)
+            elif start.startswith(b"\x7fELF") and member.mode & 0o111:
+                self._program(member, entry, start, content)
+
+    def _script(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the text of a script; of a long one the first line, with a NUL after it."""
+        if member.size <= min(limits.SCRIPT_TEXT, self._left):
+            self._left -= member.size
+            self._scripts[entry] = b"".join((start, *content))[: member.size]
+        else:
+            self._scripts[entry] = start[:_SCRIPT].partition(b"\n")[0] + b"\n\0"
+
+    def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
+        """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""
+        try:
+            known: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+        except elf.ElfError:
+            return
+        if not known["interpreter"]:
+            return
+        if RECORD in member.records and member.size <= limits.PROGRAM:
+            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or known
+        kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
+        if kept.get("interpreter"):
+            self._scripts[entry] = b"\x7fELF" + json.dumps(kept).encode()
 
     def _decode(self, path: str, value: bytes) -> FileCapabilities | None:
         try:
@@ -138,18 +168,18 @@ class Layers:
             self._wrong(path, f"invalid capabilities: {error}")
             return None
 
-    def _users(self) -> dict[str, int] | None:
-        """passwd(5)."""
-        found = follow(self._tree, _PASSWD)
+    def _identifiers(self, path: str) -> dict[str, int] | None:
+        """Reads the IDs by name of a file as in passwd(5) or group(5); returns None if the image has no such file."""
+        found = follow(self._tree, path)
         text = self._texts.get((found[1].layer, found[1].entry)) if found else None
         if text is None:
             return None
-        users: dict[str, int] = {}
+        identifiers: dict[str, int] = {}
         for line in text.decode("utf-8", "replace").splitlines():
             fields = line.split(":")
             if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10:
-                users.setdefault(fields[0], int(fields[2]))
-        return users
+                identifiers.setdefault(fields[0], int(fields[2]))
+        return identifiers
 
     def _wrong(self, path: str, what: str) -> None:
         self._problems.append(f"{quote(path)}: {what}")

@@ -283,6 +283,7 @@ def _pod_of(
 ) -> Pod:
     """Reads a PodSpec; one that is not strict may leave out what an operator fills in."""
     containers: list[Container] = []
+    security.check_sysctls(spec)
     names: set[str] = set()
     problems: dict[str, None] = {}
     for section in _SECTIONS:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from runtimes.documents import Field
 from runtimes.settings import Mount, Said, Settings, capability, target
 
+_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _LAST_ID = (1 << 31) - 1  # k8s.io/apimachinery, IsValidUserID
 
 # Fields of k8s.io/api/core/v1 (types.go): SecurityContext, PodSecurityContext, Capabilities.
@@ -36,6 +37,7 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
         for owner in (container, spec):
             if here := owner.get(misplaced):
                 here.problem("belongs into securityContext; Kubernetes ignores it here", misplaced)
+    _check_proc_mount(own, spec)
     image = container.get("image")
     adds = own.at("capabilities", "add") if own else None
     drops = own.at("capabilities", "drop") if own else None
@@ -45,6 +47,11 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
     if escalation and not escalation.value:
         _refused(own, adds, privileged)
     user, group = _id("runAsUser", own, pod), _id("runAsGroup", own, pod)
+    group_of_pod = pod.get("runAsGroup") if pod else None
+    if group_of_pod and pod and not pod.get("runAsUser") and runtime == "containerd":
+        # containerd internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user"
+        what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
+        group_of_pod.problem(what)
     return Settings(
         where=container.where,
         runtime=runtime,
@@ -101,6 +108,28 @@ def _refused(own: Field | None, adds: Field | None, privileged: Said[bool] | Non
         field.problem("the API server refuses it together with privileged: true")
     if field and adds and any(name.node.value == "CAP_SYS_ADMIN" for name in adds.items()):
         field.problem("the API server refuses it together with CAP_SYS_ADMIN")
+
+
+def _check_proc_mount(own: Field | None, spec: Field) -> None:
+    """Refuses what the API server does (pkg/apis/core/validation/validation.go, validateProcMount)."""
+    proc, users = own.get("procMount") if own else None, spec.get("hostUsers")
+    if proc and proc.text() == "Unmasked" and (not users or users.boolean()):
+        proc.problem("the API server refuses it unless the pod has hostUsers: false")
+
+
+def check_sysctls(spec: Field) -> None:
+    """Refuses what the API server (pkg/apis/core/validation/validation.go, validateSysctls) and the kernel do."""
+    network, users, sysctls = spec.get("hostNetwork"), spec.get("hostUsers"), spec.at("securityContext", "sysctls")
+    for member in sysctls.items() if sysctls else []:
+        name, value = member.get("name"), member.get("value")
+        text = (name.text() if name else None) or ""
+        text = text.replace("/", ".")
+        if name and network and network.boolean() and text.startswith("net."):
+            name.problem("the API server refuses it together with hostNetwork: true")
+        last = (value.text() or "").split()[-1:] if value else []
+        if text == "net.ipv4.ping_group_range" and users and users.boolean() is False and last and last[0].isdigit():
+            if value and int(last[0][:12]) >= _POD_IDS:
+                value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
 
 
 def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Said[T] | None:
@@ -172,7 +201,7 @@ def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Said[Mount], 
 
 def _user_namespace(spec: Field) -> Said[str] | None:
     said = _said(spec, "hostUsers", Field.boolean)
-    for name in ("hostIPC", "hostPID") if said and not said.value else ():
+    for name in ("hostIPC", "hostNetwork", "hostPID") if said and not said.value else ():
         shared = spec.get(name)
         if shared and shared.boolean():
             # pkg/apis/core/validation/validation.go, validateHostUsers

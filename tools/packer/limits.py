@@ -59,6 +59,12 @@ CAPABILITY = 64
 """Bytes of a capability attribute that are read; every revision has fewer."""
 TEXT = 4 << 20
 """Bytes of a text file that is read, such as /etc/passwd."""
+SCRIPT_TEXT = 64 << 10
+"""Bytes of a script that is read; of a longer one the first line counts."""
+SCRIPT_TEXTS = 16 << 20
+"""Bytes of all scripts of an image that are kept."""
+PROGRAM = 32 << 20
+"""Bytes of a program with capabilities in which the names of its libraries are looked for."""
 SCRIPT = 256
 """Bytes of a script's first line: BINPRM_BUF_SIZE, linux/binfmts.h; the kernel reads no more."""
 

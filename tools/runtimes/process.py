@@ -12,6 +12,7 @@ from .settings import Said, Settings, called
 from .versions import Behaviour, Runtime
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
+_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _PODMAN_LABEL = "io.containers.capabilities"  # containers/common pkg/capabilities, ContainerImageLabels
 
 
@@ -52,6 +53,7 @@ def before_execve(
     uids: Mapping[str, int] | None = None,
     image_labels: Mapping[str, str] | None = None,
     host_uid: int = 1000,
+    gids: Mapping[str, int] | None = None,
 ) -> Process:
     """What `settings` come to.
 
@@ -59,10 +61,11 @@ def before_execve(
       settings: what was said.
       runtime: who runs it; the newest of settings.runtime if None.
       image_user: the image's USER.
-      uids: uid by name, as in the image's /etc/passwd; None where that is not known, and
-        then root alone is.
+      uids: uid by name, as in the image's /etc/passwd; empty if the image has no such file. None if
+        that is not known: then root is 0, and other names are not known.
       image_labels: the image's labels; podman has one that limits capabilities.
       host_uid: of whoever runs podman, for --userns=keep-id.
+      gids: gid by name, as in the image's /etc/group, likewise.
 
     Raises:
       InputError: the runtime would refuse to start this, or the user is not known.
@@ -71,26 +74,31 @@ def before_execve(
     behaviour = runtime.behaviour()
     because: dict[str, str] = {}
     uid = _uid(settings, image_user, uids, host_uid, because)
+    _check_groups(settings, image_user, gids)
     granted = _granted(settings, runtime, behaviour, because)
     if runtime.name == "podman":
         granted = _limited(settings, image_labels or {}, granted, because)
     inheritable = granted if behaviour.inheritable else 0
-    because["inheritable"] = ("what is granted" if behaviour.inheritable else "none") + f" ({behaviour.source})"
+    because["inheritable"] = ("holds what is granted" if behaviour.inheritable else "is empty") + f" ({behaviour.source})"
     held, ambient = granted, 0
-    because["ambient"] = f"{called(runtime.name)} sets none"
-    because["permitted"] = f"what is granted ({behaviour.source})"
+    because["ambient"] = f"is empty: {called(runtime.name)} sets none"
+    because["permitted"] = f"holds what is granted ({behaviour.source})"
     if runtime.name == "podman":
         if not _podman_root(settings, image_user):
             held = inheritable = ambient = _mask(settings.added)
-            reason = "--cap-add alone, for a user other than root (podman pkg/specgen/generate/security_linux.go)"
+            reason = "holds what --cap-add names, for a user other than root (podman pkg/specgen/generate/security_linux.go)"
             because.update(permitted=reason, inheritable=reason, ambient=reason)
+            if inheritable & ~granted:
+                # capset(2) refuses inheritable capabilities that are not in the bounding set, and so does the OCI runtime.
+                what = f"the OCI runtime refuses it: a user other than root would get {describe(inheritable & ~granted)}, which are dropped"
+                raise InputError([problem(next(one.where for one in settings.added), "all", what)])
     elif uid and not behaviour.keeps:
         held = 0
-        because["permitted"] = f"none, for a user other than root ({behaviour.source})"
+        because["permitted"] = f"is empty for a user other than root ({behaviour.source})"
     if runtime.name == "cri-o" and settings.privileged and settings.privileged.value:
         inheritable = ambient = ALL
         because["inheritable"] = because["ambient"] = (
-            f"all: {settings.privileged.where} (runtime-tools generate/generate.go, SetupPrivileged)"
+            f"holds all capabilities: {settings.privileged.where} (runtime-tools generate/generate.go, SetupPrivileged)"
         )
     because["effective"] = because["permitted"]
     return Process(
@@ -117,7 +125,7 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
         options = dict(part.partition("=")[::2] for part in mode.value.partition(":")[2].split(","))
         uid = int(options["uid"]) if _decimal(options.get("uid", "")) else host_uid
     elif name == "":
-        because["uid"] = "no user is named, by the image neither"
+        because["uid"] = "neither the container nor the image sets a user"
         uid = 0
     elif _decimal(name):
         because["uid"] = where
@@ -133,6 +141,9 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
         raise InputError([problem(where, text, what + "; write the uid")])
     if uid > _LAST_UID:
         raise InputError([problem(where, text, f"a uid is 0 to {_LAST_UID}")])
+    if uid >= _POD_IDS and mode and mode.value == "pod":
+        what = f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
+        raise InputError([problem(where, text, what)])
     refused = settings.run_as_non_root
     if refused and refused.value:
         if uid == 0:
@@ -141,6 +152,26 @@ def _uid(settings: Settings, image_user: str, uids: Mapping[str, int] | None, ho
             what = f"the kubelet cannot tell whether the image's user {quote(name)} is root; add runAsUser: {uid}"
             raise InputError([problem(refused.where, True, what)])
     return uid
+
+
+def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] | None) -> None:
+    """Checks that the container's groups exist, as engines do (moby/sys user/user.go, GetExecUser and GetAdditionalGroups).
+
+    Raises:
+      InputError: with every group that does not.
+    """
+    said = settings.user
+    where, text = (said.where, said.value) if said and said.value else ("the image's user", image_user)
+    named = [(where, text.partition(":")[2]), *((one.where, one.value) for one in settings.groups)]
+    problems = []
+    for where, group in named:
+        if _decimal(group):
+            if int(group) > _LAST_UID:
+                problems.append(problem(where, group, f"gid is out of range (0 to {_LAST_UID})"))
+        elif group and gids is not None and group not in gids and not (settings.runtime == "podman" and group == "keep-groups"):
+            problems.append(problem(where, group, "no such group in the image's /etc/group; write the gid"))
+    if problems:
+        raise InputError(problems)
 
 
 def _decimal(text: str) -> bool:
@@ -163,7 +194,7 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
     dropped = tuple(one for one in settings.dropped if one.value != "all")
     add, drop = _mask(added), _mask(dropped)
     if settings.privileged and settings.privileged.value:
-        because["bounding"] = f"all: {settings.privileged.where}"
+        because["bounding"] = f"holds all capabilities: {settings.privileged.where}"
         return ALL
     if runtime.name == "podman":
         _conflicts(add_all, drop_all, added, dropped)
@@ -177,22 +208,31 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
     # what is dropped stays so (containerd internal/cri/opts/spec_opts.go, WithCapabilities;
     # cri-o internal/factory/container/container.go, SpecSetupCapabilities).
     if add_all and not (drop_all and kubernetes):
-        base, reason = ALL, f"all: {add_all.where}"
+        base, reason = ALL, f"holds all capabilities: {add_all.where}"
         if not kubernetes:
             added, add = (), 0
     elif drop_all:
-        base, reason = 0, f"none: {drop_all.where}"
+        base, reason = 0, f"is empty: {drop_all.where}"
         if not kubernetes:
             dropped, drop = (), 0
     elif runtime.default is not None:
-        base, reason = runtime.default, f"those that {called(runtime.name)}'s configuration grants"
+        base, reason = runtime.default, f"holds those that {called(runtime.name)}'s configuration grants"
     else:
-        base, reason = behaviour.default, f"those that {called(runtime.name)} grants by default ({behaviour.source})"
-    for verb, said in (("with", added), ("without", dropped)):
-        if said:
-            reason += f"; {verb} " + ", ".join(f"{one.value} ({one.where})" for one in said)
+        base, reason = behaviour.default, f"holds those that {called(runtime.name)} grants by default ({behaviour.source})"
+    if drop_all and not base and added:
+        reason = "holds only " + _listed(added) + f": all others are dropped ({drop_all.where})"
+        added_text = ""
+    else:
+        added_text = _listed(added)
+    for verb, text in (("with", added_text), ("without", _listed(dropped))):
+        if text:
+            reason += f"; {verb} {text}"
     because["bounding"] = reason
     return (base | add) & ~drop if kubernetes else base & ~drop | add
+
+
+def _listed(said: tuple[Said[str], ...]) -> str:
+    return ", ".join(f"{one.value} ({one.where})" for one in said)
 
 
 def _conflicts(add_all: Said[str] | None, drop_all: Said[str] | None, added: tuple[Said[str], ...], dropped: tuple[Said[str], ...]) -> None:
@@ -226,7 +266,7 @@ def _limited(settings: Settings, image_labels: Mapping[str, str], granted: int, 
     if needed & ~granted:
         because["bounding"] += f"; {_PODMAN_LABEL} of {where} wants more, so podman ignores it"
         return granted
-    because["bounding"] = f"those that {_PODMAN_LABEL} of {where} lists"
+    because["bounding"] = f"holds those that {_PODMAN_LABEL} of {where} lists"
     return needed
 
 

@@ -3,6 +3,7 @@
     capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
     digest --target=LABEL --report=FILE --digest=DIGEST (--descriptor=FILE --content=FILE... | --image=IMAGE)
     kubernetes --target=LABEL --report=FILE --image=IMAGE --name=IMAGE --runtime=RUNTIME --level=LEVEL --manifest=FILE...
+        [--program=PATH...]
 
 IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. --problem=TEXT is a problem that
 the rule found.
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     for flag in ("descriptor", "digest", "image", "level", "name", "runtime"):
         parser.add_argument(f"--{flag}", default="")
     parser.add_argument("--expected", default="{}")
-    for flag in ("content", "manifest", "problem"):
+    for flag in ("content", "manifest", "problem", "program"):
         parser.add_argument(f"--{flag}", action="append", default=[])
     options = parser.parse_args(arguments)
     try:
@@ -75,7 +76,7 @@ def _findings(options: argparse.Namespace) -> list[str]:
         return _of_images(image, lambda found: contents.compare(found, expected))
     from . import manifests
 
-    attributes = manifests.parse_attributes(options.name, options.runtime, options.level)
+    attributes = manifests.parse_attributes(options.name, options.runtime, options.level, options.program)
     return _of_images(image, lambda found: manifests.check(found, options.manifest, attributes))
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from getcap.chain import hops
 from getcap.images import Image
-from getcap.verdict import judge
+from getcap.verdict import Plan, Verdict, candidates, judge
 from kubernetes import Container, Manifest, Pod, mentions, of_image, parse
 from kubernetes.images import reference
 from kubernetes.standards import LEVELS, VERSION, evaluate
@@ -26,20 +25,23 @@ class Attributes:
       name: the image's name in the manifests; see kubernetes.images.names.
       runtime: the container runtime of the nodes.
       level: the Pod Security Standards level that the pods are to satisfy.
+      programs: the paths of the programs that the containers are about, where that cannot be found.
     """
 
     name: str
     runtime: Runtime
     level: str
+    programs: tuple[str, ...] = ()
 
 
-def parse_attributes(name: str, runtime: str, level: str) -> Attributes:
+def parse_attributes(name: str, runtime: str, level: str, programs: Sequence[str] = ()) -> Attributes:
     """Returns the attributes of a test.
 
     Args:
       name: a repository, with a tag or digest where those matter.
       runtime: "containerd", "cri-o", or one of them with a version.
       level: a Pod Security Standards level.
+      programs: absolute paths in the image.
 
     Raises:
       InputError: with every invalid attribute.
@@ -55,9 +57,12 @@ def parse_attributes(name: str, runtime: str, level: str) -> Attributes:
             problems.append(problem("runtime", runtime, 'not a runtime of Kubernetes nodes; write "containerd" or "cri-o"'))
     except InputError as error:
         problems += error.problems
+    for path in programs:
+        if not path.startswith("/"):
+            problems.append(problem("programs", path, f"must be absolute; write {quote('/' + path)}"))
     if problems:
         raise InputError(problems)
-    return Attributes(name, known, level)
+    return Attributes(name, known, level, tuple(programs))
 
 
 def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attributes) -> list[str]:
@@ -81,9 +86,12 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
         findings.append(problem("image_name", attributes.name, what))
     for image in images:
         findings += image.problems
+        for path in attributes.programs:
+            if image.file(path) is None:
+                findings.append(problem("programs", path, "no such file in the image"))
         for container in containers:
             try:
-                findings += _container(image, container, attributes.runtime)
+                findings += _container(image, container, attributes)
             except InputError as error:
                 findings += error.problems
     for pod in pods:
@@ -119,18 +127,44 @@ def _standing(pod: Pod, level: str) -> Iterator[str]:
             yield f"{broken.where}: not {level} by the Pod Security Standards {VERSION} ({broken.control}): {broken.what}"
 
 
-def _container(image: Image, container: Container, runtime: Runtime) -> Iterator[str]:
-    """The findings about a container's program or, if that has no capabilities, about those in the image that have."""
-    settings = container.settings
-    chain = hops(image, settings)
-    chains = [chain]
-    if not chain[-1].file.capabilities and image.capabilities:
-        chains = [hops(image, settings, path) for path in image.capabilities]
-    for each in chains:
-        verdict = judge(image, settings, each, runtime)
-        if verdict.good:
+def _container(image: Image, container: Container, attributes: Attributes) -> Iterator[str]:
+    """Yields the findings about a container's program.
+
+    If the program is not known, or has no capabilities, they are about the `programs` of the test; without these, about
+    all files of the image that have capabilities.
+    """
+    plan = Plan(image, container.settings, attributes.runtime)
+    verdict = judge(plan)
+    judged = [verdict]
+    guessed = False
+    if verdict.chain.lost or verdict.after is not None and not verdict.hop.file.capabilities and image.capabilities:
+        others = [judge(each) for each in candidates(plan, attributes.programs)]
+        if others or verdict.chain.lost:
+            guessed = not attributes.programs
+            judged = others
+        if verdict.chain.lost and not image.capabilities and verdict.wanted:
+            yield f"{container.settings.where}: {_unknown(verdict)}"
+    for each in judged:
+        if each.known and each.good:
             continue
-        missing = verdict.wanted & ~(verdict.after.permitted if verdict.after else 0)
-        what = f"runs without {describe(missing)}" if verdict.after else 'does not start ("operation not permitted")'
-        fix = "; fix: " + ", and ".join(verdict.fixes) if verdict.fixes else ""
-        yield f"{settings.where}: {quote(each[-1].path)} {what}: " + "; ".join(verdict.why) + fix
+        finding = f"{container.settings.where}: {_sentence(each)}"
+        if guessed:
+            reason = f"{_unknown(verdict)}; if" if verdict.chain.lost else f"the container runs {quote(verdict.hop.name)}; if"
+            finding += f"; {reason} it does not execute {quote(each.hop.path)}, name the programs that it does execute: programs = [...]"
+        yield finding
+
+
+def _unknown(verdict: Verdict) -> str:
+    return f"the program is not known: {verdict.hop.name} {verdict.chain.lost}"
+
+
+def _sentence(verdict: Verdict) -> str:
+    after = verdict.after
+    if after is None:
+        what = f"does not start ({verdict.chain.failed})" if verdict.chain.failed else 'does not start ("operation not permitted")'
+    elif verdict.good:
+        what = f"may run without what it asks for: {verdict.doubt}"
+    else:
+        what = f"runs without {describe(verdict.wanted & ~after.permitted)}"
+    fix = "; fix: " + ", and ".join(verdict.fixes) if verdict.fixes else ""
+    return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.why) + fix

@@ -179,6 +179,51 @@ def test_cri_o_takes_a_prefix():
 def test_what_a_user_namespace_forbids():
     text = b"{apiVersion: v1, kind: Pod, spec: {hostUsers: false, hostPID: true, hostIPC: false, containers: [{name: x}]}}"
     assert _refused(text) == ['file.yaml:1: spec.hostPID: "true": the API server refuses it together with hostUsers: false']
+    text = b"{apiVersion: v1, kind: Pod, spec: {hostUsers: false, hostNetwork: true, containers: [{name: x}]}}"
+    assert _refused(text) == ['file.yaml:1: spec.hostNetwork: "true": the API server refuses it together with hostUsers: false']
+
+
+def test_an_unmasked_proc_needs_a_user_namespace():
+    context = "securityContext: {procMount: Unmasked}"
+    text = "{apiVersion: v1, kind: Pod, spec: {%s, containers: [{name: x, %s}]}}"
+    assert manifests.read((text % ("hostUsers: false", context)).encode(), "file.yaml")
+    assert _refused((text % ("hostUsers: true", context)).encode()) == [
+        'file.yaml:1: spec.containers[0].securityContext.procMount: "Unmasked": the API server refuses it unless the pod has hostUsers: false'
+    ]
+
+
+def test_sysctls_of_the_network_beside_that_of_the_host():
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostNetwork: %s, containers: [{name: x}],"
+        " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 0}]}}}"
+    )
+    assert manifests.read((text % "false").encode(), "file.yaml")
+    assert _refused((text % "true").encode()) == [
+        'file.yaml:1: spec.securityContext.sysctls[0].name: "net.ipv4.ping_group_range": '
+        "the API server refuses it together with hostNetwork: true"
+    ]
+
+
+def test_ids_of_a_user_namespace():
+    """containerd and the kernel refuse them: the pod's user namespace does not map them."""
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, containers: [{name: x, securityContext: {runAsUser: %d}}],"
+        " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 %d}]}}}"
+    )
+    (pod,) = manifests.read((text % (65535, 65535)).encode(), "file.yaml")
+    assert before_execve(pod.containers[0].settings).uid == 65535
+    (pod,) = manifests.read((text % (65536, 65535)).encode(), "file.yaml")
+    with pytest.raises(InputError, match="has the IDs 0 to 65535 by default"):
+        before_execve(pod.containers[0].settings)
+    (refused,) = _refused((text % (0, 2147483647)).encode())
+    assert refused.startswith('file.yaml:1: spec.securityContext.sysctls[0].value: "0 2147483647": the pod does not start')
+
+
+def test_a_pods_group_needs_its_user():
+    text = b"{apiVersion: v1, kind: Pod, spec: {securityContext: {runAsGroup: 5}, containers: [{name: x, securityContext: {runAsUser: 5}}]}}"
+    assert manifests.read(text, "file.yaml", "cri-o")
+    (refused,) = _refused(text)
+    assert refused.startswith('file.yaml:1: spec.securityContext.runAsGroup: "5": containerd does not start a pod with a group and without')
 
 
 def test_sys_admin_does_not_lift_no_new_privs():

@@ -88,7 +88,7 @@ BROKEN = [
     ({"spec.securityContext.seLinuxOptions": {"type": "spc_t"}}, "privileged", "SELinux", "spec.securityContext.seLinuxOptions.type"),
     ({CONTEXT + ".seLinuxOptions": {"user": "u"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.user"),
     ({CONTEXT + ".seLinuxOptions": {"role": "r"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.role"),
-    ({CONTEXT + ".procMount": "Unmasked"}, "privileged", "/proc Mount Type", CONTEXT + ".procMount"),
+    ({CONTEXT + ".procMount": "Other"}, "privileged", "/proc Mount Type", CONTEXT + ".procMount"),
     ({CONTEXT + ".procMount": "Unmasked", "spec.hostUsers": False}, "baseline", "/proc Mount Type", CONTEXT + ".procMount"),
     ({CONTEXT + ".seccompProfile": {"type": "Unconfined"}}, "privileged", "Seccomp", CONTEXT + ".seccompProfile.type"),
     ({"spec.securityContext.seccompProfile": None}, "baseline", "Seccomp", CONTEXT),

@@ -188,3 +188,9 @@ def test_no_compose_file(text, said):
 def test_a_chain_is_bounded():
     text = b"services:\n" + b"".join(b"  s%d: {extends: s%d}\n" % (number, number + 1) for number in range(100))
     assert _refused(text, "s0") == ["compose.yaml:34: services.s32.extends: extends more than 32 times"]
+
+
+def test_groups_are_names_or_numbers():
+    text = b"services: {web: {image: x, group_add: [staff, 50, '$GROUP']}}"
+    settings = compose.read(text, "compose.yaml", "web", {"GROUP": "other"})
+    assert _values(settings.groups) == ("staff", "50", "other")

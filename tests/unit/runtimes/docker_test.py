@@ -213,3 +213,12 @@ def test_a_flag_at_the_end_needs_its_value():
 def test_what_a_shell_would_not_look_into_stays():
     settings = docker.read('docker run image sh -c \'echo $(id) | cat > "x"; `y`\' "it\'s; | fine" a\\;b ""#c d#')
     assert settings.command == Said(("sh", "-c", 'echo $(id) | cat > "x"; `y`', "it's; | fine", "a;b", "#c", "d#"), "docker run")
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_sysctls_of_the_network_beside_that_of_the_host(engine):
+    sysctl = "--sysctl=net.ipv4.ip_unprivileged_port_start=0"
+    assert docker.read(f"{engine} run {sysctl} image")
+    assert _refused(f"{engine} run {sysctl} --net=host image") == [
+        f"{engine} run --sysctl: \"net.ipv4.ip_unprivileged_port_start=0\": not allowed in the host's network namespace: {engine} run --net"
+    ]

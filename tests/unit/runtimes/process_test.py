@@ -147,7 +147,7 @@ def test_who_the_process_is():
         (
             _settings("containerd", run_as_non_root=True),
             "",
-            "run_as_non_root: true: the kubelet does not start it as root (no user is named, by the image neither)",
+            "run_as_non_root: true: the kubelet does not start it as root (neither the container nor the image sets a user)",
         ),
         (
             _settings("containerd", run_as_non_root=True, user="0"),
@@ -186,3 +186,30 @@ def test_no_runtime(text, what):
     with pytest.raises(InputError) as refused:
         runtime(text)
     assert refused.value.problems == [f'runtime: "{text}": {what}']
+
+
+@pytest.mark.parametrize("name", ["docker", "podman"])
+def test_users_and_groups_are_in_the_image(name):
+    """What Docker 28.5 and podman 5.8 say of an image that has no /etc/passwd; see also //tests/engines."""
+    line = name + " run {} image"
+
+    def refused(*arguments, **options):
+        with pytest.raises(InputError) as error:
+            before_execve(docker.read(line.format(" ".join(arguments))), **options)
+        return error.value.problems
+
+    assert before_execve(docker.read(line.format("--user=root"))).uid == 0
+    assert "no such user" in refused("--user=root", uids={})[0]
+    assert before_execve(docker.read(line.format("--user=5:staff")), gids={"staff": 50}).uid == 5
+    assert refused("--user=5:staff", "--group-add=other", gids={}) == [
+        f'{name} run --user: "staff": no such group in the image\'s /etc/group; write the gid',
+        f'{name} run --group-add: "other": no such group in the image\'s /etc/group; write the gid',
+    ]
+    assert "out of range" in refused("--user=5:2147483648")[0]
+
+
+def test_podman_grants_no_user_what_is_dropped():
+    """runc cannot make a capability inheritable that is not in the bounding set."""
+    with pytest.raises(InputError):
+        before_execve(docker.read("podman run --user=5 --cap-add=ALL --cap-drop=CHOWN image"))
+    assert before_execve(docker.read("podman run --user=0 --cap-add=ALL --cap-drop=CHOWN image")).uid == 0

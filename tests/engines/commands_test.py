@@ -1,0 +1,83 @@
+"""docker and podman run command lines: what `getcap explain` says is what the engine does."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+from collections.abc import Iterator
+
+import fixes
+import pytest
+import random_commands
+import samples
+from capabilities import from_text
+from support import commands, machine
+from support import image as images
+
+_COUNT = 100
+_FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep", "empty": "="}
+# Flags of the tests of `getcap explain`, and shapes that users write. IMAGE stands for the image; it is at the end by default.
+_LINES = [
+    "",
+    "--cap-drop=ALL --cap-add=NET_BIND_SERVICE",
+    "--cap-drop=ALL --cap-add=NET_BIND_SERVICE --cap-add=BPF",
+    "--cap-drop=ALL --cap-add=NET_BIND_SERVICE --cap-add=BPF --security-opt=no-new-privileges",
+    "--cap-add=all --cap-drop net_bind_service",
+    "--cap-drop NET_BIND_SERVICE",
+    "--privileged",
+    "--user 0 --cap-drop ALL",
+    "--user root",
+    "--user app",
+    "--user 1000:staff",
+    "--group-add staff",
+    "--user 1000 --cap-add NET_RAW",
+    "--init --cap-add BPF",
+    "--cap-add BPF --entrypoint /sbin/tini IMAGE -- /app/probe",
+    "--cap-add NET_BIND",
+    "--cap-add CAP_BPF,NET_ADMIN",
+    "--sysctl=net.ipv4.ip_unprivileged_port_start=0 --network=host",
+    "--user 4294967294",
+]
+
+
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def client(request) -> Iterator[commands.Client]:
+    with machine.directory() as state, random_commands.ENGINES[request.param](state) as client:
+        yield client
+
+
+def test_command_lines(client, tmp_path):
+    """Runs every line with every file, in images with and without /etc/passwd."""
+    layouts = {}
+    for name, text in _FILES.items():
+        for base in (samples.BASE, []):
+            known = from_text(text) if text else None
+            files = [samples.File(samples.APP, samples.report(), known), samples.File(samples.INIT, samples.init()), *base]
+            image = f"{name}-{'base' if base else 'scratch'}"
+            layouts[image] = images.layout(tmp_path / image, samples.layer(*files), Entrypoint=[samples.APP], User="65532")
+    client.load({f"docker.io/library/{name}:1": layout for name, layout in layouts.items()})
+    cases = []
+    for name, layout in layouts.items():
+        for flags in _LINES:
+            flags = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
+            cases.append(fixes.Case(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
+    assert random_commands.run(client, cases)[0] == []
+
+
+@pytest.fixture
+def seed() -> int:
+    made = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEED={made}")
+    return made
+
+
+def test_random_services(client, seed, tmp_path):
+    """Runs Compose services as the command lines that they stand for."""
+    if client.name == "docker":
+        assert random_commands.run_services(client, int(os.environ.get("COUNT") or _COUNT) // 2, seed, tmp_path) == []
+
+
+def test_random_command_lines(client, seed, tmp_path):
+    cases = random_commands.draw(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
+    assert random_commands.run(client, cases)[0] == []

@@ -1,0 +1,254 @@
+"""A kubelet with containerd, in namespaces of its own, that runs static pods."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from support import engines, require, saved
+from support.machine import Machine, machine, run_daemon
+from support.outcome import Outcome
+
+_SOURCES = pathlib.Path("tests/engines/kubelet")
+_PORT = 10255
+_SECONDS = 120  # That a pod may take, at most.
+_MANAGED = 'labels."io.cri-containerd.image"==managed'
+_CONTAINERD = """
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{pause}"
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni"]
+conf_dir = "{cni}"
+"""
+_NETWORK = {
+    "cniVersion": "1.0.0",
+    "name": "pods",
+    "plugins": [{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/16"}]], "dataDir": ""}}],
+}
+
+
+def program() -> pathlib.Path:
+    """Builds the kubelet, once, in the user's cache directory; returns its path."""
+    names = ("go.mod", "go.sum", "main.go")
+    go = require.tool("go")
+    version = subprocess.run([go, "env", "GOVERSION"], check=True, capture_output=True, text=True, env={**os.environ, "HOME": "/"}).stdout
+    digest = hashlib.sha256(version.encode() + b"".join((_SOURCES / name).read_bytes() for name in names)).hexdigest()[:12]
+    # Bazel gives its tests another home.
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache")) / "rules_setcap"
+    cache.mkdir(parents=True, exist_ok=True)
+    built = cache / f"kubelet-{digest}"
+    with open(cache / "kubelet.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # One test builds it, the others wait.
+        if not built.exists():
+            _build(go, built, cache)
+    return built
+
+
+def _build(go: str, built: pathlib.Path, cache: pathlib.Path) -> None:
+    """Builds the kubelet from modules that go.sum names; the modules and objects, 3 GB, are removed."""
+    stage = cache / "kubelet.partial"
+    shutil.rmtree(stage, ignore_errors=True)
+    (stage / "source").mkdir(parents=True)
+    for name in ("go.mod", "go.sum", "main.go"):
+        (stage / "source" / name).write_bytes((_SOURCES / name).read_bytes())
+    environment = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(stage / "cache"),
+        "GOFLAGS": "-modcacherw -p=2",
+        "GOMODCACHE": str(stage / "modules"),
+        "GOPATH": str(stage / "path"),
+        "GOTOOLCHAIN": "local",
+        "HOME": str(stage),
+    }
+    command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(stage / "kubelet"), "."]
+    done = subprocess.run(command, cwd=stage / "source", env=environment, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr[-10000:]
+    os.replace(stage / "kubelet", built)
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+class Kubelet:
+    """A kubelet that runs. The containers of its pods do not restart."""
+
+    def __init__(self, state: pathlib.Path, inside: Machine, containerd: pathlib.Path) -> None:
+        self._state, self._machine, self._containerd = state, inside, containerd
+        self._pods, self._log, self._archives = state / "pods", state / "kubelet.log", 0
+
+    def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
+        """Loads images."""
+        self._archives += 1
+        archive = saved.write(layouts_by_name, self._state / f"images{self._archives}.tar")
+        client = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images"]
+        self._machine.run([*client, "import", str(archive)], check=True, capture_output=True)
+        archive.unlink()
+        # The CRI plugin takes them over, and marks them so.
+        end = time.monotonic() + 60
+        wanted = set(layouts_by_name)
+        while not wanted <= set(self._machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
+            assert time.monotonic() < end, wanted
+            time.sleep(0.05)
+
+    def run(self, pods: Mapping[str, Mapping[str, Any] | str]) -> dict[str, dict[str, Outcome]]:
+        """Runs pods until all their containers have ended, and starts to remove them.
+
+        Args:
+          pods: manifests by the name that their metadata gives the pod, as text (YAML) or objects. A name is used once.
+
+        Returns:
+          For each pod the outcomes by container; under "" the outcome of a pod that was not taken.
+        """
+        self._log_end = self._log.stat().st_size
+        for name, pod in pods.items():
+            text = pod if isinstance(pod, str) else json.dumps(pod)
+            (self._state / "pod").write_text(text)
+            (self._state / "pod").rename(self._pods / f"{name}.yaml")
+        outcomes: dict[str, dict[str, Outcome]] = {}
+        end = time.monotonic() + _SECONDS + len(pods) * 3
+        while pending := pods.keys() - outcomes.keys():
+            assert time.monotonic() < end, (pending, self._log.read_text()[-5000:])
+            time.sleep(0.3)
+            there = {pod["metadata"]["name"].removesuffix("-node"): pod for pod in self._statuses()}
+            refused = self._refused()
+            for name in pending:
+                if name in there and (found := self._outcomes(there[name])):
+                    outcomes[name] = found
+                elif name in refused:
+                    outcomes[name] = {"": Outcome("", refused[name])}
+        for name in pods:
+            (self._pods / f"{name}.yaml").unlink()
+        return outcomes
+
+    def _statuses(self) -> list[dict[str, Any]]:
+        """Returns the pods that the kubelet has."""
+        return self._machine.get(_PORT, "/pods")["items"] or []
+
+    def _refused(self) -> dict[str, str]:
+        """Returns why pods were not taken, by their names: an invalid manifest, or no sandbox at the second attempt.
+
+        The first may fail where the machine is busy: containerd binds the namespace of a process that has ended.
+        """
+        reasons: dict[str, str] = {}
+        attempts: collections.Counter[str] = collections.Counter()
+        with open(self._log, "rb") as log:
+            log.seek(self._log_end)
+            for line in log:
+                with contextlib.suppress(ValueError):
+                    entry = json.loads(line)
+                    error = str(entry.get("err", ""))
+                    if "path" in entry and error:
+                        reasons[pathlib.PurePath(entry["path"]).stem] = error
+                    elif "CreatePodSandboxError" in error and entry["msg"].startswith("Error syncing pod"):
+                        attempts[name := entry["pod"]["name"].removesuffix("-node")] += 1
+                        if attempts[name] > 1:
+                            reasons[name] = error
+        return reasons
+
+    def _outcomes(self, pod: dict[str, Any]) -> dict[str, Outcome] | None:
+        """Returns the outcomes of a pod that has ended; None if it has not."""
+        status = pod["status"]
+        if status.get("phase") == "Failed" and not status.get("containerStatuses"):
+            return {"": Outcome("", f"{status.get('reason')}: {status.get('message')}")}
+        outcomes = {}
+        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            state = each["state"]
+            if ended := state.get("terminated"):
+                started = ended.get("reason") not in ("StartError", "ContainerCannotRun", "ContainerStatusUnknown")
+                output = self._output(pod, each["name"]) if started else ""
+                failure = "" if started else f"{ended['reason']}: {ended.get('message')}"
+                outcomes[each["name"]] = Outcome(output, failure, ended["exitCode"] if started else None)
+            elif (waiting := state.get("waiting")) and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+                outcomes[each["name"]] = Outcome("", f"{waiting['reason']}: {waiting.get('message')}")
+            else:
+                return None
+        declared = {each["name"] for section in ("containers", "initContainers") for each in pod["spec"].get(section, ())}
+        return outcomes if declared <= outcomes.keys() else None
+
+    def _output(self, pod: dict[str, Any], container: str) -> str:
+        """Returns the log of a container; cri-api, "LogPath": time, stream, tag and text."""
+        name = pod["metadata"]["name"]
+        (directory,) = (self._state / "logs").glob(f"*_{name}_{pod['metadata']['uid']}/{container}")
+        lines = []
+        for file in sorted(directory.iterdir()):
+            lines += [line.split(" ", 3)[3] for line in file.read_text(errors="backslashreplace").splitlines()]
+        return "".join(line + "\n" for line in lines)
+
+
+@contextlib.contextmanager
+def kubelet(state: pathlib.Path, pause: pathlib.Path) -> Iterator[Kubelet]:
+    """Starts containerd and a kubelet; yields the kubelet.
+
+    Args:
+      state: an empty directory with a short path.
+      pause: an OCI layout with one image whose program waits.
+    """
+    built = program()
+    for name in ("containerd", "cni", "pods", "logs", "root", "machine"):
+        (state / name).mkdir()
+    network = json.loads(json.dumps(_NETWORK))
+    network["plugins"][0]["ipam"]["dataDir"] = str(state / "addresses")
+    (state / "cni" / "pods.conflist").write_text(json.dumps(network))
+    config = _CONTAINERD.format(pause="docker.io/library/pause:1", cni=state / "cni")
+    with machine(state / "machine") as inside, engines.containerd(state / "containerd", inside, config) as containerd:
+        made = Kubelet(state, inside, containerd)
+        made.load({"docker.io/library/pause:1": pause})
+        (state / "kubelet.json").write_text(json.dumps(_config(state, inside, containerd)))
+        directories = [f"--config={state / 'kubelet.json'}", f"--root-dir={state / 'root'}", f"--cert-dir={state / 'certificates'}"]
+        command = [str(built), *directories, "--node-ip=127.0.0.1", "--hostname-override=node"]
+        with run_daemon(command, state / "kubelet.log", lambda: _is_ready(inside), inside):
+            yield made
+
+
+def _is_ready(inside: Machine) -> bool:
+    try:
+        inside.get(_PORT, "/pods")
+    except (AssertionError, OSError):
+        return False
+    return True
+
+
+def _config(state: pathlib.Path, inside: Machine, containerd: pathlib.Path) -> dict[str, Any]:
+    """Returns the configuration: without an API server, and with nothing that it would change of the host."""
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": "127.0.0.1",
+        "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
+        "authorization": {"mode": "AlwaysAllow"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": inside.cgroup,
+        "cgroupsPerQOS": False,
+        "containerRuntimeEndpoint": f"unix://{containerd}",
+        "enableControllerAttachDetach": False,
+        "enforceNodeAllocatable": [],
+        "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "healthzPort": 0,
+        "imageGCHighThresholdPercent": 100,
+        "localStorageCapacityIsolation": False,
+        "logging": {"format": "json"},
+        "makeIPTablesUtilChains": False,
+        "maxPods": 1000,
+        "oomScoreAdj": 0,
+        "podLogsDir": str(state / "logs"),
+        "protectKernelDefaults": True,
+        "readOnlyPort": _PORT,
+        "registerNode": False,
+        "resolvConf": "",
+        "serializeImagePulls": True,
+        "staticPodPath": str(state / "pods"),
+    }
