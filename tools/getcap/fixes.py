@@ -53,8 +53,7 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[Change]:
     """Yields what one could change, the likelier first."""
     wanted = verdict.wanted
     settings = plan.settings
-    kubernetes = settings.runtime in ("containerd", "cri-o")
-    compose = not kubernetes and not settings.where.startswith(("docker ", "podman "))
+    kubernetes, compose = settings.form == "kubernetes", settings.form == "compose"
     missing = (wanted | verdict.chain.needs) & ~verdict.before.bounding or wanted & ~verdict.before.permitted
     names = [NAMES[bit] for bit in range(len(NAMES)) if missing >> bit & 1]
     short = [name.removeprefix("cap_").upper() for name in names]
