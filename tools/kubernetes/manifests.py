@@ -50,7 +50,7 @@ class Container:
       name: its name.
       image: its image; may be empty where somebody else fills it in.
       settings: its settings.
-      problems: its own problems, without those of its pod.
+      problems: why the runtime does not start this container, and starts the others of the pod.
     """
 
     field: Field
@@ -294,8 +294,9 @@ def _pod_of(
             if container and strict and container.name in names:
                 own.problem("a second container of this name", container.name)
             elif container:
-                # Later problems, those of the Pod Security Standards, are the pod's.
-                containers.append(replace(container, field=member, problems=tuple(own.problems)))
+                # For all others the API server refuses the whole pod. It takes every text for a capability; the runtime does not.
+                alone = tuple(text for text in own.problems if "unknown capability" in text)
+                containers.append(replace(container, field=member, problems=alone))
                 names.add(container.name)
             problems.update(own.problems)
     if not spec.get("containers"):

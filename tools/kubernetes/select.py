@@ -47,15 +47,15 @@ def find(manifest: Manifest, name: str | None, file: str, attribute: str = "cont
 
 
 def _checked(container: Container, pod: Pod) -> Container:
-    """Returns a container; problems of the other containers of its pod become notes.
+    """Returns a container; why other containers of its pod do not start becomes notes.
 
     Raises:
-      InputError: it has problems, or its pod.
+      InputError: it does not start either, or the API server refuses the pod.
     """
     of_others = {text for each in pod.containers if each is not container for text in each.problems}.difference(container.problems)
     if problems := [text for text in pod.problems if text not in of_others]:
         raise InputError(problems)
-    return _noted(container, "the API server may refuse the whole pod for this", [text for text in pod.problems if text in of_others])
+    return _noted(container, "does not start, in the same pod", [text for text in pod.problems if text in of_others])
 
 
 def _noted(container: Container, what: str, problems: Iterable[str]) -> Container:

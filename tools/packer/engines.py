@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 
+from . import symlinks
 from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK
 from .filesystem import MANY_LINKS, refuse
-from .nodes import OPAQUE, WHITEOUT, Budget, Directory, Node
+from .nodes import OPAQUE, WHITEOUT, Budget, Directory, Node, TooManyLinks
 from .unpacking import Unpacking, both_directories
 
 TYPE_CHECKING = False
@@ -281,30 +282,15 @@ class Umoci(Unpacking):
 
     def _resolve(self, path: str) -> str:
         """SecureJoinVFS, github.com/cyphar/filepath-securejoin: what is not there stays in the path."""
-        at = ""
-        todo = path.split("/")[::-1]
-        followed = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                at = at.rpartition("/")[0]
-                continue
-            here = f"{at}/{name}"
-            node = self._known(here)
-            if node is None or node.type != SYMLINK:
-                at = here
-                continue
-            followed += 1
-            if followed > MANY_LINKS:
-                raise refuse("too many links")
-            if node.link.startswith("/"):
-                at = ""
-            parts = node.link.split("/")
-            self._budget.step(len(parts))
-            todo += parts[::-1]
-        return at
+        try:
+            return symlinks.resolve(path, self._target, self._budget.step, MANY_LINKS)
+        except TooManyLinks:
+            raise refuse("too many links") from None
+
+    def _target(self, path: str) -> str | None:
+        """Returns the target of a symbolic link; None if there is none at the path."""
+        node = self._known(path)
+        return node.link if node is not None and node.type == SYMLINK else None
 
     def _known(self, path: str) -> Node | None:
         """Returns what is at a path; None if there is nothing, or a file on the way."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from . import limits
+from . import symlinks
 from .entries import DIRECTORY, FILE, SYMLINK
 from .errors import problem, quote
 
@@ -138,28 +138,7 @@ class Merged:
         Raises:
           ValueError: there are more than 40 links on the way; the message is a sentence.
         """
-        at = ""
-        todo = path.split("/")[::-1]
-        followed = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                at = at.rpartition("/")[0]
-                continue
-            here = f"{at}/{name}"
-            target = self.links.get(here)
-            if target is None:
-                at = here
-                continue
-            followed += 1
-            if followed > limits.LINKS:
-                raise ValueError(f"more than {limits.LINKS} symbolic links lead from {quote(path)}")
-            if target.startswith("/"):
-                at = ""
-            todo += target.split("/")[::-1]
-        return at
+        return symlinks.resolve(path, self.links.get)
 
     def file(self, path: str) -> str:
         """Returns the path of the file that `path` leads to, all links followed; "" if it leads to no file."""

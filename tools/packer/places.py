@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from . import limits
-from .archive import ArchiveError
+from . import limits, symlinks
 from .entries import DIRECTORY, SYMLINK
-from .errors import quote
 from .nodes import WHITEOUT, Budget
 
 TYPE_CHECKING = False
@@ -66,27 +64,5 @@ class Places:
         return "replaces a directory that has entries; unpackers remove them"
 
     def _resolve(self, folder: str) -> str:
-        at = ""
-        todo = folder.split("/")[::-1]
-        self._budget.step(len(todo))
-        followed = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                at = at.rpartition("/")[0]
-                continue
-            target = self._links.get(f"{at}/{name}")
-            if target is None:
-                at = f"{at}/{name}"
-                continue
-            followed += 1
-            if followed > limits.LINKS:
-                raise ArchiveError(f"more than {limits.LINKS} symbolic links lead from {quote(folder)}")
-            if target.startswith("/"):
-                at = ""
-            parts = target.split("/")
-            self._budget.step(len(parts))
-            todo += parts[::-1]
-        return at
+        self._budget.step(folder.count("/") + 1)
+        return symlinks.resolve(folder, self._links.get, self._budget.step)

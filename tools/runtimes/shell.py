@@ -117,7 +117,9 @@ class _Splitter:
             self.add("")
             self.double()
         elif character == "\\":
-            self.add(text[at + 1 : at + 2] or "\\")
+            if at + 1 == len(text):
+                raise ValueError("ends with a backslash; leave it out, or write the line that it continues")
+            self.add(text[at + 1])
             self.at += 2
         elif character in "$`":
             self.expansion(quoted=False)

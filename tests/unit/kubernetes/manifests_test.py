@@ -467,7 +467,7 @@ def _noted(container: manifests.Container) -> list[tuple[str, str]]:
 
 def test_only_the_container_that_is_asked_about_has_to_be_right():
     other = "not right in the same file, and not judged here"
-    here = "the API server may refuse the whole pod for this"
+    here = "does not start, in the same pod"
     assert _noted(_find("web")) == [(here, SIDE), (other, KIND), (other, ITEM), (other, USERS)]
     assert _noted(_find("Pod//last")) == [(other, KIND), (other, ITEM), (other, SIDE), (other, USERS)]
     for name, said in (("side", [SIDE]), ("other", [USERS])):

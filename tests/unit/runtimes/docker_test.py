@@ -159,6 +159,7 @@ REFUSED = [
         "has braces that bash replaces by several words, and sh does not; write the words out, or quote them",
     ),
     ("docker run image $'a'", 'has "$\'", which bash and sh read differently; leave out the $, or put a backslash before it'),
+    ("docker run image \\", "ends with a backslash; leave it out, or write the line that it continues"),
     ("docker run 'image", "no closing '; write it, or a backslash before the one that opens"),
     ('docker run "image', 'no closing "; write it, or a backslash before the one that opens'),
     ("docker run -u $(id -u image", 'no end of "$(id -u image"; write ")", or quote it'),

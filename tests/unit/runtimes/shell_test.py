@@ -48,6 +48,8 @@ def _ours(text: str) -> list[str] | None:
     except ValueError as error:
         assert str(error)
         return None
+    if not VALUES.keys() >= set(line.expansions.values()):
+        return None  # Parts that are no variables may be one together.
     values = {code: VALUES[typed] for code, typed in line.expansions.items()}
     return [word.translate(values) for word in line.words[1:]]
 

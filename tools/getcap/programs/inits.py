@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from . import options
-from .model import Call, Fails, Lost, Next
+from .model import Call, Fails, Lost, Next, decimal
+
+_SIGNAL = re.compile("SIG[A-Z0-9]+")
 
 
 def tini(call: Call) -> Next | None:
@@ -30,7 +34,13 @@ def tini(call: Call) -> Next | None:
 def _tini(call: Call, permute: bool) -> Next | None:
     # A program's arguments that are not known matter only where they may be taken for options.
     found, rest = options.read(call.argv[1:], "hvwgle:p:s", permute=permute)
-    return None if any(name == "h" for name, _ in found) else call.next(rest)
+    if any(name == "h" for name, _ in found):
+        return None
+    for name, value in found:
+        number = decimal(value)
+        if name == "e" and (number is None or number > 255) or name == "p" and not _SIGNAL.fullmatch(value):
+            raise Fails(f'not a valid value of -{name}: "{value}"')
+    return call.next(rest)
 
 
 def dumb_init(call: Call) -> Next | None:
