@@ -190,11 +190,11 @@ def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
         f'"/bin/removed": {nowhere}',
         f'"/opt/gone/tool": {nowhere}',
         f'"/opt/opaque/old": {nowhere}; did you mean "/opt/opaque/new"?',
-        '"/usr/bin/latest": a symbolic link; the kernel looks at the file it leads to, "ping": name that',
+        '"/usr/bin/latest": a symbolic link; the kernel looks at the file it leads to: name "/usr/bin/ping"',
         '"/var": a directory; capabilities are for programs',
         '"/loop/x": more than 40 symbolic links lead from "/loop"',
         f'"/usr/bin/pong": {nowhere}; did you mean "/usr/bin/ping"?',
-        '"/usr/bin/script": a script; the kernel ignores its capabilities, and takes those of the interpreter',
+        '"/usr/bin/script": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
     ]
     assert sorted(os.listdir(tmp_path)) == ["arguments"]
 

@@ -23,7 +23,6 @@ Explained = tuple[fixes.Case, comparison.Report]
 _IMAGES = 16
 _CONTAINERS = 5  # Of a pod.
 _BATCH = 24  # Pods at once.
-_OF_OTHERS = "the API server may refuse the whole pod"
 
 
 def draw(count: int, seed: int, state: pathlib.Path) -> tuple[list[dict[str, Any]], dict[str, pathlib.Path]]:
@@ -63,8 +62,6 @@ def run(
                 layout = layouts[container["image"]]
                 report = comparison.explain(layout, "--kubernetes", str(file), "--container", container["name"])
                 outcome = outcomes[name].get(container["name"]) or outcomes[name][""]
-                if outcome.failure and any(note.startswith(_OF_OTHERS) for note in report.content.get("notes", ())):
-                    continue
                 alone = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "containers": [container]}}
                 if different := comparison.difference(report, outcome):
                     problems.append(f"{json.dumps(alone['spec'])}\n  {samples.describe(layout)}\n  {different}\n  {report.errors}")

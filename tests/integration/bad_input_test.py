@@ -22,7 +22,7 @@ MESSAGES = {
     "empty": ['//bad:empty: linux_capabilities: "": no capability; write a name, or leave it out'],
     "of_a_script": [
         '//bad:of_a_script: linux_capabilities: "/app/script.sh": a script; '
-        "the kernel ignores its capabilities, and takes those of the interpreter",
+        'the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
     ],
     "of_no_entry": [
         '//bad:of_no_entry: file_capabilities: "/app/helo": no entry of this layer has this path; did you mean "/app/hello"?',
@@ -92,7 +92,7 @@ MESSAGES = {
         '//bad:unfit: symlinks: "/app/same": two entries for one path: the file "bazel-out/',
         '//bad:unfit: file_capabilities: "/app/directory": a directory; capabilities are for programs',
         '//bad:unfit: file_capabilities: "/app/link": a symbolic link; '
-        'the kernel looks at the file it leads to, "hello": name that',
+        'the kernel looks at the file it leads to: name "/app/hello"',
         '//bad:unfit: file_capabilities: "cap_net_rwa": unknown capability; did you mean "cap_net_raw"?',
         '//bad:unfit: file_capabilities: "/app/none": no entry of this layer has this path',
     ],

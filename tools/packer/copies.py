@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from . import below
-from .entries import FILE, Entry, no_path
+from .entries import FILE, SYMLINK, Entry, no_path
 from .errors import problem
-from .grants import unfit
+from .grants import describe_link, unfit
 from .setcap import RECORD
 from .work import Work
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .grants import Grant
     from .nodes import Node
+    from .rootfs import Tree
 
 _PREFIX = b"SCHILY.xattr."
 
@@ -56,7 +57,7 @@ def find(
             continue
         path, node = place
         # `modes` may change the mode, which grants.resolve() checks afterwards.
-        fault = unfit(node.type, node.link, 0o111, None)
+        fault = describe_link(path, lambda at: _target(tree, at)) if node.type == SYMLINK else unfit(node.type, 0o111, None)
         if not fault and node.sparse:
             fault = "a sparse file of tar, which cannot be copied"
         if fault:
@@ -72,6 +73,15 @@ def find(
                 node = place[1]
                 entries[path] = _entry(path, node, "", {_PREFIX + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
+
+
+def _target(tree: Tree, path: str) -> str | None:
+    """Returns the target of a symbolic link; None if there is none at the path."""
+    try:
+        place = tree.find(path)
+    except ValueError:
+        return None
+    return place[1].link if place and place[1].type == SYMLINK else None
 
 
 def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str, work: Work) -> dict[str, Entry]:

@@ -7,6 +7,7 @@ A grant is the value of one attribute for one path, as the user wrote it:
 from __future__ import annotations
 
 import json
+import posixpath
 from collections import namedtuple
 
 import capabilities
@@ -14,12 +15,12 @@ import capabilities
 from . import documents, limits
 from .entries import FILE, HARDLINK, SYMLINK, Entry, clean, no_entry
 from .errors import problem, quote
-from .executables import BUILD_FOR_LINUX, START, system
+from .executables import BUILD_FOR_LINUX, system
 from .files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Callable, Iterable
 
 
 
@@ -106,7 +107,9 @@ def resolve(
             continue
         if entry.type == HARDLINK and (target := entries.get(entry.target)):
             entry = target
-        if fault := unfit(entry.type, entry.target, entry.mode, _start(entry)):
+        if entry.type == SYMLINK:
+            problems.append(problem(attribute, path, describe_link(path, lambda at: _target(entries, at))))
+        elif fault := unfit(entry.type, entry.mode, _start(entry)):
             problems.append(problem(attribute, path, fault))
         elif entry.path in found:
             problems.append(problem(attribute, path, f"the same file as {quote(entry.path)}, which has capabilities already; keep one"))
@@ -119,17 +122,37 @@ def resolve(
     return found
 
 
-def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
-    """Returns why an entry cannot carry capabilities; "" if it can.
+START = 256
+"""How many bytes of a file unfit() looks at: as many as the kernel does (BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h)."""
+
+
+def describe_link(path: str, target_of: Callable[[str], str | None]) -> str:
+    """Returns why a symbolic link cannot carry capabilities, and which file to name instead.
+
+    Args:
+      path: of the link.
+      target_of: returns the target of a symbolic link by its path; None for what is not one.
+    """
+    steps = [path]
+    while len(steps) <= limits.LINKS and (target := target_of(steps[-1])) is not None:
+        steps.append(posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target)))
+    on_the_way = f" ({' -> '.join(map(quote, steps[1:]))})" if len(steps) > 2 else ""
+    return f"a symbolic link; the kernel looks at the file it leads to{on_the_way}: name {quote(steps[-1])}"
+
+
+def _target(entries: dict[str, Entry], path: str) -> str | None:
+    entry = entries.get(path)
+    return entry.target if entry and entry.type == SYMLINK else None
+
+
+def unfit(type: str, mode: int, start: bytes | None) -> str:
+    """Returns why an entry that is not a link cannot carry capabilities; "" if it can.
 
     Args:
       type: a type of entries.py.
-      target: of a link.
       mode: permissions.
-      start: the first executables.START bytes of a file, or None if they are not known.
+      start: the first START bytes of a file, or None if they are not known.
     """
-    if type == SYMLINK:
-        return f"a symbolic link; the kernel looks at the file it leads to, {quote(target)}: name that"
     if type != FILE:
         return f"a {type}; capabilities are for programs"
     if mode & 0o111 == 0:
@@ -137,7 +160,9 @@ def unfit(type: str, target: str, mode: int, start: bytes | None) -> str:
     if start is None or start[:4] == b"\x7fELF":
         return ""
     if start[:2] == b"#!":
-        return "a script; the kernel ignores its capabilities, and takes those of the interpreter"
+        words = start[2:].partition(b"\n")[0].split()
+        name = f", {quote(words[0].decode('utf-8', 'replace'))}" if words else ""
+        return f"a script; the kernel ignores its capabilities, and takes those of its interpreter{name}"
     if name := system(start):
         return f"a program for {name}; capabilities are for programs of Linux: {BUILD_FOR_LINUX}"
     return "not an ELF program; the kernel ignores its capabilities"

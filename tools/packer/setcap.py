@@ -11,10 +11,9 @@ import capabilities
 
 from . import archive, decompress, elf, files, layer, limits, pax, tar
 from .contents import Contents, is_text
-from .entries import DIRECTORY, FILE, HARDLINK, closest
+from .entries import DIRECTORY, FILE, HARDLINK, SYMLINK, closest
 from .errors import InputError, problem, quote
-from .executables import START
-from .grants import unfit
+from .grants import START, describe_link, unfit
 from .places import Places
 from .work import Work
 
@@ -50,6 +49,8 @@ class Retrofit:
         self._revision_2 = revision_2
         self._problems = problems
         self._types: dict[str, str] = {}  # By path, of all entries so far.
+        self._links: dict[str, str] = {}  # By path, targets of symbolic links.
+        self._linked_grants: list[tuple[int, Grant]] = []  # Of symbolic links, with the number of the problem.
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
         self._work = Work(copies=True)
@@ -81,6 +82,8 @@ class Retrofit:
                 self._problems.append(problem("tar", self._source, f"{error}{where}"))
             else:
                 self._unused()
+            for number, grant in self._linked_grants:
+                self._problems[number] = problem(grant.attribute, grant.path, describe_link(grant.path, self._links.get))
             if self._problems:
                 raise InputError(self._problems)
         carried = {path: capabilities.decode(value) for path, value in self._carried.items()}
@@ -98,6 +101,8 @@ class Retrofit:
         if member.path in self._types and not self._types[member.path] == member.type == DIRECTORY:
             self._wrong("tar", member.path, "is there twice; unpackers take the later one, people may mean the other")
         self._types[member.path] = member.type
+        if member.type == SYMLINK:
+            self._links[member.path] = member.link
         said = self._said(member)
         value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[: min(START, member.size)])
         if value is not None:
@@ -141,7 +146,11 @@ class Retrofit:
         """Returns the capabilities that an entry is to have."""
         grant = self._grants.pop(member.path, None)
         if grant is not None:
-            if fault := unfit(member.type, member.link, member.mode, None if member.sparse else start):
+            if member.type == SYMLINK:
+                # Entries that follow may tell where it leads.
+                self._linked_grants.append((len(self._problems), grant))
+                self._wrong(grant.attribute, member.path, "")
+            elif fault := unfit(member.type, member.mode, None if member.sparse else start):
                 self._wrong(grant.attribute, member.path, fault)
             return grant.value.to_xattr() if grant.value is not None else None
         if said is None or self._others == STRIP:

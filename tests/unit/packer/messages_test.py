@@ -30,6 +30,7 @@ def _refused(layer: packer.Layer, *flags: str, **options) -> list[str]:
 
 def test_all_problems_at_once(layer):
     layer.add("/app/run.sh", b"#!/bin/sh\n").add("/app/data", b"text", mode="0644").add("/app/link", type="symlink", target="server")
+    layer.add("/app/far", type="symlink", target="../app/link")
     layer.add("/app/text", b"text").add("/app/nothing")
     assert _refused(
         layer,
@@ -37,6 +38,7 @@ def test_all_problems_at_once(layer):
         packer.grant("/app/run.sh", "cap_net_raw=ep"),
         packer.grant("/app/data", "cap_net_raw=ep"),
         packer.grant("/app/link", "cap_net_raw=ep"),
+        packer.grant("/app/far", "cap_net_raw=ep"),
         packer.grant("/app", "cap_net_raw=ep"),
         packer.grant("/app/text", "cap_net_raw=ep"),
         packer.grant("/app/nothing", "cap_net_raw=ep"),
@@ -48,9 +50,10 @@ def test_all_problems_at_once(layer):
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
         'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
         'file_capabilities: "app/server": must be absolute; write "/app/server"',
-        'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
+        'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
-        'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
+        'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to: name "/app/server"',
+        'file_capabilities: "/app/far": a symbolic link; the kernel looks at the file it leads to ("/app/link" -> "/app/server"): name "/app/server"',
         'file_capabilities: "/app": a directory; capabilities are for programs',
         'file_capabilities: "/app/text": not an ELF program; the kernel ignores its capabilities',
         'file_capabilities: "/app/nothing": not an ELF program; the kernel ignores its capabilities',

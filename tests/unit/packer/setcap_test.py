@@ -212,21 +212,24 @@ def test_all_that_cannot_be(tmp_path):
     tar = make_tar(
         {"name": "server"},
         {"name": "link", "type": tarfile.SYMTYPE, "link": "server"},
+        {"name": "far", "type": tarfile.SYMTYPE, "link": "dir/hop"},
         {"name": "hard", "type": tarfile.LNKTYPE, "link": "server"},
         {"name": "dir", "type": tarfile.DIRTYPE},
+        {"name": "dir/hop", "type": tarfile.SYMTYPE, "link": "../server"},
         {"name": "run.sh", "content": b"#!/bin/sh\n"},
         {"name": "data", "mode": 0o644},
         {"name": "text", "content": b"text"},
         {"name": "server"},
     )
-    names = ("link", "hard", "dir", "run.sh", "data", "text", "sever", "../x")
+    names = ("link", "far", "hard", "dir", "run.sh", "data", "text", "sever", "../x")
     assert problems_of(tmp_path, tar, *(packer.grant(f"/{name}", "cap_bpf=p") for name in names), packer.grant("/server", "bfp")) == [
         'file_capabilities: "/../x": must not have "//", "/./" or "/../"; write the path without them',
         'file_capabilities: "bfp": unknown capability; did you mean "bpf"?',
-        'file_capabilities: "/link": a symbolic link; the kernel looks at the file it leads to, "server": name that',
+        'file_capabilities: "/link": a symbolic link; the kernel looks at the file it leads to: name "/server"',
+        'file_capabilities: "/far": a symbolic link; the kernel looks at the file it leads to ("/dir/hop" -> "/server"): name "/server"',
         'file_capabilities: "/hard": a hard link to "/server"; name that',
         'file_capabilities: "/dir": a directory; capabilities are for programs',
-        'file_capabilities: "/run.sh": a script; the kernel ignores its capabilities, and takes those of the interpreter',
+        'file_capabilities: "/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
         'file_capabilities: "/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/text": not an ELF program; the kernel ignores its capabilities',
         'tar: "/server": is there twice; unpackers take the later one, people may mean the other',
