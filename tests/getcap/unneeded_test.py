@@ -88,7 +88,7 @@ SYSCTL = '{name: %s, value: "%s"}'
         (("false", "true", ""), "containerd", "ports ping"),
         (("false", "true", ""), "containerd@1.7", ""),
         (("false", "true", ""), "cri-o", ""),
-        (("false", "false", ""), "containerd", ""),
+        (("false", "false", ""), "containerd", "ports"),
         (("true", "true", ""), "containerd", ""),
         (("false", "true", SYSCTL % (PORTS, "0")), "cri-o", "ports"),
         (("false", "true", SYSCTL % (PORTS, "0")), "containerd@1.7", "ports"),

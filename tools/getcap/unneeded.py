@@ -40,13 +40,16 @@ def _value(settings: Settings, runtime: Runtime, name: str) -> tuple[str, str]:
             return said.value[1], said.where
     own_users = settings.user_namespace is not None and settings.user_namespace.value != "host"
     version = runtime.version or (1 << 30,)
-    text = ""
-    if runtime.name == "docker" and version >= (20, 10) or runtime.name == "containerd" and version >= (2,) and not own_users:
-        # moby daemon/oci_linux.go, WithSysctls; containerd's CRI plugin, enable_unprivileged_ports and enable_unprivileged_icmp.
+    text, by = "", f"{called(runtime.name)}'s default"
+    if runtime.name == "docker" and version >= (20, 10):
+        # moby daemon/oci_linux.go, WithCommonOptions. A daemon that remaps users leaves the groups of pings alone.
         text = "0" if name == _PORTS else "0 2147483647"
+        by += " since 20.10" + (" without --userns-remap" if name == _PING else "")
+    elif runtime.name == "containerd" and version >= (2,) and not (own_users and name == _PING):
+        # containerd internal/cri/server/podsandbox/sandbox_run_linux.go, with the defaults of its config.
+        text, by = "0" if name == _PORTS else "0 2147483647", by + " since 2.0"
     # podman takes default_sysctls of containers.conf(5), which is not known here.
-    since = {"docker": " since 20.10", "containerd": " since 2.0"}.get(runtime.name, "")
-    return text, f"{called(runtime.name)}'s default{since} for a network namespace of its own"
+    return text, f"{by}, in a network namespace of its own"
 
 
 def _includes(text: str, process: execve.Process) -> bool:

@@ -148,6 +148,7 @@ class _Reader:
         """
         image = self.image(arguments, ended)
         self.check_sysctls()
+        self.check_init()
         name = self.last("name", self.line.shown)
         environment = tuple(said for said in self.all("env", self.variable) if said.value[0])
         return Settings(
@@ -306,6 +307,12 @@ class _Reader:
             for said in self.all("sysctl", self.line.shown):
                 if said.value.startswith("net."):
                     self.problems.append(problem(said.where, said.value, f"not allowed in the host's network namespace: {network.where}"))
+
+    def check_init(self) -> None:
+        """Refuses an init process that would not be process 1, as podman does (pkg/specgen/generate/container_create.go)."""
+        init, pid = self.last("init", self.boolean), self.last("pid", str)
+        if self.engine == "podman" and init and init.value and pid and pid.value not in ("", "private"):
+            self.problems.append(problem(pid.where, pid.value, f"podman refuses it together with {init.where}"))
 
     def user_namespace(self) -> Said[str] | None:
         """Returns --userns, or in podman a map of ids, which makes a user namespace too."""

@@ -178,6 +178,7 @@ REFUSED = [
     "--security-opt no-new-privileges=maybe",
     "--privileged=maybe",
     "--init=",
+    "--init --pid=host",
     "--tmpfs mounted",
     "-v data:mounted",
     "-v a:/b:/c:/d",
