@@ -88,7 +88,7 @@ def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
             yield f"{escape(hop.path)} is on a nosuid mount, where file capabilities do not count: {where}"
         case execve.OTHER_NAMESPACE:
             rootid = known.rootid if known else 0
-            yield f"the file's capabilities are for the user namespace whose root is uid {rootid}, not for this one"
+            yield f"the file's capabilities count only in a user namespace whose root is uid {rootid}"
         case execve.UNKNOWN:
             yield "the file has capabilities that no kernel knows; they are ignored"
         case execve.ROOT:

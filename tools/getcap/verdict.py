@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from capabilities import execve
 from capabilities.credentials import CAP_SETUID, Denied, capable, set_sets, set_uids
 from capabilities.names import ALL, NAMES
+from packer.errors import escape
 from runtimes import Process, Runtime, Settings, before_execve
 
 from .chain import Chain, Hop, follow
@@ -113,7 +114,7 @@ def bare(plan: Plan) -> Verdict:
         # A file that asks for nothing is about what somebody granted by name.
         wanted = sum({1 << NAMES.index(one.value) for one in plan.settings.added if one.value != "all"})
     verdict = Verdict(wanted, before, chain)
-    return replace(verdict, doubt=_doubt(verdict)) if chain.named else verdict
+    return replace(verdict, doubt=(_doubt(verdict) if chain.named else "") or _doubt_of_namespace(verdict))
 
 
 def candidates(plan: Plan, programs: tuple[str, ...] = ()) -> list[Plan]:
@@ -125,6 +126,23 @@ def candidates(plan: Plan, programs: tuple[str, ...] = ()) -> list[Plan]:
     """
     found = [replace(plan, program=path) for path in programs or plan.image.capabilities]
     return [each for each in found if each.image.file(each.program)]
+
+
+def _doubt_of_namespace(verdict: Verdict) -> str:
+    """Returns why it is not known whether capabilities with a rootid count in the container's user namespace.
+
+    With podman's vfs driver they count if the rootid is the uid of the namespace's root; with mapped mounts of overlay the
+    program does not start (EOVERFLOW).
+    """
+    for hop in verdict.chain.hops:
+        known = hop.file.capabilities
+        if known and known.rootid and verdict.before.user_namespace:
+            where = verdict.before.because["user_namespace"]
+            return (
+                f"the capabilities of {escape(hop.path)} are for the user namespace whose root is uid {known.rootid}: whether they count in "
+                f"the container's own ({where}) depends on its mapping, and on how the runtime mounts the image"
+            )
+    return ""
 
 
 def _doubt(verdict: Verdict) -> str:
