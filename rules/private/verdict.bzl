@@ -151,7 +151,7 @@ resources (an Argo Rollout, an operator's), pod templates are read. One that nam
             mandatory = True,
         ),
         "pod_security": attr.string(
-            doc = "The Pod Security Standards level that the pods are to satisfy: `privileged` (any), `baseline` or `restricted`.",
+            doc = "The Pod Security Standards level that the pods are to satisfy: `privileged` (any), `baseline` or `restricted`. Fixes are within it; where none is, the report names the level that one needs.",
             default = "privileged",
             values = ["privileged", "baseline", "restricted"],
         ),
