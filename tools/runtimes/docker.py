@@ -90,7 +90,7 @@ def read(command: str, attribute: str = "command") -> Settings:
     ended = rest[len(rest) - len(arguments) - 1 : len(rest) - len(arguments)] == ["--"]
     settings = reader.settings(arguments, ended)
     if reader.problems:
-        raise InputError(reader.problems)
+        raise InputError(dict.fromkeys(reader.problems))  # A flag may be read twice.
     return settings
 
 
