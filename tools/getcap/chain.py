@@ -102,7 +102,7 @@ class _Follower:
     def follow(self) -> Chain:
         config = self._container.config
         argv: Sequence[Word] = self._settings.argv(strings(config, "Entrypoint"), strings(config, "Cmd"))
-        if self._settings.runtime in ("containerd", "cri-o"):
+        if self._settings.form == "kubernetes":
             argv = [word if at == 0 or word is None or not _REFERENCE.search(word) else None for at, word in enumerate(argv)]
         if not argv and not self._program:
             name = self._settings.image.value if self._settings.image else ""

@@ -59,7 +59,7 @@ class Container(System):
         if self.settings.directory:
             said = self.settings.directory.value
             directory = posixpath.normpath(posixpath.join(directory, said)) if said else "/\0"
-        kubernetes = self.settings.runtime in ("containerd", "cri-o")
+        kubernetes = self.settings.form == "kubernetes"
         others = ".*" if self.settings.other_variables else _SERVICE_LINKS if kubernetes else ""
         return State(process, self._environment(), others, directory)
 
@@ -71,7 +71,7 @@ class Container(System):
             environment[name] = None if self.settings.other_variables and name != "PATH" else value
         for said in self.settings.environment:
             name, given = said.value
-            if given is not None and self.settings.runtime in ("containerd", "cri-o"):
+            if given is not None and self.settings.form == "kubernetes":
                 # The kubelet expands $(NAME); security.py has taken those for unknown.
                 given = given.replace("$$", "$")
             environment[name] = given

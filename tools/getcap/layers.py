@@ -8,11 +8,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import capabilities
-from capabilities import xattr
 from packer import differences, elf, limits
 from packer.entries import FILE, HARDLINK
 from packer.errors import quote
-from packer.nodes import OVERLAY
+from packer.nodes import CAPABILITY, OVERLAY, XATTR
 from packer.rootfs import Tree
 from packer.setcap import RECORD, TWIN
 
@@ -27,10 +26,8 @@ if TYPE_CHECKING:
 
     from .shapes import Watched
 
-_XATTR = xattr.NAME.encode()
-_SCRIPT = 256  # BINPRM_BUF_SIZE, linux/binfmts.h: as much as the kernel reads of a script's first line.
 _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
-_PREFIX, _OPAQUE = b"SCHILY.xattr.", OVERLAY + b"opaque"
+_OPAQUE = OVERLAY + b"opaque"
 
 
 class Layers:
@@ -78,7 +75,7 @@ class Layers:
         carried: dict[str, FileCapabilities] = {}
         origin: dict[str, int] = {}
         for path, node in self._tree.walk():
-            value = node.xattrs.get(_XATTR)
+            value = node.xattrs.get(CAPABILITY)
             known = self._decode(path, value) if value is not None and node.type == FILE else None
             if known is not None:
                 carried[path], origin[path] = known, node.layer
@@ -98,7 +95,7 @@ class Layers:
                 kept = {name: b"" for name in member.records if name.startswith(OVERLAY)}
                 for name in kept:
                     if name != _OPAQUE or member.records[name] != b"y":
-                        what = f"has {name.removeprefix(_PREFIX).decode('utf-8', 'replace')}, which overlayfs obeys and Docker and podman keep"
+                        what = f"has {name.removeprefix(XATTR).decode('utf-8', 'replace')}, which overlayfs obeys and Docker and podman keep"
                         self._overlay.append(f"{quote(member.path)}: {what}; remove it from the layer")
                 member.records = kept if value is None else {**kept, RECORD: value}
             if value is not None:
@@ -145,7 +142,7 @@ class Layers:
             self._left -= member.size
             self._scripts[entry] = b"".join((start, *content))[: member.size]
         else:
-            self._scripts[entry] = start[:_SCRIPT].partition(b"\n")[0] + b"\n\0"
+            self._scripts[entry] = start[: limits.SCRIPT].partition(b"\n")[0] + b"\n\0"
 
     def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""

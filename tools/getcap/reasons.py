@@ -64,7 +64,7 @@ def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
     known = hop.file.capabilities
     match rule:
         case execve.SET_USER_ID:
-            yield f"{escape(hop.path)} is a set-user-ID file: the process becomes uid {hop.file.uid}"
+            yield _changes_uid(hop)
         case execve.SET_GROUP_ID:
             yield f"{escape(hop.path)} is a set-group-ID file: the process becomes gid {hop.file.gid}"
         case execve.SET_ID_NO_NEW_PRIVS:
@@ -99,6 +99,11 @@ def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
             yield f"{names}: not effective until the program makes them so itself (cap_set_proc(3), capset(2))"
 
 
+def _changes_uid(hop: Hop) -> str:
+    """Returns what the set-user-ID bit of a program does."""
+    return f"{escape(hop.path)} is a set-user-ID file: the process becomes uid {hop.file.uid}"
+
+
 def _changes(verdict: Verdict) -> Iterator[str]:
     """Yields what each program does to the process before it executes the next one."""
     for hop, following in zip(verdict.chain.hops, verdict.chain.hops[1:]):
@@ -107,7 +112,7 @@ def _changes(verdict: Verdict) -> Iterator[str]:
             continue
         for step in hop.outcome.steps:
             if step.rule == execve.SET_USER_ID:
-                yield f"{escape(hop.path)} is a set-user-ID file: the process becomes uid {hop.file.uid}"
+                yield _changes_uid(hop)
         parts = []
         if old.euid != new.euid or old.ruid != new.ruid:
             parts.append(f"changes the uid from {old.euid} to {new.euid}")

@@ -12,6 +12,7 @@ from .archive import Archive, ArchiveError
 from .decompress import LAYERS, Decompressed, DecompressionError
 from .entries import DIRECTORY
 from .errors import InputError, problem, quote
+from .nodes import XATTR
 from .rootfs import Tree
 from .work import Work
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from .archive import Member
 
-_XATTR = b"SCHILY.xattr."
 _CHUNK = 1 << 20
 
 Blob = namedtuple("Blob", ("path", "descriptor", "where", "diff_id"))
@@ -175,7 +175,7 @@ def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
     """
     for member in members:
         if member.type == DIRECTORY:
-            member.records = {name: value for name, value in member.records.items() if name.startswith(_XATTR)}
+            member.records = {name: value for name, value in member.records.items() if name.startswith(XATTR)}
         else:
             kept = differences.DECISIVE if member.records else ()
             member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items() if name.startswith(kept)}

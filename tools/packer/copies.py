@@ -8,6 +8,7 @@ from . import below
 from .entries import FILE, SYMLINK, Entry, no_path
 from .errors import problem
 from .grants import describe_link, unfit
+from .nodes import XATTR
 from .setcap import RECORD
 from .work import Work
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from .grants import Grant
     from .nodes import Node
     from .rootfs import Tree
-
-_PREFIX = b"SCHILY.xattr."
 
 
 def find(
@@ -71,7 +70,7 @@ def find(
         while (path := path.rpartition("/")[0]) and path not in entries:
             if place := tree.find(path):
                 node = place[1]
-                entries[path] = _entry(path, node, "", {_PREFIX + name: value for name, value in node.xattrs.items()})
+                entries[path] = _entry(path, node, "", {XATTR + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
 
 
@@ -109,7 +108,7 @@ def _extract(found: dict[str, Node], blobs: Sequence[below.Blob], directory: str
 
 def _entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -> Entry:
     """Returns an entry like one of the layers below, but for its capabilities."""
-    named = {name: value for name, value in records.items() if name.startswith(_PREFIX) and name != RECORD}
-    xattrs = [(name[len(_PREFIX) :].decode("utf-8", "surrogateescape"), value) for name, value in named.items()]
+    named = {name: value for name, value in records.items() if name.startswith(XATTR) and name != RECORD}
+    xattrs = [(name[len(XATTR) :].decode("utf-8", "surrogateescape"), value) for name, value in named.items()]
     owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
     return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)

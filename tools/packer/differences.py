@@ -8,7 +8,7 @@ from .archive import ArchiveError
 from .engines import ENGINES
 from .entries import FILE
 from .errors import quote
-from .nodes import CAPABILITY, DEVICE, OVERLAY, Budget, check_path, walk
+from .nodes import CAPABILITY, DEVICE, OVERLAY, XATTR, Budget, check_path, walk
 from .rootfs import Tree
 
 TYPE_CHECKING = False
@@ -26,13 +26,12 @@ Difference = namedtuple("Difference", ("path", "values"))
 
 path: str. values: dict by name of engine; bytes of the attribute, None without one, or REFUSED."""
 
-_PREFIX = b"SCHILY.xattr."
 _NONE: dict[bytes, bytes] = {}
-DECISIVE = (_PREFIX + CAPABILITY, OVERLAY)
+DECISIVE = (XATTR + CAPABILITY, OVERLAY)
 """The records that decide which files have which capabilities."""
 
 
-def brief(members: Iterable[Member], kept: tuple[bytes, ...] = (_PREFIX,)) -> list[Member]:
+def brief(members: Iterable[Member], kept: tuple[bytes, ...] = (XATTR,)) -> list[Member]:
     """Returns the entries of a layer, without what unpacking them does not need.
 
     Args:

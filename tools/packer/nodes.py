@@ -17,7 +17,8 @@ WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 DEVICE = "character device"
 CAPABILITY = b"security.capability"
 OVERLAY = b"SCHILY.xattr.trusted.overlay."
-_XATTR = b"SCHILY.xattr."
+XATTR = b"SCHILY.xattr."
+"""The beginning of the names of pax records that are extended attributes."""
 _NOTHING: Mapping[bytes, bytes] = {}
 
 
@@ -129,7 +130,7 @@ def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
     """Returns the extended attributes of an entry."""
     if not member.records:
         return _NOTHING  # One for all, for there may be many files.
-    return {name[len(_XATTR) :]: value for name, value in member.records.items() if name.startswith(_XATTR)}
+    return {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)}
 
 
 def is_whiteout_device(member: Member) -> bool:

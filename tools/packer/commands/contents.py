@@ -11,6 +11,7 @@ import capabilities
 from .. import below, contents, files, layer
 from ..entries import FILE
 from ..errors import InputError, escape, problem, quote
+from ..nodes import CAPABILITY
 from ..rootfs import Tree
 from ..work import Work, WorkError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from ..archive import Archive, Member
     from ..arguments import Arguments
-
-_XATTR = b"security.capability"
 
 
 def run(arguments: Arguments, problems: list[str]) -> None:
@@ -72,7 +71,7 @@ def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
     found: dict[str, str] = {}
     problems: list[str] = []
     for path, node in tree.walk():
-        value = node.xattrs.get(_XATTR)
+        value = node.xattrs.get(CAPABILITY)
         if value is None or node.type != FILE:
             continue
         try:
