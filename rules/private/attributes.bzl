@@ -132,6 +132,7 @@ def resolve_attributes(ctx, spec, base, problems):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         outputs = [resolved, found],
         inputs = inputs,
         transitive_inputs = transitive_inputs,

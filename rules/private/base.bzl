@@ -41,6 +41,7 @@ def _prepare(ctx, name, label, image, platform):
     run_packer(
         ctx,
         request,
+        tool = "_oci",
         outputs = [contents],
         transitive_inputs = [made.files],
         mnemonic = "SetcapContents",

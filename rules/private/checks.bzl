@@ -52,6 +52,7 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     run_packer(
         ctx,
         request,
+        tool = "_check",
         outputs = [output],
         inputs = base_contents + metadata + ([config] if config else []),
         mnemonic = "SetcapCheck",

@@ -19,7 +19,7 @@ DELIVERY_ATTRS = PACKER_ATTRS | {
     ),
     "_program": attr.label(
         cfg = for_host,
-        default = "//tools/delivery:tool",
+        default = "//tools/rules_setcap/delivery:tool",
         providers = [PackerInfo],
     ),
 }
@@ -64,6 +64,7 @@ def destination(ctx, attributes, problems, files = {}):
     run_packer(
         ctx,
         args,
+        tool = "_destination",
         inputs = files.values() + stamp,
         outputs = [output],
         mnemonic = "SetcapDestination",
@@ -97,10 +98,11 @@ def delivery(ctx, kind, image, destination, client):
             "kind": client[ClientInfo].kind,
             "path": runfile(ctx, program) if program else "",
         },
+        "spec": runfile(ctx, spec),
         "target": label_text(ctx.label),
     }))
     interpreter = tool.interpreter
-    launcher = write_launcher(ctx, interpreter, tool.main, [runfile(ctx, spec)])
+    launcher = write_launcher(ctx, interpreter, tool.main, [tool.package, "", spec])
     of_host = type(interpreter) == "string"
     files = [destination, spec] + ([] if of_host else [interpreter])
     runfiles = ctx.runfiles(files, transitive_files = depset(transitive = [image.files, tool.files]))

@@ -98,6 +98,7 @@ def image_layout(ctx, attribute, image, name = None):
     run_packer(
         ctx,
         request,
+        tool = "_oci",
         outputs = [layout],
         transitive_inputs = [image.files],
         mnemonic = mnemonic,

@@ -153,6 +153,7 @@ def _copied_layer(ctx, platform, base, below, elsewhere, problems):
     run_packer(
         ctx,
         request,
+        tool = "_copy",
         outputs = [info.blob, info.metadata],
         inputs = inputs,
         transitive_inputs = [below.layout_files],
@@ -205,6 +206,7 @@ def _assemble(ctx, attributes, layers, base, below):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         inputs = [attributes.spec] + [each.metadata for each in layers] + contents,
         transitive_inputs = [base.files],
         outputs = [manifest, config, descriptor],
@@ -229,6 +231,7 @@ def _layout(ctx, manifest, config, descriptor, layers, base):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         inputs = [manifest, config, descriptor] +
                  [each.metadata for each in layers] + [each.blob for each in layers],
         transitive_inputs = [base.layout_files],

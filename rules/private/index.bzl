@@ -72,6 +72,7 @@ def _assemble(ctx, images, problems):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         inputs = descriptors + files + stamp,
         outputs = [index, descriptor],
         mnemonic = "SetcapIndex",
@@ -92,6 +93,7 @@ def _layout(ctx, index, descriptor, images):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         inputs = [index, descriptor] + layouts,
         outputs = [layout],
         mnemonic = "SetcapLayout",

@@ -42,7 +42,7 @@ that says what either makes of it, and what to write for both; [ko](ko.md) is th
         ),
         "_tool": attr.label(
             cfg = "exec",
-            default = "//tools/ko:capabilities",
+            default = "//tools/rules_setcap/ko:command",
             executable = True,
         ),
     },

@@ -37,13 +37,13 @@ def runfile(ctx, file):
 def write_launcher(ctx, interpreter, main, words):
     """Declares the shell script that runs a Python program from the runfiles.
 
-    The program's arguments are the runfiles directory, `words`, and those of the script's caller.
+    The program's arguments are `words`, and those of the script's caller.
 
     Args:
       ctx: the rule's context; the script has the name of its target.
       interpreter: File in the runfiles, or str, a path on the host.
       main: File in the runfiles, the program.
-      words: list of str.
+      words: list of str, or of File in the runfiles.
 
     Returns:
       File.
@@ -53,7 +53,7 @@ def write_launcher(ctx, interpreter, main, words):
     ctx.actions.write(launcher, _LAUNCHER.format(
         interpreter = _quoted(interpreter) if of_host else "$runfiles/" + _quoted(runfile(ctx, interpreter)),
         main = _quoted(runfile(ctx, main)),
-        words = " ".join(["\"{}\"".format(_quoted(word)) for word in words]),
+        words = " ".join(["\"{}\"".format(_word(ctx, word)) for word in words]),
     ), is_executable = True)
     return launcher
 
@@ -62,12 +62,15 @@ _LAUNCHER = """\
 #!/bin/sh
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/{main}" ]; then
-    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" "$runfiles" {words} "$@"
+    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {words} "$@"
   fi
 done
 echo "$0: its runfiles are not there; use bazel run, or copy them along (cp -rL)" >&2
 exit 1
 """
+
+def _word(ctx, word):
+    return _quoted(word) if type(word) == "string" else "$runfiles/" + _quoted(runfile(ctx, word))
 
 def _quoted(text):
     """Escapes text for the shell's double quotes."""
@@ -92,7 +95,7 @@ def _python_command_impl(ctx):
     }
     imports = depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]).to_list()
     imports = {path: None for path in imports} | packages
-    launcher = write_launcher(ctx, interpreter, ctx.file._launch, [ctx.attr.module, ":".join(imports.keys())])
+    launcher = write_launcher(ctx, interpreter, ctx.file._launch, [ctx.attr.package, ":".join(imports.keys())])
     return DefaultInfo(executable = launcher, runfiles = runfiles)
 
 python_command = rule(
@@ -101,8 +104,8 @@ python_command = rule(
 It runs with Python 3.14 in isolation: without site-packages of the interpreter and without PYTHON* variables.""",
     implementation = _python_command_impl,
     attrs = {
-        "deps": attr.label_list(doc = "The libraries that have the module and what it imports.", providers = [PyInfo]),
-        "module": attr.string(doc = "The module, as `python -m` takes it.", mandatory = True),
+        "deps": attr.label_list(doc = "The libraries that have the package and what it imports.", providers = [PyInfo]),
+        "package": attr.string(doc = "The Python package of the program.", mandatory = True),
         "_launch": attr.label(allow_single_file = True, default = "//tools:launch.py"),
     },
     cfg = PYTHON_3_14,

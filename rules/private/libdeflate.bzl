@@ -25,7 +25,7 @@ shared_library = rule(
 )
 
 def _libdeflate_for(compression):
-    return Label("//tools/packer:libdeflate") if compression == "libdeflate" else None
+    return Label("//tools/rules_setcap/packer:libdeflate") if compression == "libdeflate" else None
 
 LIBDEFLATE_ATTRS = {
     "_libdeflate": attr.label(

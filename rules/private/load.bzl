@@ -32,6 +32,7 @@ def _archive(ctx, image, name):
     run_packer(
         ctx,
         args,
+        tool = "_oci",
         inputs = [name],
         transitive_inputs = [image.files],
         outputs = [archive],

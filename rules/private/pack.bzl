@@ -205,6 +205,7 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsew
     run_packer(
         ctx,
         request,
+        tool = "_packer",
         outputs = [info.blob, info.metadata] + ([elsewhere] if elsewhere else []),
         inputs = extra,
         transitive_inputs = inputs,

@@ -9,7 +9,8 @@ PackerInfo = provider(
     fields = {
         "files": "depset of File: the packer and the interpreter, where that is built or fetched.",
         "interpreter": "File, or string for an interpreter of the host: Python 3.14.",
-        "main": "File: the program.",
+        "main": "File: tools/launch.py, which runs the program.",
+        "package": "str: the Python package of the program.",
     },
 )
 
@@ -32,9 +33,10 @@ def _packer_impl(ctx):
     if runtime.files:
         files.append(runtime.files)
     return PackerInfo(
-        files = depset([ctx.file.main], transitive = files),
+        files = depset([ctx.file._launch], transitive = files),
         interpreter = runtime.interpreter or runtime.interpreter_path,
-        main = ctx.file.main,
+        main = ctx.file._launch,
+        package = ctx.attr.package,
     )
 
 packer = rule(
@@ -42,18 +44,23 @@ packer = rule(
     implementation = _packer_impl,
     attrs = {
         "deps": attr.label_list(providers = [PyInfo]),
-        "main": attr.label(allow_single_file = [".py"], mandatory = True),
+        "package": attr.string(mandatory = True),
+        "_launch": attr.label(allow_single_file = True, default = "//tools:launch.py"),
     },
     cfg = PYTHON_3_14,
     toolchains = [_PYTHON],
 )
 
+def _tool(label):
+    return attr.label(cfg = "exec", default = label, providers = [PackerInfo])
+
+# A tool per task, so that a change to one leaves the results of the others in the cache.
 PACKER_ATTRS = {
-    "_packer": attr.label(
-        cfg = "exec",
-        default = "//tools/packer:tool",
-        providers = [PackerInfo],
-    ),
+    "_check": _tool("//tools/rules_setcap/validation:tool"),
+    "_copy": _tool("//tools/rules_setcap/packer:copy_tool"),
+    "_destination": _tool("//tools/rules_setcap/delivery:destination_tool"),
+    "_oci": _tool("//tools/rules_setcap/oci:tool"),
+    "_packer": _tool("//tools/rules_setcap/packer:tool"),
 }
 
 _WORKER = {
@@ -92,18 +99,19 @@ def isolated(ctx, tool):
       Args, the first of an action.
     """
     start = ctx.actions.args()
-    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
+    start.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main, tool.package, ""])
     return start
 
 # Requirements of an action that is the same whatever the configuration is called: all but those that make links.
 PATH_MAPPING = {"supports-path-mapping": "1"}
 
-def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], threads = 0, execution_requirements = PATH_MAPPING):
+def run_packer(ctx, request, tool, outputs, mnemonic, progress_message, problems = [], inputs = [], transitive_inputs = [], tools = [], threads = 0, execution_requirements = PATH_MAPPING):
     """Declares an action that runs the packer, by itself or in a persistent worker.
 
     Args:
       ctx: the context of a rule with PACKER_ATTRS.
       request: Args from packer_request().
+      tool: str, the attribute of PACKER_ATTRS that has the subcommand.
       outputs: list of File.
       mnemonic: the action's mnemonic.
       progress_message: what Bazel says meanwhile.
@@ -114,7 +122,7 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
       threads: int, how many threads compress, from thread_count(); 0 if the action does not compress.
       execution_requirements: dict of the action's execution requirements, in place of PATH_MAPPING and beside those of workers.
     """
-    tool = ctx.attr._packer[PackerInfo]
+    info = getattr(ctx.attr, tool)[PackerInfo]
     if type(problems) == "File":
         request.add(problems, format = "--problems=%s")
         inputs = inputs + [problems]
@@ -124,10 +132,10 @@ def run_packer(ctx, request, outputs, mnemonic, progress_message, problems = [],
     if threads:
         request.add(threads, format = "--threads=%s")
     ctx.actions.run(
-        executable = tool.interpreter,
-        arguments = [isolated(ctx, tool), request],
+        executable = info.interpreter,
+        arguments = [isolated(ctx, info), request],
         inputs = depset(inputs, transitive = transitive_inputs),
-        tools = [tool.files] + tools,
+        tools = [info.files] + tools,
         outputs = outputs,
         mnemonic = mnemonic,
         progress_message = progress_message,

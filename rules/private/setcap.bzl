@@ -26,6 +26,7 @@ def _setcap_impl(ctx):
     run_packer(
         ctx,
         request,
+        tool = "_packer",
         outputs = [info.blob, info.metadata],
         inputs = tars,
         tools = ctx.files._libdeflate,

@@ -5,7 +5,7 @@ load(":packer.bzl", "PATH_MAPPING", "PackerInfo", "isolated")
 SETTINGS_ATTRS = {
     "_settings": attr.label(
         cfg = "exec",
-        default = "//tools/runtimes:tool",
+        default = "//tools/rules_setcap/containers:tool",
         providers = [PackerInfo],
     ),
 }

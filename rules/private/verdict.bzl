@@ -16,7 +16,7 @@ _VERDICT_ATTRS = {
 _TOOL_ATTRS = _VERDICT_ATTRS | {
     "_tool": attr.label(
         cfg = "exec",
-        default = "//tools/verdicts:tool",
+        default = "//tools/rules_setcap/image_tests:tool",
         providers = [PackerInfo],
     ),
 }
@@ -166,7 +166,7 @@ no capabilities itself and executes another that has. By default, every file of 
         ),
         "_command": attr.label(
             cfg = "exec",
-            default = "//tools/verdicts:kubernetes",
+            default = "//tools/rules_setcap/image_tests:kubernetes",
             executable = True,
         ),
     },

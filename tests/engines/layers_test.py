@@ -17,16 +17,15 @@ import stat
 import tempfile
 from typing import Any, Iterator
 
+import cases
 import pytest
 
-from packer import differences, nodes, rootfs
-from packer.archive import Archive, ArchiveError
-from packer.engines import ENGINES
-from packer.entries import DIRECTORY, FILE, SYMLINK
+from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
+from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.oci import differences, nodes, rootfs
+from rules_setcap.oci.engines import ENGINES
 from support import engines
 from support.image import layout
-
-import cases
 
 LAYERS = int(os.environ.get("LAYERS", "300"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))

@@ -15,8 +15,9 @@ import pytest
 import random_pods
 import samples
 import yaml
-from capabilities import from_text
-from capabilities.names import NAMES
+
+from rules_setcap.capabilities import from_text
+from rules_setcap.capabilities.names import NAMES
 from support import image as images
 from support import kubelet as kubelets
 from support import machine

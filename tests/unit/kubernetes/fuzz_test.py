@@ -8,9 +8,9 @@ import pathlib
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubernetes import manifests, standards
-from packer.errors import InputError
-from runtimes import before_execve
+from rules_setcap.containers.kubernetes import manifests, standards
+from rules_setcap.containers.process import before_execve
+from rules_setcap.diagnostics.errors import InputError
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 REAL = [path.read_bytes() for path in sorted(pathlib.Path("tests/unit/kubernetes/manifests").iterdir())]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubernetes import images
+from rules_setcap.containers.kubernetes import images
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -6,10 +6,11 @@ import pathlib
 
 import pytest
 
-from capabilities.names import ALL, NAMES
-from kubernetes import manifests, select, standards
-from packer.errors import InputError
-from runtimes import Runtime, before_execve, runtime
+from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.containers.kubernetes import manifests, select, standards
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.versions import Runtime, runtime
+from rules_setcap.diagnostics.errors import InputError
 
 MANIFESTS = pathlib.Path("tests/unit/kubernetes/manifests")
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from kubernetes import manifests, standards
-from packer.errors import InputError
+from rules_setcap.containers.kubernetes import manifests, standards
+from rules_setcap.diagnostics.errors import InputError
 
 POD = {
     "apiVersion": "v1",

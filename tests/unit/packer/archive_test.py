@@ -6,11 +6,11 @@ import io
 import tarfile
 
 import pytest
-
 import shapes
-from packer import limits
-from packer.archive import Archive, ArchiveError
 from tars import END, KILL, carrying, changed_header, make_tar, pax_entry, problems_of, retrofit, without_end, write
+
+from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.diagnostics import limits
 
 
 def _general(size: int) -> bytes:

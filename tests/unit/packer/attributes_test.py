@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-
 from assembled import image, index, manifest, read, refused  # noqa: F401 (image is a fixture)
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from compression import zstd
 
 import pytest
-
-from packer import decompress, limits
-from packer.work import Work
-from support import packer
 from tars import END, make_tar, problems_of, retrofit, without_end, write
+
+from rules_setcap.archive import decompress
+from rules_setcap.archive.work import Work
+from rules_setcap.diagnostics import limits
+from support import packer
 
 TAR = without_end(make_tar({"name": "server"})) + END
 HALF = len(TAR) // 2

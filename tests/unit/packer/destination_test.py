@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from packer import reference
+from rules_setcap.oci import reference
 from support import packer
 
 STATUS = {"stable": "STABLE_GIT_COMMIT 3f2c9d1\nBUILD_EMBED_LABEL \n", "volatile": "BUILD_TIMESTAMP 1700000000\n"}

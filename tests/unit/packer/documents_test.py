@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import pytest
-
 from assembled import BASE_CONFIG, image, index, manifest, read, refused  # noqa: F401 (image is a fixture)
-from packer import documents, limits
+
+from rules_setcap.diagnostics import limits, strict_json
 
 REFUSED = [
     (b"", "is not JSON at character 0"),
@@ -45,8 +45,8 @@ REFUSED = [
 @pytest.mark.parametrize("data, expected", REFUSED, ids=lambda value: repr(value[:20]))
 def test_what_is_refused(data: bytes, expected: str):
     start = time.monotonic()
-    with pytest.raises(documents.DocumentError) as error:
-        documents.parse(data)
+    with pytest.raises(strict_json.DocumentError) as error:
+        strict_json.parse(data)
     assert expected in str(error.value) and len(str(error.value)) < 400
     assert time.monotonic() - start < 5
 
@@ -59,48 +59,48 @@ def test_what_is_refused(data: bytes, expected: str):
     ],
 )
 def test_what_is_read_is_what_json_says(text: str):
-    value = documents.parse(text.encode())
+    value = strict_json.parse(text.encode())
     assert value == json.loads(text)
     # Written again it means the same.
     assert json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 FIELDS = [
-    (documents.MANIFEST, {"LAYERS": []}, "LAYERS", "layers"),
-    (documents.MANIFEST, {"layer\u017f": []}, "layer\\u017f", "layers"),
-    (documents.MANIFEST, {"layers": [{"Digest": ""}]}, "Digest", "digest"),
-    (documents.MANIFEST, {"manifests": [{"platform": {"OS": ""}}]}, "OS", "os"),
-    (documents.CONFIG, {"rootfs": {"Diff_IDs": []}}, "Diff_IDs", "diff_ids"),
-    (documents.CONFIG, {"config": {"user": "0"}}, "user", "User"),
-    (documents.CONFIG, {"RootFS": {}}, "RootFS", "rootfs"),
-    (documents.DOCKER, [{"layers": []}], "layers", "Layers"),
-    (documents.LAYOUT, {"imagelayoutversion": ""}, "imagelayoutversion", "imageLayoutVersion"),
+    (strict_json.MANIFEST, {"LAYERS": []}, "LAYERS", "layers"),
+    (strict_json.MANIFEST, {"layer\u017f": []}, "layer\\u017f", "layers"),
+    (strict_json.MANIFEST, {"layers": [{"Digest": ""}]}, "Digest", "digest"),
+    (strict_json.MANIFEST, {"manifests": [{"platform": {"OS": ""}}]}, "OS", "os"),
+    (strict_json.CONFIG, {"rootfs": {"Diff_IDs": []}}, "Diff_IDs", "diff_ids"),
+    (strict_json.CONFIG, {"config": {"user": "0"}}, "user", "User"),
+    (strict_json.CONFIG, {"RootFS": {}}, "RootFS", "rootfs"),
+    (strict_json.DOCKER, [{"layers": []}], "layers", "Layers"),
+    (strict_json.LAYOUT, {"imagelayoutversion": ""}, "imagelayoutversion", "imageLayoutVersion"),
 ]
 
 
 @pytest.mark.parametrize("fields, value, key, field", FIELDS)
 def test_keys_that_engines_take_for_a_field(fields: Any, value: Any, key: str, field: str):
-    with pytest.raises(documents.DocumentError) as error:
-        documents.parse(json.dumps(value, ensure_ascii=False).encode(), fields)
+    with pytest.raises(strict_json.DocumentError) as error:
+        strict_json.parse(json.dumps(value, ensure_ascii=False).encode(), fields)
     assert str(error.value) == f'has the key "{key}", which engines take for "{field}"; write "{field}"'
 
 
 def test_names_that_users_choose_are_free():
     execution = {"Labels": {"user": "a", "Labels": "b"}, "ExposedPorts": {"80/TCP": {}}, "Volumes": {"/Volumes": {}}}
-    documents.parse(json.dumps({"config": execution, "x": 1}).encode(), documents.CONFIG)
-    documents.parse(json.dumps({"annotations": {"Layers": "x", "layers": "y"}}).encode(), documents.MANIFEST)
+    strict_json.parse(json.dumps({"config": execution, "x": 1}).encode(), strict_json.CONFIG)
+    strict_json.parse(json.dumps({"annotations": {"Layers": "x", "layers": "y"}}).encode(), strict_json.MANIFEST)
 
 
 def test_the_budget_is_for_all_documents():
-    budget = documents.Budget()
+    budget = strict_json.Budget()
     for _ in range(limits.JSON_BYTES >> 20):
-        documents.parse(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
-    with pytest.raises(documents.DocumentError, match="JSON_BYTES"):
-        documents.parse(b"1", None, budget)
-    budget = documents.Budget()
-    with pytest.raises(documents.DocumentError, match="together more than 200000 values"):
+        strict_json.parse(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
+    with pytest.raises(strict_json.DocumentError, match="JSON_BYTES"):
+        strict_json.parse(b"1", None, budget)
+    budget = strict_json.Budget()
+    with pytest.raises(strict_json.DocumentError, match="together more than 200000 values"):
         for _ in range(10):
-            documents.parse(b"[" + b"1," * 30_000 + b"1]", None, budget)
+            strict_json.parse(b"[" + b"1," * 30_000 + b"1]", None, budget)
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "99999999999999999999", r'"\udc00"', "[" * 200 + "]" * 200])

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from packer import elf
+from rules_setcap.executables import elf
 from support import require
 
 PROGRAMS = {

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from packer import executables
+from rules_setcap.executables import formats
 from support import go, packer
 
 BUILD = 'build for Linux, with --platforms=LABEL of a platform that has the constraint "@platforms//os:linux"'
@@ -27,8 +27,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path
 
 
 def test_real_programs(programs):
-    starts = {system: path.read_bytes()[: executables.START] for system, path in programs.items()}
-    assert {system: executables.system(start) for system, start in starts.items()} == {"linux": "", **SYSTEMS}
+    starts = {system: path.read_bytes()[: formats.START] for system, path in programs.items()}
+    assert {system: formats.system(start) for system, start in starts.items()} == {"linux": "", **SYSTEMS}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_real_programs(programs):
     ],
 )
 def test_first_bytes(start: str, system: str):
-    assert executables.system(bytes.fromhex(start)) == system
+    assert formats.system(bytes.fromhex(start)) == system
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

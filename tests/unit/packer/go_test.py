@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from capabilities.names import NAMES
-from packer import tar
+from rules_setcap.archive import tar
+from rules_setcap.capabilities.names import NAMES
 from support import go as golang
 
 

@@ -13,13 +13,13 @@ import random
 import re
 from typing import Any
 
-import pytest
-
 import drawn_headers
+import pytest
 import readers
 import shapes
-from packer.archive import Archive, ArchiveError, plain
-from packer.entries import DIRECTORY, FILE, HARDLINK, SYMLINK
+
+from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
+from rules_setcap.archive.reader import Archive, ArchiveError, plain
 
 COUNT = int(os.environ.get("HEADERS", "400"))
 SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 400 else random.SystemRandom().randrange(1 << 32)))

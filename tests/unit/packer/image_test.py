@@ -7,8 +7,18 @@ import json
 import pathlib
 
 import pytest
+from assembled import (  # noqa: F401 (image is a fixture)
+    BASE_CONFIG,
+    BASE_LAYER,
+    LAYER,
+    image,
+    index,
+    manifest,
+    put,
+    read,
+    refused,
+)
 
-from assembled import BASE_CONFIG, BASE_LAYER, LAYER, image, index, manifest, put, read, refused  # noqa: F401 (image is a fixture)
 from support import packer
 
 

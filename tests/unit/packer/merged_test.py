@@ -8,14 +8,13 @@ import json
 import posixpath
 import random
 
-from packer.annotations import CAPABILITIES, annotate
-from packer.archive import Archive
-from packer.contents import Contents
-from packer.merged import Merged
-from packer.rootfs import Tree
+from rules_setcap.archive.reader import Archive
+from rules_setcap.oci.annotations import CAPABILITIES, annotate
+from rules_setcap.oci.contents import Contents
+from rules_setcap.oci.merged import Merged
+from rules_setcap.oci.rootfs import Tree
 from support import oci_layout
 from support.oci_layout import Member, directory, symlink
-
 
 TEXTS = ["cap_kill=ep", "cap_bpf=p"]
 

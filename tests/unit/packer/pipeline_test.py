@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from packer.pipeline import Pipeline
+from rules_setcap.archive.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])

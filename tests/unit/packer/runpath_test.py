@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from packer import checks, elf
+from rules_setcap.executables import elf
+from rules_setcap.validation import checks
 from support import require
 
 USER = "65532:65532"

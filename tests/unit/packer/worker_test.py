@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import random
 import subprocess
@@ -23,7 +22,7 @@ class Worker:
     def __init__(self, directory: pathlib.Path) -> None:
         self._serial = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-E", "-s", "-B", "-X", "utf8", str(packer.MAIN), "--persistent_worker"],
+            [*packer.command_line("layer"), "--persistent_worker"],
             cwd=directory,
             env={},
             stdin=subprocess.PIPE,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtimes import flags
+from rules_setcap.containers.docker import flags
 from support import require
 
 COMMANDS = {"run": flags.DOCKER, "create": flags.DOCKER, "service create": flags.DOCKER_SERVICE}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from packer.errors import InputError
-from runtimes import Mount, compose, interpolation
+from rules_setcap.containers.compose import files, interpolation
+from rules_setcap.containers.settings import Mount
+from rules_setcap.diagnostics.errors import InputError
 
 FILE = b"""\
 x-hardened: &hardened
@@ -48,12 +49,12 @@ def _values(said):
 
 def _refused(text: bytes, service: str = "web", **options) -> list[str]:
     with pytest.raises(InputError) as refused:
-        compose.read(text, "compose.yaml", service, **options)
+        files.read(text, "compose.yaml", service, **options)
     return refused.value.problems
 
 
 def test_a_service_is_what_it_says_and_what_it_extends():
-    settings = compose.read(FILE, "compose.yaml", "web")
+    settings = files.read(FILE, "compose.yaml", "web")
     assert (settings.runtime, settings.name) == ("docker", "web")
     assert settings.image.value == "registry.example/web:${TAG}"
     assert (settings.user.value, settings.user.where) == ("65532:1", "compose.yaml:9: services.base.user")
@@ -73,7 +74,7 @@ def test_a_service_is_what_it_says_and_what_it_extends():
 
 
 def test_reset_and_override():
-    settings = compose.read(FILE, "compose.yaml", "other")
+    settings = files.read(FILE, "compose.yaml", "other")
     assert (_values(settings.added), settings.dropped, settings.user) == (("cap_bpf",), (), None)
     assert [one.kind for one in _values(settings.mounts)] == ["tmpfs", "tmpfs"]
     # A null says nothing.
@@ -82,7 +83,7 @@ def test_reset_and_override():
 
 def test_values_of_variables():
     environment = {"UID": "7", "PRIVILEGED": "Yes", "NO_NEW_PRIVS": "1", "A": "", "B": "b"}
-    settings = compose.read(FILE, "compose.yaml", "web", environment)
+    settings = files.read(FILE, "compose.yaml", "web", environment)
     assert (settings.user.value, settings.privileged.value, settings.no_new_privs.value) == ("7:1", True, True)
     assert settings.command.value == ("serve", "b", "$HOME")
 
@@ -117,13 +118,13 @@ def test_other_files(tmp_path):
     (tmp_path / "top.yaml").write_text("services: {top: {cap_drop: [ALL], user: '2'}}")
     (tmp_path / "directory").mkdir()
     text = b"services: {web: {extends: {file: common/base.yaml, service: base}}}"
-    settings = compose.read(text, str(tmp_path / "compose.yaml"), "web")
+    settings = files.read(text, str(tmp_path / "compose.yaml"), "web")
     assert settings.user.where == f"{tmp_path}/common/base.yaml:1: services.base.user"
     assert settings.dropped[0].where == f"{tmp_path}/common/../top.yaml:1: services.top.cap_drop[0]"
     for name, what in (("missing", "No such file or directory"), ("directory", "Is a directory"), ("\\0", "stat: embedded null character in path")):
         text = b'services: {web: {extends: {file: "%s", service: base}}}' % name.encode()
         with pytest.raises(InputError) as refused:
-            compose.read(text, str(tmp_path / "compose.yaml"), "web")
+            files.read(text, str(tmp_path / "compose.yaml"), "web")
         assert refused.value.problems[0].endswith(f"cannot be read: {what}")
 
 
@@ -192,5 +193,5 @@ def test_a_chain_is_bounded():
 
 def test_groups_are_names_or_numbers():
     text = b"services: {web: {image: x, group_add: [staff, 50, '$GROUP']}}"
-    settings = compose.read(text, "compose.yaml", "web", {"GROUP": "other"})
+    settings = files.read(text, "compose.yaml", "web", {"GROUP": "other"})
     assert _values(settings.groups) == ("staff", "50", "other")

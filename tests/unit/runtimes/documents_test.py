@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from packer import limits
-from packer.errors import InputError
-from runtimes import documents
+from rules_setcap.containers import yaml_documents
+from rules_setcap.diagnostics import limits
+from rules_setcap.diagnostics.errors import InputError
 
 
 def _load(text: bytes):
-    return documents.load(text, "file.yaml")
+    return yaml_documents.load(text, "file.yaml")
 
 
 def _laughs(line: bytes) -> bytes:

@@ -7,8 +7,12 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packer.errors import InputError
-from runtimes import Settings, before_execve, compose, docker, documents, dotenv, flags, shellwords
+from rules_setcap.containers import yaml_documents
+from rules_setcap.containers.compose import dotenv, files, shellwords
+from rules_setcap.containers.docker import command_line, flags
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.settings import Settings
+from rules_setcap.diagnostics.errors import InputError
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -54,7 +58,7 @@ def _refused(error: InputError) -> None:
 @given(st.sampled_from(["docker", "podman"]), st.lists(FLAGS, max_size=8))
 def test_command_lines(engine, words):
     try:
-        read = docker.read(f"{engine} run {' '.join(words)} image")
+        read = command_line.read(f"{engine} run {' '.join(words)} image")
     except InputError as error:
         _refused(error)
     else:
@@ -69,7 +73,7 @@ SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
 def test_any_command(text):
     for command in (text, "docker run " + text):
         try:
-            docker.read(command)
+            command_line.read(command)
         except InputError as error:
             _refused(error)
 
@@ -107,7 +111,7 @@ VALUES = st.recursive(
 SERVICES = st.dictionaries(
     st.sampled_from(
         sorted(
-            compose._KEYS & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
+            files._KEYS & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
         )
         + ["extends", "x"]
     ),
@@ -120,7 +124,7 @@ SERVICES = st.dictionaries(
 @given(st.dictionaries(st.sampled_from(["web", "base"]), st.one_of(SERVICES, VALUES)))
 def test_compose_files(services):
     try:
-        read = compose.read(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
+        read = files.read(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
     except InputError as error:
         _refused(error)
     else:
@@ -165,7 +169,7 @@ PARTS = st.sampled_from(
 @given(st.one_of(st.binary(max_size=60), st.lists(PARTS, max_size=25).map(lambda parts: "".join(parts).encode())))
 def test_documents(data):
     try:
-        loaded = documents.load(data, "file.yaml")
+        loaded = yaml_documents.load(data, "file.yaml")
     except InputError as error:
         _refused(error)
         return

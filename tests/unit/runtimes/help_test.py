@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from runtimes import flags
+from rules_setcap.containers.docker import flags
 from support import require
 
 # What the help leaves out: hidden, of old releases, for Windows alone, or of "create" alone.

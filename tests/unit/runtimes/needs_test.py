@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capabilities.names import ALL, NAMES
-from kubernetes import manifests, standards
-from packer.errors import InputError
-from runtimes import Process, Runtime, before_execve, compose, docker, needs
+from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.containers import needs
+from rules_setcap.containers.compose import files
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.kubernetes import manifests, standards
+from rules_setcap.containers.process import Process, before_execve
+from rules_setcap.containers.versions import Runtime
+from rules_setcap.diagnostics.errors import InputError
 
 NET_BIND_SERVICE = 1 << NAMES.index("cap_net_bind_service")
 BPF = 1 << NAMES.index("cap_bpf")
@@ -24,12 +28,12 @@ USERS = st.sampled_from(["", "0", "65532", "65532:7"])
 
 
 def _of_command(needed: int, runtime: Runtime, user: str, harden: bool) -> Process:
-    return before_execve(docker.read(needs.docker_run(needed, "image", runtime, user, harden)), runtime)
+    return before_execve(command_line.read(needs.docker_run(needed, "image", runtime, user, harden)), runtime)
 
 
 def _of_compose(needed: int, runtime: Runtime, user: str, harden: bool) -> Process:
     text = needs.compose(needed, "web", runtime, user, harden)
-    return before_execve(compose.read(text.encode(), "compose.yaml", "web"), runtime)
+    return before_execve(files.read(text.encode(), "compose.yaml", "web"), runtime)
 
 
 def _pod(context: str) -> manifests.Pod:

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from capabilities.names import NAMES
-from packer.errors import InputError
-from runtimes import before_execve, docker
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.process import before_execve
+from rules_setcap.diagnostics.errors import InputError
 from support import require
 
 PROBE = pathlib.Path("tests/runtime/probe")
@@ -87,7 +88,7 @@ def podman() -> Iterator[Podman]:
 
 
 def _read(typed: str):
-    return docker.read(f"podman run {typed} --rootfs /rootfs /probe")
+    return command_line.read(f"podman run {typed} --rootfs /rootfs /probe")
 
 
 def _mask(names: list[str] | None) -> int:

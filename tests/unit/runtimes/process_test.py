@@ -6,10 +6,12 @@ import dataclasses
 
 import pytest
 
-from capabilities.names import ALL, NAMES
-from packer.errors import InputError
-from runtimes import Runtime, Said, Settings, before_execve, docker, runtime
-from runtimes.versions import BEHAVIOURS
+from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.versions import BEHAVIOURS, Runtime, runtime
+from rules_setcap.diagnostics.errors import InputError
 
 
 def _bit(name: str) -> int:
@@ -130,10 +132,10 @@ def test_who_the_process_is():
     assert before_execve(_settings("docker", user="nginx:www"), uids=users).uid == 101
     assert before_execve(_settings("docker", user=""), image_user="7:8").uid == 7
     assert before_execve(_settings("docker"), image_user="root").uid == 0
-    keep = docker.read("podman run --userns=keep-id --cap-add KILL x")
+    keep = command_line.read("podman run --userns=keep-id --cap-add KILL x")
     assert before_execve(keep, host_uid=1001).uid == 1001
     assert before_execve(keep, host_uid=1001).ambient == _bit("kill")
-    assert before_execve(docker.read("podman run --userns=keep-id:uid=5,gid=6 x")).uid == 5
+    assert before_execve(command_line.read("podman run --userns=keep-id:uid=5,gid=6 x")).uid == 5
 
 
 @pytest.mark.parametrize(
@@ -195,12 +197,12 @@ def test_users_and_groups_are_in_the_image(name):
 
     def refused(*arguments, **options):
         with pytest.raises(InputError) as error:
-            before_execve(docker.read(line.format(" ".join(arguments))), **options)
+            before_execve(command_line.read(line.format(" ".join(arguments))), **options)
         return error.value.problems
 
-    assert before_execve(docker.read(line.format("--user=root"))).uid == 0
+    assert before_execve(command_line.read(line.format("--user=root"))).uid == 0
     assert "no such user" in refused("--user=root", uids={})[0]
-    assert before_execve(docker.read(line.format("--user=5:staff")), gids={"staff": 50}).uid == 5
+    assert before_execve(command_line.read(line.format("--user=5:staff")), gids={"staff": 50}).uid == 5
     assert refused("--user=5:staff", "--group-add=other", gids={}) == [
         f'{name} run --user: "staff": no such group in the image\'s /etc/group; write the gid',
         f'{name} run --group-add: "other": no such group in the image\'s /etc/group; write the gid',
@@ -211,5 +213,5 @@ def test_users_and_groups_are_in_the_image(name):
 def test_podman_grants_no_user_what_is_dropped():
     """runc cannot make a capability inheritable that is not in the bounding set."""
     with pytest.raises(InputError):
-        before_execve(docker.read("podman run --user=5 --cap-add=ALL --cap-drop=CHOWN image"))
-    assert before_execve(docker.read("podman run --user=0 --cap-add=ALL --cap-drop=CHOWN image")).uid == 0
+        before_execve(command_line.read("podman run --user=5 --cap-add=ALL --cap-drop=CHOWN image"))
+    assert before_execve(command_line.read("podman run --user=0 --cap-add=ALL --cap-drop=CHOWN image")).uid == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtimes import shell
+from rules_setcap.containers.docker import script
 from support import require
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "X": "value", "A1_b": "other"}
@@ -44,7 +44,7 @@ def _real(shell_name: str, text: str) -> list[str] | None:
 
 def _ours(text: str) -> list[str] | None:
     try:
-        line = shell.split("x " + text)
+        line = script.split("x " + text)
     except ValueError as error:
         assert str(error)
         return None
@@ -103,7 +103,7 @@ def test_what_looks_like_it_is_read(text):
 
 
 def test_expansions_are_shown_as_typed():
-    line = shell.split('docker run -v "$(pwd)/a b":/x \'$X\'')
+    line = script.split('docker run -v "$(pwd)/a b":/x \'$X\'')
     assert line.shown(line.words[3]) == "$(pwd)/a b:/x"
     assert line.unknown(line.words[3]) == ["$(pwd)"]
     assert line.words[4] == "$X"
