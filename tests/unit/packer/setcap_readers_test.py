@@ -1,7 +1,7 @@
 """What `setcap` writes is read by every program that read the input, with the same entries but for the capabilities.
 
 ARCHIVES is the number of random archives (40 by default) and HEADERS_SEED the seed of the random numbers, which is
-printed. To run 500 with a new seed: ./bazelw test //tests/unit/packer:headers_nightly_test --test_output=all
+printed. To run 500 with a new seed: ./bazelw test //tests/unit/packer:setcap_nightly_test --test_output=all
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rules_setcap.containers.process import before_execve
 from rules_setcap.diagnostics.errors import InputError
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
-REAL = [path.read_bytes() for path in sorted(pathlib.Path("tests/unit/kubernetes/manifests").iterdir())]
+REAL = [path.read_bytes() for path in sorted(pathlib.Path("tests/unit/containers/kubernetes/manifests").iterdir())]
 
 KEYS = st.sampled_from(
     """

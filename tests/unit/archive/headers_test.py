@@ -1,7 +1,7 @@
 """Random headers are read as Go's archive/tar reads them, or refused.
 
 HEADERS is the number of archives (400 by default) and HEADERS_SEED the seed of the random numbers, which is printed.
-To run 20,000 with a new seed: ./bazelw test //tests/unit/packer:headers_nightly_test --test_output=all
+To run 20,000 with a new seed: ./bazelw test //tests/unit/archive:headers_nightly_test --test_output=all
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from rules_setcap.containers.process import before_execve
 from rules_setcap.containers.versions import Runtime, runtime
 from rules_setcap.diagnostics.errors import InputError
 
-MANIFESTS = pathlib.Path("tests/unit/kubernetes/manifests")
+MANIFESTS = pathlib.Path("tests/unit/containers/kubernetes/manifests")
 
 
 def _mask(names: str) -> int:
