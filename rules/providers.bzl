@@ -4,7 +4,7 @@ LayerInfo = provider(
     doc = "A layer. Digests are in files: Bazel knows them only once they are built.",
     fields = {
         "blob": "File: the layer as registries store it.",
-        "checks_off": "list of str: names of checks that are off for the programs of the layer.",
+        "disabled_checks": "list of str: names of checks that are off for the programs of the layer.",
         "metadata": """File: JSON with `descriptor` (OCI: mediaType, digest, size), `diff_id` \
 (digest of the uncompressed tar), `capabilities` (path -> cap_to_text(3)), `created_by`, `contents` (the paths of its entries) \
 and `programs` (the ELF headers of files with capabilities).""",

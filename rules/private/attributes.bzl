@@ -6,11 +6,11 @@ load(":packer.bzl", "packer_request", "run_packer")
 load(":stamp.bzl", "status_files")
 
 # Attributes of an image that have effect on the layer of its binary, and others on other layers of its own as well.
-_OF_BINARY = ["binary_path", "hard_links", "linux_capabilities", "linux_capabilities_from", "mode", "owner", "parents", "style"]
+_OF_BINARY = ["binary_path", "hard_link_duplicates", "linux_capabilities", "linux_capabilities_from", "mode", "owner", "parent_directories", "tar_style"]
 _OF_COPIES = ["file_capabilities", "modes", "owners", "xattrs"]
 _OF_DIRECTORIES = ["replaces"]
 _OF_ANY_LAYER = ["compression", "compression_level", "mtime"]
-_DEFAULTS = {"compression": "gzip", "mode": "0755", "mtime": "0", "owner": "0:0", "parents": "all", "style": "plain"}
+_DEFAULTS = {"compression": "gzip", "mode": "0755", "mtime": "0", "owner": "0:0", "parent_directories": "all", "tar_style": "plain"}
 
 FILE_ATTRS = {
     "annotations_file": attr.label(

@@ -3,7 +3,7 @@
 load(":packer.bzl", "packer_request", "run_packer")
 
 CHECK_ATTRS = {
-    "checks_off": attr.string_list(
+    "disabled_checks": attr.string_list(
         doc = """Names of checks to turn off. The checks are validation actions, so `--norun_validations` turns off all of them.
 
 - `architecture`: the program is for another CPU than the image.
@@ -25,7 +25,7 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
 
     Args:
       ctx: the context of a rule with PACKER_ATTRS and CHECK_ATTRS.
-      layers: list of struct of attribute (str, for messages), info (LayerInfo) and off (list of str, names of checks), the
+      layers: list of struct of attribute (str, for messages), info (LayerInfo) and disabled_checks (list of str), the
         lowest first.
       base_contents: list of File, contents of the base and metadata of its layers, the lowest first.
       config: File, the config of the image; None if there is no image.
@@ -40,14 +40,14 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     request = packer_request(ctx, "check")
     request.add_all(base_contents, format_each = "--base-contents=%s")
     request.add_all(metadata, format_each = "--layer=%s")
-    request.add_all([json.encode({"attribute": each.attribute, "off": each.off}) for each in layers], format_each = "--layer-of=%s")
+    request.add_all([json.encode({"attribute": each.attribute, "disabled_checks": each.disabled_checks}) for each in layers], format_each = "--layer-of=%s")
     if config:
         request.add(config, format = "--config=%s")
     if binary:
         request.add(binary, format = "--binary=%s")
     if started:
         request.add(started, format = "--started=%s")
-    request.add(json.encode(ctx.attr.checks_off), format = "--off=%s")
+    request.add(json.encode(ctx.attr.disabled_checks), format = "--disabled-checks=%s")
     request.add(output, format = "--output=%s")
     run_packer(
         ctx,

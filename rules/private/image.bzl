@@ -102,9 +102,9 @@ def _layers(ctx, problems):
 def _checks(ctx, below, own, path, config):
     """Declares the validation action, and returns its outputs."""
     layers = [
-        struct(attribute = each.attribute, info = each.info, off = getattr(each.info, "checks_off", []) + LAYER_CHECKS)
+        struct(attribute = each.attribute, info = each.info, disabled_checks = getattr(each.info, "disabled_checks", []) + LAYER_CHECKS)
         for each in below.layers
-    ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
+    ] + [struct(attribute = each.attribute, info = each.info, disabled_checks = []) for each in own]
     started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None
     return check_programs(ctx, layers, below.base, config, path, started)
 

@@ -15,7 +15,7 @@ def _layer_impl(ctx):
     srcs = placement("srcs", owner, parse_mode(ctx.attr.mode, problems))
     check_blob(ctx, problems)
     if not ctx.attr.srcs:
-        check_effect(ctx, problems, "the layer has no srcs", ["hard_links", "mode"])
+        check_effect(ctx, problems, "the layer has no srcs", ["hard_link_duplicates", "mode"])
     if ctx.attr.stamp and not placeholders(ctx.attr.mtime):
         problems.append(problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
     entries = packer_request(ctx, "layer")
@@ -52,10 +52,10 @@ def _layer_impl(ctx):
     entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
 
     info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
-    info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
+    info = LayerInfo(blob = info.blob, disabled_checks = ctx.attr.disabled_checks, metadata = info.metadata)
     checked = []
-    if ctx.attr.file_capabilities or ctx.attr.checks_off:
-        checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
+    if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
+        checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, disabled_checks = [])])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(

@@ -35,7 +35,7 @@ A path that the layer does not have is an error.""",
 Bazel, caches and checkouts do not keep them.""",
         default = "0755",
     ),
-    "hard_links": attr.bool(
+    "hard_link_duplicates": attr.bool(
         doc = "Whether files of equal bytes, mode, owner and capabilities become hard links to the first of them.",
     ),
     "modes": attr.string_dict(
@@ -49,7 +49,7 @@ as `{BUILD_TIMESTAMP}`. In BUILD files it may be a number.""",
     "owners": attr.string_dict(
         doc = "Owners of single entries: absolute path in the image -> `uid:gid`. A path that the layer does not have is an error.",
     ),
-    "parents": attr.string(
+    "parent_directories": attr.string(
         doc = """Which directories that lead to the entries become entries themselves: `all`, those that are `missing` in the layers \
 below, or `none`. A directory that the layers below have keeps its mode, owner and extended attributes; another one is root's, \
 with mode 0755 (0700 for `/root`, 1777 for `/tmp` and `/var/tmp`). Without these entries, Docker's overlay2 creates the directories \
@@ -57,7 +57,7 @@ anew, whatever is below. The layers below are those of the image; a `layer` alon
         default = "all",
         values = ["all", "missing", "none"],
     ),
-    "style": attr.string(
+    "tar_style": attr.string(
         doc = """How entries are written: `plain`, as Docker and BuildKit do, or as `ko` does, so that the same files have \
 the `diff_id` that they have there: names begin with `/`, directories have mode 0555. See [ko](ko.md).""",
         default = "plain",
@@ -166,7 +166,7 @@ def blob_outputs(ctx, name, request, capabilities):
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(each) for each in capabilities], format_each = "--capabilities=%s")
-    return LayerInfo(blob = blob, checks_off = [], metadata = metadata)
+    return LayerInfo(blob = blob, disabled_checks = [], metadata = metadata)
 
 def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsewhere = None, changes = True):
     """Declares the action.
@@ -190,10 +190,10 @@ def pack(ctx, name, request, inputs, capabilities, problems, below = None, elsew
     extra = add_mtime(ctx, request)
     if changes:
         add_changes(ctx, request)
-    if ctx.attr.hard_links:
-        request.add("--hard-links=yes")
-    request.add(ctx.attr.parents, format = "--parents=%s")
-    request.add(ctx.attr.style, format = "--style=%s")
+    if ctx.attr.hard_link_duplicates:
+        request.add("--hard-link-duplicates=yes")
+    request.add(ctx.attr.parent_directories, format = "--parent-directories=%s")
+    request.add(ctx.attr.tar_style, format = "--tar-style=%s")
     if below:
         metadata = [each.info.metadata for each in below.layers]
         request.add_all(below.base, format_each = "--base-contents=%s")

@@ -21,8 +21,8 @@ def _setcap_impl(ctx):
     info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
     request.add_all(tars, format_each = "--tar=%s")
     request.add(ctx.attr.existing_capabilities, format = "--existing=%s")
-    if ctx.attr.revision_2:
-        request.add("--revision-2=yes")
+    if ctx.attr.drop_zero_rootid:
+        request.add("--drop-zero-rootid=yes")
     run_packer(
         ctx,
         request,
@@ -38,9 +38,9 @@ def _setcap_impl(ctx):
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])),
+            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, disabled_checks = [])])),
         ),
-        LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
+        LayerInfo(blob = info.blob, disabled_checks = ctx.attr.disabled_checks, metadata = info.metadata),
     ]
 
 def _not_a_tar(target, files):
@@ -65,14 +65,14 @@ digest of the tar that came in.""",
             doc = """Of capabilities that `file_capabilities` does not name: `keep` them, `strip` them, or have an error \
 where there are any, so that there are `only` those that are named.""",
             default = "keep",
-            values = ["keep", "only", "strip"],
+            values = ["forbid", "keep", "remove"],
         ),
         "file_capabilities": attr.string_dict(
             doc = """Absolute path in the image -> [what to write](capability-text.md), or `""` to remove what is there. \
 However the tar spells the path (`app`, `./app`, `/app`); one that it does not have is an error. Hard links to a file \
 get what it gets.""",
         ),
-        "revision_2": attr.bool(
+        "drop_zero_rootid": attr.bool(
             doc = "Whether capabilities of revision 3 with rootid 0, which melange writes, become revision 2, which they are to the kernel.",
         ),
         "tar": attr.label(

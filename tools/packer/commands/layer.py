@@ -22,10 +22,10 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
         requested += grants.held(file, arguments.one("capabilities-to"), problems)
-    parents, hard_links = arguments.one("parents", directories.ALL), arguments.one("hard-links", "")
+    parents, hard_link_duplicates = arguments.one("parent-directories", directories.ALL), arguments.one("hard-link-duplicates", "")
     replaces = arguments.all("replaces")
     below = _below(arguments.all("base-contents"), arguments.all("below"), arguments.all("below-name"), replaces, problems)
-    style = styles.STYLES[arguments.one("style", "plain")]
+    style = styles.STYLES[arguments.one("tar-style", "plain")]
     program, unmatched_file = arguments.one("program", ""), arguments.one("elsewhere", "")
     arguments.end()
 
@@ -54,7 +54,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     granted = grants.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
     if problems:
         raise InputError(problems)
-    if hard_links:
+    if hard_link_duplicates:
         from .. import duplicates
 
         duplicates.link(by_path, granted)

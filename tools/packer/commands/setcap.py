@@ -16,9 +16,9 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
     blob = arguments.blob()
     granted = grants.parse(arguments.all("capabilities"), problems)
-    others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
+    others, drop_zero_rootid = arguments.one("existing", setcap.KEEP), arguments.one("drop-zero-rootid", "")
     arguments.end()
     if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
         raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
-    said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
+    said = setcap.Retrofit(tar, granted, others, bool(drop_zero_rootid), problems).write(output, **blob)
     files.write_whole(metadata, layer.encode(said))
