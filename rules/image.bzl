@@ -13,7 +13,7 @@ image(
 """
 
 load("//rules/private:image.bzl", _image = "image")
-load("//rules/private:mtime.bzl", "text_mtime")
+load("//rules/private:mtime.bzl", "convert_mtime")
 
 def image(name, **kwargs):
     """Declares an OCI image.
@@ -22,4 +22,4 @@ def image(name, **kwargs):
       name: the target's name.
       **kwargs: the attributes of the rule [`image`](private/image.bzl). `mtime` may be a number.
     """
-    _image(name = name, **text_mtime(kwargs))
+    _image(name = name, **convert_mtime(kwargs))

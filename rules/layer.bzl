@@ -12,7 +12,7 @@ layer(
 """
 
 load("//rules/private:layer.bzl", _layer = "layer")
-load("//rules/private:mtime.bzl", "text_mtime")
+load("//rules/private:mtime.bzl", "convert_mtime")
 
 def layer(name, **kwargs):
     """Declares a layer.
@@ -21,4 +21,4 @@ def layer(name, **kwargs):
       name: the target's name.
       **kwargs: the attributes of the rule [`layer`](private/layer.bzl). `mtime` may be a number.
     """
-    _layer(name = name, **text_mtime(kwargs))
+    _layer(name = name, **convert_mtime(kwargs))

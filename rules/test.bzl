@@ -26,7 +26,7 @@ kubernetes_test(
 ```
 """
 
-load("//rules/private:verdict.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
+load("//rules/private:image_tests.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
 
 capability_test = _capability_test
 digest_test = _digest_test

@@ -1,4 +1,4 @@
-"""Runs the packer's subcommands, as rules/private/packer.bzl calls them.
+"""Runs the packer's subcommands, as rules/private/python_tool.bzl calls them.
 
 layer   packs entries into a blob, and says its digests and capabilities
 setcap  copies a tar into a blob, with capabilities of other entries

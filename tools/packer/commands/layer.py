@@ -26,7 +26,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     replaces = arguments.all("replaces")
     below = _below(arguments.all("base-contents"), arguments.all("below"), arguments.all("below-name"), replaces, problems)
     style = styles.STYLES[arguments.one("tar-style", "plain")]
-    program, unmatched_file = arguments.one("program", ""), arguments.one("elsewhere", "")
+    program, unmatched_file = arguments.one("program", ""), arguments.one("unmatched-paths", "")
     arguments.end()
 
     by_path = entries.read(arguments.entries, problems, arguments.digests)

@@ -16,7 +16,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
     blob = arguments.blob()
     granted = grants.parse(arguments.all("capabilities"), problems)
-    others, drop_zero_rootid = arguments.one("existing", setcap.KEEP), arguments.one("drop-zero-rootid", "")
+    others, drop_zero_rootid = arguments.one("existing-capabilities", setcap.KEEP), arguments.one("drop-zero-rootid", "")
     arguments.end()
     if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
         raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
