@@ -1,4 +1,4 @@
-"""Images whose binaries hold Linux capabilities.
+"""The rule `image`: an OCI image whose files have Linux capabilities.
 
 ```starlark
 load("@rules_setcap//rules:image.bzl", "image")
@@ -10,16 +10,18 @@ image(
     user = "65532",
 )
 ```
+
+`bazel build` writes an OCI image layout directory.
 """
 
 load("//rules/private:image.bzl", _image = "image")
-load("//rules/private:mtime.bzl", "text_mtime")
+load("//rules/private:mtime.bzl", "convert_mtime")
 
 def image(name, **kwargs):
     """Declares an OCI image.
 
     Args:
-      name: the target's name.
-      **kwargs: the attributes of the rule [`image`](private/image.bzl). `mtime` may be a number.
+      name: The target's name.
+      **kwargs: The attributes of the rule [`image`](private/image.bzl). `mtime` may be a number.
     """
-    _image(name = name, **text_mtime(kwargs))
+    _image(name = name, **convert_mtime(kwargs))

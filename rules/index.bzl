@@ -1,4 +1,4 @@
-"""Images for several platforms under one name.
+"""The rule `image_index`: images for several platforms under one name.
 
 ```starlark
 load("@rules_setcap//rules:image.bzl", "image")
@@ -20,7 +20,7 @@ image_index(
 )
 ```
 
-What a platform is, is for a `platform` of your own to say:
+Each platform is a `platform` target of your own:
 
 ```starlark
 platform(

@@ -1,4 +1,6 @@
-"""Capabilities from the configuration of ko.
+"""The rule `ko_capabilities`: capabilities from the configuration of ko.
+
+With this `.ko.yaml`, ko and Bazel assign the same capabilities:
 
 ```yaml
 # .ko.yaml

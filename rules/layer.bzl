@@ -1,4 +1,4 @@
-"""Layers whose files hold Linux capabilities.
+"""The rule `layer`: a layer of files, some of which have Linux capabilities.
 
 ```starlark
 load("@rules_setcap//rules:layer.bzl", "layer")
@@ -9,16 +9,18 @@ layer(
     file_capabilities = {"/usr/bin/dumpcap": "cap_net_raw,cap_net_admin=eip"},
 )
 ```
+
+Add the target to `layers` of an `image`.
 """
 
 load("//rules/private:layer.bzl", _layer = "layer")
-load("//rules/private:mtime.bzl", "text_mtime")
+load("//rules/private:mtime.bzl", "convert_mtime")
 
 def layer(name, **kwargs):
     """Declares a layer.
 
     Args:
-      name: the target's name.
-      **kwargs: the attributes of the rule [`layer`](private/layer.bzl). `mtime` may be a number.
+      name: The target's name.
+      **kwargs: The attributes of the rule [`layer`](private/layer.bzl). `mtime` may be a number.
     """
-    _layer(name = name, **text_mtime(kwargs))
+    _layer(name = name, **convert_mtime(kwargs))

@@ -1,4 +1,4 @@
-"""Images loaded into docker, podman or nerdctl by `bazel run`.
+"""The rule `image_load`: loads an image into docker, podman or nerdctl by `bazel run`.
 
 ```starlark
 load("@rules_setcap//rules:load.bzl", "image_load")
@@ -10,8 +10,13 @@ image_load(
 )
 ```
 
+Load the image and run it:
+
     $ docker run --rm $(bazel run //app:load)
-    $ bazel build //app:load --output_groups=archive    # the same as a file, load.tar
+
+Write the image into an archive, `load.tar`:
+
+    $ bazel build //app:load --output_groups=archive
 """
 
 load("//rules/private:load.bzl", _image_load = "image_load")

@@ -1,4 +1,4 @@
-"""Images pushed to a registry by `bazel run`.
+"""The rule `image_push`: pushes an image to a registry by `bazel run`.
 
 ```starlark
 load("@rules_setcap//rules:push.bzl", "image_push")
@@ -11,6 +11,8 @@ image_push(
     stamp = True,
 )
 ```
+
+The program prints the digest and the tags that it pushed:
 
     $ bazel run //app:push
     localhost:5000/app@sha256:52f0cf26…

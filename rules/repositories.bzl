@@ -1,4 +1,4 @@
-"""For a WORKSPACE file: what rules_setcap stands on. MODULE.bazel needs none of it.
+"""Dependencies of rules_setcap for a WORKSPACE file. With MODULE.bazel, nothing of this is needed.
 
 ```starlark
 load("@rules_setcap//rules:repositories.bzl", "rules_setcap_dependencies")
@@ -16,8 +16,8 @@ python_register_toolchains(
 )
 ```
 
-`kubernetes_test`, `ko_capabilities` and `bazel run @rules_setcap//tools/getcap` read YAML. They, and layers with
-`compression = "libdeflate"`, need more:
+`kubernetes_test`, `ko_capabilities` and `bazel run @rules_setcap//tools/getcap`, which read YAML, and layers with
+`compression = "libdeflate"` need packages of PyPI as well:
 
 ```python
 load("@rules_python//python:pip.bzl", "pip_parse")
@@ -39,7 +39,7 @@ load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
 
 # buildifier: disable=unnamed-macro
 def rules_setcap_dependencies():
-    """Declares the repositories that your WORKSPACE file has not declared before, and registers our toolchains."""
+    """Declares the repositories that the WORKSPACE file has not declared yet, and registers the toolchains of rules_setcap."""
     maybe(
         http_archive,
         name = "bazel_skylib",

@@ -1,4 +1,4 @@
-"""Capabilities for the entries of a tar that another rule makes.
+"""The rule `setcap`: assigns capabilities to files of a tar that another rule makes.
 
 ```starlark
 load("@rules_pkg//pkg:tar.bzl", "pkg_tar")
@@ -17,8 +17,8 @@ setcap(
 )
 ```
 
-What it gives is an entry of `layers` of our `image`, of `tars` of rules_oci's `oci_image`, and the
-`src` of rules_img's `layer_from_tar`.
+The target can be used in `layers` of an `image`, in `tars` of `oci_image` (rules_oci), and as `src` of `layer_from_tar`
+(rules_img).
 """
 
 load("//rules/private:setcap.bzl", _setcap = "setcap")

@@ -1,6 +1,10 @@
-"""Tests of images: their capabilities, their digest, and what a cluster makes of them.
+"""Tests of images.
 
-The image may be one of another ruleset. A finding fails the test, never the build; an invalid attribute fails the build.
+- `capability_test` compares the capabilities of an image's files with the expected ones.
+- `digest_test` compares the digest of an image with the expected one.
+- `kubernetes_test` checks that Kubernetes manifests let the image's programs have their capabilities.
+
+The image may be one of another ruleset. A finding fails the test. An invalid attribute fails the build.
 
 ```starlark
 load("@rules_setcap//rules:test.bzl", "capability_test", "digest_test", "kubernetes_test")
@@ -26,7 +30,7 @@ kubernetes_test(
 ```
 """
 
-load("//rules/private:verdict.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
+load("//rules/private:image_tests.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
 
 capability_test = _capability_test
 digest_test = _digest_test

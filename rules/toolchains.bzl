@@ -1,4 +1,6 @@
-"""Which programs `image_push` and `image_load` use, where those on `PATH` are not the ones.
+"""Toolchains for the programs that `image_push` and `image_load` run.
+
+By default they run the first supported program on `PATH`. To use a program that Bazel builds or fetches, declare a toolchain:
 
 ```starlark
 load("@rules_setcap//rules:toolchains.bzl", "registry_client")
@@ -20,8 +22,8 @@ toolchain(
 )
 ```
 
-and `register_toolchains("//tools:crane_toolchain")` in `MODULE.bazel`. The program runs on the machine where
-`bazel run` is typed, so `target_compatible_with` says what that machine is.
+Then add `register_toolchains("//tools:crane_toolchain")` to `MODULE.bazel`. The program runs on the machine where the user
+types `bazel run`, so `target_compatible_with` has the constraints of that machine.
 """
 
 load("//rules/private:clients.bzl", _container_engine = "container_engine", _registry_client = "registry_client")

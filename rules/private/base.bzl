@@ -1,18 +1,17 @@
-"""Base images: the parts of them that the actions of an image need."""
+"""Base images: the files of them that the actions of an image need."""
 
 load("//rules:providers.bzl", "ImageInfo")
-load(":foreign.bzl", "find_image", "image_layout")
-load(":messages.bzl", "named")
-load(":packer.bzl", "PACKER_ATTRS", "packer_request", "run_packer")
-load(":platform.bzl", "ARCHITECTURE_ATTRS", "cpu_platform", "platform_text")
+load(":input_images.bzl", "convert_to_layout", "find_image")
+load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform", "format_platform")
+load(":request.bzl", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
 
 _BaseInfo = provider(
-    doc = "An image of another ruleset, prepared as a base once for all images on top of it.",
+    doc = "A base image of another ruleset, prepared once for all images that use it.",
     fields = {
-        "contents": "File: JSON that lists the files of the image.",
+        "contents": "File: JSON, the list of the files of the image.",
         "files": "depset of File: the inputs of actions that read `layout`.",
         "layout": "File: the OCI layout directory.",
-        "platform": "str: os/architecture/variant that `contents` is for.",
+        "platform": "str: os/architecture/variant, the platform of the image that `contents` lists.",
     },
 )
 
@@ -20,77 +19,106 @@ def _prepare_base_impl(target, ctx):
     problems = []
     image = None if ImageInfo in target else find_image("base", target, problems)
     if not image or not image.file:
-        return []  # The image on top of it reports the problems.
-    return [_prepare(ctx, "setcap_base", ctx.label, image, platform_text(cpu_platform(ctx)))]
+        return []  # The image that has the base reports the problems.
+    return [_list_base_contents(ctx, "setcap_base", ctx.label, image, format_platform(find_cpu_platform(ctx)))]
 
 prepare_base = aspect(
-    doc = "Lists the files of a base, so that the images on top of it do not each read its layers.",
+    doc = "Lists the files of a base image once for all images that use it, so that each does not read the layers of the base.",
     implementation = _prepare_base_impl,
-    attrs = PACKER_ATTRS | ARCHITECTURE_ATTRS,
+    attrs = REQUEST_ATTRS | ARCHITECTURE_ATTRS,
     provides = [],
 )
 
-def _prepare(ctx, name, label, image, platform):
-    made = image_layout(ctx, "base", image, name)
+def _list_base_contents(ctx, name, label, image, platform):
+    """Declares the action that lists the files of a base image.
+
+    Args:
+      ctx: the context of a rule or aspect with REQUEST_ATTRS.
+      name: str, a part of the names of the outputs.
+      label: Label of the base, for messages.
+      image: struct from find_image(), without problems.
+      platform: str, os/architecture/variant of the image to list.
+
+    Returns:
+      _BaseInfo.
+    """
+    layout = convert_to_layout(ctx, "base", image, name)
     contents = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name))
-    request = packer_request(ctx, "contents")
-    named(request, "base", label, made.layout)
-    request.add_all([made.layout], format_each = "--layout=%s", expand_directories = False)
+    request = start_request(ctx, "contents")
+    add_label(request, "base", label, layout.directory)
+    request.add_all([layout.directory], format_each = "--layout=%s", expand_directories = False)
     request.add(platform, format = "--platform=%s")
     request.add(contents, format = "--output=%s")
-    run_packer(
+    run_request(
         ctx,
+        "oci",
         request,
-        tool = "_oci",
         outputs = [contents],
-        transitive_inputs = [made.files],
+        transitive_inputs = [layout.files],
         mnemonic = "SetcapContents",
         progress_message = "Listing the files of base %{label}",
     )
-    return _BaseInfo(contents = contents, files = made.files, layout = made.layout, platform = platform)
+    return _BaseInfo(contents = contents, files = layout.files, layout = layout.directory, platform = platform)
 
 def base_image(ctx, platform, problems):
-    """Returns the inputs that come from the attribute base.
+    """Returns what the actions of an image need of its base.
 
     Args:
-      ctx: the context of a rule with PACKER_ATTRS and the attribute base, to which the aspect prepare_base applies.
+      ctx: the context of a rule with REQUEST_ATTRS and the attribute base, to which the aspect prepare_base applies.
       platform: str, os/architecture/variant of the image.
       problems: list of str, to which problems are added.
 
     Returns:
       struct of
-        args: list of pairs of a flag's format and a File.
-        contents: list of File, JSON that lists the files of layers that Bazel did not build.
-        files: depset of File, the inputs of the flags.
-        layers: list of LayerInfo, the lowest first.
-        layouts: list of File, OCI layout directories that have the layers that Bazel did not build.
-        layout_files: depset of File, the layouts and what they link to.
+        config: File, the config of an `image` of these rules; None otherwise.
+        contents: list of File, JSON: the lists of the files of layers that Bazel did not build; one or none.
+        files: depset of File, the inputs of an action that reads manifest and config, or `layouts`.
+        label: Label of the base; None without a base.
+        layers: list of LayerInfo, the layers that Bazel builds, the lowest first.
+        layout_files: depset of File, `layouts` and the files that they link to.
+        layouts: list of File, OCI layout directories that have the layers that Bazel did not build; one or none.
+        manifest: File, the manifest of an `image` of these rules; None otherwise.
     """
-    nothing = struct(args = [], contents = [], files = depset(), layers = [], layouts = [], layout_files = depset())
+    no_base = struct(config = None, contents = [], files = depset(), label = None, layers = [], layout_files = depset(), layouts = [], manifest = None)
     if not ctx.attr.base:
-        return nothing
+        return no_base
     if ImageInfo in ctx.attr.base:
         info = ctx.attr.base[ImageInfo]
         return struct(
-            args = [("--base-manifest=%s", info.manifest), ("--base-config=%s", info.config)],
+            config = info.config,
             contents = info.base_contents,
             files = depset([info.manifest, info.config]),
+            label = ctx.attr.base.label,
             layers = info.layers,
-            layouts = info.base_layouts,
             layout_files = depset(info.base_layouts, transitive = [info.base_layout_files]),
+            layouts = info.base_layouts,
+            manifest = info.manifest,
         )
     prepared = ctx.attr.base[_BaseInfo] if _BaseInfo in ctx.attr.base else None
     if not prepared or prepared.platform != platform:
         # A source file, to which no aspect applies, or an image for another platform than the one that Bazel builds for.
         image = find_image("base", ctx.attr.base, problems)
         if not image.file:
-            return nothing
-        prepared = _prepare(ctx, "base", ctx.attr.base.label, image, platform)
+            return no_base
+        prepared = _list_base_contents(ctx, "base", ctx.attr.base.label, image, platform)
     return struct(
-        args = [("--base-layout=%s", prepared.layout)],
+        config = None,
         contents = [prepared.contents],
         files = prepared.files,
+        label = ctx.attr.base.label,
         layers = [],
-        layouts = [prepared.layout],
         layout_files = prepared.files,
+        layouts = [prepared.layout],
+        manifest = None,
     )
+
+def add_base_labels(request, base):
+    """Adds the base's label for each of its files, for messages.
+
+    Args:
+      request: Args from start_request().
+      base: struct from base_image().
+    """
+    for file in [base.manifest, base.config] + base.layouts:
+        if file:
+            add_label(request, "base", base.label, file)

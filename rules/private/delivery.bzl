@@ -1,17 +1,18 @@
 """The parts that image_push and image_load share.
 
-Both are programs for `bazel run`. They, their interpreter and their client run on the machine where the command is
-typed, so they are built for --host_platform, whatever platform the image is for.
+Both are programs for `bazel run`. The programs, their interpreter and their client run on the machine where the user types
+the command, so they are built for `--host_platform`, whatever platform the image is for.
 """
 
 load("//rules:providers.bzl", "ClientInfo")
-load(":foreign.bzl", "ANY_IMAGE", "find_image", "image_layout")
-load(":launcher.bzl", "for_host", "runfile", "write_launcher")
-load(":messages.bzl", "label_text", "named")
-load(":packer.bzl", "PACKER_ATTRS", "PackerInfo", "packer_request", "run_packer")
-load(":stamp.bzl", "status_files")
+load(":input_images.bzl", "ANY_IMAGE", "convert_to_layout", "find_image")
+load(":launcher.bzl", "find_runfile", "for_host", "write_launcher")
+load(":messages.bzl", "format_label")
+load(":python_tool.bzl", "PythonToolInfo")
+load(":request.bzl", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":stamp.bzl", "list_status_files")
 
-DELIVERY_ATTRS = PACKER_ATTRS | {
+DELIVERY_ATTRS = REQUEST_ATTRS | {
     "image": attr.label(
         doc = "The image: " + ANY_IMAGE + ".",
         allow_files = True,
@@ -20,92 +21,94 @@ DELIVERY_ATTRS = PACKER_ATTRS | {
     "_program": attr.label(
         cfg = for_host,
         default = "//tools/rules_setcap/delivery:tool",
-        providers = [PackerInfo],
+        providers = [PythonToolInfo],
     ),
 }
 
-def delivered_image(ctx, problems):
-    """Returns the layout of the attribute image.
+def find_layout(ctx, problems):
+    """Returns the OCI layout directory of the attribute image.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
       problems: list of str, to which problems are added.
 
     Returns:
-      struct of layout (File, None if there is a problem) and files (depset of File, the layout and what it links to).
+      struct of
+        directory: File; None if there is a problem.
+        files: depset of File, the directory and the files that it links to.
     """
     image = find_image("image", ctx.attr.image, problems)
     if not image.file:
-        return struct(files = image.files, layout = None)
-    return image_layout(ctx, "image", image)
+        return struct(directory = None, files = image.files)
+    return convert_to_layout(ctx, "image", image)
 
-def destination(ctx, attributes, problems, files = {}):
-    """Declares the action that writes where the image goes, and reports problems of the target.
+def write_destination(ctx, attributes, attribute_files, problems):
+    """Declares the action that expands and checks where the image goes, and reports the problems of the target.
 
     Args:
-      ctx: the context of a rule with DELIVERY_ATTRS.
-      attributes: dict, as the user wrote them.
-      problems: list of str, what else is wrong with the target.
-      files: dict of attribute -> File that holds one of them.
+      ctx: the context of a rule with DELIVERY_ATTRS and stamp_attrs().
+      attributes: dict of attribute name to str or list of str.
+      attribute_files: list of struct of attribute, label and file, from list_attribute_files().
+      problems: list of str, the problems that the rule has found.
 
     Returns:
       File, JSON.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".destination.json")
     texts = [text for value in attributes.values() for text in (value if type(value) == "list" else [value])]
-    stamp = status_files(ctx, texts, any_key = bool(files))
-    args = packer_request(ctx, "destination")
-    args.add(json.encode(attributes), format = "--attributes=%s")
-    for attribute, file in files.items():
-        args.add(file, format = "--" + attribute.replace("_", "-") + "=%s")
-        named(args, attribute, getattr(ctx.attr, attribute).label, file)
-    args.add_all(stamp, format_each = "--stamp=%s")
-    args.add(output, format = "--output=%s")
-    run_packer(
+    status_files = list_status_files(ctx, texts, has_files = bool(attribute_files))
+    request = start_request(ctx, "destination")
+    request.add(json.encode(attributes), format = "--attributes=%s")
+    for each in attribute_files:
+        add_attribute_file(request, each.attribute, each.label, each.file)
+    request.add_all(status_files, format_each = "--stamp=%s")
+    request.add(output, format = "--output=%s")
+    run_request(
         ctx,
-        args,
-        tool = "_destination",
-        inputs = files.values() + stamp,
+        "destination",
+        request,
         outputs = [output],
+        inputs = [each.file for each in attribute_files] + status_files,
         mnemonic = "SetcapDestination",
-        problems = problems,
         progress_message = "Checking where %{label} goes",
+        problems = problems,
     )
     return output
 
-def delivery(ctx, kind, image, destination, client):
-    """Returns the target's program.
+def write_program(ctx, kind, layout, destination, client):
+    """Declares the program that `bazel run` executes.
 
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
-      kind: push or load.
-      image: struct, from delivered_image().
-      destination: File, from destination().
+      kind: str, "push" or "load".
+      layout: struct from find_layout().
+      destination: File, from write_destination().
       client: Target with ClientInfo.
 
     Returns:
       DefaultInfo.
     """
-    tool = ctx.attr._program[0][PackerInfo]
+    tool = ctx.attr._program[0][PythonToolInfo]
     program = client[ClientInfo].program
     spec = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     ctx.actions.write(spec, json.encode_indent({
-        "destination": runfile(ctx, destination),
-        "image": label_text(ctx.attr.image.label),
+        "destination": find_runfile(ctx, destination),
+        "image": format_label(ctx.attr.image.label),
         "kind": kind,
-        "layout": runfile(ctx, image.layout) if image.layout else "",
+        "layout": find_runfile(ctx, layout.directory) if layout.directory else "",
         "program": {
             "kind": client[ClientInfo].kind,
-            "path": runfile(ctx, program) if program else "",
+            "path": find_runfile(ctx, program) if program else "",
         },
-        "spec": runfile(ctx, spec),
-        "target": label_text(ctx.label),
+        "spec": find_runfile(ctx, spec),
+        "target": format_label(ctx.label),
     }))
-    interpreter = tool.interpreter
-    launcher = write_launcher(ctx, interpreter, tool.main, [tool.package, "", spec])
-    of_host = type(interpreter) == "string"
-    files = [destination, spec] + ([] if of_host else [interpreter])
-    runfiles = ctx.runfiles(files, transitive_files = depset(transitive = [image.files, tool.files]))
+    launcher = write_launcher(ctx, tool.interpreter, tool.launch, [tool.package, "", spec])
+    interpreter_files = [] if type(tool.interpreter) == "string" else [tool.interpreter]
+    runfiles = ctx.runfiles(
+        [destination, spec] + interpreter_files,
+        transitive_files = depset(transitive = [layout.files, tool.files]),
+    )
     return DefaultInfo(
         executable = launcher,
         files = depset([launcher]),

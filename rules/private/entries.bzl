@@ -1,113 +1,119 @@
-"""Writes the entries of a layer as lines of the packer's parameter file.
+"""The entries of a layer: one line of the request for each file, directory and link.
 
-Each line is a JSON object; tools/packer/entries.py describes its fields. Args.map_each makes the lines when the action
-runs. So no depset is flattened at analysis, and path mapping applies to every File.
+Each line is a JSON object; tools/packer/entries.py describes its fields. Bazel makes the lines when the action runs
+(`Args.map_each`): no depset is flattened at analysis, and path mapping applies to every File.
 """
 
-def placement(attribute, owner, mode = ""):
-    """Returns a function that makes the lines of one attribute's entries.
+EntriesInfo = provider(
+    doc = "Entries of a layer, to be added to a request.",
+    fields = {
+        "inputs": "list of depset of File: the files that the lines name.",
+        "items": "depset or list: what the lines are made of.",
+        "map_each": "function from an item to its lines, for Args.add_all(); None if the items are the lines.",
+    },
+)
+
+def new_line_writer(attribute, owner, mode = ""):
+    """Returns a writer of the lines of one attribute's entries.
 
     Args:
       attribute: str, the attribute, for messages.
       owner: struct of uid and gid.
-      mode: str, octal, of files; "" for the packer's default.
+      mode: str, the octal permissions of files; "" for the default of the tool.
 
     Returns:
-      struct with line(path, **fields), which makes one line.
+      struct with the function write_line(path, type, **fields), which returns one line.
     """
 
-    # Fields that have the packer's defaults are left out: there are many lines.
+    # Defaults are left out, because there may be many lines.
     common = {"attribute": attribute} | {name: id for name, id in (("gid", owner.gid), ("uid", owner.uid)) if id}
-    of_files = common | ({"mode": mode} if mode else {})
+    common_of_files = common | ({"mode": mode} if mode else {})
 
-    def line(path, type = "", **fields):
-        entry = common | {"type": type} if type else of_files
+    def write_line(path, type = "", **fields):
+        entry = common | {"type": type} if type else common_of_files
         return json.encode(entry | {"path": path} | fields)
 
-    return struct(line = line)
+    return struct(write_line = write_line)
 
-def _add(args, items, map_each):
-    args.add_all(items, map_each = map_each, allow_closure = True, expand_directories = False)
-
-def add_files(args, files, path_of, place):
-    """Adds files, and directories with everything in them.
+def list_files(files, path_of, writer):
+    """Returns the entries of files, and of directories with everything in them.
 
     Args:
-      args: Args of the entries file.
-      files: depset or list of File.
+      files: depset of File.
       path_of: function from a File to its path in the image.
-      place: struct that placement() made.
+      writer: struct from new_line_writer().
+
+    Returns:
+      EntriesInfo.
     """
 
-    def each(file, directory_expander):
-        return entry_lines(file, path_of(file), place, directory_expander)
+    def write_file(file, directory_expander):
+        return write_lines(file, path_of(file), writer, directory_expander)
 
-    _add(args, files, each)
+    return EntriesInfo(inputs = [files], items = files, map_each = write_file)
 
-def entry_lines(file, path, place, directory_expander):
+def write_lines(file, path, writer, directory_expander):
     """Returns the lines for one File.
 
     Args:
       file: File.
       path: str, its path in the image.
-      place: struct that placement() made.
-      directory_expander: DirectoryExpander, of Args.map_each.
+      writer: struct from new_line_writer().
+      directory_expander: DirectoryExpander, from Args.map_each.
 
     Returns:
       list of str.
     """
     if file.is_directory:
         if file.is_source:
-            # Bazel does not know the contents; the packer reads the directory.
-            return [place.line(path, type = "directory", source = file.path)]
+            # Bazel does not know the contents of a source directory; the tool reads it.
+            return [writer.write_line(path, type = "directory", source = file.path)]
 
         # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links.
-        return [place.line(path, type = "directory")] + [
-            place.line(path + "/" + child.tree_relative_path, source = child.path)
+        return [writer.write_line(path, type = "directory")] + [
+            writer.write_line(path + "/" + child.tree_relative_path, source = child.path)
             for child in directory_expander.expand(file)
         ]
     if file.is_source:
-        return [place.line(path, source = file.path)]
+        return [writer.write_line(path, source = file.path)]
     if hasattr(file, "is_symlink"):
         # Bazel 8 or later.
-        return [place.line(path, type = "symlink" if file.is_symlink else "", source = file.path)]
+        return [writer.write_line(path, type = "symlink" if file.is_symlink else "", source = file.path)]
 
-    # Bazel 7 does not say which outputs are unresolved symlinks; the packer finds out.
-    return [place.line(path, output = file.path)]
+    # Bazel 7 does not tell which outputs are unresolved symlinks; the tool finds out.
+    return [writer.write_line(path, output = file.path)]
 
-def below_runfiles(short_path, workspace):
-    """Returns where Bazel puts a file below a runfiles directory.
+def runfiles_path(short_path, workspace):
+    """Returns the path of a file below the runfiles directory.
 
     Args:
-      short_path: str, the file's.
+      short_path: str, the file's short_path.
       workspace: str, ctx.workspace_name.
 
     Returns:
-      str, relative.
+      str, relative to the runfiles directory.
     """
     return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
 
-def add_runfiles(args, target, path, workspace, place):
-    """Adds a program's runfiles beside it, as Bazel lays them out.
+def list_runfiles(target, path, workspace, writer):
+    """Returns the entries of a program's runfiles directory, as Bazel lays it out beside the program.
 
-    The layout is that of --nolegacy_external_runfiles on every Bazel: other repositories are beside the main one, and
-    not below <workspace>/external a second time.
+    The layout is that of --nolegacy_external_runfiles on every Bazel version: other repositories are beside the main one,
+    and not a second time below <workspace>/external.
 
     Args:
-      args: Args of the entries file.
       target: Target, executable.
       path: str, the program's path in the image.
       workspace: str, ctx.workspace_name.
-      place: struct that placement() made.
+      writer: struct from new_line_writer().
 
     Returns:
-      list of depset of File: the inputs that this adds.
+      list of EntriesInfo.
     """
     runfiles = target[DefaultInfo].default_runfiles
     program = target[DefaultInfo].files_to_run.executable
 
-    # A program that needs nothing beside itself, a static binary for one, gets
-    # no runfiles directory.
+    # A program without other runfiles, such as a static binary, gets no runfiles directory.
     if not runfiles or not (
         runfiles.symlinks or runfiles.root_symlinks or
         [file for file in runfiles.files.to_list() if file != program]
@@ -115,34 +121,34 @@ def add_runfiles(args, target, path, workspace, place):
         return []
     root = path + ".runfiles/"
 
-    def each_file(file, directory_expander):
-        below = below_runfiles(file.short_path, workspace)
+    def write_file(file, directory_expander):
+        relative = runfiles_path(file.short_path, workspace)
         if file == program:
-            # Its second place; the bytes are in the layer once.
-            up = "../" * len(below.split("/"))
-            return [place.line(root + below, type = "symlink", target = up + path.split("/")[-1])]
-        return entry_lines(file, root + below, place, directory_expander)
+            # The program is in its runfiles too. A link keeps its bytes in the layer once.
+            up = "../" * len(relative.split("/"))
+            return [writer.write_line(root + relative, type = "symlink", target = up + path.split("/")[-1])]
+        return write_lines(file, root + relative, writer, directory_expander)
 
-    def each_symlink(link, directory_expander):
-        return entry_lines(link.target_file, root + below_runfiles(link.path, workspace), place, directory_expander)
+    def write_symlink(link, directory_expander):
+        return write_lines(link.target_file, root + runfiles_path(link.path, workspace), writer, directory_expander)
 
-    def each_root_symlink(link, directory_expander):
-        return entry_lines(link.target_file, root + link.path, place, directory_expander)
+    def write_root_symlink(link, directory_expander):
+        return write_lines(link.target_file, root + link.path, writer, directory_expander)
 
-    def each_empty(short_path):
-        # Bazel 7 by default: --legacy_external_runfiles. The main repository cannot have a directory of this name.
+    def write_empty_file(short_path):
+        # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
         if short_path.startswith("external/"):
-            return place.line(root + short_path[len("external/"):])
-        return place.line(root + below_runfiles(short_path, workspace))
+            return writer.write_line(root + short_path[len("external/"):])
+        return writer.write_line(root + runfiles_path(short_path, workspace))
 
-    _add(args, runfiles.files, each_file)
-    _add(args, runfiles.symlinks, each_symlink)
-    _add(args, runfiles.root_symlinks, each_root_symlink)
-    args.add_all(runfiles.empty_filenames, map_each = each_empty, allow_closure = True)
-    links = runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()
-    inputs = [runfiles.files, depset([link.target_file for link in links])]
+    link_targets = depset([link.target_file for link in runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()])
+    entries = [
+        EntriesInfo(inputs = [runfiles.files], items = runfiles.files, map_each = write_file),
+        EntriesInfo(inputs = [link_targets], items = runfiles.symlinks, map_each = write_symlink),
+        EntriesInfo(inputs = [], items = runfiles.root_symlinks, map_each = write_root_symlink),
+        EntriesInfo(inputs = [], items = runfiles.empty_filenames, map_each = write_empty_file),
+    ]
     mapping = target[DefaultInfo].files_to_run.repo_mapping_manifest
     if mapping:
-        add_files(args, [mapping], lambda _file: root + "_repo_mapping", place)
-        inputs.append(depset([mapping]))
-    return inputs
+        entries.append(list_files(depset([mapping]), lambda _file: root + "_repo_mapping", writer))
+    return entries

@@ -1,121 +1,130 @@
 """The rule image."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
-load(":attributes.bzl", "IMAGE_FILE_ATTRS", "base_names", "check_image_effect", "resolve_attributes")
+load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
-load(":entries.bzl", "add_files", "add_runfiles", "placement")
-load(":foreign.bzl", "ANY_IMAGE")
-load(":messages.bzl", "label_text", "named", "problem")
-load(":pack.bzl", "PACK_ATTRS", "add_changes", "add_mtime", "blob_outputs", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
-load(":packer.bzl", "packer_request", "run_packer")
-load(":platform.bzl", "PLATFORM_ATTRS", "oci_platform", "platform_text")
-load(":settings.bzl", "SETTINGS_ATTRS", "runtime_settings")
+load(":entries.bzl", "list_files", "list_runfiles", "new_line_writer")
+load(":image_actions.bzl", "assemble_image", "write_layout")
+load(":input_images.bzl", "ANY_IMAGE")
+load(":layer_actions.bzl", "copy_lower_files", "pack_layer")
+load(":layer_attributes.bzl", "LAYER_ATTRS", "check_compression_level", "find_path_fault", "list_file_capabilities", "parse_mode", "parse_owner")
+load(":messages.bzl", "format_label", "format_problem")
+load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform", "format_platform")
+load(":runtime_settings.bzl", "SETTINGS_ATTRS", "write_runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
-load(":threads.bzl", "thread_count")
 
 def _image_impl(ctx):
     problems = []
-    platform = oci_platform(ctx, problems)
-    lower = _layers(ctx, problems)
-    base = base_image(ctx, platform_text(platform), problems)
-    below = struct(
-        base = base.contents + [each.metadata for each in base.layers],
-        blobs = base.layers + [each.info for each in lower],
-        layers = lower,
-        layouts = base.layouts,
-        layout_files = base.layout_files,
+    platform = find_image_platform(ctx, problems)
+    layers = _list_layers(ctx, problems)
+    base = base_image(ctx, format_platform(platform), problems)
+    lower = struct(
+        base = base,
+        blobs = base.layers + [layer.info for layer in layers],
+        contents = base.contents + [layer.metadata for layer in base.layers],
+        layers = layers,
     )
-    own = []
-    copies = ctx.attr.file_capabilities and (below.blobs or below.layouts)
-    path = None
-    if ctx.executable.binary:
-        path = "/app/" + ctx.executable.binary.basename
-        fault = path_fault(ctx.attr.binary_path) if ctx.attr.binary_path else ""
-        if not fault and ctx.attr.binary_path.endswith("/"):
-            fault = "must be the path of a file; write {}".format(json.encode(ctx.attr.binary_path + ctx.executable.binary.basename))
-        if fault:
-            problems.append(problem("binary_path", ctx.attr.binary_path, fault))
-        elif ctx.attr.binary_path:
-            path = ctx.attr.binary_path
-    elsewhere = ctx.actions.declare_file(ctx.label.name + ".elsewhere.json") if path and copies else None
-    keeps_directories = not path and lower and (below.base or len(lower) > 1)
-    check_image_effect(ctx, copies, keeps_directories, problems)
-    if path or copies or keeps_directories:
-        check_blob(ctx, problems)
-    place = placement("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if path else None
-    attributes = _attributes(ctx, platform, path, base, problems)
+    binary_path = _find_binary_path(ctx, problems)
+    copies_files = ctx.attr.file_capabilities and (lower.blobs or base.layouts)
+    repeats_directories = not binary_path and layers and (lower.contents or len(layers) > 1)
+    check_image_effect(ctx, copies_files, repeats_directories, problems)
+    if binary_path or copies_files or repeats_directories:
+        check_compression_level(ctx, problems)
+    writer = new_line_writer("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if binary_path else None
 
-    # Each of these reports the problems of all attributes, whichever fails first.
-    if path:
-        own.append(struct(attribute = "binary", info = _binary_layer(ctx, path, place, base, below, elsewhere, attributes.problems)))
-    elif keeps_directories:
-        own.append(struct(attribute = "layers", info = _directories_layer(ctx, below, attributes.problems)))
-    if copies:
-        own.append(struct(attribute = "file_capabilities", info = _copied_layer(ctx, platform, base, below, elsewhere, attributes.problems)))
-    layers = [each.info for each in lower + own]
+    # From here on, each action of the target reports the problems of all attributes, whichever fails first.
+    attributes = _resolve_attributes(ctx, platform, binary_path, base, problems)
 
-    manifest, config, descriptor = _assemble(ctx, attributes, layers, base, below)
-    layout = _layout(ctx, manifest, config, descriptor, layers, base)
-    blobs = [each.blob for each in base.layers + layers]
+    own_layers = []
+    unmatched_paths = ctx.actions.declare_file(ctx.label.name + ".unmatched_paths.json") if binary_path and copies_files else None
+    if binary_path:
+        info = _pack_binary(ctx, binary_path, writer, lower, unmatched_paths, attributes.problems)
+        own_layers.append(struct(attribute = "binary", info = info))
+    elif repeats_directories:
+        info = pack_layer(ctx, ctx.label.name + "_directories", attributes.problems, lower = lower, sets_entries = False)
+        own_layers.append(struct(attribute = "layers", info = info))
+    if copies_files:
+        # A layer of its own, so that another binary does not make Bazel read the base again.
+        info = copy_lower_files(
+            ctx,
+            ctx.label.name + "_copied",
+            attributes.problems,
+            capabilities = list_file_capabilities(ctx, removable = True),
+            platform = format_platform(platform),
+            lower = lower,
+            unmatched_paths = unmatched_paths,
+        )
+        own_layers.append(struct(attribute = "file_capabilities", info = info))
 
-    # The layout links to the blobs: what runs with it needs them too.
+    new_layers = [layer.info for layer in layers + own_layers]
+    all_layers = base.layers + new_layers
+    assembled = assemble_image(ctx, attributes, new_layers, base, lower.contents)
+    layout = write_layout(ctx, assembled, all_layers, base)
+    settings = write_runtime_settings(ctx, lower.contents + [layer.metadata for layer in new_layers], assembled.config)
+    blobs = [layer.blob for layer in all_layers]
+
+    # The blobs of the layout are links, so its runfiles are the blobs too.
     runfiles = ctx.runfiles([layout] + blobs, transitive_files = base.layout_files)
     return [
         DefaultInfo(files = depset([layout]), runfiles = runfiles),
         OutputGroupInfo(
-            config = depset([config]),
-            descriptor = depset([descriptor]),
+            config = depset([assembled.config]),
+            descriptor = depset([assembled.descriptor]),
             layers = depset(blobs),
-            manifest = depset([manifest]),
-            runtime_settings = depset(runtime_settings(ctx, below.base + [each.metadata for each in layers], config)),
-            _validation = depset(_checks(ctx, below, own, path, config)),
+            manifest = depset([assembled.manifest]),
+            runtime_settings = depset(settings),
+            _validation = depset(_check_programs(ctx, lower, own_layers, binary_path, assembled.config)),
         ),
         ImageInfo(
             base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
-            config = config,
-            descriptor = descriptor,
-            layers = base.layers + layers,
+            config = assembled.config,
+            descriptor = assembled.descriptor,
+            layers = all_layers,
             layout = layout,
-            manifest = manifest,
-            platform = platform_text(platform),
+            manifest = assembled.manifest,
+            platform = format_platform(platform),
         ),
     ]
 
-def _layers(ctx, problems):
-    """Returns attribute, info and label of each target in layers; adds a problem for each that is not a layer."""
+def _list_layers(ctx, problems):
+    """Returns label and info of each layer of the attribute layers; adds a problem for each target that is not a layer."""
+    layers = []
     for target in ctx.attr.layers:
+        label = format_label(target.label)
         if ImageInfo in target or ImageIndexInfo in target:
-            problems.append(problem("layers", label_text(target.label), "an image, not a layer; give it as base"))
-        elif LayerInfo not in target:
-            problems.append(problem("layers", label_text(target.label), "not a layer; write {}".format(
-                "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that".format(label_text(target.label)),
-            )))
-    return [
-        struct(attribute = "layers", info = target[LayerInfo], label = target.label)
-        for target in ctx.attr.layers
-        if LayerInfo in target
-    ]
+            problems.append(format_problem("layers", label, "an image, not a layer; give it as base"))
+        elif LayerInfo in target:
+            layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
+        else:
+            instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"
+            problems.append(format_problem("layers", label, "not a layer; write " + instead.format(label)))
+    return layers
 
-def _checks(ctx, below, own, path, config):
-    """Declares the validation action, and returns its outputs."""
-    layers = [
-        struct(attribute = each.attribute, info = each.info, off = getattr(each.info, "checks_off", []) + LAYER_CHECKS)
-        for each in below.layers
-    ] + [struct(attribute = each.attribute, info = each.info, off = []) for each in own]
-    started = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not path else None
-    return check_programs(ctx, layers, below.base, config, path, started)
+def _find_binary_path(ctx, problems):
+    """Returns the path of the binary in the image; None if there is no binary."""
+    if not ctx.executable.binary:
+        return None
+    name = ctx.executable.binary.basename
+    path = ctx.attr.binary_path or "/app/" + name
+    fault = find_path_fault(path)
+    if not fault and path.endswith("/"):
+        fault = "must be the path of a file; write {}".format(json.encode(path + name))
+    if fault:
+        problems.append(format_problem("binary_path", path, fault))
+        return "/app/" + name
+    return path
 
-def _attributes(ctx, platform, path, base, problems):
+def _resolve_attributes(ctx, platform, binary_path, base, problems):
     """Declares the action that checks the attributes of the image's config and manifest."""
-    return resolve_attributes(ctx, platform | {
+    spec = platform | {
         "annotate_capabilities": ctx.attr.annotate_capabilities,
         "annotations": ctx.attr.annotations,
         "cmd": ctx.attr.cmd or None,
         "created": ctx.attr.created,
-        "entrypoint": ctx.attr.entrypoint or ([path] if path else None),
+        "entrypoint": ctx.attr.entrypoint or ([binary_path] if binary_path else None),
         "env": ctx.attr.env,
         "exposed_ports": ctx.attr.exposed_ports,
         "labels": ctx.attr.labels,
@@ -124,185 +133,143 @@ def _attributes(ctx, platform, path, base, problems):
         "user": ctx.attr.user,
         "volumes": ctx.attr.volumes,
         "working_dir": ctx.attr.working_dir,
-    }, base, problems)
+    }
+    return resolve_attributes(ctx, spec, base, problems)
 
-def _directories_layer(ctx, below, problems):
-    """Declares the layer of an image without a binary that keeps directories as the layers below have them."""
-    request = packer_request(ctx, "layer")
-    request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
-    return pack(ctx, ctx.label.name + "_directories", request, [], [], problems, below, changes = False)
-
-def _copied_layer(ctx, platform, base, below, elsewhere, problems):
-    """Declares the action that packs files of the layers below with other capabilities.
-
-    It is a layer of its own, so that another binary does not make Bazel read the base again.
-    """
-    request = packer_request(ctx, "copy")
-    info = blob_outputs(ctx, ctx.label.name + "_copied", request, file_capabilities(ctx, removable = True))
-    stamp = add_mtime(ctx, request)
-    add_changes(ctx, request)
-    base_names(ctx, request, base)
-    request.add(platform_text(platform), format = "--platform=%s")
-    request.add_all(below.layouts, format_each = "--below-layout=%s", expand_directories = False)
-    for each in below.blobs:
-        request.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--below-blob=%s")
-    inputs = [each.metadata for each in below.blobs] + [each.blob for each in below.blobs] + stamp
-    if elsewhere:
-        request.add(elsewhere, format = "--elsewhere=%s")
-        inputs.append(elsewhere)
-    run_packer(
-        ctx,
-        request,
-        tool = "_copy",
-        outputs = [info.blob, info.metadata],
-        inputs = inputs,
-        transitive_inputs = [below.layout_files],
-        tools = ctx.files._libdeflate,
-        threads = thread_count(ctx),
-        mnemonic = "SetcapCopy",
-        progress_message = "Setting capabilities of the base's files for %{label}",
-        problems = problems,
-    )
-    return info
-
-def _binary_layer(ctx, path, place, base, below, elsewhere, problems):
-    """Declares the action that packs the binary, its runfiles and its capabilities."""
-    entries = packer_request(ctx, "layer")
-    base_names(ctx, entries, base)
-    add_files(entries, [ctx.executable.binary], lambda _file: path, place)
-    inputs = [depset([ctx.executable.binary])]
-    inputs.extend(add_runfiles(entries, ctx.attr.binary, path, ctx.workspace_name, place))
-    capabilities = file_capabilities(ctx, removable = bool(elsewhere))
+def _pack_binary(ctx, path, writer, lower, unmatched_paths, problems):
+    """Declares the layer of the binary, its runfiles and its capabilities."""
+    binary = ctx.executable.binary
+    capabilities = list_file_capabilities(ctx, removable = bool(unmatched_paths))
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
+    capabilities_from = None
     if ctx.file.linux_capabilities_from:
-        entries.add(ctx.file.linux_capabilities_from, format = "--capabilities-from=%s")
-        named(entries, "linux_capabilities_from", ctx.attr.linux_capabilities_from.label, ctx.file.linux_capabilities_from)
-        entries.add(json.encode(path), format = "--capabilities-to=%s")
-        inputs.append(depset([ctx.file.linux_capabilities_from]))
-    entries.add(path, format = "--program=%s")
-    entries.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
-    return pack(ctx, ctx.label.name + "_binary", entries, inputs, capabilities, problems, below, elsewhere)
-
-def _assemble(ctx, attributes, layers, base, below):
-    """Declares the action that writes manifest, config and descriptor, from descriptors alone: no blob is read."""
-    name = ctx.label.name
-    manifest = ctx.actions.declare_file(name + ".manifest.json")
-    config = ctx.actions.declare_file(name + ".config.json")
-    descriptor = ctx.actions.declare_file(name + ".descriptor.json")
-    args = packer_request(ctx, "image")
-    args.add(attributes.spec, format = "--spec=%s")
-    for flag, file in base.args:
-        args.add_all([file], format_each = flag, expand_directories = False)
-    if ctx.attr.base:
-        args.add(label_text(ctx.attr.base.label), format = "--base-name=%s")
-    base_names(ctx, args, base)
-    args.add_all([each.metadata for each in layers], format_each = "--layer=%s")
-    contents = below.base if ctx.attr.annotate_capabilities else []
-    args.add_all(contents, format_each = "--base-contents=%s")
-    args.add(manifest, format = "--manifest-output=%s")
-    args.add(config, format = "--config-output=%s")
-    args.add(descriptor, format = "--descriptor-output=%s")
-    run_packer(
+        capabilities_from = struct(file = ctx.file.linux_capabilities_from, label = ctx.attr.linux_capabilities_from.label)
+    return pack_layer(
         ctx,
-        args,
-        tool = "_oci",
-        inputs = [attributes.spec] + [each.metadata for each in layers] + contents,
-        transitive_inputs = [base.files],
-        outputs = [manifest, config, descriptor],
-        mnemonic = "SetcapImage",
-        progress_message = "Assembling image %{label}",
-        problems = attributes.problems,
+        ctx.label.name + "_binary",
+        problems,
+        entries = [list_files(depset([binary]), lambda _file: path, writer)] +
+                  list_runfiles(ctx.attr.binary, path, ctx.workspace_name, writer),
+        capabilities = capabilities,
+        lower = lower,
+        program = path,
+        capabilities_from = capabilities_from,
+        unmatched_paths = unmatched_paths,
     )
-    return manifest, config, descriptor
 
-def _layout(ctx, manifest, config, descriptor, layers, base):
-    """The OCI layout directory. Its blobs are links: nothing is copied."""
-    layout = ctx.actions.declare_directory(ctx.label.name)
-    layers = base.layers + layers
-    args = packer_request(ctx, "layout")
-    args.add(manifest, format = "--manifest=%s")
-    args.add(config, format = "--config=%s")
-    args.add(descriptor, format = "--descriptor=%s")
-    for each in layers:
-        args.add_joined([each.metadata, each.blob], join_with = "=", format_joined = "--layer=%s")
-    args.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
-    args.add_all([layout], format_each = "--output=%s", expand_directories = False)
-    run_packer(
+def _check_programs(ctx, lower, own_layers, binary_path, config):
+    """Declares the validation action of the image, and returns its outputs."""
+    layers = [
+        struct(
+            attribute = layer.attribute,
+            disabled_checks = getattr(layer.info, "disabled_checks", []) + LAYER_CHECKS,
+            info = layer.info,
+        )
+        for layer in lower.layers
+    ] + [
+        struct(attribute = layer.attribute, disabled_checks = [], info = layer.info)
+        for layer in own_layers
+    ]
+    return check_programs(
         ctx,
-        args,
-        tool = "_oci",
-        inputs = [manifest, config, descriptor] +
-                 [each.metadata for each in layers] + [each.blob for each in layers],
-        transitive_inputs = [base.layout_files],
-        outputs = [layout],
-        mnemonic = "SetcapLayout",
-        progress_message = "Laying out image %{label}",
-        # Links to this machine's outputs are of no use on another.
-        execution_requirements = {"no-cache": "1", "no-remote": "1"},
+        layers,
+        base_contents = lower.contents,
+        config = config,
+        binary = binary_path,
+        program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None,
     )
-    return layout
 
 image = rule(
-    doc = """An OCI image around a binary.
+    doc = """An OCI image.
 
-`bazel build` gives an OCI image layout: a directory that `crane push`, `skopeo copy oci:` \
-and `podman run oci:` take as it is. Its blobs are links to the layers; copy it with `cp -rL`.
+`bazel build` writes an OCI image layout: a directory that `crane push`, `skopeo copy oci:` and `podman run oci:` read. \
+Its blobs are symbolic links to the layers; to copy the directory, use `cp -rL`.
 
-The output group `runtime_settings` is what container runtimes must be told, no more and no less, so that the capabilities \
-of the files in the image take effect, those of the base among them: flags of `docker run` and `podman run`, \
-a Compose service, a Kubernetes `securityContext`. The latter has `allowPrivilegeEscalation: false` if the only file with \
-capabilities is the program that the container executes first.""",
+The output group `runtime_settings` has the settings with which a container gets all capabilities of the image's files, and no \
+others: flags of `docker run` and `podman run`, a Compose service, and a Kubernetes `securityContext`. The files of the base \
+are included. The `securityContext` sets `allowPrivilegeEscalation: false` if the only file with capabilities is the program \
+that the container executes first.""",
     implementation = _image_impl,
-    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | PACK_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
+    attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | LAYER_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
     ) | {
         "annotate_capabilities": attr.bool(
-            doc = """Whether the manifest says which paths have which capabilities, so that an admission policy need not pull a layer: \
-the annotation `io.github.rules_setcap.capabilities` on the manifest and on the descriptors of the layers that are built here.""",
+            doc = """Whether to write the capabilities of all files into the manifest, so that an admission policy can read them without \
+pulling a layer. The annotation `io.github.rules_setcap.capabilities` is set on the manifest, and on the descriptors of the \
+layers that are built here.""",
         ),
-        "annotations": attr.string_dict(doc = "Annotations of the manifest."),
+        "annotations": attr.string_dict(
+            doc = "Annotations of the manifest, for instance `{\"org.opencontainers.image.source\": \"https://example.com/app\"}`.",
+        ),
         "base": attr.label(
             aspects = [prepare_base],
-            doc = "The base image: " + ANY_IMAGE + ". The manifest and the config are verified against their digests, the layers where they are read.",
+            doc = "The base image: " + ANY_IMAGE + ". The build verifies its manifest and config against their digests, and each layer that it reads.",
             allow_files = True,
         ),
         "binary": attr.label(
-            doc = "The program. It becomes a layer of its own, with its runfiles, and the entrypoint.",
+            doc = "The program. It is packed with its runfiles into a layer of its own, and is the default entrypoint.",
             allow_files = True,
             executable = True,
             cfg = "target",
         ),
-        "binary_path": attr.string(doc = "Where the binary is in the image; by default `/app/` and its name."),
-        "cmd": attr.string_list(doc = "Default arguments of the entrypoint."),
-        "created": attr.string(
-            doc = "Time of creation: RFC 3339, or seconds since 1970, as `{BUILD_TIMESTAMP}` is with `stamp`. By default 1970, so that equal inputs give equal digests.",
+        "binary_path": attr.string(
+            doc = "The absolute path of the binary in the image, for instance `\"/usr/bin/server\"`. The default is `/app/` and the binary's name.",
         ),
-        "entrypoint": attr.string_list(doc = "What the container runs; by default the binary."),
-        "env": attr.string_dict(doc = "Environment. `$NAME` and `${NAME}` stand for the base's value, `$$` for a dollar sign."),
-        "exposed_ports": attr.string_list(doc = "Ports: `80`, `80/tcp`, `53/udp`."),
-        "labels": attr.string_dict(doc = "Labels of the config."),
+        "cmd": attr.string_list(
+            doc = "The default arguments of the entrypoint, for instance `[\"--port=80\"]`.",
+        ),
+        "created": attr.string(
+            doc = """The time of creation: RFC 3339, or seconds since 1970, for instance `{BUILD_TIMESTAMP}` if `stamp` is set. The default \
+is 1970, so that equal inputs give equal digests.""",
+        ),
+        "entrypoint": attr.string_list(
+            doc = "The program that the container executes, and its first arguments. The default is the binary, or without one the entrypoint of the base.",
+        ),
+        "env": attr.string_dict(
+            doc = """Environment variables. `$NAME` and `${NAME}` stand for the value that the base sets, and `$$` for a dollar sign.
+
+```starlark
+env = {"PATH": "/opt/app/bin:$PATH"},
+```""",
+        ),
+        "exposed_ports": attr.string_list(
+            doc = "The ports that the container listens on: `80`, `80/tcp` or `53/udp`.",
+        ),
+        "labels": attr.string_dict(
+            doc = "Labels of the config, for instance `{\"maintainer\": \"team@example.com\"}`.",
+        ),
         "layers": attr.label_list(
-            doc = "Layers below the binary's, the lowest first: of `layer`, or of `setcap` for a tar of another rule.",
+            doc = "Layers below that of the binary, the lowest first. Each is a `layer`, or a `setcap` for the tar of another rule.",
             allow_files = True,
         ),
         "linux_capabilities": attr.string_list(
-            doc = """Capabilities of the binary: names (`net_bind_service`: permitted), or clauses \
-of cap_from_text(3) (`cap_bpf,cap_perfmon=+ep`). See [what to write](capability-text.md).""",
+            doc = """Capabilities of the binary: names (`net_bind_service` means permitted), or clauses of cap_from_text(3) such as \
+`cap_bpf,cap_perfmon=+ep`. See [Capability text](../capability-text.md).""",
         ),
         "linux_capabilities_from": attr.label(
-            doc = """Capabilities of the binary from a file, in place of `linux_capabilities`: what `ko_capabilities` makes, or \
-any JSON object with `capabilities`, a list as of `linux_capabilities`, and `source`, who says so, for messages.""",
+            doc = """A file with the capabilities of the binary, in place of `linux_capabilities`: a `ko_capabilities` target, or any JSON \
+object with the keys `capabilities` (a list, in the format of `linux_capabilities`) and `source` (where they come from, for \
+messages).""",
             allow_single_file = [".json"],
         ),
         "replaces": attr.string_list(
-            doc = """Paths of entries in lower layers, or in the base, that an entry of another kind may replace: a file in place of a \
-symbolic link, a link in place of a directory. Without it, that is an error.""",
+            doc = """Absolute paths of entries in lower layers, or in the base, that an entry of another kind may replace, for instance a \
+symbolic link by a file, or a directory by a link. By default, that is an error.""",
         ),
-        "stop_signal": attr.string(doc = "The signal that stops the container."),
-        "user": attr.string(doc = "Who the process is: `uid`, `uid:gid` or names. File capabilities matter to users other than root."),
-        "volumes": attr.string_list(doc = "Paths of volumes."),
-        "working_dir": attr.string(doc = "The working directory, absolute."),
+        "stop_signal": attr.string(
+            doc = "The signal that stops the container, for instance `SIGINT`.",
+        ),
+        "user": attr.string(
+            doc = """The user of the process: `uid`, `uid:gid`, or names, for instance `"65532"`. The default is the base's user, or root. \
+File capabilities matter for users other than root.""",
+        ),
+        "volumes": attr.string_list(
+            doc = "Absolute paths of volumes.",
+        ),
+        "working_dir": attr.string(
+            doc = "The absolute path of the working directory. The default is the base's.",
+        ),
     },
     provides = [ImageInfo],
 )

@@ -1,12 +1,12 @@
 """The rule ko_capabilities."""
 
-load(":messages.bzl", "label_text")
-load(":packer.bzl", "PATH_MAPPING")
+load(":messages.bzl", "format_label")
+load(":python_tool.bzl", "PATH_MAPPING")
 
 def _ko_capabilities_impl(ctx):
     output = ctx.actions.declare_file(ctx.label.name + ".json")
     args = ctx.actions.args()
-    args.add(label_text(ctx.label), format = "--target=%s")
+    args.add(format_label(ctx.label), format = "--target=%s")
     args.add(ctx.file.config, format = "--config=%s")
     args.add(ctx.file.config.short_path, format = "--name=%s")
     args.add(ctx.attr.build, format = "--build=%s")
@@ -26,14 +26,15 @@ def _ko_capabilities_impl(ctx):
     return [DefaultInfo(files = depset([output]))]
 
 ko_capabilities = rule(
-    doc = """The capabilities that a `.ko.yaml` asks for, for `linux_capabilities_from` of an `image`.
+    doc = """The capabilities that a `.ko.yaml` assigns, for the attribute `linux_capabilities_from` of an `image`.
 
-One file then serves both while a repository moves from ko to Bazel. What ko and libcap read differently is an error \
-that says what either makes of it, and what to write for both; [ko](ko.md) is the guide.""",
+While a repository moves from ko to Bazel, both read the same file. Text that ko and libcap read differently is an error; the \
+message names both meanings, and the text that means the same to both. See [Moving from ko](../ko.md).""",
     implementation = _ko_capabilities_impl,
     attrs = {
         "build": attr.string(
-            doc = "The `id` of the entry of `builds`; by default the only one. Entries without are `#0`, `#1`, as ko calls them.",
+            doc = """The `id` of an entry of `builds`. It may be omitted if there is only one entry. ko calls entries without an `id` \
+`#0`, `#1`, and so on.""",
         ),
         "config": attr.label(
             doc = "The `.ko.yaml`.",

@@ -1,13 +1,13 @@
 """Python programs of this repository as executables.
 
-A py_binary with a python_version changes the top-level configuration: after `bazel run` of one, `bazel-bin` leads
-to another directory, where the paths that its user typed do not exist. These rules change the configuration of
-their dependencies only.
+A py_binary with a python_version changes the top-level configuration: after `bazel run`, `bazel-bin` is a link to another
+directory, which does not have the paths that the user typed. These rules change the configuration of their dependencies
+only.
 """
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load(":entries.bzl", "below_runfiles")
-load(":packer.bzl", "PYTHON_3_14")
+load(":entries.bzl", "runfiles_path")
+load(":python_tool.bzl", "PYTHON_3_14")
 
 _PYTHON = "@rules_python//python:toolchain_type"
 _SITE_PACKAGES = "/site-packages/"
@@ -15,65 +15,65 @@ _SITE_PACKAGES = "/site-packages/"
 def _for_host_impl(settings, _attr):
     return {"//command_line_option:platforms": str(settings["//command_line_option:host_platform"])}
 
-# For programs that run where `bazel run` is typed, whatever platform the build is for.
+# For programs that run on the machine where the user types `bazel run`, whatever platform the build is for.
 for_host = transition(
     implementation = _for_host_impl,
     inputs = ["//command_line_option:host_platform"],
     outputs = ["//command_line_option:platforms"],
 )
 
-def runfile(ctx, file):
+def find_runfile(ctx, file):
     """Returns the path of a file relative to the runfiles directory.
 
     Args:
-      ctx: the rule's context.
+      ctx: the context of a rule.
       file: File.
 
     Returns:
       str.
     """
-    return below_runfiles(file.short_path, ctx.workspace_name)
+    return runfiles_path(file.short_path, ctx.workspace_name)
 
-def write_launcher(ctx, interpreter, main, words):
+def write_launcher(ctx, interpreter, main, arguments):
     """Declares the shell script that runs a Python program from the runfiles.
 
-    The program's arguments are `words`, and those of the script's caller.
+    The program gets `arguments`, and the arguments of the script.
 
     Args:
-      ctx: the rule's context; the script has the name of its target.
+      ctx: the context of a rule; the script has the name of its target.
       interpreter: File in the runfiles, or str, a path on the host.
       main: File in the runfiles, the program.
-      words: list of str, or of File in the runfiles.
+      arguments: list of str, or of File in the runfiles, whose absolute path the program gets.
 
     Returns:
-      File.
+      File: the script.
     """
     launcher = ctx.actions.declare_file(ctx.label.name)
-    of_host = type(interpreter) == "string"
+    is_host_path = type(interpreter) == "string"
     ctx.actions.write(launcher, _LAUNCHER.format(
-        interpreter = _quoted(interpreter) if of_host else "$runfiles/" + _quoted(runfile(ctx, interpreter)),
-        main = _quoted(runfile(ctx, main)),
-        words = " ".join(["\"{}\"".format(_word(ctx, word)) for word in words]),
+        interpreter = _escape(interpreter) if is_host_path else "$runfiles/" + _escape(find_runfile(ctx, interpreter)),
+        main = _escape(find_runfile(ctx, main)),
+        arguments = " ".join(["\"{}\"".format(_format_argument(ctx, argument)) for argument in arguments]),
     ), is_executable = True)
     return launcher
 
-# The runfiles are beside the script, around it, where the caller has them, or beside what it links to.
+# The runfiles are beside the script, around it, where RUNFILES_DIR points, or beside the file that the script links to.
 _LAUNCHER = """\
 #!/bin/sh
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/{main}" ]; then
-    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {words} "$@"
+    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {arguments} "$@"
   fi
 done
-echo "$0: its runfiles are not there; use bazel run, or copy them along (cp -rL)" >&2
+echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
 exit 1
 """
 
-def _word(ctx, word):
-    return _quoted(word) if type(word) == "string" else "$runfiles/" + _quoted(runfile(ctx, word))
+def _format_argument(ctx, argument):
+    return _escape(argument) if type(argument) == "string" else "$runfiles/" + _escape(find_runfile(ctx, argument))
 
-def _quoted(text):
-    """Escapes text for the shell's double quotes."""
+def _escape(text):
+    """Escapes text for double quotes of the shell."""
     for character in ["\\", "\"", "`", "$"]:
         text = text.replace(character, "\\" + character)
     return text
@@ -87,10 +87,11 @@ def _python_command_impl(ctx):
         transitive = [sources] + ([runtime.files] if runtime.files else []),
     )).merge_all([dep[DefaultInfo].default_runfiles for dep in ctx.attr.deps])
 
-    # What PyPI has, too, where rules_python leaves it to a virtual environment (--venvs_site_packages=yes).
+    # With --venvs_site_packages=yes, rules_python leaves packages of PyPI to a virtual environment and does not list them in
+    # PyInfo.imports.
     packages = {
         path.partition(_SITE_PACKAGES)[0] + _SITE_PACKAGES.rstrip("/"): None
-        for path in [runfile(ctx, file) for file in sources.to_list()]
+        for path in [find_runfile(ctx, file) for file in sources.to_list()]
         if _SITE_PACKAGES in path
     }
     imports = depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]).to_list()
@@ -99,14 +100,23 @@ def _python_command_impl(ctx):
     return DefaultInfo(executable = launcher, runfiles = runfiles)
 
 python_command = rule(
-    doc = """A Python module of this repository as an executable for actions.
+    doc = """A Python program of this repository as an executable for actions.
 
-It runs with Python 3.14 in isolation: without site-packages of the interpreter and without PYTHON* variables.""",
+It runs with Python 3.14, isolated from the site-packages of the interpreter and from `PYTHON*` variables.""",
     implementation = _python_command_impl,
     attrs = {
-        "deps": attr.label_list(doc = "The libraries that have the package and what it imports.", providers = [PyInfo]),
-        "package": attr.string(doc = "The Python package of the program.", mandatory = True),
-        "_launch": attr.label(allow_single_file = True, default = "//tools:launch.py"),
+        "deps": attr.label_list(
+            doc = "The libraries that the program imports.",
+            providers = [PyInfo],
+        ),
+        "package": attr.string(
+            doc = "The Python package of the program; its module `__main__` has `main()`.",
+            mandatory = True,
+        ),
+        "_launch": attr.label(
+            allow_single_file = True,
+            default = "//tools:launch.py",
+        ),
     },
     cfg = PYTHON_3_14,
     executable = True,
@@ -120,10 +130,11 @@ def _host_command_impl(ctx):
     return DefaultInfo(executable = launcher, runfiles = program.default_runfiles)
 
 host_command = rule(
-    doc = "A python_command for users: `bazel run` of it leaves `bazel-bin` as it is.",
+    doc = "A python_command for users. `bazel run` does not change where `bazel-bin` leads.",
     implementation = _host_command_impl,
     attrs = {
         "command": attr.label(
+            doc = "The python_command.",
             cfg = for_host,
             executable = True,
             mandatory = True,

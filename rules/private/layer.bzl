@@ -3,59 +3,30 @@
 load("//rules:providers.bzl", "LayerInfo")
 load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "add_files", "add_runfiles", "placement")
-load(":messages.bzl", "label_text", "problem")
-load(":pack.bzl", "PACK_ATTRS", "check_blob", "file_capabilities", "pack", "parse_mode", "parse_owner", "path_fault")
-load(":packer.bzl", "packer_request")
-load(":stamp.bzl", "placeholders", "stamp_attrs")
+load(":entries.bzl", "EntriesInfo", "list_files", "list_runfiles", "new_line_writer")
+load(":layer_actions.bzl", "pack_layer")
+load(":layer_attributes.bzl", "LAYER_ATTRS", "check_compression_level", "find_path_fault", "list_file_capabilities", "parse_mode", "parse_owner")
+load(":messages.bzl", "format_label", "format_problem")
+load(":stamp.bzl", "find_placeholders", "stamp_attrs")
 
 def _layer_impl(ctx):
     problems = []
     owner = parse_owner(ctx.attr.owner, problems)
-    srcs = placement("srcs", owner, parse_mode(ctx.attr.mode, problems))
-    check_blob(ctx, problems)
+    mode = parse_mode(ctx.attr.mode, problems)
+    check_compression_level(ctx, problems)
     if not ctx.attr.srcs:
-        check_effect(ctx, problems, "the layer has no srcs", ["hard_links", "mode"])
-    if ctx.attr.stamp and not placeholders(ctx.attr.mtime):
-        problems.append(problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
-    entries = packer_request(ctx, "layer")
-    inputs = []
-
-    for path, target in ctx.attr.srcs.items():
-        files = target[DefaultInfo].files
-        program = target[DefaultInfo].files_to_run.executable
-        fault = path_fault(path)
-        if fault:
-            problems.append(problem("srcs", path, fault))
-        elif path.endswith("/"):
-            add_files(entries, files, _inside(path), srcs)
-            inputs.append(files)
-        elif program and program in files.to_list() and not program.is_source:
-            add_files(entries, [program], _exactly(path), srcs)
-            inputs.append(depset([program]))
-            inputs.extend(add_runfiles(entries, target, path, ctx.workspace_name, srcs))
-        elif len(files.to_list()) == 1:
-            add_files(entries, files, _exactly(path), srcs)
-            inputs.append(files)
-        else:
-            problems.append(problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
-                label_text(target.label),
-                len(files.to_list()),
-            )))
-
-    plain = placement("symlinks", owner)
-    entries.add_all([
-        plain.line(path, type = "symlink", target = to)
-        for path, to in ctx.attr.symlinks.items()
-    ])
-    directories = placement("directories", owner)
-    entries.add_all([directories.line(path, type = "directory") for path in ctx.attr.directories])
-
-    info = pack(ctx, ctx.label.name, entries, inputs, file_capabilities(ctx), problems)
-    info = LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata)
+        check_effect(ctx, ["hard_link_duplicates", "mode"], "the layer has no srcs", problems)
+    if ctx.attr.stamp and not find_placeholders(ctx.attr.mtime):
+        problems.append(format_problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
+    entries = (
+        _list_srcs(ctx, new_line_writer("srcs", owner, mode), problems) +
+        [_list_symlinks(ctx, new_line_writer("symlinks", owner))] +
+        [_list_directories(ctx, new_line_writer("directories", owner))]
+    )
+    info = pack_layer(ctx, ctx.label.name, problems, entries = entries, capabilities = list_file_capabilities(ctx))
     checked = []
-    if ctx.attr.file_capabilities or ctx.attr.checks_off:
-        checked = check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])
+    if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
+        checked = check_programs(ctx, [struct(attribute = "file_capabilities", disabled_checks = [], info = info)])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
@@ -65,30 +36,73 @@ def _layer_impl(ctx):
         info,
     ]
 
-def _exactly(path):
+def _list_srcs(ctx, writer, problems):
+    """Returns the entries of the attribute srcs, a list of EntriesInfo; adds problems."""
+    entries = []
+    for path, target in ctx.attr.srcs.items():
+        files = target[DefaultInfo].files
+        program = target[DefaultInfo].files_to_run.executable
+        fault = find_path_fault(path)
+        if fault:
+            problems.append(format_problem("srcs", path, fault))
+        elif path.endswith("/"):
+            entries.append(list_files(files, _path_inside(path), writer))
+        elif program and program in files.to_list() and not program.is_source:
+            entries.append(list_files(depset([program]), _path_itself(path), writer))
+            entries.extend(list_runfiles(target, path, ctx.workspace_name, writer))
+        elif len(files.to_list()) == 1:
+            entries.append(list_files(files, _path_itself(path), writer))
+        else:
+            problems.append(format_problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
+                format_label(target.label),
+                len(files.to_list()),
+            )))
+    return entries
+
+# A closure in the loop of _list_srcs() would see the last path only.
+def _path_itself(path):
     return lambda _file: path
 
-def _inside(directory):
+def _path_inside(directory):
     return lambda file: directory + file.basename
 
-layer = rule(
-    doc = """A layer of files, some of them with capabilities.
+def _list_symlinks(ctx, writer):
+    """Returns the entries of the attribute symlinks."""
+    lines = [writer.write_line(path, type = "symlink", target = target) for path, target in ctx.attr.symlinks.items()]
+    return EntriesInfo(inputs = [], items = lines, map_each = None)
 
-`bazel build` gives the layer as a (compressed) tar; the output group `metadata` \
-its digests and the capabilities that it carries.""",
+def _list_directories(ctx, writer):
+    """Returns the entries of the attribute directories."""
+    lines = [writer.write_line(path, type = "directory") for path in ctx.attr.directories]
+    return EntriesInfo(inputs = [], items = lines, map_each = None)
+
+layer = rule(
+    doc = """A layer of files, some of which may have capabilities.
+
+`bazel build` writes the layer as a (compressed) tar. The output group `metadata` has its digests and its capabilities as JSON.""",
     implementation = _layer_impl,
-    attrs = CHECK_ATTRS | PACK_ATTRS | stamp_attrs("`mtime`") | {
+    attrs = CHECK_ATTRS | LAYER_ATTRS | stamp_attrs("`mtime`") | {
         "directories": attr.string_list(
-            doc = "Directories, absolute. Parents of entries need not be named.",
+            doc = "Absolute paths of directories, for instance `[\"/var/lib/app\"]`. The parent directories of entries need not be listed.",
         ),
         "srcs": attr.string_keyed_label_dict(
-            doc = """Absolute path in the image -> target. A program at a path of its own brings its runfiles along, \
-a tree artifact all that it holds. A path that ends with `/` is a directory, and takes the files of the target \
-by their names. Of rules_pkg's `pkg_files` it takes only the files; for their names and modes, use `pkg_tar` and `setcap`.""",
+            doc = """The files of the layer. Keys are absolute paths in the image, values are targets.
+
+- A path that ends with `/` is a directory. All files of the target are put into it under their own names.
+- Any other path is that of one file. A program is packed with its runfiles, and a tree artifact with everything in it.
+
+Of a `pkg_files` target (rules_pkg), only the files are read. To keep its names and modes, use `pkg_tar` and `setcap`.
+
+```starlark
+srcs = {
+    "/etc/app.conf": "app.conf",
+    "/usr/bin/": "//tools:binaries",
+},
+```""",
             allow_files = True,
         ),
         "symlinks": attr.string_dict(
-            doc = "Absolute path in the image -> what the symbolic link says.",
+            doc = "Symbolic links. Keys are absolute paths in the image, values are the links' targets, for instance `{\"/bin/sh\": \"busybox\"}`.",
         ),
     },
     provides = [LayerInfo],

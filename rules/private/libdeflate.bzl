@@ -1,36 +1,43 @@
-"""libdeflate, for layers that ask for it: a build that has none loads none."""
+"""libdeflate, for layers with compression = "libdeflate". A build without such layers does not fetch the library."""
 
-load(":packer.bzl", "PYTHON_3_14")
+load(":python_tool.bzl", "PYTHON_3_14")
 
 def _shared_library_impl(ctx):
     info = ctx.attr.library[DefaultInfo]
-    found = [
+    libraries = [
         file
         for file in depset(transitive = [info.files, info.default_runfiles.files]).to_list()
         if "deflate" in file.basename and (file.extension in ["dylib", "so"] or ".so." in file.basename)
     ]
-    if len(found) != 1:
-        fail("{} has {} shared libraries of libdeflate; name a target that has one, as libdeflate.so or PyPI's deflate".format(
+    if len(libraries) != 1:
+        fail("{} has {} shared libraries of libdeflate; give a target that has one, such as libdeflate.so or the package deflate of PyPI".format(
             ctx.attr.library.label,
-            len(found),
+            len(libraries),
         ))
-    return DefaultInfo(files = depset(found))
+    return DefaultInfo(files = depset(libraries))
 
 shared_library = rule(
-    doc = "libdeflate's shared library, out of whatever has it.",
+    doc = "The shared library of libdeflate, taken from the files of another target.",
     implementation = _shared_library_impl,
-    attrs = {"library": attr.label(allow_files = True, mandatory = True)},
-    # PyPI has it by version.
+    attrs = {
+        "library": attr.label(
+            doc = "A target that has the shared library among its files or runfiles.",
+            allow_files = True,
+            mandatory = True,
+        ),
+    },
+    # PyPI has one package for each version of Python.
     cfg = PYTHON_3_14,
 )
 
-def _libdeflate_for(compression):
+# Bazel calls it with the value of the attribute of the same name.
+def _default_libdeflate(compression):
     return Label("//tools/rules_setcap/packer:libdeflate") if compression == "libdeflate" else None
 
 LIBDEFLATE_ATTRS = {
     "_libdeflate": attr.label(
         allow_files = True,
         cfg = "exec",
-        default = _libdeflate_for,
+        default = _default_libdeflate,
     ),
 }

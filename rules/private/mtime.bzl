@@ -1,13 +1,13 @@
-"""The attribute mtime: a number in BUILD files, a string in rules, for Bazel's integers end in 2038."""
+"""The attribute mtime: BUILD files may set it to a number; the rules take a string, because Bazel's integers end in 2038."""
 
-def text_mtime(attributes):
-    """Returns the attributes of a target with mtime as a string.
+def convert_mtime(attributes):
+    """Converts a numeric mtime into a string.
 
     Args:
-      attributes: dict, as the user wrote them.
+      attributes: dict of attribute name to value, as the user wrote them.
 
     Returns:
-      dict.
+      dict: the same attributes, with mtime as a string if it is set.
     """
     mtime = attributes.get("mtime")
     return attributes | {"mtime": str(mtime)} if type(mtime) == "int" else attributes

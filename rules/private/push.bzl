@@ -1,51 +1,51 @@
 """The rule image_push."""
 
 load("//rules:providers.bzl", "ClientInfo")
-load(":delivery.bzl", "DELIVERY_ATTRS", "delivered_image", "delivery", "destination")
+load(":attributes.bzl", "list_attribute_files")
+load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
 load(":launcher.bzl", "for_host")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_push_impl(ctx):
-    files = {}
-    for attribute in ["remote_tags_file", "repository_file"]:
-        file = getattr(ctx.file, attribute)
-        if file:
-            files[attribute] = file
     problems = []
-    image = delivered_image(ctx, problems)
-    where = destination(ctx, {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository}, problems, files)
+    layout = find_layout(ctx, problems)
+    destination = write_destination(
+        ctx,
+        {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository},
+        list_attribute_files(ctx, ["remote_tags_file", "repository_file"]),
+        problems,
+    )
     return [
-        delivery(ctx, "push", image, where, ctx.attr._client[0]),
-        OutputGroupInfo(destination = depset([where])),
+        write_program(ctx, "push", layout, destination, ctx.attr._client[0]),
+        OutputGroupInfo(destination = depset([destination])),
     ]
 
 image_push = rule(
     doc = """Pushes an image or an index to a registry: `bazel run //app:push`.
 
-It prints what the registry then has: `repository@sha256:...`, the digest that the build gave it, and each \
-`repository:tag`. Blobs that the registry has already do not travel again. Without tags, it pushes by digest alone.
+The program prints the names that the registry then has: `repository@sha256:...`, with the digest that the build computed, and \
+each `repository:tag`. Blobs that the registry already has are not uploaded again. Without tags, the image is pushed by digest.
 
-`bazel run //app:push -- --repository HOST/PATH --tag TAG` takes the place of the attributes; `--tag` may be repeated, \
-and `--insecure` allows plain HTTP, as a registry on this machine has anyway.
+`bazel run //app:push -- --repository HOST/PATH --tag TAG` overrides the attributes. `--tag` may be repeated. `--insecure` allows \
+plain HTTP, which is always allowed for a registry on this machine.
 
-The work is done by [crane](https://github.com/google/go-containerregistry) or \
-[skopeo](https://github.com/containers/skopeo) from `PATH`, with the credentials that they find, or by the one that a \
-[`registry_client`](toolchains.bzl) names. podman and docker will not do: they compress layers anew when they push, \
-so that the digest would not be the one that was built.""",
+The program runs [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo) from \
+`PATH`, with the credentials that they find, or the client of a registered [`registry_client`](toolchains.md) toolchain. podman \
+and docker are not supported: they compress layers again when they push, so the digest would differ from that of the build.""",
     implementation = _image_push_impl,
     attrs = DELIVERY_ATTRS | stamp_attrs("`repository`, `remote_tags` and the files beside them") | {
         "remote_tags": attr.string_list(
-            doc = "The image's tags in the repository. (A target's `tags` are Bazel's own.)",
+            doc = "Tags of the image in the repository, for instance `[\"latest\", \"v1.2\"]`. (`tags` is an attribute of every Bazel target.)",
         ),
         "remote_tags_file": attr.label(
-            doc = "A file with further tags, a line each.",
+            doc = "A file with further tags, one a line.",
             allow_single_file = True,
         ),
         "repository": attr.string(
-            doc = "Where to, without a tag: `host/path` or `host:port/path`.",
+            doc = "The repository, without a tag: `host/path` or `host:port/path`.",
         ),
         "repository_file": attr.label(
-            doc = "A file that holds it, in place of `repository`.",
+            doc = "A file with the repository, in place of `repository`.",
             allow_single_file = True,
         ),
         "_client": attr.label(

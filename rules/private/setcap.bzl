@@ -2,51 +2,32 @@
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":messages.bzl", "label_text", "named", "problem")
-load(":pack.bzl", "BLOB_ATTRS", "blob_outputs", "check_blob", "file_capabilities")
-load(":packer.bzl", "packer_request", "run_packer")
-load(":threads.bzl", "thread_count")
+load(":layer_actions.bzl", "rewrite_tar")
+load(":layer_attributes.bzl", "BLOB_ATTRS", "check_compression_level", "list_file_capabilities")
+load(":messages.bzl", "format_label", "format_problem")
 
 def _setcap_impl(ctx):
     problems = []
     tars = [ctx.attr.tar[LayerInfo].blob] if LayerInfo in ctx.attr.tar else ctx.files.tar
-    what = _not_a_tar(ctx.attr.tar, tars)
-    if what:
-        problems.append(problem("tar", label_text(ctx.attr.tar.label), what))
+    fault = _find_tar_fault(ctx.attr.tar, tars)
+    if fault:
+        problems.append(format_problem("tar", format_label(ctx.attr.tar.label), fault))
         tars = []
-    check_blob(ctx, problems)
-    request = packer_request(ctx, "setcap")
-    for tar in tars:
-        named(request, "tar", ctx.attr.tar.label, tar)
-    info = blob_outputs(ctx, ctx.label.name, request, file_capabilities(ctx, removable = True))
-    request.add_all(tars, format_each = "--tar=%s")
-    request.add(ctx.attr.existing_capabilities, format = "--existing=%s")
-    if ctx.attr.revision_2:
-        request.add("--revision-2=yes")
-    run_packer(
-        ctx,
-        request,
-        tool = "_packer",
-        outputs = [info.blob, info.metadata],
-        inputs = tars,
-        tools = ctx.files._libdeflate,
-        threads = thread_count(ctx),
-        mnemonic = "SetcapTar",
-        progress_message = "Setting capabilities in layer %{label}",
-        problems = problems,
-    )
+    check_compression_level(ctx, problems)
+    info = rewrite_tar(ctx, ctx.label.name, problems, capabilities = list_file_capabilities(ctx, removable = True), tars = tars)
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", disabled_checks = [], info = info)])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
             metadata = depset([info.metadata]),
-            _validation = depset(check_programs(ctx, [struct(attribute = "file_capabilities", info = info, off = [])])),
+            _validation = depset(checked),
         ),
-        LayerInfo(blob = info.blob, checks_off = ctx.attr.checks_off, metadata = info.metadata),
+        info,
     ]
 
-def _not_a_tar(target, files):
-    """Returns what a target is, and what to write instead; "" if it may be a tar."""
-    of_image = "to set capabilities of an image's files, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(label_text(target.label))
+def _find_tar_fault(target, files):
+    """Returns why a target is not a tar, and what to write instead; "" if it may be one."""
+    of_image = "to set capabilities of an image's files, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(format_label(target.label))
     if ImageInfo in target or ImageIndexInfo in target:
         return "an image, and setcap takes one tar; " + of_image
     if len(files) == 1 and files[0].is_directory:
@@ -56,28 +37,36 @@ def _not_a_tar(target, files):
     return ""
 
 setcap = rule(
-    doc = """A tar, from whatever rule, as a layer whose files hold other capabilities.
+    doc = """A layer made of the tar of another rule, with other capabilities.
 
-All else is as it was, byte for byte: names, owners, times, order, padding. If nothing changes, `diff_id` is the \
-digest of the tar that came in.""",
+Everything else keeps its bytes: names, owners, times, order and padding. If no capability changes, the `diff_id` is the digest \
+of the uncompressed input.""",
     implementation = _setcap_impl,
     attrs = BLOB_ATTRS | CHECK_ATTRS | {
+        "drop_zero_rootid": attr.bool(
+            doc = """Whether to rewrite capabilities of revision 3 with rootid 0, which melange writes, as revision 2, which has no rootid. \
+Both mean the same to the kernel. Other rootids are kept.""",
+        ),
         "existing_capabilities": attr.string(
-            doc = """Of capabilities that `file_capabilities` does not name: `keep` them, `strip` them, or have an error \
-where there are any, so that there are `only` those that are named.""",
+            doc = """What happens to capabilities that the tar has on files which `file_capabilities` does not name:
+
+- `keep`: they stay as they are.
+- `remove`: they are removed.
+- `forbid`: they are an error, so that no file has capabilities by accident.""",
             default = "keep",
-            values = ["keep", "only", "strip"],
+            values = ["forbid", "keep", "remove"],
         ),
         "file_capabilities": attr.string_dict(
-            doc = """Absolute path in the image -> [what to write](capability-text.md), or `""` to remove what is there. \
-However the tar spells the path (`app`, `./app`, `/app`); one that it does not have is an error. Hard links to a file \
-get what it gets.""",
-        ),
-        "revision_2": attr.bool(
-            doc = "Whether capabilities of revision 3 with rootid 0, which melange writes, become revision 2, which they are to the kernel.",
+            doc = """Capabilities of single files. Keys are absolute paths in the image, however the tar spells them (`app`, `./app` or \
+`/app`). Values are [capability text](../capability-text.md); `""` removes the file's capabilities. Hard links to a file get \
+the same ones. A path that the tar does not have is an error.
+
+```starlark
+file_capabilities = {"/usr/sbin/nginx": "cap_net_bind_service=ep"},
+```""",
         ),
         "tar": attr.label(
-            doc = "A tar, plain or compressed by gzip, zstd or xz; or a `layer`.",
+            doc = "The tar: uncompressed, or compressed by gzip, zstd or xz. A `layer` is a tar too.",
             allow_files = True,
             mandatory = True,
         ),

@@ -1,11 +1,11 @@
-"""The threads of an action that packs a layer: how many there are, and how many cores Bazel reserves for them."""
+"""The number of threads that compress a layer, and the number of cores that Bazel reserves for them."""
 
 ThreadsInfo = provider(
     doc = "The value of the build setting threads.",
-    fields = {"count": "int, how many threads compress a layer."},
+    fields = {"count": "int: the number of threads that compress a layer."},
 )
 
-# A resource_set must be a function of the top level, so there is one for each value.
+# Bazel accepts only a top-level function as a resource_set, so there is one for each value.
 def _cpu_1(_os, _inputs):
     return {"cpu": 1}
 
@@ -32,7 +32,7 @@ def _threads_impl(ctx):
     return ThreadsInfo(count = ctx.build_setting_value)
 
 threads = rule(
-    doc = "A build setting: how many threads compress a layer. It does not change the layer's bytes.",
+    doc = "A build setting: the number of threads that compress a layer. The bytes of the layer do not depend on it.",
     implementation = _threads_impl,
     build_setting = config.int(flag = True),
 )
@@ -45,9 +45,12 @@ THREADS_ATTRS = {
 }
 
 def thread_count(ctx):
-    """Returns how many threads compress the layer of a target.
+    """Returns the number of threads that compress the layer of a target.
 
     Args:
       ctx: the context of a rule with THREADS_ATTRS and an attribute compression.
+
+    Returns:
+      int.
     """
     return 1 if ctx.attr.compression == "none" else ctx.attr._threads[ThreadsInfo].count

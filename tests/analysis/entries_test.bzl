@@ -1,14 +1,14 @@
 """The line that each kind of File becomes; File.is_symlink is of Bazel 8 and later."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-load("//rules/private:entries.bzl", "entry_lines", "placement")  # buildifier: disable=bzl-visibility
+load("//rules/private:entries.bzl", "new_line_writer", "write_lines")  # buildifier: disable=bzl-visibility
 
 def _file(**fields):
     return struct(**({"is_directory": False, "is_source": False, "path": "p"} | fields))
 
 def _entry_lines_impl(ctx):
     env = unittest.begin(ctx)
-    place = placement("srcs", struct(gid = 0, uid = 7), "0644")
+    writer = new_line_writer("srcs", struct(gid = 0, uid = 7), "0644")
     children = struct(expand = lambda _directory: [_file(path = "p/a", tree_relative_path = "a")])
     common = {"attribute": "srcs", "path": "/x", "uid": 7}
     file = common | {"mode": "0644"}
@@ -24,7 +24,7 @@ def _entry_lines_impl(ctx):
         ({"is_source": True, "is_symlink": False}, [file | {"source": "p"}]),
         ({"is_symlink": True}, [common | {"source": "p", "type": "symlink"}]),
     ]:
-        lines = entry_lines(_file(**fields), "/x", place, children)
+        lines = write_lines(_file(**fields), "/x", writer, children)
         asserts.equals(env, expected, [json.decode(line) for line in lines])
     return unittest.end(env)
 

@@ -234,8 +234,8 @@ def test_changes_of_files_that_are_not_copied(layout, tmp_path):
         'file_capabilities: "/usr/bin/ping": mode 0640 has no execute bit; capabilities are for programs: set mode = "0755"',
     ]
     # Beside a layer of the binary's own, that layer's action has reported paths that neither has.
-    (tmp_path / "elsewhere").write_text('["/usr/bin/ping"]')
-    flags = [packer.grant("/usr/bin/ping", "kill"), packer.change("modes", "/app/x", mode="0700"), "--elsewhere=elsewhere"]
+    (tmp_path / "unmatched").write_text('["/usr/bin/ping"]')
+    flags = [packer.grant("/usr/bin/ping", "kill"), packer.change("modes", "/app/x", mode="0700"), "--unmatched-paths=unmatched"]
     assert _copy(tmp_path, layout, *flags) == (0, "")
 
 
@@ -251,22 +251,22 @@ def test_changes_of_files_of_two_layers(tmp_path):
         packer.change("modes", "/app/x", mode="0700"),
         packer.change("modes", "/bin/ping", mode="0711"),
     ]
-    assert layer.pack(*flags, "--elsewhere=elsewhere") == (0, "")
-    assert json.loads((tmp_path / "elsewhere").read_bytes()) == ["/bin/ping"]
+    assert layer.pack(*flags, "--unmatched-paths=unmatched") == (0, "")
+    assert json.loads((tmp_path / "unmatched").read_bytes()) == ["/bin/ping"]
     wrong = packer.change("owners", "/bin/pong", owner="0:0"), packer.grant("/bin/pong", "kill"), packer.grant("/usr/bin/png", "kill")
     nowhere = "neither the binary's layer nor the layers below have this path"
-    assert layer.pack(*flags, *wrong[1:], "--elsewhere=elsewhere") == (
+    assert layer.pack(*flags, *wrong[1:], "--unmatched-paths=unmatched") == (
         1,
         f'//app:image: file_capabilities: "/bin/pong": {nowhere}\n'
         f'//app:image: file_capabilities: "/usr/bin/png": {nowhere}; did you mean "/usr/bin/ping"?\n',
     )
-    assert layer.pack(*flags, wrong[0], "--elsewhere=elsewhere") == (
+    assert layer.pack(*flags, wrong[0], "--unmatched-paths=unmatched") == (
         1,
         '//app:image: owners: "/bin/pong": no entry of this layer has this path\n',
     )
     # A base that could not be listed: nothing is said of its files.
     (tmp_path / "contents").write_text(json.dumps({"capabilities": {}, "contents": {**contents, "files": []}, "problems": ["base: bad"]}))
-    assert layer.pack(*flags, "--elsewhere=elsewhere") == (1, "//app:image: base: bad\n")
+    assert layer.pack(*flags, "--unmatched-paths=unmatched") == (1, "//app:image: base: bad\n")
 
 
 def test_not_a_byte_is_trusted_before_its_digest(layout, tmp_path):

@@ -36,7 +36,7 @@ MESSAGES = {
     "runpath": [
         '//bad:runpath: binary: "/app/beside_its_libraries": needs libgreet.so, and looks in RUNPATH "$ORIGIN/',
         "which the loader ignores for a program with capabilities (secure-execution mode)",
-        '(checks_off = ["runpath"] turns this off)',
+        '(disabled_checks = ["runpath"] turns this off)',
     ],
     "runpath_relative": [
         '//bad:runpath_relative: binary: "/app/below_anything": looks for its libraries (libc.so.6) in RUNPATH "lib", '
@@ -53,10 +53,10 @@ MESSAGES = {
         '//bad:of_layers_elsewhere: layers: "/bin/greet": a program for amd64 in an image for arm64; build both for one platform',
     ],
     "unknown_check": [
-        '//bad:unknown_check: checks_off: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
+        '//bad:unknown_check: disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
     ],
     "checks": [
-        '//bad:checks: checks_off: "architecure": unknown check; did you mean "architecture"? '
+        '//bad:checks: disabled_checks: "architecure": unknown check; did you mean "architecture"? '
         "the checks are architecture, format, loader, program, runpath, wrapper",
         '//bad:checks: binary: "/app/beside_its_libraries": a program for amd64 in an image for s390x; build both for one platform',
         '//bad:checks: binary: "/app/beside_its_libraries": is linked dynamically, and its loader "',
@@ -65,7 +65,7 @@ MESSAGES = {
     "no_loader": ['//bad:no_loader: binary: "/app/beside_nothing": is linked dynamically, and its loader "'],
     "no_interpreter": [
         '//bad:no_interpreter: binary: "/app/script.sh": is a script, and its interpreter "/bin/sh" is not in the image; '
-        'set base to an image that has it (checks_off = ["loader"] turns this off)',
+        'set base to an image that has it (disabled_checks = ["loader"] turns this off)',
     ],
     "no_such_program": [
         '//bad:no_such_program: entrypoint: "greet": no program of this name in /sbin, the PATH of the image; '

@@ -18,11 +18,11 @@ genrule(name = "program", outs = ["program.elf"], cmd = "(printf '\\\\177ELF'; s
 genrule(name = "tar", srcs = ["program"], outs = ["program.tar"], cmd = "tar --mode=0755 -hcf $@ -C $$(dirname $<) program.elf")
 
 layer(name = "base_layer", compression = "none", srcs = {"/usr/bin/program": "program"})
-image(name = "base", layers = [":base_layer"], checks_off = ["format"])
+image(name = "base", layers = [":base_layer"], disabled_checks = ["format"])
 
 [layer(name = "layer%d" % n, srcs = {"/file": "program"}, mtime = str(n)) for n in range(3)]
-[setcap(name = "setcap%d" % n, tar = "tar", file_capabilities = {"/program.elf": "%d=p" % n}, checks_off = ["format"]) for n in range(3)]
-[image(name = "copy%d" % n, base = ":base", file_capabilities = {"/usr/bin/program": "%d=p" % n}, checks_off = ["format"]) for n in range(3)]
+[setcap(name = "setcap%d" % n, tar = "tar", file_capabilities = {"/program.elf": "%d=p" % n}, disabled_checks = ["format"]) for n in range(3)]
+[image(name = "copy%d" % n, base = ":base", file_capabilities = {"/usr/bin/program": "%d=p" % n}, disabled_checks = ["format"]) for n in range(3)]
 """
 
 TARGETS = [f"//many:{name}{number}" for name in ("layer", "setcap", "copy") for number in range(3)]

@@ -14,7 +14,7 @@ import pytest
 from support import bazel
 from support.bazel import Workspace
 
-# Links to this machine's outputs are of no use on another: rules/private/image.bzl and index.bzl tell Bazel so.
+# Links to this machine's outputs are of no use on another: rules/private/request.bzl tells Bazel so.
 LOCAL = {"SetcapLayout"}
 LAYOUTS = ["every/above", "every/image", "every/index"]
 # Some of what is compared: each compression, and what an image is.

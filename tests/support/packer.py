@@ -38,11 +38,11 @@ def run_here(lines: Sequence[str]) -> tuple[int, str]:
 
 
 def _commands_of(subcommand: str) -> str:
-    """Returns the package that has a subcommand."""
+    """Returns the package that has a subcommand; that of the packer if none has it."""
     for package in (f"rules_setcap.{room}.commands" for room in _PACKAGES):
         if subcommand in importlib.import_module(package).NAMES:
             return package
-    raise ValueError(subcommand)
+    return "rules_setcap.packer.commands"
 
 
 def run(

@@ -75,13 +75,13 @@ def test_binary_without_capabilities(system, programs, tmp_path):
 
     def check(os: str, *off: str) -> packer.Done:
         (tmp_path / "config").write_text(json.dumps({"os": os, "architecture": "amd64", "config": {"Entrypoint": ["/server"]}}))
-        flags = ["--config=config", "--layer=metadata", "--binary=/server", "--off=" + json.dumps(off), "--output=checked"]
-        return packer.run("check", *flags, "--layer-of=" + json.dumps({"attribute": "binary", "off": []}), cwd=tmp_path)
+        flags = ["--config=config", "--layer=metadata", "--binary=/server", "--disabled-checks=" + json.dumps(off), "--output=checked"]
+        return packer.run("check", *flags, "--layer-of=" + json.dumps({"attribute": "binary", "disabled_checks": []}), cwd=tmp_path)
 
     if system == "linux":
         assert check("linux") == (0, "")
         return
-    end = '(checks_off = ["architecture"] turns this off)\n'
+    end = '(disabled_checks = ["architecture"] turns this off)\n'
     assert check("linux") == (1, f'//app:image: binary: "/server": a program for {SYSTEMS[system]} in an image for linux; {BUILD} {end}')
     assert check("linux", "architecture") == check(system) == (0, "")
     other = {"darwin": "windows", "windows": "darwin"}[system]

@@ -65,15 +65,15 @@ def _refused(layer: packer.Layer, *flags: str) -> list[str]:
 def test_parents_without_layers_below(tmp_path):
     layer = packer.Layer(tmp_path).add("/a/b/c", b"")
     assert list(_entries(layer)) == ["a", "a/b", "a/b/c"]
-    assert list(_entries(layer, "--parents=missing")) == ["a", "a/b", "a/b/c"]
-    assert list(_entries(layer, "--parents=none")) == ["a/b/c"]
+    assert list(_entries(layer, "--parent-directories=missing")) == ["a", "a/b", "a/b/c"]
+    assert list(_entries(layer, "--parent-directories=none")) == ["a/b/c"]
 
 
 def test_conventional_modes(tmp_path):
     layer = packer.Layer(tmp_path).add("/tmp/a", b"").add("/root/a", b"").add("/var/tmp/a", b"").add("/var/a/tmp/a", b"")
     modes = {name: text.split()[1] for name, text in _entries(layer).items() if text.startswith("5")}
     assert modes == {"root": "0700", "tmp": "1777", "var": "0755", "var/a": "0755", "var/a/tmp": "0755", "var/tmp": "1777"}
-    assert _entries(layer, "--style=ko")["/tmp"].split()[1] == "0555"
+    assert _entries(layer, "--tar-style=ko")["/tmp"].split()[1] == "0555"
 
 
 @pytest.mark.parametrize("path", ["/tmp/seed", "/root/.profile", "/home/node/app/x", "/new/x"])
@@ -83,8 +83,8 @@ def test_parents_keep_what_the_base_has(tmp_path, base, path):
     expected = kept.get(path) or {"home": "5 0755 0:0", "home/node": "5 0750 1000:1000", "home/node/app": "5 0755 0:0"}
     assert _entries(layer, base) == {**expected, path[1:]: "0 0755 0:0"}
     below = {"new"} if path == "/new/x" else {"home/node/app"} if "app" in path else set()
-    assert list(_entries(layer, base, "--parents=missing")) == [*below, path[1:]]
-    assert list(_entries(layer, base, "--parents=none")) == [path[1:]]
+    assert list(_entries(layer, base, "--parent-directories=missing")) == [*below, path[1:]]
+    assert list(_entries(layer, base, "--parent-directories=none")) == [path[1:]]
 
 
 def test_extended_attributes_of_a_parent(tmp_path):

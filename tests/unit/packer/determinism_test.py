@@ -126,7 +126,7 @@ def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[
     )
     flags = [*packer.compressed(compression), *changes]
     grants = (GRANT, packer.grant("/noise", "cap_setfcap,cap_net_raw=eip"))
-    assert layer.pack("--hard-links=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
+    assert layer.pack("--hard-link-duplicates=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
     made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
     os.rename(layer.blob, directory / "layer")
     again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]

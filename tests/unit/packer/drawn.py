@@ -124,7 +124,7 @@ def samples(
         grants=grants,
         mtime=draw(mtimes),
         parents=draw(st.sampled_from(["all", "all", "none"])),
-        hard_links=draw(st.booleans()),
+        hard_link_duplicates=draw(st.booleans()),
         compression=draw(st.sampled_from(["none", "gzip", "libdeflate", "zstd"])),
         threads=draw(st.sampled_from([1, 2, 3])),
     )

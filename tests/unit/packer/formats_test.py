@@ -92,21 +92,21 @@ def test_equal_files_become_links_where_asked(tmp_path):
         layer.add(f"/{name}", content, mode="0700" if name == "mode" else "0755")
     grant = packer.grant("/cap", "kill")
     assert not any(entry.islnk() for entry in _entries(layer, grant).values())
-    entries = _entries(layer, "--hard-links=yes", grant)
+    entries = _entries(layer, "--hard-link-duplicates=yes", grant)
     assert {name: entry.linkname for name, entry in entries.items() if entry.islnk()} == {"b": "a"}
     twin = packer.Layer(tmp_path / "twin")
     (tmp_path / "twin").mkdir()
     twin.add("/a", b"\x7fELFsame").add("/b", b"\x7fELFsame")
-    both = _entries(twin, "--hard-links=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
+    both = _entries(twin, "--hard-link-duplicates=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
     # Files with different extended attributes stay apart; with equal ones they are joined.
     comment = [packer.change("xattrs", f"/{name}", xattrs=["user.comment=x"]) for name in "ab"]
-    assert not _entries(twin, "--hard-links=yes", comment[0])["b"].islnk()
-    assert _entries(twin, "--hard-links=yes", *comment)["b"].islnk()
+    assert not _entries(twin, "--hard-link-duplicates=yes", comment[0])["b"].islnk()
+    assert _entries(twin, "--hard-link-duplicates=yes", *comment)["b"].islnk()
     # A link that was there before leads to the file, not to a link that comes after it.
     twin.add("/above", type="hardlink", target="/b")
-    links = _entries(twin, "--hard-links=yes")
+    links = _entries(twin, "--hard-link-duplicates=yes")
     assert [(name, entry.linkname) for name, entry in links.items()] == [("a", ""), ("above", "a"), ("b", "a")]
 
 

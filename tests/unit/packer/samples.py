@@ -96,14 +96,14 @@ class Sample(NamedTuple):
     grants: dict[str, Grant]  # By path; of a file and its links, one at most.
     mtime: int
     parents: str
-    hard_links: bool  # Whether equal files become links.
+    hard_link_duplicates: bool  # Whether equal files become links.
     compression: str
     threads: int
 
     def lines(self, directory: pathlib.Path) -> list[str]:
         """The packer's flags and entries; writes the sources into `directory`."""
-        lines = [f"--mtime={self.mtime}", f"--parents={self.parents}", f"--threads={self.threads}"]
-        lines += packers.compressed(self.compression) + ["--hard-links=yes"] * self.hard_links
+        lines = [f"--mtime={self.mtime}", f"--parent-directories={self.parents}", f"--threads={self.threads}"]
+        lines += packers.compressed(self.compression) + ["--hard-link-duplicates=yes"] * self.hard_link_duplicates
         lines += [packers.grant(path, *grant.words) for path, grant in self.grants.items()]
         for path, change in self.changes.items():
             if change.mode is not None:
@@ -150,7 +150,7 @@ class Sample(NamedTuple):
                 while path := path.rpartition("/")[0]:
                     if path not in entries:
                         entries[path] = Found(path[1:], "directory", 0o755, 0, 0, self.mtime, 0, _sha256(b""), "", {})
-        if self.hard_links:
+        if self.hard_link_duplicates:
             _link(entries)
         return sorted(entries.values(), key=_order)
 

@@ -125,7 +125,7 @@ EXTENDED = {
 @pytest.mark.parametrize("name", [*shapes.canonical(), *EXTENDED])
 def test_nothing_changes_if_no_capabilities_do(tmp_path, name):
     tar = shapes.canonical()[name] if name in shapes.canonical() else EXTENDED[name] + shapes.program() + END
-    flag = "--existing=strip" if b"LIBARCHIVE" not in tar and shapes.NET_RAW not in tar else "--existing=keep"
+    flag = "--existing-capabilities=remove" if b"LIBARCHIVE" not in tar and shapes.NET_RAW not in tar else "--existing-capabilities=keep"
     status, said, written = retrofit(tmp_path, tar, flag)
     assert (status, said) == (0, "")
     assert written == tar or b"LIBARCHIVE" in tar  # Where bsdtar's record is alone, the one that engines read is added.
@@ -166,7 +166,7 @@ def test_random_archives(go, tmp_path):
         except reader.ArchiveError:
             continue
         flags = [packer.grant(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
-        status, said, written = retrofit(tmp_path, tar, *flags, chance.choice(["--existing=keep", "--existing=strip"]))
+        status, said, written = retrofit(tmp_path, tar, *flags, chance.choice(["--existing-capabilities=keep", "--existing-capabilities=remove"]))
         if status:
             refused += 1
         elif paths:

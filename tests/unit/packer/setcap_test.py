@@ -187,16 +187,16 @@ def test_capabilities_that_came_with_it(tmp_path):
     tar = write(tmp_path, carrying("ping", NET_RAW), without_end(make_tar({"name": "server"})), END)
     assert retrofit(tmp_path, tar, packer.grant("/server", "bpf")) == (0, "")
     assert _values(tmp_path)["ping"] == (NET_RAW.hex(), "")
-    assert retrofit(tmp_path, tar, packer.grant("/server", "bpf"), "--existing=strip") == (0, "")
+    assert retrofit(tmp_path, tar, packer.grant("/server", "bpf"), "--existing-capabilities=remove") == (0, "")
     assert _values(tmp_path)["ping"] == ("", "")
     assert json.loads((tmp_path / "metadata").read_bytes())["capabilities"] == {"/server": "cap_bpf=p"}
-    assert retrofit(tmp_path, tar, packer.grant("/ping"), "--existing=only") == (0, "")
+    assert retrofit(tmp_path, tar, packer.grant("/ping"), "--existing-capabilities=forbid") == (0, "")
     assert _values(tmp_path)["ping"] == ("", "")
     os.unlink(tmp_path / "out")
-    done = retrofit(tmp_path, tar, "--existing=only")
+    done = retrofit(tmp_path, tar, "--existing-capabilities=forbid")
     assert done.status == 1 and not (tmp_path / "out").exists()
     assert done.stderr == (
-        '//app:image: tar: "/ping": has cap_net_raw=ep, and existing_capabilities is "only"; '
+        '//app:image: tar: "/ping": has cap_net_raw=ep, and existing_capabilities is "forbid"; '
         'name it in file_capabilities, with "" to remove them\n'
     )
 
@@ -209,7 +209,7 @@ def test_the_twin_record_is_kept_in_step(tmp_path):
     text = base64.b64encode(KILL).decode().rstrip("=")
     # What only bsdtar would have read, container engines now read as well.
     assert _values(tmp_path) == {"a": (KILL.hex(), text), "b": (NET_RAW.hex(), base64.b64encode(NET_RAW).decode().rstrip("="))}
-    assert retrofit(tmp_path, tar, "--existing=strip") == (0, "")
+    assert retrofit(tmp_path, tar, "--existing-capabilities=remove") == (0, "")
     assert _values(tmp_path) == {"a": ("", ""), "b": ("", "")}
     done = retrofit(tmp_path, write(tmp_path, carrying("a", NET_RAW, twin=KILL), END))
     assert done.status == 1 and "say different capabilities" in done.stderr
@@ -219,7 +219,7 @@ def test_revision_3_without_rootid(tmp_path):
     tar = write(tmp_path, carrying("a", REVISION_3), END)
     assert retrofit(tmp_path, tar) == (0, "")
     assert _values(tmp_path)["a"][0] == REVISION_3.hex()
-    assert retrofit(tmp_path, tar, "--revision-2=yes") == (0, "")
+    assert retrofit(tmp_path, tar, "--drop-zero-rootid=yes") == (0, "")
     assert _values(tmp_path)["a"][0] == NET_RAW.hex()
 
 

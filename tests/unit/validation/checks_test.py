@@ -20,7 +20,7 @@ SOURCES = {
     "origin": ("int greet(void); int main(void) { return greet(); }", ["-Wl,-rpath,$ORIGIN/../lib", "-L.", "-lgreet"]),
 }
 LOADER = "/lib64/ld-linux-x86-64.so.2"
-OFF = '(checks_off = ["{}"] turns this off)'
+OFF = '(disabled_checks = ["{}"] turns this off)'
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ class Checked:
         name = f"layer{self._layers}"
         outputs = [f"--output={name}.tar", f"--metadata={name}.json", "--compression=none", "--created-by=test"]
         assert packer.run("layer", *outputs, *flags, *lines, cwd=self._folder) == (0, "")
-        self._flags += [f"--layer={name}.json", "--layer-of=" + json.dumps({"attribute": attribute, "off": off})]
+        self._flags += [f"--layer={name}.json", "--layer-of=" + json.dumps({"attribute": attribute, "disabled_checks": off})]
         return self
 
     def run(self, config: dict[str, Any] | None = None, off: Sequence[str] = (), **flags: str) -> tuple[int, list[str]]:
@@ -75,7 +75,7 @@ class Checked:
             (self._folder / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
             options.append("--config=config.json")
         (self._folder / "checked").unlink(missing_ok=True)
-        done = packer.run("check", "--output=checked", "--off=" + json.dumps(off), *options, *self._flags, cwd=self._folder)
+        done = packer.run("check", "--output=checked", "--disabled-checks=" + json.dumps(off), *options, *self._flags, cwd=self._folder)
         assert (self._folder / "checked").exists() == (done.status == 0)
         return done.status, [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()]
 
@@ -167,7 +167,7 @@ def test_all_problems_at_once(image, programs):
     image.layer("layers", {"/app/y": programs / "dynamic"}, packer.grant("/app/y", "bpf"))
     status, lines = image.run({"Entrypoint": ["/init"]}, off=["speed"], binary="/app/x", started="entrypoint")
     assert status == 1
-    assert [line.partition(": ")[0] for line in lines] == ["checks_off", "binary", "layers", "entrypoint"]
+    assert [line.partition(": ")[0] for line in lines] == ["disabled_checks", "binary", "layers", "entrypoint"]
 
 
 STARTS: list[tuple[list[str], dict[str, Any], str]] = [
@@ -242,7 +242,7 @@ def test_another_architecture(image, programs):
     image.layer("binary", {"/app/x": programs / "static"}, "--program=/app/x")
     (image._folder / "config.json").write_text(json.dumps({"architecture": "arm64"}))
     assert image.run(binary="/app/x", config=None) == (0, [])
-    done = packer.run("check", "--output=checked", "--off=[]", "--config=config.json", "--binary=/app/x", *image._flags, cwd=image._folder)
+    done = packer.run("check", "--output=checked", "--disabled-checks=[]", "--config=config.json", "--binary=/app/x", *image._flags, cwd=image._folder)
     assert done == (
         1,
         '//app:image: binary: "/app/x": a program for amd64 in an image for arm64; build both for one platform '
@@ -323,15 +323,15 @@ def test_an_image_for_windows(image):
     image.layer("binary", {"/app/x.exe": b"MZ"}, "--program=/app/x.exe")
     (image._folder / "config.json").write_text(json.dumps({"os": "windows", "config": {"Entrypoint": ["C:\\app\\x.exe"]}}))
     flags = ["--config=config.json", "--binary=/app/x.exe", "--started=entrypoint"]
-    assert packer.run("check", "--output=checked", "--off=[]", *flags, *image._flags, cwd=image._folder) == (0, "")
+    assert packer.run("check", "--output=checked", "--disabled-checks=[]", *flags, *image._flags, cwd=image._folder) == (0, "")
 
 
 def test_unknown_checks(image):
     assert image.run(off=["speed", "architecure"]) == (
         1,
         [
-            'checks_off: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
-            'checks_off: "architecure": unknown check; did you mean "architecture"? the checks are architecture, format, loader, program, '
+            'disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
+            'disabled_checks: "architecure": unknown check; did you mean "architecture"? the checks are architecture, format, loader, program, '
             "runpath, wrapper",
         ],
     )

@@ -1,4 +1,4 @@
-"""Runs one subcommand of a tool, as rules/private/packer.bzl calls it.
+"""Runs one subcommand of a tool, as rules/private/request.bzl calls it.
 
 The arguments are in a file, @FILE, a line each: the subcommand, then flags (--name=value), and for a layer its entries
 (JSON objects, see packer/entries.py). Every subcommand has these flags:
@@ -97,7 +97,7 @@ def run(package: str, lines: list[str], digests: Callable[[], Mapping[str, str]]
     except UsageError as error:
         # What is missing on the command line follows from what is wrong in the BUILD file.
         if not problems:
-            return 2, f"{package}: {error}\n"
+            return 2, f"{package.split('.')[1]}: {error}\n"
         status, texts = 1, problems
     except InputError as error:
         status, texts = 1, error.problems

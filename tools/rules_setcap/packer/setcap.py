@@ -30,27 +30,27 @@ if TYPE_CHECKING:
     from rules_setcap.packer.assignments import Grant
 
 
-KEEP, ONLY, STRIP = "keep", "only", "strip"
+FORBID, KEEP, REMOVE = "forbid", "keep", "remove"
 _MAX_IN_MEMORY = 16 << 20  # Bytes of a program; the rest of a larger one is in a temporary file.
 
 
 class Retrofit:
     """The capabilities that the entries of a tar are to have."""
 
-    def __init__(self, source: str, grants: Iterable[Grant], others: str, revision_2: bool, problems: list[str]) -> None:
+    def __init__(self, source: str, grants: Iterable[Grant], others: str, drop_zero_rootid: bool, problems: list[str]) -> None:
         """
         Args:
           source: path of the tar: plain, or compressed by gzip, zstd or xz.
           grants: what files are to have; one that is `removed` takes it away.
-          others: of capabilities that no grant names: KEEP them, STRIP them, or ONLY those
-            that grants name may be there.
-          revision_2: whether revision 3 with rootid 0 becomes revision 2, which it is to the kernel.
+          others: of capabilities that no grant names: KEEP them, REMOVE them, or FORBID them:
+            one that is there is a problem.
+          drop_zero_rootid: whether revision 3 with rootid 0 becomes revision 2, which it is to the kernel.
           problems: what is wrong already.
         """
         self._source = source
         self._grants = {grant.path: grant for grant in grants}
         self._others = others
-        self._revision_2 = revision_2
+        self._drop_zero_rootid = drop_zero_rootid
         self._problems = problems
         self._types: dict[str, str] = {}  # By path, of all entries so far.
         self._links: dict[str, str] = {}  # By path, targets of symbolic links.
@@ -141,7 +141,7 @@ class Retrofit:
             twin = binascii.a2b_base64(twin + b"=" * (-len(twin) % 4))
         except binascii.Error:
             twin = b""
-        if value is not None and twin != value and member.path not in self._grants and self._others != STRIP:
+        if value is not None and twin != value and member.path not in self._grants and self._others != REMOVE:
             what = "its records SCHILY.xattr and LIBARCHIVE.xattr say different capabilities; say which in file_capabilities"
             self._wrong("tar", member.path, what)
         return twin if value is None else value
@@ -157,17 +157,17 @@ class Retrofit:
             elif fault := unfit(member.type, member.mode, None if member.sparse else start):
                 self._wrong(grant.attribute, member.path, fault)
             return grant.value.to_xattr() if grant.value is not None else None
-        if said is None or self._others == STRIP:
+        if said is None or self._others == REMOVE:
             return None
         try:
             known = capabilities.decode(said)
         except capabilities.CapabilityError as error:
             self._wrong("tar", member.path, f"invalid capabilities: {error}; say others in file_capabilities")
             return None
-        if self._others == ONLY:
-            what = f'has {known.to_text()}, and existing_capabilities is "only"; name it in file_capabilities, with "" to remove them'
+        if self._others == FORBID:
+            what = f'has {known.to_text()}, and existing_capabilities is "forbid"; name it in file_capabilities, with "" to remove them'
             self._wrong("tar", member.path, what)
-        return known.to_xattr() if self._revision_2 and not known.rootid else said
+        return known.to_xattr() if self._drop_zero_rootid and not known.rootid else said
 
     def _linked(self, member: reader.Member, said: bytes | None) -> bytes | None:
         """Returns the capabilities of a hard link: those of its target, because lchown(2) on the link clears both."""

@@ -90,7 +90,7 @@ def unknown(off: Sequence[str]) -> list[str]:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1)
             hint = f"did you mean {quote(near[0])}? " if near else ""
-            messages.append(problem("checks_off", name, f"unknown check; {hint}the checks are {', '.join(NAMES)}"))
+            messages.append(problem("disabled_checks", name, f"unknown check; {hint}the checks are {', '.join(NAMES)}"))
     return messages
 
 
@@ -171,7 +171,7 @@ def remarks(programs: Sequence[Program], image: Image, off: Sequence[str]) -> li
 
 
 def _message(attribute: str, value: str, name: str, text: str) -> str:
-    return problem(attribute, value, f'{text} (checks_off = ["{name}"] turns this off)')
+    return problem(attribute, value, f'{text} (disabled_checks = ["{name}"] turns this off)')
 
 
 def _system(name: str, os: str) -> Iterator[str]:

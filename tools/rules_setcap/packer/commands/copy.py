@@ -23,9 +23,9 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     blob, mtime = arguments.blob(), read_mtime(arguments, problems)
     changed = arguments.all("change")
     parsed = assignments.parse(arguments.all("capabilities"), problems)
-    elsewhere = arguments.one("elsewhere", "")
-    if elsewhere:
-        missing = files.read_json(elsewhere)
+    unmatched_paths = arguments.one("unmatched-paths", "")
+    if unmatched_paths:
+        missing = files.read_json(unmatched_paths)
         parsed = [grant for grant in parsed if grant.path in missing]
     layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
     arguments.end()
@@ -41,7 +41,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         if changed:
             from rules_setcap.packer import changes
 
-            changes.apply_to_copies(changed, found, places, not elsewhere, problems)
+            changes.apply_to_copies(changed, found, places, not unmatched_paths, problems)
         granted = assignments.resolve(parsed, found, problems)
         if problems:
             raise InputError(problems)

@@ -24,11 +24,12 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
         requested += assignments.held(file, arguments.one("capabilities-to"), problems)
-    parents, hard_links = arguments.one("parents", directories.ALL), arguments.one("hard-links", "")
+    parents = arguments.one("parent-directories", directories.ALL)
+    hard_link_duplicates = arguments.one("hard-link-duplicates", "")
     replaces = arguments.all("replaces")
     below = _below(arguments.all("base-contents"), arguments.all("below"), arguments.all("below-name"), replaces, problems)
-    style = styles.STYLES[arguments.one("style", "plain")]
-    program, unmatched_file = arguments.one("program", ""), arguments.one("elsewhere", "")
+    style = styles.STYLES[arguments.one("tar-style", "plain")]
+    program, unmatched_file = arguments.one("program", ""), arguments.one("unmatched-paths", "")
     arguments.end()
 
     by_path = entries.read(arguments.entries, problems, arguments.digests)
@@ -56,7 +57,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     granted = assignments.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
     if problems:
         raise InputError(problems)
-    if hard_links:
+    if hard_link_duplicates:
         from rules_setcap.packer import duplicates
 
         duplicates.link(by_path, granted)

@@ -17,9 +17,10 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
     blob = arguments.blob()
     granted = assignments.parse(arguments.all("capabilities"), problems)
-    others, revision_2 = arguments.one("existing", setcap.KEEP), arguments.one("revision-2", "")
+    others = arguments.one("existing-capabilities", setcap.KEEP)
+    drop_zero_rootid = arguments.one("drop-zero-rootid", "")
     arguments.end()
     if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
         raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
-    said = setcap.Retrofit(tar, granted, others, bool(revision_2), problems).write(output, **blob)
+    said = setcap.Retrofit(tar, granted, others, bool(drop_zero_rootid), problems).write(output, **blob)
     files.write_json(metadata, said)

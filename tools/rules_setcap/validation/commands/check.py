@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments, problems: list[str]) -> list[str]:
-    output, off = arguments.one("output"), json.loads(arguments.one("off"))
+    output, off = arguments.one("output"), json.loads(arguments.one("disabled-checks"))
     merged = Merged()
     for path in arguments.all("base-contents"):
         merged.apply(files.read_json(path))
@@ -61,7 +61,7 @@ def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[s
 
     Args:
       metadata: of the layer.
-      layer: `attribute`, for messages, and `off`, names of checks that are off for the layer.
+      layer: `attribute`, for messages, and `disabled_checks`, names of checks that are off for the layer.
       off: names of checks that are off for the target.
       merged: the merged root filesystem.
       binary: path of the binary; "" if there is none.
@@ -76,6 +76,6 @@ def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[s
         # An empty set raises nothing, so that the loader does not enter secure-execution mode.
         capable = bool(value.permitted | value.inheritable)
         if capable or path == binary:
-            names = [*off, *layer["off"]]
+            names = [*off, *layer["disabled_checks"]]
             programs.append(checks.Program(layer["attribute"], path, metadata["programs"].get(path), capable, names))
     return programs

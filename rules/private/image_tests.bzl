@@ -1,0 +1,189 @@
+"""Tests of images.
+
+The check runs in a build action, so its result is cached and can run remotely. The test prints the action's report.
+"""
+
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
+load(":input_images.bzl", "ANY_IMAGE", "find_image")
+load(":messages.bzl", "format_label")
+load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
+
+_IMAGE_ATTRS = {
+    "image": attr.label(
+        doc = "The image: {}. Of an index, all images are tested.".format(ANY_IMAGE),
+        allow_files = True,
+        mandatory = True,
+    ),
+}
+
+_TOOL_ATTRS = _IMAGE_ATTRS | {
+    "_tool": attr.label(
+        cfg = "exec",
+        default = "//tools/rules_setcap/image_tests:tool",
+        providers = [PythonToolInfo],
+    ),
+}
+
+def _add_image(ctx, args):
+    """Adds the image to the arguments, or the problems with it. Returns the inputs, a depset of File."""
+    problems = []
+    image = find_image("image", ctx.attr.image, problems)
+    args.add_all(problems, format_each = "--problem=%s")
+    args.add_all([image.file] if image.file else [], format_each = "--image=%s", expand_directories = False)
+    return image.files
+
+def _declare_test(ctx, subcommand, args, inputs):
+    """Declares the action that checks the image, and the test that prints the action's report.
+
+    Args:
+      ctx: the context of a rule with _TOOL_ATTRS, or with _IMAGE_ATTRS and _command.
+      subcommand: str, the subcommand of the tool.
+      args: Args, the flags of the subcommand.
+      inputs: depset of File.
+
+    Returns:
+      list of providers.
+    """
+    report = ctx.actions.declare_file(ctx.label.name + ".report.txt")
+    args.add(format_label(ctx.label), format = "--target=%s")
+    args.add(report, format = "--report=%s")
+    if hasattr(ctx.executable, "_command"):
+        ctx.actions.run(
+            executable = ctx.executable._command,
+            arguments = [subcommand, args],
+            inputs = inputs,
+            outputs = [report],
+            mnemonic = "SetcapVerdict",
+            progress_message = "Testing %{label}",
+            env = {},
+            use_default_shell_env = False,
+            toolchain = None,
+            execution_requirements = PATH_MAPPING,
+        )
+    else:
+        run_python_tool(
+            ctx,
+            ctx.attr._tool[PythonToolInfo],
+            [subcommand, args],
+            outputs = [report],
+            inputs = inputs,
+            mnemonic = "SetcapVerdict",
+            progress_message = "Testing %{label}",
+        )
+    test = ctx.actions.declare_file(ctx.label.name)
+    quoted_report = "'{}'".format(report.short_path.replace("'", "'\\''"))
+    ctx.actions.write(test, _TEST.format(report = quoted_report), is_executable = True)
+    return [DefaultInfo(executable = test, runfiles = ctx.runfiles([report]))]
+
+# An empty report means that the test passes.
+_TEST = """\
+#!/bin/sh
+cat {report} >&2 && [ ! -s {report} ]
+"""
+
+def _capability_test_impl(ctx):
+    args = ctx.actions.args()
+    args.add(json.encode(ctx.attr.expected), format = "--expected=%s")
+    return _declare_test(ctx, "capabilities", args, _add_image(ctx, args))
+
+capability_test = rule(
+    doc = """Tests that the files of an image have exactly the expected capabilities. The files of the base are included.
+
+The report lists every difference, and the value of `expected` with which the test would pass.""",
+    implementation = _capability_test_impl,
+    attrs = _TOOL_ATTRS | {
+        "expected": attr.string_dict(
+            doc = """The expected capabilities. Keys are absolute paths in the image, without symbolic links; values are \
+[capability text](../capability-text.md). `{}` means that no file has capabilities.
+
+```starlark
+expected = {"/app/server": "cap_net_bind_service=p"},
+```""",
+            mandatory = True,
+        ),
+    },
+    test = True,
+)
+
+def _digest_test_impl(ctx):
+    args = ctx.actions.args()
+    args.add(ctx.attr.digest, format = "--digest=%s")
+    if ImageInfo in ctx.attr.image:
+        info = ctx.attr.image[ImageInfo]
+        contents = [info.manifest]
+    elif ImageIndexInfo in ctx.attr.image:
+        info = ctx.attr.image[ImageIndexInfo]
+        contents = [info.index] + [image.manifest for image in info.images]
+    else:
+        return _declare_test(ctx, "digest", args, _add_image(ctx, args))
+    args.add(info.descriptor, format = "--descriptor=%s")
+    args.add_all(contents, format_each = "--content=%s")
+    return _declare_test(ctx, "digest", args, depset([info.descriptor] + contents))
+
+digest_test = rule(
+    doc = """Tests that an image or an index has the expected digest, so that a change, another machine or an upgrade cannot alter \
+a byte unnoticed.
+
+The report has the digests of the image and of its parts, and the command that writes the new digest into the BUILD file.""",
+    implementation = _digest_test_impl,
+    attrs = _TOOL_ATTRS | {
+        "digest": attr.string(
+            doc = "The digest of the manifest or the index, as registries show it: `sha256:...`.",
+            mandatory = True,
+        ),
+    },
+    test = True,
+)
+
+def _kubernetes_test_impl(ctx):
+    args = ctx.actions.args()
+    args.add(ctx.attr.image_name, format = "--name=%s")
+    args.add(ctx.attr.runtime, format = "--runtime=%s")
+    args.add(ctx.attr.pod_security, format = "--level=%s")
+    args.add_all(ctx.files.manifests, format_each = "--manifest=%s")
+    args.add_all(ctx.attr.programs, format_each = "--program=%s")
+    image = _add_image(ctx, args)
+    return _declare_test(ctx, "kubernetes", args, depset(ctx.files.manifests, transitive = [image]))
+
+kubernetes_test = rule(
+    doc = """Tests that the containers of Kubernetes manifests that run an image get the capabilities of its files.
+
+The report has the file, line, container and field of every finding, and what to write instead. A finding is: a runtime that \
+would grant less than the file of the first program has; `allowPrivilegeEscalation: false` that takes capabilities away; a \
+program that would not start; a manifest that cannot be read; a manifest that does not name the image.""",
+    implementation = _kubernetes_test_impl,
+    attrs = _IMAGE_ATTRS | {
+        "image_name": attr.string(
+            doc = "The image's name in the manifests: `registry.example/path`, with a tag or a digest if the manifests have images that differ only in these.",
+            mandatory = True,
+        ),
+        "manifests": attr.label_list(
+            doc = """YAML or JSON files with objects of the kinds Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, \
+PodTemplate and List. Of custom resources, such as an Argo Rollout, pod templates are read; one that names the image outside a \
+pod template is a finding.""",
+            allow_files = [".yaml", ".yml", ".json"],
+            mandatory = True,
+        ),
+        "pod_security": attr.string(
+            doc = """The level of the Pod Security Standards that the pods must satisfy: `privileged` (no restriction), `baseline` or \
+`restricted`. Fixes in the report stay within this level; if no fix does, the report names the level that it needs.""",
+            default = "privileged",
+            values = ["privileged", "baseline", "restricted"],
+        ),
+        "programs": attr.string_list(
+            doc = """Absolute paths, in the image, of the programs that the containers run. The test follows entrypoints, init processes, \
+shells and scripts to the program by itself. Set this attribute if the report says that it could not, or if the program has no \
+capabilities and executes another one that has. By default, the test then covers every file of the image that has capabilities.""",
+        ),
+        "runtime": attr.string(
+            doc = "The container runtime of the nodes, with its version if that is not the newest: `containerd`, `cri-o@1.30`.",
+            default = "containerd",
+        ),
+        "_command": attr.label(
+            cfg = "exec",
+            default = "//tools/rules_setcap/image_tests:kubernetes",
+            executable = True,
+        ),
+    },
+    test = True,
+)

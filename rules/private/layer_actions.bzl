@@ -1,0 +1,209 @@
+"""The three actions that write a layer: from files, from files of lower layers, and from a tar.
+
+Each function declares one action and writes its whole command line, so that it can be read beside the module of the same
+subcommand in tools/packer/commands.
+"""
+
+load("//rules:providers.bzl", "LayerInfo")
+load(":base.bzl", "add_base_labels")
+load(":layer_attributes.bzl", "EXTENSIONS", "valid_compression_level")
+load(":messages.bzl", "format_label")
+load(":request.bzl", "add_label", "run_request", "start_request")
+load(":stamp.bzl", "find_placeholders", "list_status_files")
+load(":threads.bzl", "thread_count")
+
+def pack_layer(
+        ctx,
+        name,
+        problems,
+        entries = [],
+        capabilities = [],
+        sets_entries = True,
+        lower = None,
+        program = None,
+        capabilities_from = None,
+        unmatched_paths = None):
+    """Declares the action that packs files into a layer.
+
+    Args:
+      ctx: the context of a rule with LAYER_ATTRS and stamp_attrs().
+      name: str, the name of the outputs without their extensions.
+      problems: list of str or File, as run_request() takes them.
+      entries: list of EntriesInfo.
+      capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
+      sets_entries: bool, whether modes, owners and xattrs apply to the entries of this layer.
+      lower: struct of what the layer is packed over; None if that is not known:
+        base: struct from base_image().
+        contents: list of File, the contents of the base and the metadata of its layers, the lowest first.
+        layers: list of struct of label (Label) and info (LayerInfo), the layers of the image, the lowest first.
+      program: str, the path of the image's binary; None if the layer does not have it.
+      capabilities_from: struct of label (Label) and file (File), a file with capabilities of the program; None if there is none.
+      unmatched_paths: File, an output that gets the paths of file_capabilities that match no entry. Without it they are
+        errors.
+
+    Returns:
+      LayerInfo.
+    """
+    info = _declare_layer(ctx, name)
+    status_files = _list_mtime_files(ctx)
+    inputs = list(status_files)
+    request = start_request(ctx, "layer")
+    for group in entries:
+        request.add_all(group.items, map_each = group.map_each, allow_closure = True, expand_directories = False)
+    _add_blob_flags(ctx, request, info, capabilities)
+    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    request.add_all(status_files, format_each = "--stamp=%s")
+    if sets_entries:
+        _add_entry_attributes(ctx, request)
+    if ctx.attr.hard_link_duplicates:
+        request.add("--hard-link-duplicates=yes")
+    request.add(ctx.attr.parent_directories, format = "--parent-directories=%s")
+    request.add(ctx.attr.tar_style, format = "--tar-style=%s")
+    if program:
+        request.add(program, format = "--program=%s")
+    if capabilities_from:
+        request.add(json.encode(program), format = "--capabilities-to=%s")
+        request.add(capabilities_from.file, format = "--capabilities-from=%s")
+        add_label(request, "linux_capabilities_from", capabilities_from.label, capabilities_from.file)
+        inputs.append(capabilities_from.file)
+    if lower:
+        metadata = [layer.info.metadata for layer in lower.layers]
+        add_base_labels(request, lower.base)
+        request.add_all(lower.contents, format_each = "--base-contents=%s")
+        request.add_all(metadata, format_each = "--below=%s")
+        request.add_all([json.encode(format_label(layer.label)) for layer in lower.layers], format_each = "--below-name=%s")
+        request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
+        inputs += lower.contents + metadata
+    if unmatched_paths:
+        request.add(unmatched_paths, format = "--unmatched-paths=%s")
+    run_request(
+        ctx,
+        "packer",
+        request,
+        outputs = [info.blob, info.metadata] + ([unmatched_paths] if unmatched_paths else []),
+        inputs = inputs,
+        transitive_inputs = [depset for group in entries for depset in group.inputs],
+        tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
+        mnemonic = "SetcapLayer",
+        progress_message = "Packing layer %{label}",
+        problems = problems,
+    )
+    return info
+
+def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatched_paths):
+    """Declares the action that copies files of lower layers into a layer, with other capabilities.
+
+    Args:
+      ctx: the context of the rule image.
+      name: str, the name of the outputs without their extensions.
+      problems: list of str or File, as run_request() takes them.
+      capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
+      platform: str, the platform of the image.
+      lower: struct of the lower layers:
+        base: struct from base_image().
+        blobs: list of LayerInfo, the lower layers that Bazel builds, the lowest first.
+      unmatched_paths: File, the paths of `capabilities` to copy; None for all of them.
+
+    Returns:
+      LayerInfo.
+    """
+    info = _declare_layer(ctx, name)
+    metadata = [layer.metadata for layer in lower.blobs]
+    blobs = [layer.blob for layer in lower.blobs]
+    status_files = _list_mtime_files(ctx)
+    inputs = metadata + blobs + status_files
+    request = start_request(ctx, "copy")
+    _add_blob_flags(ctx, request, info, capabilities)
+    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    request.add_all(status_files, format_each = "--stamp=%s")
+    _add_entry_attributes(ctx, request)
+    add_base_labels(request, lower.base)
+    request.add(platform, format = "--platform=%s")
+    request.add_all(lower.base.layouts, format_each = "--below-layout=%s", expand_directories = False)
+    for layer in lower.blobs:
+        request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--below-blob=%s")
+    if unmatched_paths:
+        request.add(unmatched_paths, format = "--unmatched-paths=%s")
+        inputs.append(unmatched_paths)
+    run_request(
+        ctx,
+        "copy",
+        request,
+        outputs = [info.blob, info.metadata],
+        inputs = inputs,
+        transitive_inputs = [lower.base.layout_files],
+        tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
+        mnemonic = "SetcapCopy",
+        progress_message = "Setting capabilities of the base's files for %{label}",
+        problems = problems,
+    )
+    return info
+
+def rewrite_tar(ctx, name, problems, capabilities, tars):
+    """Declares the action that copies a tar into a layer, with other capabilities.
+
+    Args:
+      ctx: the context of the rule setcap.
+      name: str, the name of the outputs without their extensions.
+      problems: list of str, as run_request() takes them.
+      capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
+      tars: list of File, the tar; empty if there is a problem with it.
+
+    Returns:
+      LayerInfo.
+    """
+    info = _declare_layer(ctx, name)
+    request = start_request(ctx, "setcap")
+    _add_blob_flags(ctx, request, info, capabilities)
+    for tar in tars:
+        request.add(tar, format = "--tar=%s")
+        add_label(request, "tar", ctx.attr.tar.label, tar)
+    request.add(ctx.attr.existing_capabilities, format = "--existing-capabilities=%s")
+    if ctx.attr.drop_zero_rootid:
+        request.add("--drop-zero-rootid=yes")
+    run_request(
+        ctx,
+        "packer",
+        request,
+        outputs = [info.blob, info.metadata],
+        inputs = tars,
+        tools = ctx.files._libdeflate,
+        threads = thread_count(ctx),
+        mnemonic = "SetcapTar",
+        progress_message = "Setting capabilities in layer %{label}",
+        problems = problems,
+    )
+    return info
+
+def _declare_layer(ctx, name):
+    """Declares the outputs of a layer: the blob, and the metadata that describes it."""
+    return LayerInfo(
+        blob = ctx.actions.declare_file(name + EXTENSIONS[ctx.attr.compression]),
+        disabled_checks = ctx.attr.disabled_checks,
+        metadata = ctx.actions.declare_file(name + ".layer.json"),
+    )
+
+def _add_blob_flags(ctx, request, info, capabilities):
+    """Adds the flags that all three subcommands have: the outputs, how to compress, and the capabilities to assign."""
+    request.add(info.blob, format = "--output=%s")
+    request.add(info.metadata, format = "--metadata=%s")
+    request.add(ctx.attr.compression, format = "--compression=%s")
+    request.add(valid_compression_level(ctx), format = "--level=%s")
+    request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
+    request.add("rules_setcap", format = "--created-by=%s")
+    request.add_all([json.encode(assignment) for assignment in capabilities], format_each = "--capabilities=%s")
+
+def _add_entry_attributes(ctx, request):
+    """Adds the modes, owners and extended attributes of single entries."""
+    changes = (
+        [struct(attribute = "modes", path = path, mode = mode) for path, mode in ctx.attr.modes.items()] +
+        [struct(attribute = "owners", path = path, owner = owner) for path, owner in ctx.attr.owners.items()] +
+        [struct(attribute = "xattrs", path = path, xattrs = pairs) for path, pairs in ctx.attr.xattrs.items()]
+    )
+    request.add_all([json.encode(change) for change in changes], format_each = "--change=%s")
+
+def _list_mtime_files(ctx):
+    """Returns the status files that expand the placeholder in mtime; an empty list if it has none."""
+    return list_status_files(ctx, [ctx.attr.mtime]) if find_placeholders(ctx.attr.mtime) else []

@@ -1,0 +1,126 @@
+"""Requests: the parameter files of the actions that pack layers and assemble images.
+
+Each line of a request is a flag or an entry of a layer. It is a file even if it is short, so that one persistent worker
+can serve all actions.
+
+Every action follows the same steps: `start_request()`, its own flags, `run_request()`.
+"""
+
+load(":messages.bzl", "format_label")
+load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
+load(":threads.bzl", "RESOURCE_SETS")
+
+# One tool for each task, so that a change to one of them leaves the results of the others cached.
+REQUEST_ATTRS = {
+    "_" + name + "_tool": attr.label(cfg = "exec", default = label, providers = [PythonToolInfo])
+    for name, label in {
+        "copy": "//tools/rules_setcap/packer:copy_tool",
+        "destination": "//tools/rules_setcap/delivery:destination_tool",
+        "oci": "//tools/rules_setcap/oci:tool",
+        "packer": "//tools/rules_setcap/packer:tool",
+        "validation": "//tools/rules_setcap/validation:tool",
+    }.items()
+}
+
+# An OCI layout's blobs are links to outputs on this machine, which no other machine can follow.
+LOCAL_LINKS = {
+    "no-cache": "1",
+    "no-remote": "1",
+}
+
+_WORKER = {
+    "requires-worker-protocol": "json",
+    "supports-worker-cancellation": "1",
+    "supports-workers": "1",
+}
+
+def start_request(ctx, subcommand):
+    """Creates a request.
+
+    Args:
+      ctx: the context of a rule with REQUEST_ATTRS.
+      subcommand: str, the name of a module in the `commands` of a tool.
+
+    Returns:
+      Args, to which the caller adds flags and entries.
+    """
+    request = ctx.actions.args()
+    request.use_param_file("@%s", use_always = True)
+    request.set_param_file_format("multiline")
+    request.add(subcommand)
+    request.add(format_label(ctx.label), format = "--target=%s")
+    return request
+
+def add_label(request, attribute, label, file):
+    """Adds the label of a file, which messages show in place of the file's path.
+
+    Args:
+      request: Args from start_request().
+      attribute: str, the attribute that names the file.
+      label: Label.
+      file: File.
+    """
+    prefix = json.encode([attribute, format_label(label)]).replace("%", "%%")
+    request.add_all([file], format_each = "--named=" + prefix + "=%s", expand_directories = False)
+
+def add_attribute_file(request, attribute, label, file):
+    """Adds the file of an attribute as the flag of the same name, and its label.
+
+    Args:
+      request: Args from start_request().
+      attribute: str, the attribute, for instance "labels_file".
+      label: Label.
+      file: File.
+    """
+    request.add(file, format = "--" + attribute.replace("_", "-") + "=%s")
+    add_label(request, attribute, label, file)
+
+def run_request(
+        ctx,
+        tool,
+        request,
+        outputs,
+        mnemonic,
+        progress_message,
+        problems = [],
+        inputs = [],
+        transitive_inputs = [],
+        tools = [],
+        threads = 0,
+        execution_requirements = PATH_MAPPING):
+    """Declares the action of a request, which may run in a persistent worker.
+
+    Args:
+      ctx: the context of a rule with REQUEST_ATTRS.
+      tool: str, the tool that has the subcommand: "copy", "destination", "oci", "packer" or "validation".
+      request: Args from start_request().
+      outputs: list of File.
+      mnemonic: str, the action's mnemonic.
+      progress_message: str, the line that Bazel shows while the action runs.
+      problems: list of str from format_problem(), or a File with such a list as JSON. If there are any, the action reports
+        them together with those that it finds itself, and fails.
+      inputs: list of File.
+      transitive_inputs: list of depset of File.
+      tools: list of File: further files that the tool needs.
+      threads: int, the number of threads that compress, from thread_count(); 0 if the action does not compress.
+      execution_requirements: dict of str to str, in addition to those of persistent workers.
+    """
+    if type(problems) == "File":
+        request.add(problems, format = "--problems=%s")
+        inputs = inputs + [problems]
+    else:
+        request.add_all(problems, format_each = "--problem=%s")
+    if threads:
+        request.add(threads, format = "--threads=%s")
+    run_python_tool(
+        ctx,
+        getattr(ctx.attr, "_" + tool + "_tool")[PythonToolInfo],
+        [request],
+        outputs = outputs,
+        inputs = depset(inputs, transitive = transitive_inputs),
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        tools = tools,
+        execution_requirements = _WORKER | execution_requirements,
+        resource_set = RESOURCE_SETS.get(threads),
+    )
