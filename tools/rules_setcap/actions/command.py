@@ -23,6 +23,7 @@ import sys
 from rules_setcap.actions.arguments import Arguments, UsageError
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, Labels, internal, printable
+from rules_setcap.diagnostics.problems import Problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(package: str, lines: list[str], digests: Callable[[], Mapping[str, str]]
     """
     target = ""
     labels = Labels(())
-    problems: list[str] = []
+    problems = Problems()
     try:
         names = importlib.import_module(package).NAMES
         if not lines or lines[0] not in names:
@@ -89,16 +90,16 @@ def run(package: str, lines: list[str], digests: Callable[[], Mapping[str, str]]
         arguments = Arguments(lines[1:], digests)
         lines.clear()
         target, labels = arguments.one("target"), arguments.labels
-        problems = arguments.all("problem")
+        problems = Problems(arguments.all("problem"))
         if path := arguments.one("problems", ""):
-            problems += files.read_json(path)
+            problems.extend(files.read_json(path))
         texts = command.run(arguments, problems) or ()
         status = 0
     except UsageError as error:
         # What is missing on the command line follows from what is wrong in the BUILD file.
         if not problems:
             return 2, f"{package.split('.')[1]}: {error}\n"
-        status, texts = 1, problems
+        status, texts = 1, list(problems)
     except InputError as error:
         status, texts = 1, error.problems
     except OSError as error:

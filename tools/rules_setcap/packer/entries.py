@@ -16,7 +16,7 @@ import stat
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text, clean
 from rules_setcap.diagnostics.errors import problem, quote
-from rules_setcap.diagnostics.suggestions import closest
+from rules_setcap.diagnostics.suggestions import find_closest_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
 
 def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
     """Returns the message for a path that matches no entry, with the closest match."""
-    near = closest(path, [name for name, entry in entries.items() if entry.type == FILE])
+    near = find_closest_path(path, [name for name, entry in entries.items() if entry.type == FILE])
     return "no entry of this layer has this path" + (f"; did you mean {quote(near)}?" if near else "")
 
 
 def no_path(path: str, files: Iterable[str]) -> str:
     """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
-    near = closest(path, files, 0.8)
+    near = find_closest_path(path, files, 0.8)
     return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near)}?" if near else "")
 
 

@@ -15,7 +15,7 @@ from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
 from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
-from rules_setcap.diagnostics.suggestions import closest
+from rules_setcap.diagnostics.suggestions import find_closest_path
 from rules_setcap.executables import elf
 from rules_setcap.oci.contents import Contents
 from rules_setcap.packer import layer
@@ -87,7 +87,7 @@ class Retrofit:
             else:
                 self._unused()
             for number, grant in self._linked_grants:
-                self._problems[number] = problem(grant.attribute, grant.path, describe_link(grant.path, self._links.get))
+                self._problems.replace(number, problem(grant.attribute, grant.path, describe_link(grant.path, self._links.get)))
             if self._problems:
                 raise InputError(self._problems)
         carried = {path: capabilities.decode(value) for path, value in self._carried.items()}
@@ -185,7 +185,7 @@ class Retrofit:
         """Adds a problem for each path that no entry has."""
         names = [path for path, type in self._types.items() if type == FILE] if self._grants else []
         for path, grant in self._grants.items():
-            near = closest(path, names)
+            near = find_closest_path(path, names)
             what = "no entry of the tar has this path" + (f"; did you mean {quote(near)}?" if near else "")
             self._wrong(grant.attribute, path, what)
 
