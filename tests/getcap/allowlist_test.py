@@ -156,7 +156,7 @@ ENTRIES = st.tuples(
 def test_the_allowlist_of_an_image_makes_its_review_empty(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
-        (image,) = image_reader.read(str(path))
+        (image,) = image_reader.read_images(str(path))
     found = review(image, [Runtime("docker")])
     text = allowlist.write([found], allowlist.Allowlist())
     known = allowlist.read(text.encode(), "allow.txt")

@@ -143,7 +143,7 @@ def test_real_cases(tmp_path: pathlib.Path):
             name = "/" + path.lstrip("/").replace("python3.NN", "python3.13")
             entries.append((f"/row{number}{name}", bytes.fromhex(row["xattr_hex"]), "file"))
             expected[f"/row{number}{name}"] = {"RSC001", *([REAL[name]] if name in REAL else [])}
-    (image,) = image_reader.read(str(make(tmp_path, *entries, User="65532")))
+    (image,) = image_reader.read_images(str(make(tmp_path, *entries, User="65532")))
     assert not image.problems
     found: dict[str, set[str]] = {}
     for finding in review(image, [Runtime("docker")]).findings:
@@ -192,7 +192,7 @@ def test_known_programs(name: str, kind: str):
 
 
 def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Use]]:
-    (image,) = image_reader.read(str(make(path, *entries, **config)))
+    (image,) = image_reader.read_images(str(make(path, *entries, **config)))
     return {file.path: file.uses for file in review(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
 
 

@@ -182,7 +182,7 @@ class _Follower:
                     path = self._container.find(word, self._state)
                 except Lost:
                     continue
-                file = self._image.file(path) if path else None
+                file = self._image.find_file(path) if path else None
                 if file and file.capabilities and file.mode & 0o111 and file.path != hop.path:
                     raise Lost(f"is not a program that is known here, and may execute its argument {quote(word)}")
         return None
@@ -215,7 +215,7 @@ class _Follower:
         root = self._state.root
         script, called = "", path.removeprefix(root)
         for _ in range(_MAX_INTERPRETERS):
-            file = self._image.file(path)
+            file = self._image.find_file(path)
             if file is None:
                 what = "no such program in the image" + (f", as the interpreter of {quote(script)}" if script else "")
                 raise InputError([problem("program", path, what)])
@@ -242,7 +242,7 @@ class _Follower:
     def _load(self, following: Next) -> Hop:
         """Notes the program that the dynamic loader loads; its own file is not executed."""
         name = posixpath.normpath(posixpath.join(self._state.directory, following.file))
-        file = self._image.file(self._state.root + name)
+        file = self._image.find_file(self._state.root + name)
         if file is None:
             raise Lost(f"loads {quote(name)}, which the image does not have")
         self._hops[-1] = replace(self._hops[-1], script=file.path, loaded=True)

@@ -84,8 +84,8 @@ class Container(System):
             of_image = of_image.partition(":")[0]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
         text = self.settings.user.value if self.settings.user and self.settings.user.value else of_image
         name, _, group = text.partition(":")
-        users = _users(self.image.text("/etc/passwd"))
-        groups = _groups(self.image.text("/etc/group"))
+        users = _users(self.image.read_text("/etc/passwd"))
+        groups = _groups(self.image.read_text("/etc/group"))
         user = next((each for each in users if each.name == name or each.uid == uid), None)
         gid, listed = (user.gid, tuple(each.gid for each in groups if user.name in each.members)) if user else (0, ())
         if group:
@@ -104,7 +104,7 @@ class Container(System):
             raise Lost(f"looks up users in {state.root}{path}, which is not known here")
         if mount := self.settings.mounted_over(path):
             raise Lost(f"looks up users in {path}, which is in a mount ({mount.where})")
-        text = self.image.text(path)
+        text = self.image.read_text(path)
         if text is None and self.image.exists(path):
             raise Lost(f"looks up users in {path}, which cannot be read here")
         return text
@@ -120,7 +120,7 @@ class Container(System):
                 raise Lost(f'executes "{name}" in a directory that is not known here')
             path = posixpath.normpath(posixpath.join(state.directory, folder, name))
             path = state.root + "/" + path.lstrip("/")
-            file = self.image.file(path)
+            file = self.image.find_file(path)
             if file is not None and (file.mode & 0o111 or "/" in name):
                 if state.root and not file.path.startswith(state.root + "/"):
                     raise Lost(f'executes "{name}" in the root directory {state.root}, which leads out of it here')
@@ -128,13 +128,13 @@ class Container(System):
         return ""
 
     def is_busybox(self, path: str) -> bool:
-        file = self.image.file(path)
+        file = self.image.find_file(path)
         return file is not None and posixpath.basename(file.path).startswith("busybox")
 
     def script(self, path: str, state: State) -> str | None:
         if self.settings.mounted_over(posixpath.normpath(path)):
             return None
-        file = self.image.file(state.root + path)
+        file = self.image.find_file(state.root + path)
         return file.text if file else None
 
 

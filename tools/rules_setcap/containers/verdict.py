@@ -126,7 +126,7 @@ def candidates(plan: Plan, programs: tuple[str, ...] = ()) -> list[Plan]:
       programs: the paths of the programs that it may be; all files of the image with capabilities if there are none.
     """
     found = [replace(plan, program=path) for path in programs or plan.image.capabilities]
-    return [each for each in found if each.image.file(each.program)]
+    return [each for each in found if each.image.find_file(each.program)]
 
 
 def _doubt_of_namespace(verdict: Verdict) -> str:

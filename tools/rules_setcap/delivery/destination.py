@@ -7,7 +7,8 @@ place of `{KEY}`; checked, all problems at once.
 from __future__ import annotations
 
 from rules_setcap.diagnostics.errors import problem
-from rules_setcap.oci import reference, values
+from rules_setcap.oci import reference
+from rules_setcap.oci.image_attributes import values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def registry(
 
 def engine(tag: str, status: Status, problems: list[str]) -> dict[str, object]:
     """Returns what the program that loads reads: `name`, the image's name with its tag."""
-    name = _value("tag", tag, reference.image_name, status, problems)
+    name = _value("tag", tag, reference.complete_image_name, status, problems)
     status.check_used("tag", problems)
     return {"name": name}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_setcap.capabilities import FileCapabilities
-    from rules_setcap.oci import base
+    from rules_setcap.oci import image_documents
 
 _DESCRIPTION = """\
 Prints the file capabilities of images, as getcap(8) does: OCI layout directories, image archives (docker save, podman save,
@@ -108,7 +108,7 @@ def _main(arguments: Sequence[str]) -> int:
     found: list[dict[str, Any]] = []
     others: list[dict[str, str]] = []
     for path in options.paths:
-        passed_over: list[base.Other] = []
+        passed_over: list[image_documents.NonImage] = []
         try:
             there = read(path, options.platform, passed_over)
         except InputError as error:
@@ -121,8 +121,8 @@ def _main(arguments: Sequence[str]) -> int:
             status = 2
             continue
         for other in passed_over:
-            _complain(f"note: {escape(path)}: passed over {other.digest}: {other.why}")
-            others.append({"path": path, "digest": other.digest, "why": other.why})
+            _complain(f"note: {escape(path)}: passed over {other.digest}: {other.description}")
+            others.append({"path": path, "digest": other.digest, "why": other.description})
         for image in there:
             found.append(_json(path, image, options.all_layers))
             prefix = f"{escape(path)}: " if len(options.paths) > 1 else ""
@@ -138,11 +138,11 @@ def _main(arguments: Sequence[str]) -> int:
     return status
 
 
-def read(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[image_reader.Image]:
+def read(path: str, platform: str, passed_over: list[image_documents.NonImage] | None = None) -> list[image_reader.Image]:
     """Reads images as images.read() does, and shows the progress on a terminal if that takes long."""
     names.check(path)
     with progress.shown(f"getcap: {escape(path)}"):
-        return image_reader.read(path, platform, passed_over)
+        return image_reader.read_images(path, platform, passed_over)
 
 
 def _lines(image: image_reader.Image, layer: bool, all_layers: bool) -> Iterator[str]:

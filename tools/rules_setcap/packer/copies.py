@@ -8,7 +8,7 @@ from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
 from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics.errors import problem
-from rules_setcap.oci import lower_layers
+from rules_setcap.oci import layer_blobs, layer_merge
 from rules_setcap.packer.assignments import describe_link, unfit
 from rules_setcap.packer.entries import no_path
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from typing import Iterable, Mapping, Sequence
 
     from rules_setcap.oci.nodes import Node
-    from rules_setcap.oci.rootfs import Tree
+    from rules_setcap.oci.root_filesystem import RootFilesystem
     from rules_setcap.packer.assignments import Grant
 
 
 def find(
-    grants: Iterable[Grant], blobs: Sequence[lower_layers.Blob], directory: str, problems: list[str]
+    grants: Iterable[Grant], blobs: Sequence[layer_blobs.LayerBlob], directory: str, problems: list[str]
 ) -> tuple[dict[str, Entry], list[Grant], dict[str, str]]:
     """Finds the files that grants name, and reads each with its owner, mode and other extended attributes.
 
@@ -41,13 +41,13 @@ def find(
       OSError: the content cannot be written.
     """
     work = Work(blobs=True)
-    tree = lower_layers.tree(blobs, work)
+    tree = layer_merge.merge_layers(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
     places: dict[str, str] = {}
     for grant in grants:
         try:
-            place = tree.find(grant.path)
+            place = tree.find_node(grant.path)
         except ValueError as error:
             problems.append(problem(grant.attribute, grant.path, str(error)))
             continue
@@ -68,29 +68,29 @@ def find(
     entries = _extract(found, blobs, directory, work)
     for path in found:
         while (path := path.rpartition("/")[0]) and path not in entries:
-            if place := tree.find(path):
+            if place := tree.find_node(path):
                 node = place[1]
                 entries[path] = _entry(path, node, "", {XATTR + name: value for name, value in node.xattrs.items()})
     return entries, moved, places
 
 
-def _target(tree: Tree, path: str) -> str | None:
+def _target(tree: RootFilesystem, path: str) -> str | None:
     """Returns the target of a symbolic link; None if there is none at the path."""
     try:
-        place = tree.find(path)
+        place = tree.find_node(path)
     except ValueError:
         return None
     return place[1].link if place and place[1].type == SYMLINK else None
 
 
-def _extract(found: dict[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: Work) -> dict[str, Entry]:
+def _extract(found: dict[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the content of files to `directory`; each layer that has some is read once more."""
     entries: dict[str, Entry] = {}
     for number, blob in enumerate(blobs):
         wanted = {node.entry: (path, node) for path, node in found.items() if node.layer == number}
         if not wanted:
             continue
-        with lower_layers.entries(blob, work) as archive:
+        with layer_blobs.open_layer(blob, work) as archive:
             for at, member in enumerate(archive):
                 if at not in wanted:
                     continue

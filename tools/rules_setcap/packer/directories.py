@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Collection
 
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 ALL, MISSING, NONE = "all", "missing", "none"
 
@@ -25,7 +25,7 @@ ALL, MISSING, NONE = "all", "missing", "none"
 _CONVENTIONAL = {"/root": 0o700, "/tmp": 0o1777, "/var/tmp": 0o1777}
 
 
-def place(entries: dict[str, Entry], below: Merged, named: Collection[str], replaces: Collection[str], problems: list[str]) -> dict[str, Entry]:
+def place(entries: dict[str, Entry], below: MergedContents, named: Collection[str], replaces: Collection[str], problems: list[str]) -> dict[str, Entry]:
     """Moves each entry to where the symbolic links of the layers below lead.
 
     Args:
@@ -44,11 +44,11 @@ def place(entries: dict[str, Entry], below: Merged, named: Collection[str], repl
     holders: dict[str, str] = {}  # Memoized results of _file_at_or_above().
     for path, entry in entries.items():
         try:
-            real = below.locate(path)
-            if entry.type == DIRECTORY and below.kind(real) == SYMLINK:
-                real = below.resolve(real)
+            real = below.resolve_parents(path)
+            if entry.type == DIRECTORY and below.get_type(real) == SYMLINK:
+                real = below.resolve_path(real)
             if entry.type == HARDLINK:
-                entry = entry._replace(target=below.locate(entry.target))
+                entry = entry._replace(target=below.resolve_parents(entry.target))
         except ValueError as error:
             problems.append(problem(entry.attribute, path, str(error)))
             real = path
@@ -68,7 +68,7 @@ def place(entries: dict[str, Entry], below: Merged, named: Collection[str], repl
     return placed
 
 
-def add_parents(entries: dict[str, Entry], below: Merged, parents: str, mode: int, problems: list[str]) -> None:
+def add_parents(entries: dict[str, Entry], below: MergedContents, parents: str, mode: int, problems: list[str]) -> None:
     """Adds the directories that lead to the entries, and those that lower layers changed by theirs.
 
     Args:
@@ -78,7 +78,7 @@ def add_parents(entries: dict[str, Entry], below: Merged, parents: str, mode: in
       mode: permissions of directories that are not below.
       problems: gets entries below an entry that is not a directory.
     """
-    for path in below.changed:
+    for path in below.changed_directories:
         if path not in entries:
             entries[path] = _as_below(path, below, "layers")
     for path, entry in list(entries.items()):
@@ -94,13 +94,13 @@ def add_parents(entries: dict[str, Entry], below: Merged, parents: str, mode: in
             problems.append(problem(entry.attribute, entry.path, what))
 
 
-def _as_below(path: str, below: Merged, attribute: str) -> Entry:
+def _as_below(path: str, below: MergedContents, attribute: str) -> Entry:
     """Returns an entry for a directory of the layers below, with the attributes that it has there."""
     known = below.directories[path]
     return Entry(path, DIRECTORY, mode=known.mode, uid=known.uid, gid=known.gid, xattrs=known.xattrs, attribute=attribute)
 
 
-def _conflict(path: str, real: str, entry: Entry, holder: str, below: Merged, replaces: Collection[str]) -> str:
+def _conflict(path: str, real: str, entry: Entry, holder: str, below: MergedContents, replaces: Collection[str]) -> str:
     """Returns why an entry cannot be over the layers below; "" if it can.
 
     Args:
@@ -113,15 +113,15 @@ def _conflict(path: str, real: str, entry: Entry, holder: str, below: Merged, re
     """
     if holder:
         return f"{quote(holder)} is a file in a layer below, and cannot hold an entry"
-    kind = below.kind(real)
+    kind = below.get_type(real)
     if kind in ("", _kind(entry)) or path in replaces or real in replaces:
         return ""
     where = f" at {quote(real)}" if real != path else ""
-    return f"would replace {below.describe(real)} of a layer below by {_what(entry)}{where}; {_advice(real, kind, below)}"
+    return f"would replace {below.describe_entry(real)} of a layer below by {_what(entry)}{where}; {_advice(real, kind, below)}"
 
 
 def _kind(entry: Entry) -> str:
-    """Returns the kind of an entry as Merged.kind() has it."""
+    """Returns the kind of an entry as MergedContents.get_type() has it."""
     return entry.type if entry.type in (DIRECTORY, SYMLINK) else "file"
 
 
@@ -129,18 +129,18 @@ def _what(entry: Entry) -> str:
     return {DIRECTORY: "a directory", SYMLINK: f"a symbolic link to {quote(entry.target)}"}.get(entry.type, "a file")
 
 
-def _advice(path: str, kind: str, below: Merged) -> str:
+def _advice(path: str, kind: str, below: MergedContents) -> str:
     """Returns what to write in place of a path that would replace an entry of another kind."""
     allow = f"to replace it, add {quote(path)} to replaces"
     if kind == SYMLINK:
         try:
-            return f"write {quote(below.resolve(path))} for the file that it leads to; {allow}"
+            return f"write {quote(below.resolve_path(path))} for the file that it leads to; {allow}"
         except ValueError:
             pass
     return f"choose another path; {allow}"
 
 
-def _file_at_or_above(path: str, below: Merged) -> str:
+def _file_at_or_above(path: str, below: MergedContents) -> str:
     """Returns the file below that is at a path or at one of its parents; "" if there is none."""
     while path and path not in below.files:
         path = path.rpartition("/")[0]

@@ -13,7 +13,7 @@ from rules_setcap.capabilities import FileCapabilities
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.executables import elf
-from rules_setcap.oci.contents import Contents
+from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer.styles import Style, arrange
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ def write(
       InputError: a file is missing or changes while it is read.
       OSError: the blob cannot be written.
     """
-    contents = Contents()
+    contents = LayerContents()
     with new_blob(output, compression, level, library, threads) as blob:
         for entry in arrange(entries, style):
             start = _write_entry(blob, entry, style.name(entry), grants.get(entry.path), mtime)
@@ -90,7 +90,7 @@ def describe(
     compression: str,
     grants: Mapping[str, FileCapabilities],
     created_by: str,
-    contents: Contents,
+    contents: LayerContents,
     programs: Mapping[str, Mapping[str, Any] | None],
 ) -> dict[str, Any]:
     """Returns the metadata of a closed blob.

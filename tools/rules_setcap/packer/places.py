@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.diagnostics import limits
 from rules_setcap.oci import symlinks
-from rules_setcap.oci.nodes import WHITEOUT, Budget
+from rules_setcap.oci.nodes import WHITEOUT, FilesystemBudget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Places:
         self._links: dict[str, str] = {}
         self._parents: set[str] = set()  # Paths below which there are entries.
         self._folders: dict[str, str] = {}  # Memoized results of _resolve().
-        self._budget = Budget()
+        self._budget = FilesystemBudget()
         self._budget.extend(size)
 
     def locate(self, path: str) -> str:
@@ -54,7 +54,7 @@ class Places:
         """
         folder = path.rpartition("/")[0]
         while folder and folder not in self._parents:
-            self._budget.add(folder)
+            self._budget.add_path(folder)
             self._parents.add(folder)
             folder = folder.rpartition("/")[0]
         if member.type == DIRECTORY or path not in self._parents or path == "/" or f"/{WHITEOUT}" in path:
@@ -65,5 +65,5 @@ class Places:
         return "replaces a directory that has entries; unpackers remove them"
 
     def _resolve(self, folder: str) -> str:
-        self._budget.step(folder.count("/") + 1)
-        return symlinks.resolve(folder, self._links.get, self._budget.step)
+        self._budget.add_steps(folder.count("/") + 1)
+        return symlinks.resolve_links(folder, self._links.get, self._budget.add_steps)

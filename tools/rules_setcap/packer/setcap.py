@@ -17,7 +17,7 @@ from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.suggestions import find_closest_path
 from rules_setcap.executables import elf
-from rules_setcap.oci.contents import Contents
+from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer import layer
 from rules_setcap.packer.assignments import START, describe_link, unfit
 from rules_setcap.packer.places import Places
@@ -58,7 +58,7 @@ class Retrofit:
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
         self._work = Work(copies=True)
-        self._contents = Contents(self._work)
+        self._contents = LayerContents(self._work)
         self._places = Places(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
 

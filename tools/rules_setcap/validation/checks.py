@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator, Mapping, Sequence
 
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER = "architecture", "format", "loader", "program", "runpath", "wrapper"
 NAMES = (ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER)
@@ -62,7 +62,7 @@ class Image:
       user: str, from the config.
     """
 
-    def __init__(self, config: Mapping[str, Any], merged: Merged) -> None:
+    def __init__(self, config: Mapping[str, Any], merged: MergedContents) -> None:
         execution = config.get("config") or {}
         self.merged = merged
         self.os = config.get("os", "")
@@ -76,9 +76,9 @@ class Image:
     def find(self, name: str) -> str:
         """Returns the path of the file that a container runtime executes for a name; "" if there is none (execvpe(3))."""
         if "/" in name:
-            return self.merged.file(posixpath.join(self._directory, name))
+            return self.merged.find_file(posixpath.join(self._directory, name))
         for folder in self.path.split(":"):
-            if path := self.merged.file(posixpath.join(self._directory, folder, name)):
+            if path := self.merged.find_file(posixpath.join(self._directory, folder, name)):
                 return path
         return ""
 
@@ -115,7 +115,7 @@ def check(program: Program, image: Image | None) -> list[str]:
     found += loader
     if headers and program.capable and not loader:
         # Without the loader, the libraries come from elsewhere as well.
-        complete = image if image and image.merged.file(headers["interpreter"]) else None
+        complete = image if image and image.merged.find_file(headers["interpreter"]) else None
         found += [(RUNPATH, text) for text in _runpath(headers, program.path, complete)]
     return [_message(program.attribute, program.path, name, text) for name, text in found if name not in program.off]
 
@@ -194,7 +194,7 @@ def _loader(path: str, image: Image) -> Iterator[str]:
         return
     merged = image.merged
     if loader := merged.loaders.get(path):
-        if not merged.file(loader):
+        if not merged.find_file(loader):
             yield (
                 f"is linked dynamically, and its loader {quote(loader)} is not in the image: it does not start (\"no such file or "
                 'directory"); link it statically (linkopts = ["-static"] in cc_binary), or set base to an image that has the loader'
@@ -203,7 +203,7 @@ def _loader(path: str, image: Image) -> Iterator[str]:
     words = merged.scripts.get(path, "").split(None, 1)
     if not words:
         return
-    if not merged.file(words[0]):
+    if not merged.find_file(words[0]):
         yield f"is a script, and its interpreter {quote(words[0])} is not in the image; set base to an image that has it"
     elif posixpath.basename(words[0]) == "env" and len(words) > 1:
         name = _env_program(words[1])
@@ -255,11 +255,11 @@ def _runpath(headers: Mapping[str, Any], path: str, image: Image | None) -> Iter
         )
 
 
-def _has_library(library: str, parts: Sequence[str], merged: Merged) -> bool:
+def _has_library(library: str, parts: Sequence[str], merged: MergedContents) -> bool:
     """Returns whether the loader finds a library in secure-execution mode."""
     folders = [*(part for part in parts if part.startswith("/")), *_DEFAULT_DIRECTORIES]
     folders += [folder for folder in merged.directories if _MULTIARCH.fullmatch(folder)]
-    return any(merged.file(f"{folder}/{library}") for folder in folders)
+    return any(merged.find_file(f"{folder}/{library}") for folder in folders)
 
 
 def _is_ignored(part: str, path: str) -> bool:
@@ -278,7 +278,7 @@ def _passes_on(first: str, path: str, image: Image) -> bool:
     """Returns whether the first program of a container keeps what a later one needs, under no_new_privs."""
     merged = image.merged
     if script := merged.scripts.get(first):
-        first = merged.file(script.split(None, 1)[0])
+        first = merged.find_file(script.split(None, 1)[0])
     permitted = [capabilities.from_text(merged.capabilities.get(each, "=")).permitted for each in (first, path)]
     return not permitted[1] & ~permitted[0]
 
@@ -289,7 +289,7 @@ def _wrapper(first: str, path: str, image: Image) -> str:
         f"allowPrivilegeEscalation: false): {quote(path)} then gets none. For such pods, start {quote(path)} itself"
     )
     if script := image.merged.scripts.get(first):
-        interpreter = quote(image.merged.file(script.split(None, 1)[0]))
+        interpreter = quote(image.merged.find_file(script.split(None, 1)[0]))
         return text + f"; {quote(first)} is a script, which cannot have capabilities, and its interpreter {interpreter} would give them to every script"
     permitted = capabilities.FileCapabilities(capabilities.from_text(image.merged.capabilities[path]).permitted, 0, 0).to_text()
     return text + f", or give {quote(first)} {quote(permitted)} by file_capabilities"

@@ -8,7 +8,7 @@ from rules_setcap.actions import stamps
 from rules_setcap.delivery import destination
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import formats
+from rules_setcap.oci import descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,4 +27,4 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         found = destination.registry(**attributes, **held, status=status, problems=problems)
     if problems:
         raise InputError(problems)
-    files.write_whole(output, formats.encode(found))
+    files.write_whole(output, descriptors.encode_document(found))

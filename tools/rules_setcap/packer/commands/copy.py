@@ -7,7 +7,7 @@ import tempfile
 
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about
-from rules_setcap.oci import lower_layers
+from rules_setcap.oci import layer_blobs
 from rules_setcap.packer import assignments, copies, layer, styles
 from rules_setcap.packer.mtime import read_mtime
 
@@ -36,7 +36,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         found: dict[str, Any] = {}
         places: dict[str, str] = {}
         if parsed:
-            blobs = [each for layout in layouts for each in lower_layers.of_layout(layout, platform)] + lower_layers.of_pairs(pairs)
+            blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform)] + layer_blobs.list_built_layers(pairs)
             found, parsed, places = copies.find(parsed, blobs, directory, problems)
         if changed:
             from rules_setcap.packer import changes

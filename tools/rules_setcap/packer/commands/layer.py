@@ -6,7 +6,7 @@ import json
 
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about, problem, quote
-from rules_setcap.oci import merged
+from rules_setcap.oci import merged_contents
 from rules_setcap.packer import assignments, directories, entries, layer, styles
 from rules_setcap.packer.mtime import read_mtime
 
@@ -52,7 +52,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         unmatched = [grant for grant in parsed if grant.attribute == "file_capabilities" and locate(grant.path) not in by_path]
         parsed = [grant for grant in parsed if grant not in unmatched]
         if not about(problems, "base", "platform"):
-            missing = [grant for grant in unmatched if not below.kind(locate(grant.path))]
+            missing = [grant for grant in unmatched if not below.get_type(locate(grant.path))]
             problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in missing]
     granted = assignments.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
     if problems:
@@ -68,19 +68,19 @@ def run(arguments: Arguments, problems: list[str]) -> None:
         files.write_whole(unmatched_file, json.dumps(sorted(grant.path for grant in unmatched)).encode())
 
 
-def _locator(below: merged.Merged) -> Callable[[str], str]:
-    """Returns a function like below.locate() that returns a path as it is where links lead in circles: place() reports those."""
+def _locator(below: merged_contents.MergedContents) -> Callable[[str], str]:
+    """Returns a function like below.resolve_parents() that returns a path as it is where links lead in circles: place() reports those."""
 
     def locate(path: str) -> str:
         try:
-            return below.locate(path)
+            return below.resolve_parents(path)
         except ValueError:
             return path
 
     return locate
 
 
-def _below(base: list[str], layers: list[str], names: list[str], replaces: list[str], problems: list[str]) -> merged.Merged:
+def _below(base: list[str], layers: list[str], names: list[str], replaces: list[str], problems: list[str]) -> merged_contents.MergedContents:
     """Reads the merged root filesystem of the layers below.
 
     Args:
@@ -90,14 +90,14 @@ def _below(base: list[str], layers: list[str], names: list[str], replaces: list[
       replaces: paths of lower entries that may be replaced by an entry of another kind.
       problems: gets entries of `layers` that replace one of another kind.
     """
-    below = merged.Merged()
+    below = merged_contents.MergedContents()
     # The base has no contents for a platform that is not valid.
     for path in base if not about(problems, "platform") else ():
-        below.apply(files.read_json(path))
+        below.apply_layer(files.read_json(path))
     problems += below.problems
-    below.changed.clear()
+    below.changed_directories.clear()
     for path, name in zip(layers, names):
-        for each in below.apply(files.read_json(path)):
+        for each in below.apply_layer(files.read_json(path)):
             if each.path not in replaces:
                 where = quote(each.path)
                 what = f"{each.above} at {where} would replace {each.below} of a layer below; to replace it, add {where} to replaces"

@@ -7,7 +7,7 @@ import json
 from rules_setcap import capabilities
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci.merged import Merged
+from rules_setcap.oci.merged_contents import MergedContents
 from rules_setcap.validation import checks
 
 TYPE_CHECKING = False
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> list[str]:
     output, off = arguments.one("output"), json.loads(arguments.one("disabled-checks"))
-    merged = Merged()
+    merged = MergedContents()
     for path in arguments.all("base-contents"):
-        merged.apply(files.read_json(path))
+        merged.apply_layer(files.read_json(path))
     layers = []
     for path, text in zip(arguments.all("layer"), arguments.all("layer-of")):
         metadata = files.read_json(path)
         if not metadata.get("empty"):
-            merged.apply(metadata)
+            merged.apply_layer(metadata)
             layers.append((metadata, json.loads(text)))
     config, binary = arguments.one("config", ""), arguments.one("binary", "")
     started = arguments.one("started", "")
@@ -35,13 +35,13 @@ def run(arguments: Arguments, problems: list[str]) -> list[str]:
         raise InputError(problems + merged.problems)
 
     image = checks.Image(files.read_json(config), merged) if config else None
-    binary = image.merged.locate(binary) if image and binary else binary
+    binary = image.merged.resolve_parents(binary) if image and binary else binary
     programs: dict[str, checks.Program] = {}
     for metadata, layer in layers:
         for path in programs.keys() & set(metadata["contents"]["files"]):
             del programs[path]  # This layer replaces it.
         programs.update({program.path: program for program in _programs(metadata, layer, off, merged, binary)})
-    problems += checks.unknown(off) + (merged.uncertain() if config else [])
+    problems += checks.unknown(off) + (merged.describe_uncertain_files() if config else [])
     for program in programs.values():
         problems += checks.check(program, image)
     remarks = []
@@ -56,7 +56,7 @@ def run(arguments: Arguments, problems: list[str]) -> list[str]:
     return remarks
 
 
-def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[str], merged: Merged, binary: str) -> list[checks.Program]:
+def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[str], merged: MergedContents, binary: str) -> list[checks.Program]:
     """Returns the programs of a layer that have capabilities in the image, and the image's binary.
 
     Args:
