@@ -27,7 +27,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     if unmatched_paths:
         missing = files.read_json(unmatched_paths)
         parsed = [grant for grant in parsed if grant.path in missing]
-    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
+    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform", ""), arguments.all("below-blob")
     arguments.end()
     if about(problems, "base", "platform"):
         raise InputError(problems)
