@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rules_setcap.archive.reader import Archive, Member
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    output, layout, platform = arguments.one("output"), arguments.one("layout"), arguments.one("platform")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    output, layout, platform = arguments.take_value("output"), arguments.take_value("layout"), arguments.take_value("platform")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
     tree, work = Tree(), Work(blobs=True)
