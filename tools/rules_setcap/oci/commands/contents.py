@@ -76,7 +76,7 @@ def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
         if value is None or node.type != FILE:
             continue
         try:
-            found[path] = capabilities.decode(value).to_text()
+            found[path] = capabilities.from_xattr(value).to_text()
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
             problems.append(problem("base", layout, what))
