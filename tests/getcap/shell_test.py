@@ -120,7 +120,7 @@ def test_random_scripts(directory: pathlib.Path, program: str):
     for number in range(SCRIPTS):
         text, arguments = author.script(), generator.choice(ARGUMENTS)
         path.write_text(text)
-        state = State(Process.of(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
+        state = State(Process.with_ids(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
         following: Next | None = None
         try:
             following = model(Call([program, str(path), *arguments], state, Images(directory, text)))
@@ -146,6 +146,6 @@ def test_random_scripts(directory: pathlib.Path, program: str):
 @pytest.mark.parametrize("text", ["${a:-" * 9000, "[ " + "! " * 20000, "a && " * 12000 + "a", "$(" * 20000, "(" * 30000, "[[ " + "( " * 9000, "`" * 3, '"', "<<", "if", "case x in", "f() {", "${", "[[ a =~ ("])
 def test_hostile_scripts(directory: pathlib.Path, text: str):
     try:
-        shell(bash=True, drops=True)(Call(["bash", "-c", text], State(Process.of(0, 0), {}), Images(directory)))
+        shell(bash=True, drops=True)(Call(["bash", "-c", text], State(Process.with_ids(0, 0), {}), Images(directory)))
     except (Lost, Fails):
         pass

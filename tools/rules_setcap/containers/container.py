@@ -43,7 +43,7 @@ class Container(System):
     def start(self, before: Process) -> State:
         """Returns the state in which the runtime executes the first program."""
         uid, gid, groups = self._ids(before.uid)
-        process = execve.Process.of(
+        process = execve.Process.with_ids(
             uid,
             gid,
             groups=groups,

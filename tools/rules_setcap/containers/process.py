@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rules_setcap.capabilities.names import ALL, NAMES, lower, number
+from rules_setcap.capabilities.names import ALL, NAMES, find_number, lower_ascii
 from rules_setcap.containers.settings import Said, Settings, called
 from rules_setcap.containers.versions import Behaviour, Runtime
 from rules_setcap.diagnostics.errors import InputError, problem, quote
@@ -182,7 +182,7 @@ def _decimal(text: str) -> bool:
 def _mask(said: tuple[Said[str], ...]) -> int:
     mask = 0
     for one in said:
-        bit = number(one.value)
+        bit = find_number(one.value)
         mask |= ALL if bit is None else 1 << bit
     return mask
 
@@ -260,8 +260,8 @@ def _limited(settings: Settings, image_labels: Mapping[str, str], granted: int, 
         return granted
     needed = 0
     for name in text.split(",") if text else []:
-        bit = number(name)
-        if bit is None and lower(name) != "all":
+        bit = find_number(name)
+        if bit is None and lower_ascii(name) != "all":
             raise InputError([problem(where, f"{_PODMAN_LABEL}={text}", f"unknown capability {quote(name)}")])
         needed |= ALL if bit is None else 1 << bit
     if needed & ~granted:

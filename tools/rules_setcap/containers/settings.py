@@ -163,14 +163,14 @@ def capability(name: str, runtime: str) -> str:
     Raises:
       ValueError: with what is wrong, and what would be right.
     """
-    plain = names.lower(name)
+    plain = names.lower_ascii(name)
     if plain == "all":
         return plain
-    number = names.number(name)
+    number = names.find_number(name)
     if number is None:
         if "," in name and runtime == "docker":
             raise ValueError("several in one; Docker takes one name each time the option is given")
-        near = names.suggestion(name)
+        near = names.suggest_name(name)
         spelt = near.removeprefix("cap_").upper()
         raise ValueError(f'unknown capability; did you mean "{spelt}"?' if near else "unknown capability; capabilities(7) lists them")
     if plain.startswith("cap_"):

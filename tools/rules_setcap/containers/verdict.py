@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, set_sets, set_uids
+from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, capset, setresuid
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Chain, Hop, follow
 from rules_setcap.containers.process import Process, before_execve
@@ -160,7 +160,7 @@ def _doubt(verdict: Verdict) -> str:
 
     if process.euid == 0 or capable(process, CAP_SETUID):
         try:
-            dropped = set_uids(process, _OTHER_USER, _OTHER_USER, _OTHER_USER)
+            dropped = setresuid(process, _OTHER_USER, _OTHER_USER, _OTHER_USER)
         except Denied:
             dropped = process
         if good(dropped) != verdict.good:
@@ -168,7 +168,7 @@ def _doubt(verdict: Verdict) -> str:
     if process.permitted & verdict.wanted and not verdict.good:
         held = process.permitted
         try:
-            raised = set_sets(process, inheritable=process.inheritable | held & process.bounding)
+            raised = capset(process, inheritable=process.inheritable | held & process.bounding)
         except Denied:
             return ""
         raised = raised._replace(ambient=raised.permitted & raised.inheritable)

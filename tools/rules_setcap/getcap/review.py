@@ -215,7 +215,7 @@ def _use(file: Privileged, process: Process | str, closed: dict[str, Node]) -> U
         return Use(NO, 0, "nobody may execute the file")
     if process.uid and (barred := _barred(file, process.uid, closed)):
         return barred
-    before = execve.Process.of(
+    before = execve.Process.with_ids(
         process.uid,
         process.uid,
         permitted=process.permitted,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials
-from rules_setcap.capabilities.names import NAMES, number
+from rules_setcap.capabilities.names import NAMES, find_number
 from rules_setcap.containers.programs import daemontools, inits, options, plain, privileges, users
 from rules_setcap.containers.programs.model import Call, Fails, Lost, Model, Next, chroot
 from rules_setcap.containers.programs.shells import shell
@@ -69,7 +69,7 @@ def _setpriv(call: Call) -> Next | None:
         for each in given["inh-caps"].split(","):
             bit = _capability(each)
             mask = mask | bit if each[0] == "+" else mask & ~bit
-        process = credentials.set_sets(process, inheritable=mask)
+        process = credentials.capset(process, inheritable=mask)
     if "ambient-caps" in given:
         for each in given["ambient-caps"].split(","):
             bit = _capability(each)
@@ -87,7 +87,7 @@ def _setpriv(call: Call) -> Next | None:
 def _capability(text: str) -> int:
     """Reads +cap_name, -cap_name or +cap_<number>."""
     name = text[1:]
-    bit = number("cap_" + name.removeprefix("cap_"))
+    bit = find_number("cap_" + name.removeprefix("cap_"))
     if bit is None and name.startswith("cap_") and name[4:].isdigit():
         bit = int(name[4:])
     if text[:1] not in ("+", "-") or bit is None or bit >= len(NAMES):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, number
+from rules_setcap.capabilities.names import ALL, find_number
 from rules_setcap.containers.programs.model import Call, Fails, Lost, Next, chroot, find_group, find_user, group_list
 from rules_setcap.containers.programs.users import change
 
@@ -51,7 +51,7 @@ def _required(process: execve.Process, capability: int) -> execve.Process:
 def _names(text: str) -> int:
     mask = 0
     for name in text.split(","):
-        bit = number(name) if name.startswith("cap_") or name.isdigit() else None
+        bit = find_number(name) if name.startswith("cap_") or name.isdigit() else None
         if bit is None:
             raise Fails(f'not a valid capability: "{name}"')
         mask |= 1 << bit
@@ -67,13 +67,13 @@ def _drop(call: Call, process: execve.Process, value: str) -> execve.Process:
 def _inheritable(call: Call, process: execve.Process, value: str) -> execve.Process:
     mask = 0 if value in ("", "none") else ALL if value == "all" else _names(value)
     raised = _raised(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, inheritable=mask, effective=process.effective)
+    return credentials.capset(raised, inheritable=mask, effective=process.effective)
 
 
 def _caps(call: Call, process: execve.Process, value: str) -> execve.Process:
     permitted, inheritable, effective = _text(value)
     raised = _raised(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, permitted, inheritable, effective)
+    return credentials.capset(raised, permitted, inheritable, effective)
 
 
 _CLAUSE = re.compile(r"([^=+-]*)((?:[=+-][eip]*)+)", re.ASCII)
@@ -168,7 +168,7 @@ def _iab(call: Call, process: execve.Process, value: str) -> execve.Process:
         if "^" in marks or "%" in marks or not marks:
             inheritable |= mask
     # CAP_SETPCAP becomes effective with the inheritable set, too late to let it grow.
-    changed = _raised(credentials.set_sets(process, inheritable=inheritable), credentials.CAP_SETPCAP)
+    changed = _raised(credentials.capset(process, inheritable=inheritable), credentials.CAP_SETPCAP)
     changed = credentials.raise_ambient(changed._replace(ambient=0), ambient)
     # Those that are not in the set are passed over.
     return credentials.drop_bounding(changed, dropped & process.bounding)._replace(effective=process.effective)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, NAMES, number
+from rules_setcap.capabilities.names import ALL, NAMES, find_number
 from rules_setcap.containers.programs import options
 from rules_setcap.containers.programs.model import (
     Call,
@@ -75,13 +75,13 @@ def setpriv(call: Call) -> Next | None:
         real = given.get("reuid", given.get("ruid"))
         effective = given.get("reuid", given.get("euid"))
         new = uid(effective) if effective is not None else process.euid
-        process = credentials.set_uids(process, uid(real) if real is not None else None, new, new)
-        process = credentials.set_sets(process, effective=raised)
+        process = credentials.setresuid(process, uid(real) if real is not None else None, new, new)
+        process = credentials.capset(process, effective=raised)
     if {"regid", "rgid", "egid"} & given.keys():
         real = given.get("regid", given.get("rgid"))
         effective = given.get("regid", given.get("egid"))
         new = gid(effective) if effective is not None else process.egid
-        process = credentials.set_gids(process, gid(real) if real is not None else None, new, new)
+        process = credentials.setresgid(process, gid(real) if real is not None else None, new, new)
     if "groups" in given:
         process = credentials.setgroups(process, [gid(each) for each in given["groups"].split(",")])
     elif "init-groups" in given:
@@ -101,7 +101,7 @@ def setpriv(call: Call) -> Next | None:
             raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in given:
-        process = credentials.set_sets(process, inheritable=_apply(process.inheritable, given["inh-caps"]))
+        process = credentials.capset(process, inheritable=_apply(process.inheritable, given["inh-caps"]))
     if "ambient-caps" in given:
         for sign, mask in _changes(given["ambient-caps"]):
             if sign == "-":
@@ -133,7 +133,7 @@ def _changes(text: str) -> list[tuple[str, int]]:
     found = []
     for each in text.split(","):
         sign, name = each[:1], each[1:]
-        bit = number("cap_" + name.removeprefix("cap_")) if name != "all" else None
+        bit = find_number("cap_" + name.removeprefix("cap_")) if name != "all" else None
         if bit is None and name.startswith("cap_"):
             bit = decimal(name[4:])
         if sign not in ("+", "-") or bit is None and name != "all" or bit is not None and bit >= len(NAMES):
