@@ -3,7 +3,7 @@
 load("@rules_python//python:py_test.bzl", "py_test")
 
 # For tests of //tools/packer that compress by libdeflate.
-LIBDEFLATE = "//tools/packer:libdeflate"
+LIBDEFLATE = "//tools/rules_setcap/packer:libdeflate"
 LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
 
 def pytest_test(name, size, srcs, deps = [], args = [], **kwargs):

@@ -20,7 +20,7 @@ DELIVERY_ATTRS = REQUEST_ATTRS | {
     ),
     "_program": attr.label(
         cfg = for_host,
-        default = "//tools/delivery:tool",
+        default = "//tools/rules_setcap/delivery:tool",
         providers = [PythonToolInfo],
     ),
 }
@@ -65,6 +65,7 @@ def write_destination(ctx, attributes, attribute_files, problems):
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
+        "destination",
         request,
         outputs = [output],
         inputs = [each.file for each in attribute_files] + status_files,
@@ -99,9 +100,10 @@ def write_program(ctx, kind, layout, destination, client):
             "kind": client[ClientInfo].kind,
             "path": find_runfile(ctx, program) if program else "",
         },
+        "spec": find_runfile(ctx, spec),
         "target": format_label(ctx.label),
     }))
-    launcher = write_launcher(ctx, tool.interpreter, tool.main, [find_runfile(ctx, spec)])
+    launcher = write_launcher(ctx, tool.interpreter, tool.launch, [tool.package, "", spec])
     interpreter_files = [] if type(tool.interpreter) == "string" else [tool.interpreter]
     runfiles = ctx.runfiles(
         [destination, spec] + interpreter_files,

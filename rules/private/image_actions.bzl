@@ -39,6 +39,7 @@ def assemble_image(ctx, attributes, layers, base, base_contents):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [manifest, config, descriptor],
         inputs = [attributes.spec] + metadata + annotated,
@@ -72,6 +73,7 @@ def write_layout(ctx, image, layers, base):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [layout],
         inputs = [image.manifest, image.config, image.descriptor] +

@@ -19,7 +19,7 @@ _IMAGE_ATTRS = {
 _TOOL_ATTRS = _IMAGE_ATTRS | {
     "_tool": attr.label(
         cfg = "exec",
-        default = "//tools/verdicts:tool",
+        default = "//tools/rules_setcap/image_tests:tool",
         providers = [PythonToolInfo],
     ),
 }
@@ -181,7 +181,7 @@ capabilities and executes another one that has. By default, the test then covers
         ),
         "_command": attr.label(
             cfg = "exec",
-            default = "//tools/verdicts:kubernetes",
+            default = "//tools/rules_setcap/image_tests:kubernetes",
             executable = True,
         ),
     },

@@ -78,6 +78,7 @@ def _assemble_index(ctx, targets, problems):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [index, descriptor],
         inputs = descriptors + [each.file for each in attribute_files] + status_files,
@@ -98,6 +99,7 @@ def _write_layout(ctx, index, descriptor, images):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [layout],
         inputs = [index, descriptor] + layouts,

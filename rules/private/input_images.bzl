@@ -94,6 +94,7 @@ def _link_layout(ctx, attribute, image, directory):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [directory],
         transitive_inputs = [image.files],
@@ -111,6 +112,7 @@ def _unpack_archive(ctx, attribute, image, directory):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [directory],
         transitive_inputs = [image.files],

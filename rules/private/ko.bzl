@@ -43,7 +43,7 @@ message names both meanings, and the text that means the same to both. See [Movi
         ),
         "_tool": attr.label(
             cfg = "exec",
-            default = "//tools/ko:capabilities",
+            default = "//tools/rules_setcap/ko:command",
             executable = True,
         ),
     },

@@ -37,13 +37,13 @@ def find_runfile(ctx, file):
 def write_launcher(ctx, interpreter, main, arguments):
     """Declares the shell script that runs a Python program from the runfiles.
 
-    The program gets the runfiles directory, `arguments`, and the arguments of the script.
+    The program gets `arguments`, and the arguments of the script.
 
     Args:
       ctx: the context of a rule; the script has the name of its target.
       interpreter: File in the runfiles, or str, a path on the host.
       main: File in the runfiles, the program.
-      arguments: list of str.
+      arguments: list of str, or of File in the runfiles, whose absolute path the program gets.
 
     Returns:
       File: the script.
@@ -53,7 +53,7 @@ def write_launcher(ctx, interpreter, main, arguments):
     ctx.actions.write(launcher, _LAUNCHER.format(
         interpreter = _escape(interpreter) if is_host_path else "$runfiles/" + _escape(find_runfile(ctx, interpreter)),
         main = _escape(find_runfile(ctx, main)),
-        arguments = " ".join(["\"{}\"".format(_escape(argument)) for argument in arguments]),
+        arguments = " ".join(["\"{}\"".format(_format_argument(ctx, argument)) for argument in arguments]),
     ), is_executable = True)
     return launcher
 
@@ -62,12 +62,15 @@ _LAUNCHER = """\
 #!/bin/sh
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/{main}" ]; then
-    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" "$runfiles" {arguments} "$@"
+    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {arguments} "$@"
   fi
 done
 echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
 exit 1
 """
+
+def _format_argument(ctx, argument):
+    return _escape(argument) if type(argument) == "string" else "$runfiles/" + _escape(find_runfile(ctx, argument))
 
 def _escape(text):
     """Escapes text for double quotes of the shell."""
@@ -93,21 +96,21 @@ def _python_command_impl(ctx):
     }
     imports = depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]).to_list()
     imports = {path: None for path in imports} | packages
-    launcher = write_launcher(ctx, interpreter, ctx.file._launch, [ctx.attr.module, ":".join(imports.keys())])
+    launcher = write_launcher(ctx, interpreter, ctx.file._launch, [ctx.attr.package, ":".join(imports.keys())])
     return DefaultInfo(executable = launcher, runfiles = runfiles)
 
 python_command = rule(
-    doc = """A Python module of this repository as an executable for actions.
+    doc = """A Python program of this repository as an executable for actions.
 
 It runs with Python 3.14, isolated from the site-packages of the interpreter and from `PYTHON*` variables.""",
     implementation = _python_command_impl,
     attrs = {
         "deps": attr.label_list(
-            doc = "The libraries that have the module and the modules that it imports.",
+            doc = "The libraries that the program imports.",
             providers = [PyInfo],
         ),
-        "module": attr.string(
-            doc = "The name of the module, as in `python -m`.",
+        "package": attr.string(
+            doc = "The Python package of the program; its module `__main__` has `main()`.",
             mandatory = True,
         ),
         "_launch": attr.label(

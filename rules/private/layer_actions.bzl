@@ -78,6 +78,7 @@ def pack_layer(
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
     run_request(
         ctx,
+        "packer",
         request,
         outputs = [info.blob, info.metadata] + ([unmatched_paths] if unmatched_paths else []),
         inputs = inputs,
@@ -127,6 +128,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         inputs.append(unmatched_paths)
     run_request(
         ctx,
+        "copy",
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
@@ -163,6 +165,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
         request.add("--drop-zero-rootid=yes")
     run_request(
         ctx,
+        "packer",
         request,
         outputs = [info.blob, info.metadata],
         inputs = tars,

@@ -32,7 +32,7 @@ shared_library = rule(
 
 # Bazel calls it with the value of the attribute of the same name.
 def _default_libdeflate(compression):
-    return Label("//tools/packer:libdeflate") if compression == "libdeflate" else None
+    return Label("//tools/rules_setcap/packer:libdeflate") if compression == "libdeflate" else None
 
 LIBDEFLATE_ATTRS = {
     "_libdeflate": attr.label(

@@ -30,6 +30,7 @@ def _write_archive(ctx, layout, destination):
     request.add(archive, format = "--output=%s")
     run_request(
         ctx,
+        "oci",
         request,
         outputs = [archive],
         inputs = [destination],

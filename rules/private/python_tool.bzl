@@ -11,7 +11,8 @@ PythonToolInfo = provider(
     fields = {
         "files": "depset of File: the program, the modules that it imports, and the interpreter if Bazel provides it.",
         "interpreter": "File, or str: a Python 3.14 interpreter; a str is a path on the execution host.",
-        "main": "File: the program.",
+        "launch": "File: tools/launch.py, which starts the program.",
+        "package": "str: the Python package of the program.",
     },
 )
 
@@ -34,9 +35,10 @@ def _python_tool_impl(ctx):
     if runtime.files:
         files.append(runtime.files)
     return PythonToolInfo(
-        files = depset([ctx.file.main], transitive = files),
+        files = depset([ctx.file._launch], transitive = files),
         interpreter = runtime.interpreter or runtime.interpreter_path,
-        main = ctx.file.main,
+        launch = ctx.file._launch,
+        package = ctx.attr.package,
     )
 
 python_tool = rule(
@@ -47,10 +49,13 @@ python_tool = rule(
             doc = "The libraries that the program imports.",
             providers = [PyInfo],
         ),
-        "main": attr.label(
-            doc = "The program.",
-            allow_single_file = [".py"],
+        "package": attr.string(
+            doc = "The Python package of the program; its module `__main__` has `main()`.",
             mandatory = True,
+        ),
+        "_launch": attr.label(
+            allow_single_file = True,
+            default = "//tools:launch.py",
         ),
     },
     cfg = PYTHON_3_14,
@@ -89,7 +94,7 @@ def run_python_tool(
       resource_set: function that estimates the action's resources; None for Bazel's default.
     """
     interpreter_arguments = ctx.actions.args()
-    interpreter_arguments.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.main])
+    interpreter_arguments.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.launch, tool.package, ""])
     ctx.actions.run(
         executable = tool.interpreter,
         arguments = [interpreter_arguments] + arguments,

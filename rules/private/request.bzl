@@ -10,12 +10,16 @@ load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
 load(":threads.bzl", "RESOURCE_SETS")
 
+# One tool for each task, so that a change to one of them leaves the results of the others cached.
 REQUEST_ATTRS = {
-    "_request_tool": attr.label(
-        cfg = "exec",
-        default = "//tools/packer:tool",
-        providers = [PythonToolInfo],
-    ),
+    "_" + name + "_tool": attr.label(cfg = "exec", default = label, providers = [PythonToolInfo])
+    for name, label in {
+        "copy": "//tools/rules_setcap/packer:copy_tool",
+        "destination": "//tools/rules_setcap/delivery:destination_tool",
+        "oci": "//tools/rules_setcap/oci:tool",
+        "packer": "//tools/rules_setcap/packer:tool",
+        "validation": "//tools/rules_setcap/validation:tool",
+    }.items()
 }
 
 # An OCI layout's blobs are links to outputs on this machine, which no other machine can follow.
@@ -35,7 +39,7 @@ def start_request(ctx, subcommand):
 
     Args:
       ctx: the context of a rule with REQUEST_ATTRS.
-      subcommand: str, the name of a module in tools/packer/commands.
+      subcommand: str, the name of a module in the `commands` of a tool.
 
     Returns:
       Args, to which the caller adds flags and entries.
@@ -73,6 +77,7 @@ def add_attribute_file(request, attribute, label, file):
 
 def run_request(
         ctx,
+        tool,
         request,
         outputs,
         mnemonic,
@@ -87,6 +92,7 @@ def run_request(
 
     Args:
       ctx: the context of a rule with REQUEST_ATTRS.
+      tool: str, the tool that has the subcommand: "copy", "destination", "oci", "packer" or "validation".
       request: Args from start_request().
       outputs: list of File.
       mnemonic: str, the action's mnemonic.
@@ -108,7 +114,7 @@ def run_request(
         request.add(threads, format = "--threads=%s")
     run_python_tool(
         ctx,
-        ctx.attr._request_tool[PythonToolInfo],
+        getattr(ctx.attr, "_" + tool + "_tool")[PythonToolInfo],
         [request],
         outputs = outputs,
         inputs = depset(inputs, transitive = transitive_inputs),

@@ -5,7 +5,7 @@ load(":python_tool.bzl", "PythonToolInfo", "run_python_tool")
 SETTINGS_ATTRS = {
     "_settings_tool": attr.label(
         cfg = "exec",
-        default = "//tools/runtimes:tool",
+        default = "//tools/rules_setcap/containers:tool",
         providers = [PythonToolInfo],
     ),
 }

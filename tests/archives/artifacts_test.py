@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-import capabilities
-from getcap import images
-from packer import base
-from packer.errors import InputError
+from rules_setcap import capabilities
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import base, image_reader
 from support import archives
 from support.archives import CONFIG, LAYER, MANIFEST, PLATFORM, Layout, config
 from support.image import tar
@@ -94,10 +93,10 @@ def test_other_things_are_passed_over(tmp_path: pathlib.Path, name: str, nested:
     entries = [OTHERS[name](made), {**made.image(TAR), "platform": PLATFORM}, made.image(tar(("/b", NET, "file")), architecture="arm64")]
     path = made.index(*([made.put({"schemaVersion": 2, "manifests": entries}, INDEX)] if nested else entries))
     passed_over: list[base.Other] = []
-    assert [sorted(image.capabilities) for image in images.read(str(path), passed_over=passed_over)] == [["/a"], ["/b"]]
+    assert [sorted(image.capabilities) for image in image_reader.read(str(path), passed_over=passed_over)] == [["/a"], ["/b"]]
     ((digest, why),) = passed_over
     assert digest == entries[0]["digest"] and why.endswith("not an image")
-    assert [sorted(image.capabilities) for image in images.read(str(path), "linux/arm64")] == [["/b"]]
+    assert [sorted(image.capabilities) for image in image_reader.read(str(path), "linux/arm64")] == [["/b"]]
     for architecture, digest in (("amd64", entries[1]["digest"]), ("arm64", entries[2]["digest"])):
         chosen = base.load_layout(str(path), {**PLATFORM, "architecture": architecture, "variant": ""})
         assert chosen.config["architecture"] == architecture
@@ -108,7 +107,7 @@ def test_other_things_alone_are_no_image(tmp_path: pathlib.Path, name: str):
     made = Layout(tmp_path / "layout")
     entry = OTHERS[name](made)
     with pytest.raises(InputError) as refused:
-        images.read(str(made.index(entry)))
+        image_reader.read(str(made.index(entry)))
     assert f"no image in it; {entry['digest']} is " in str(refused.value)
     with pytest.raises(InputError, match="has no image for linux/amd64; sha256:"):
         base.load_layout(str(made.path), {**PLATFORM, "variant": ""})
@@ -191,12 +190,12 @@ def test_what_cannot_be_read_is_refused(tmp_path: pathlib.Path, name: str):
     made = Layout(tmp_path / "layout")
     made.index(*make(made))
     if "two images" in name:  # Both are printed; a base must be one.
-        assert len(images.read(str(made.path))) == 2
+        assert len(image_reader.read(str(made.path))) == 2
         with pytest.raises(InputError, match=expected):
             base.load_layout(str(made.path), {**PLATFORM, "variant": ""})
         return
     with pytest.raises(InputError) as refused:
-        images.read(str(made.path))
+        image_reader.read(str(made.path))
     (text,) = refused.value.problems
     assert text.startswith(f'image: "{made.path}": ') and expected in text
 
@@ -208,16 +207,16 @@ def test_an_image_for_two_platforms(tmp_path: pathlib.Path):
     made.index(*({**image, "platform": {**PLATFORM, "architecture": architecture}} for architecture in ("386", "amd64")))
     for architecture in ("386", "amd64"):
         assert base.load_layout(str(made.path), {**PLATFORM, "architecture": architecture, "variant": ""}).manifest["layers"]
-    assert len(images.read(str(made.path))) == 1
+    assert len(image_reader.read(str(made.path))) == 1
 
 
 def test_an_image_without_layers(tmp_path: pathlib.Path):
     made = Layout(tmp_path / "layout")
     made.index(made.manifest(config(), []))
-    (image,) = images.read(str(made.path))
+    (image,) = image_reader.read(str(made.path))
     assert (image.capabilities, image.layers) == ({}, [])
     # As Go writes a slice that is nil.
     own = {**config(), "rootfs": {"type": "layers", "diff_ids": None}}
     made.index(made.put({"schemaVersion": 2, "config": made.put(own, CONFIG), "layers": None}, MANIFEST))
-    (image,) = images.read(str(made.path))
+    (image,) = image_reader.read(str(made.path))
     assert (image.capabilities, image.layers) == ({}, [])

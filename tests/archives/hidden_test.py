@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-import capabilities
-from getcap import images
-from packer import cli
-from packer.errors import InputError
-from support import archives, engines
+from rules_setcap import capabilities
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import image_reader
+from support import archives, engines, packer
 from support.archives import CONFIG, LAYER, MANIFEST, Layout, config
 from support.image import tar
 
@@ -56,7 +55,7 @@ HIDDEN: dict[str, Callable[[Layout], dict[str, Any]]] = {
 def _read(path: pathlib.Path) -> str:
     """Returns "read" if the capability is found, else why the image is refused."""
     try:
-        (image,) = images.read(str(path))
+        (image,) = image_reader.read(str(path))
     except InputError as error:
         return str(error)
     assert image.capabilities == {"/a": NET}
@@ -73,9 +72,9 @@ def test_nothing_is_hidden_beside_an_image(tmp_path: pathlib.Path, name: str):
     made.index(made.image(tar(("/good", None, "file")), variant="v2"), entry)
     if alone != "read":
         with pytest.raises(InputError):
-            images.read(str(made.path))
+            image_reader.read(str(made.path))
     else:
-        assert [sorted(image.capabilities) for image in images.read(str(made.path))] == [[], ["/a"]]
+        assert [sorted(image.capabilities) for image in image_reader.read(str(made.path))] == [[], ["/a"]]
 
 
 # The engines that run each; all others refuse it, or do not see the capability.
@@ -121,6 +120,6 @@ def test_a_compressed_layer_of_another_diff_id_as_a_base(tmp_path: pathlib.Path)
     made = Layout(tmp_path / "layout")
     made.index(HIDDEN["another diff_id"](made))
     flags = [f"--layout={made.path}", "--platform=linux/amd64", f"--output={tmp_path}/contents"]
-    assert cli.run(["contents", "--target=//x", *flags]) == (0, "")
+    assert packer.run_here(["contents", "--target=//x", *flags]) == (0, "")
     (text,) = json.loads((tmp_path / "contents").read_bytes())["problems"]
     assert f"it unpacks to {archives.digest(TAR)}, and its diff_id in the image's config is" in text

@@ -14,11 +14,11 @@ from random import Random
 
 import pytest
 
-import capabilities
-from getcap import images
-from packer import cli, limits
-from packer.errors import InputError
-from support import archives
+from rules_setcap import capabilities
+from rules_setcap.diagnostics import limits
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import image_reader
+from support import archives, packer
 from support.image import tar
 
 NET = capabilities.from_text("cap_net_bind_service=p")
@@ -101,7 +101,7 @@ def measure():
     memory = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     print("measured", sum(os.times()[:2]), memory.split()[1], flush=True)
 atexit.register(measure)
-runpy.run_module("getcap", run_name="__main__")
+runpy.run_module("rules_setcap.getcap", run_name="__main__")
 """
 
 
@@ -162,12 +162,12 @@ def test_changed_documents_raise_nothing_else(tmp_path: pathlib.Path):
             members["index.json"] = _json(_mutated(index, random) if where == 2 else index)
         path = archives.write(tmp_path / "archive", members)
         try:
-            for image in images.read(str(path), random.choice(["", "linux/amd64"])):
+            for image in image_reader.read(str(path), random.choice(["", "linux/amd64"])):
                 assert image.capabilities in ({"/a": NET}, {})
         except InputError as error:
             refused += 1
             assert str(path) in str(error) or "platform" in str(error)
-        status, said = cli.run(["unpack", "--target=//x", f"--output={tmp_path}/layout{number}", f"--archive={path}"])
+        status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout{number}", f"--archive={path}"])
         assert status in (0, 1) and "Traceback" not in said
     print(f"{refused} of 600 refused")
     assert refused > 200

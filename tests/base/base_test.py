@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from packer import base
-from packer.errors import InputError
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import base
 from support import layout as layouts
 from support import packer, require
 from support.container import Bundle
@@ -381,8 +381,7 @@ def test_the_size_of_a_layer_is_checked(layout, tmp_path):
 
 
 def test_damaged_archives(archives, tmp_path):
-    from packer import cli
-
+    
     chance = random.Random(4)
     tried = refused = 0
     for path in archives.values():
@@ -394,7 +393,7 @@ def test_damaged_archives(archives, tmp_path):
             if chance.random() < 0.3:
                 del damaged[chance.randrange(len(damaged)) :]
             (tmp_path / "archive").write_bytes(damaged)
-            status, said = cli.run(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={tmp_path}/archive"])
+            status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={tmp_path}/archive"])
             tried += 1
             if status:
                 refused += 1

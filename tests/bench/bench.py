@@ -24,10 +24,11 @@ import time
 from typing import Iterator, Sequence
 
 import contenders
-import ko
 import measure
 import report
 from workloads import WORKLOADS
+
+from rules_setcap import ko
 
 _LAYERS = 200
 _LAYERS_OVER_BASE = 30

@@ -18,11 +18,11 @@ import subprocess
 import sys
 from typing import Callable, Sequence
 
-import ko
 from measure import ISOLATED, Contender
 
+from rules_setcap import ko
+
 _HERE = pathlib.Path(__file__).parent
-_SOURCES = ("packer", "capabilities")
 _RULES_PKG = "/usr/share/bazel/rules/pkg"
 
 _TAR = "tar --create --format=gnu --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C in"
@@ -31,18 +31,17 @@ _BSDTAR = "bsdtar -c --no-read-sparse --format=pax --uid 0 --gid 0 --numeric-own
 
 
 def copy_packer(directory: pathlib.Path) -> pathlib.Path:
-    """Copies the packer, and returns its program.
+    """Copies the tools, and returns the program that starts them.
 
     An action has no .pyc files beside the sources, and a benchmark must not change while
     it runs.
     """
     tools = _HERE.parent.parent / "tools"
-    for name in _SOURCES:
-        for source in (tools / name).rglob("*.py"):
-            target = directory / source.relative_to(tools)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-    return directory / "packer/__main__.py"
+    for source in tools.rglob("*.py"):
+        target = directory / source.relative_to(tools)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return directory / "launch.py"
 
 
 class Packer:
@@ -57,7 +56,7 @@ class Packer:
         """
         self._libdeflate = os.path.abspath(libdeflate)
         self._directory = directory
-        self._start = [sys.executable, *ISOLATED, str(main)]
+        self._start = [sys.executable, *ISOLATED, str(main), "rules_setcap.packer", ""]
         self._requests = 0
 
     def _request(self, subcommand: str, flags: Sequence[str], entries: str = "") -> str:

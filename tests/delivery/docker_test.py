@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from packer import export, oci
-from packer.errors import InputError
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import export, formats
 from support import layout as layouts
 from support import require
 
@@ -98,7 +98,7 @@ def test_the_image_of_the_engines_platform(tmp_path, platform, architecture):
     assert (done.returncode, done.stdout, done.stderr) == (0, "probe:index\n", "")
     assert _architecture(tmp_path / "stream", "probe:index", tmp_path) == architecture
     (descriptor,) = _json(tmp_path / "stream", "index.json")["manifests"]
-    assert descriptor["mediaType"] == oci.INDEX
+    assert descriptor["mediaType"] == formats.INDEX
 
 
 def test_no_image_for_the_engines_platform(tmp_path):
@@ -136,7 +136,7 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
 
     def write(media_type: str, value: Any, keep: bool = True) -> dict[str, Any]:
         data = json.dumps(value).encode()
-        descriptor = oci.descriptor(media_type, data)
+        descriptor = formats.descriptor(media_type, data)
         if keep:
             (layout / "blobs/sha256" / descriptor["digest"].removeprefix("sha256:")).write_bytes(data)
         return descriptor
@@ -144,10 +144,10 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
     manifests = []
     for variant in variants:
         platform = {"os": "linux", "architecture": "arm", **({"variant": variant} if variant else {})}
-        config = write(oci.CONFIG, {**platform, "rootfs": {"type": "layers", "diff_ids": []}})
-        manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": []}
-        manifests.append({**write(oci.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform})
-    index = write(oci.INDEX, {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
+        config = write(formats.CONFIG, {**platform, "rootfs": {"type": "layers", "diff_ids": []}})
+        manifest = {"schemaVersion": 2, "mediaType": formats.MANIFEST, "config": config, "layers": []}
+        manifests.append({**write(formats.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform})
+    index = write(formats.INDEX, {"schemaVersion": 2, "mediaType": formats.INDEX, "manifests": manifests})
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
     return str(layout)
 

@@ -12,7 +12,8 @@ import fixes
 import pytest
 import random_commands
 import samples
-from capabilities import from_text
+
+from rules_setcap.capabilities import from_text
 from support import commands, machine
 from support import image as images
 

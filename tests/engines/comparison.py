@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from capabilities.names import NAMES
-from getcap import cli
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.getcap import cli
 from support.outcome import Outcome
 
 SETS = {"permitted": "CapPrm", "effective": "CapEff", "inheritable": "CapInh", "bounding": "CapBnd", "ambient": "CapAmb"}

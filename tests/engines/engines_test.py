@@ -9,7 +9,7 @@ from typing import Iterator
 
 import pytest
 
-from capabilities import from_text
+from rules_setcap.capabilities import from_text
 from support import engines
 from support.image import layout, tar
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import samples
-from capabilities import from_text
+
+from rules_setcap.capabilities import from_text
 
 
 @dataclass(frozen=True)

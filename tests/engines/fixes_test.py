@@ -9,6 +9,7 @@ import pytest
 import random_commands
 import random_pods
 import samples
+
 from support import kubelet as kubelets
 from support import machine
 

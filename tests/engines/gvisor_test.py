@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 import samples
-from capabilities import from_text
-from capabilities.names import NAMES
+
+from rules_setcap.capabilities import from_text
+from rules_setcap.capabilities.names import NAMES
 from support import image as images
 from support import layout as layouts
 from support import require

@@ -15,15 +15,16 @@ import pytest
 import random_pods
 import samples
 import yaml
-from capabilities import from_text
-from capabilities.names import NAMES
+
+from rules_setcap.capabilities import from_text
+from rules_setcap.capabilities.names import NAMES
 from support import image as images
 from support import kubelet as kubelets
 from support import machine
 
 _COUNT = 200
 _FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep"}
-_MANIFESTS = [*pathlib.Path("tests/unit/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/verdicts/manifests").glob("*.yaml")]
+_MANIFESTS = [*pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/verdicts/manifests").glob("*.yaml")]
 _ADD = [[], ["NET_BIND_SERVICE"], ["BPF"], ["NET_BIND_SERVICE", "BPF"], ["ALL"]]
 _CONTAINERS = 10  # Of a pod.
 

@@ -16,6 +16,7 @@ import comparison
 import fixes
 import samples
 import settings
+
 from support import commands, machine
 
 _IMAGES = 16

@@ -16,6 +16,7 @@ import comparison
 import fixes
 import samples
 import settings
+
 from support import kubelet as kubelets
 from support import machine
 

@@ -9,7 +9,7 @@ import random
 import tarfile
 from typing import NamedTuple
 
-from capabilities import FileCapabilities, decode, from_text
+from rules_setcap.capabilities import FileCapabilities, decode, from_text
 from support import image as images
 from support import layout as layouts
 from support import require

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import capabilities
-from capabilities import FileCapabilities
-from getcap import allowlist, cli, images
-from getcap.review import review
-from packer.errors import InputError
-from runtimes import Runtime
+from rules_setcap import capabilities
+from rules_setcap.capabilities import FileCapabilities
+from rules_setcap.containers.versions import Runtime
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.getcap import allowlist, cli
+from rules_setcap.getcap.review import review
+from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
 NET = capabilities.from_text("cap_net_bind_service=p")
@@ -155,7 +156,7 @@ ENTRIES = st.tuples(
 def test_the_allowlist_of_an_image_makes_its_review_empty(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
-        (image,) = images.read(str(path))
+        (image,) = image_reader.read(str(path))
     found = review(image, [Runtime("docker")])
     text = allowlist.write([found], allowlist.Allowlist())
     known = allowlist.read(text.encode(), "allow.txt")

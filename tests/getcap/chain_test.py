@@ -8,8 +8,8 @@ import shlex
 
 import pytest
 
-import capabilities
-from getcap import cli
+from rules_setcap import capabilities
+from rules_setcap.getcap import cli
 from support.image import layout, tar
 
 NET = capabilities.from_text("cap_net_bind_service=p")

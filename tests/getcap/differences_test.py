@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import pytest
 
-import capabilities
-from getcap import cli, images
-from packer.engines import ENGINES
-from packer.errors import InputError
+from rules_setcap import capabilities
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.getcap import cli
+from rules_setcap.oci import image_reader
+from rules_setcap.oci.engines import ENGINES
 from support import oci_layout
 from support.image import RECORD, layout, tar
 from support.oci_layout import Member, directory
@@ -107,8 +108,8 @@ DIFFERING = {
 }
 
 
-def _read(directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]) -> images.Image:
-    (read,) = images.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
+def _read(directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]) -> image_reader.Image:
+    (read,) = image_reader.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
     return read
 
 
@@ -153,11 +154,11 @@ def test_attributes_of_overlayfs(tmp_path):
     """A redirect shows a directory of the layers below at another path."""
     app = Member("app", records={RECORD: NET.to_xattr().decode("latin-1")})
     redirect = Member("e", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.redirect": "/d"})
-    (read,) = images.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
+    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
     assert read.problems == [
         '"/e": has trusted.overlay.redirect, which overlayfs obeys and Docker and podman keep; remove it from the layer'
     ]
-    (read,) = images.read(str(oci_layout.write(tmp_path / "without", [redirect])))
+    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "without", [redirect])))
     assert read.problems == []
 
 
@@ -166,7 +167,7 @@ def test_an_opaque_attribute(tmp_path):
     records = {RECORD: NET.to_xattr().decode("latin-1")}
     below = [directory("d"), Member("d/x", records=records)]
     opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
-    (read,) = images.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
     (difference,) = read.differences
     assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
 

@@ -10,9 +10,12 @@ import shlex
 
 import pytest
 
-from capabilities.names import NAMES
-from getcap import cli
-from runtimes import Settings, before_execve, docker, runtime
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.settings import Settings
+from rules_setcap.containers.versions import runtime
+from rules_setcap.getcap import cli
 from support.container import Bundle, Outcome
 from support.image import layout, tar
 
@@ -41,7 +44,7 @@ def explain(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, d
 
 def real(bundle: Bundle, command: str, version: str) -> Outcome:
     """What the kernel says to what Docker makes of a command."""
-    settings = docker.read(command)
+    settings = command_line.read(command)
     _mount(bundle, settings)
     before = before_execve(settings, runtime(version), "65532")
     assert before.inheritable == before.ambient == 0

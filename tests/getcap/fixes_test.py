@@ -7,10 +7,11 @@ import pathlib
 
 import pytest
 
-import capabilities
-from getcap import cli, images
+from rules_setcap import capabilities
+from rules_setcap.getcap import cli
+from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.oci import image_reader
 from support.image import layout, tar
-from verdicts.manifests import check, parse_attributes
 
 ELF = "\x7fELF"
 POD = """\
@@ -115,12 +116,12 @@ def test_a_container_that_must_not_run_as_root(tmp_path: pathlib.Path, capsys: p
     image = _image(tmp_path, {"/app": "cap_bpf=ep"}, User=user)
     fixes = [text, "add to securityContext.capabilities: add: [BPF]"]
     assert _fix(capsys, image, "--kubernetes", _pod(tmp_path)) == fixes
-    findings = check(images.read(image), [_pod(tmp_path)], parse_attributes("registry.example/web", "containerd", "privileged"))
+    findings = check(image_reader.read(image), [_pod(tmp_path)], parse_attributes("registry.example/web", "containerd", "privileged"))
     assert len(findings) == 1 and findings[0].endswith("; fix: " + ", and ".join(fixes))
 
 
 def _findings(directory: pathlib.Path, image: str, level: str, **pod: str) -> list[str]:
-    return check(images.read(image), [_pod(directory, **pod)], parse_attributes("registry.example/web", "containerd", level))
+    return check(image_reader.read(image), [_pod(directory, **pod)], parse_attributes("registry.example/web", "containerd", level))
 
 
 @pytest.mark.parametrize("level", ["privileged", "restricted"])

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import pytest
 
-import capabilities
-from getcap import images
-from packer.errors import InputError
+from rules_setcap import capabilities
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import image_reader
 from support import require
 from support.image import layout, tar
 
@@ -83,7 +83,7 @@ def test_later_layers_hide_earlier_ones(tmp_path: pathlib.Path):
         ("/opaque/.wh..wh..opq", None, "file"),
     )
     image = layout(tmp_path / "image", below, above)
-    (read,) = images.read(str(image))
+    (read,) = image_reader.read(str(image))
     assert read.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
     assert list(read.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone", "/app/other"]
     assert read.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
@@ -111,7 +111,7 @@ def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
     entries = [("/opaque", None, "directory"), ("/opaque/sub", None, "directory"), ("/opaque/sub/new", BPF, "file")]
     for at in range(len(entries) + 1):
         above = tar(*entries[:at], _opaque("/opaque"), *entries[at:])
-        (read,) = images.read(str(layout(tmp_path / f"image{at}", below, above)))
+        (read,) = image_reader.read(str(layout(tmp_path / f"image{at}", below, above)))
         assert (read.capabilities, read.problems) == ({"/opaque/sub/new": BPF}, [])
 
 
@@ -132,7 +132,7 @@ def test_archives_of_images(tmp_path: pathlib.Path, kind: str, compress):
     path.write_bytes(compress(path.read_bytes()))
     assert getcap(path) == (0, "/app/server cap_net_bind_service=p\n", "")
     assert getcap("--platform=linux/s390x", path).status == 2
-    (read,) = images.read(str(path))
+    (read,) = image_reader.read(str(path))
     assert read.config["config"]["User"] == "65532"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     broken = getcap(path)
@@ -267,7 +267,7 @@ def test_damaged_bytes_raise_nothing_else(tmp_path: pathlib.Path):
     for _ in range(1000):
         path.write_bytes(_changed(data, random))
         try:
-            for image in images.read(str(path)):
+            for image in image_reader.read(str(path)):
                 image.file("/link/x")
         except InputError as error:
             refused += 1
@@ -322,6 +322,6 @@ def test_long_reading_shows_how_far_it_is(tmp_path: pathlib.Path):
 def test_the_program_needs_no_bazel():
     python = shutil.which("python3")
     done = subprocess.run(
-        [python, "-S", "-m", "getcap", NETBIND], env={"PYTHONPATH": "tools"}, capture_output=True, text=True, timeout=60
+        [python, "-S", "-m", "rules_setcap.getcap", NETBIND], env={"PYTHONPATH": "tools"}, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, "/app/server cap_net_bind_service=p\n"), done.stderr

@@ -7,10 +7,10 @@ import pathlib
 import subprocess
 
 import pytest
-
-import capabilities
-from getcap import cli
 from oracle import libraries
+
+from rules_setcap import capabilities
+from rules_setcap.getcap import cli
 from support import require
 from support.container import Bundle
 from support.image import layout, tar

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from getcap import cli
+from rules_setcap.getcap import cli
 
 DIGEST = "sha256:" + "a" * 64
 NAMES = [

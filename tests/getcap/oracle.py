@@ -11,12 +11,13 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import capabilities
-from capabilities import execve
-from capabilities.names import NAMES
-from getcap import images
-from getcap.chain import Chain, follow
-from runtimes import Process, Said, Settings
+from rules_setcap import capabilities
+from rules_setcap.capabilities import execve
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.chain import Chain, follow
+from rules_setcap.containers.process import Process
+from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.oci import image_reader
 from support import require
 from support.container import Bundle, Outcome
 from support.image import layout
@@ -74,7 +75,7 @@ class Oracle:
         layer = _layer(probe)
         made = layout(directory / "image", layer, User="0:0", Env=[f"PATH={PATH}"])
         self.bundle = Bundle(made, directory)
-        (self.image,) = images.read(str(made))
+        (self.image,) = image_reader.read(str(made))
         self._set: dict[str, str] = {}
 
     def model(self, case: Case) -> Chain:

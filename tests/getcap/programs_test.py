@@ -9,9 +9,9 @@ import random
 from dataclasses import replace
 
 import pytest
-
-from capabilities.names import NAMES
 from oracle import END, Case, Oracle, held, prefixes
+
+from rules_setcap.capabilities.names import NAMES
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 CHAINS = int(os.environ.get("CHAINS", "250"))

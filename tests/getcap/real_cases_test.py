@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-import capabilities
-from capabilities.names import NAMES
-from getcap import images
-from getcap.verdict import Plan, judge
-from runtimes import docker, runtime
+from rules_setcap import capabilities
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.verdict import Plan, judge
+from rules_setcap.containers.versions import runtime
+from rules_setcap.oci import image_reader
 from support import packer, require
 from support.container import Bundle
 
@@ -36,7 +37,7 @@ def _path(number: int, row: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[images.Image, Bundle]:
+def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     """One layer of all rows, and a container's root file system in which GNU tar unpacked it."""
     require.root()
     layer = packer.Layer(tmp_path_factory.mktemp("layer"))
@@ -47,7 +48,7 @@ def made(tmp_path_factory) -> tuple[images.Image, Bundle]:
     assert layer.pack(*grants) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xf", layer.blob, "-C", bundle.rootfs], check=True)
-    (image,) = images.read(str(layer.blob))
+    (image,) = image_reader.read(str(layer.blob))
     return image, bundle
 
 
@@ -62,7 +63,7 @@ def _names(mask: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=[f"{row['project']}: {row['capabilities']}" for row in ROWS])
-def test_the_verdict_is_what_happens(number: int, made: tuple[images.Image, Bundle]):
+def test_the_verdict_is_what_happens(number: int, made: tuple[image_reader.Image, Bundle]):
     image, bundle = made
     path = _path(number, ROWS[number])
     known = capabilities.from_list([ROWS[number]["capabilities"]])
@@ -72,7 +73,7 @@ def test_the_verdict_is_what_happens(number: int, made: tuple[images.Image, Bund
     ran: set[tuple[Any, ...]] = set()
     for flags in (every, "", every.partition(" ")[0], f"{every} {NO_NEW_PRIVS}"):
         for version in ("docker@20.10.14", "docker@24.0.7"):
-            settings = docker.read(f"docker run --user=65532 --cap-drop=ALL {flags} --entrypoint={path} app")
+            settings = command_line.read(f"docker run --user=65532 --cap-drop=ALL {flags} --entrypoint={path} app")
             verdict = judge(Plan(image, settings, runtime(version)))
             outcome = bundle.run(
                 bounding=_names(verdict.before.bounding),

@@ -10,12 +10,11 @@ import subprocess
 
 import pytest
 
-import capabilities
-from capabilities.names import NAMES
-from getcap import images
-from getcap.review import NO, PARTLY, YES, Privileged, review
-from runtimes import Runtime
-from runtimes.versions import BEHAVIOURS
+from rules_setcap import capabilities
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.getcap.review import NO, PARTLY, YES, Privileged, review
+from rules_setcap.oci import image_reader
 from support import packer, require
 from support.container import Bundle
 
@@ -32,7 +31,7 @@ def _held() -> int:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[images.Image, Bundle]:
+def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     """A layer of the files, and a container's root file system in which GNU tar unpacked it."""
     require.root()
     layer = packer.Layer(tmp_path_factory.mktemp("layer"))
@@ -42,17 +41,17 @@ def made(tmp_path_factory) -> tuple[images.Image, Bundle]:
     assert layer.pack(*(packer.grant(path, text) for path, text in FILES.items())) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
-    (image,) = images.read(str(layer.blob))
+    (image,) = image_reader.read(str(layer.blob))
     image.config["config"] = {"User": "65532"}
     return image, bundle
 
 
-def _reviewed(image: images.Image) -> dict[str, Privileged]:
+def _reviewed(image: image_reader.Image) -> dict[str, Privileged]:
     return {file.path: file for file in review(image, [Runtime(name) for name in BEHAVIOURS]).files}
 
 
 @pytest.mark.parametrize("runtime", BEHAVIOURS)
-def test_use_by_default(made: tuple[images.Image, Bundle], runtime: str):
+def test_use_by_default(made: tuple[image_reader.Image, Bundle], runtime: str):
     """Every file, in a container with the bounding set that the runtime grants by default."""
     image, bundle = made
     default = BEHAVIOURS[runtime][-1].default

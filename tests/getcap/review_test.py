@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from capabilities import FileCapabilities, from_text
-from capabilities.names import ALL, NAMES
-from getcap import cli, images, rules
-from getcap.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
-from getcap.review import Use, review
-from runtimes import Runtime
-from runtimes.versions import BEHAVIOURS
+from rules_setcap.capabilities import FileCapabilities, from_text
+from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
+from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.getcap import cli, rules
+from rules_setcap.getcap.review import Use, review
+from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
 NET = from_text("cap_net_bind_service=p")
@@ -143,7 +143,7 @@ def test_real_cases(tmp_path: pathlib.Path):
             name = "/" + path.lstrip("/").replace("python3.NN", "python3.13")
             entries.append((f"/row{number}{name}", bytes.fromhex(row["xattr_hex"]), "file"))
             expected[f"/row{number}{name}"] = {"RSC001", *([REAL[name]] if name in REAL else [])}
-    (image,) = images.read(str(make(tmp_path, *entries, User="65532")))
+    (image,) = image_reader.read(str(make(tmp_path, *entries, User="65532")))
     assert not image.problems
     found: dict[str, set[str]] = {}
     for finding in review(image, [Runtime("docker")]).findings:
@@ -192,7 +192,7 @@ def test_known_programs(name: str, kind: str):
 
 
 def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Use]]:
-    (image,) = images.read(str(make(path, *entries, **config)))
+    (image,) = image_reader.read(str(make(path, *entries, **config)))
     return {file.path: file.uses for file in review(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
 
 

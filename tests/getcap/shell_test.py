@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 
-from capabilities.execve import Process
-from getcap.programs.model import Call, Fails, Lost, Next, State, System
-from getcap.programs.shells import shell
+from rules_setcap.capabilities.execve import Process
+from rules_setcap.containers.programs.model import Call, Fails, Lost, Next, State, System
+from rules_setcap.containers.programs.shells import shell
 from support import require
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1 << 32)

@@ -7,10 +7,11 @@ import pathlib
 
 import pytest
 
-import capabilities
-from getcap import cli, images
+from rules_setcap import capabilities
+from rules_setcap.getcap import cli
+from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.oci import image_reader
 from support.image import layout, tar
-from verdicts.manifests import check, parse_attributes
 
 PORTS, PING = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
 POD = """\
@@ -100,5 +101,5 @@ def test_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: t
     path.write_text(POD % pod)
     image = _image(tmp_path)
     assert _notes(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
-    (finding,) = check(images.read(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
+    (finding,) = check(image_reader.read(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
     assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)

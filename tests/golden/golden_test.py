@@ -9,8 +9,8 @@ import struct
 import tarfile
 
 import pytest
-
 from listing import GOLDENS, HERE, digest, unpacked
+
 from support import libcap
 
 

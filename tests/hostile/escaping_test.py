@@ -14,12 +14,12 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from getcap import cli
 from images import Layout
-from packer import errors
 from tars import CAPABILITY, END, file, header, pax
-from verdicts import main as verdicts
+
+from rules_setcap.diagnostics import errors
+from rules_setcap.getcap import cli
+from rules_setcap.image_tests import cli as image_tests
 
 # Controls (C0, DEL, C1), bidirectional overrides and isolates, zero-width characters, separators, a byte order mark, tags.
 _HOSTILE = "\n\r\t\x00\x1b\x07\x7f\x85\x9b\u202a\u202e\u2066\u2069\u200b\u200d\u2028\u2029\ufeff\U000e0041\xa0\u3000\ud800\udc9b\\\" /:=;"
@@ -100,7 +100,7 @@ def test_configs(one: str, two: str, three: str, four: str) -> None:
             _check(output)
         report = os.path.join(directory, "report")
         for flags in (["capabilities", "--expected={}"], ["digest", "--digest=sha256:" + "0" * 64]):
-            assert verdicts.main([flags[0], "--target=//t", f"--report={report}", f"--image={path}", *flags[1:]]) == 0
+            assert image_tests.main([flags[0], "--target=//t", f"--report={report}", f"--image={path}", *flags[1:]]) == 0
             _check(pathlib.Path(report).read_text())
 
 
@@ -129,7 +129,7 @@ def test_any_locale(tmp_path: pathlib.Path) -> None:
     (tmp_path / "image.tar").write_bytes(file("é\u4e2d".encode() + b"\xe9\xff", b"", CAPABILITY) + END)
     for encoding in ("ascii", "latin-1", "utf-8"):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": encoding}
-        done = subprocess.run([sys.executable, "-m", "getcap", str(tmp_path / "image.tar")], env=environment, capture_output=True, check=True)
+        done = subprocess.run([sys.executable, "-m", "rules_setcap.getcap", str(tmp_path / "image.tar")], env=environment, capture_output=True, check=True)
         expected = {"ascii": "\\u00e9\\u4e2d", "latin-1": "é\\u4e2d", "utf-8": "é\u4e2d"}[encoding]
         assert done.stdout.decode(encoding) == f"/{expected}\\xe9\\xff cap_net_bind_service=ep\n"
 
@@ -146,7 +146,7 @@ def test_internal_errors_are_one_line(
     stderr = capsys.readouterr().err
     _check(stderr, 1)
     assert stderr.startswith(f"getcap: internal error: {type(error).__name__}: ") and stderr.endswith("; please report this\n")
-    assert verdicts.main(["capabilities", "--target=//t", "--report=x", "--image=x"]) == errors.INTERNAL
+    assert image_tests.main(["capabilities", "--target=//t", "--report=x", "--image=x"]) == errors.INTERNAL
     _check(capsys.readouterr().err, 1)
     monkeypatch.setattr("getcap.images.read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main([str(tmp_path)]) == 130

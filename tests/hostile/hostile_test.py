@@ -15,17 +15,17 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
-import pytest
-
 import images
+import pytest
 import texts
 from measure import run
-from packer import limits
+
+from rules_setcap.diagnostics import limits
+from support.packer import command_line
 
 MIB = 1 << 20
 TOOLS = pathlib.Path("tools").absolute()
-PACKER = [sys.executable, "-S", "-E", "-s", "-B", "-X", "utf8", str(TOOLS / "packer/__main__.py")]
-GETCAP = [sys.executable, "-B", "-m", "getcap"]
+GETCAP = [sys.executable, "-B", "-m", "rules_setcap.getcap"]
 GRANT = "--capabilities=" + json.dumps({"attribute": "file_capabilities", "path": "/nope/file", "capabilities": ["cap_net_raw=p"]})
 BLOB = ["--compression=gzip", "--created-by=t", "--output=blob", "--metadata=metadata"]
 GROUP = os.environ["HOSTILE_INPUTS"]
@@ -37,16 +37,16 @@ GETCAP_STATUSES, PACKER_STATUSES = (0, 1, 2), (0, 1)
 def of_tar(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
     yield "getcap", [*GETCAP, "--json", "--all-layers", str(tar)], GETCAP_STATUSES
     yield "explain", [*GETCAP, "explain", str(tar), "--docker-run", "docker run x /f1"], GETCAP_STATUSES
-    yield "setcap", [*PACKER, "setcap", "--target=//t", *BLOB, f"--tar={tar}", GRANT], PACKER_STATUSES
-    yield "unpack", [*PACKER, "unpack", "--target=//t", f"--archive={tar}", "--output=layout"], PACKER_STATUSES
+    yield "setcap", [*command_line("setcap"), "setcap", "--target=//t", *BLOB, f"--tar={tar}", GRANT], PACKER_STATUSES
+    yield "unpack", [*command_line("unpack"), "unpack", "--target=//t", f"--archive={tar}", "--output=layout"], PACKER_STATUSES
 
 
 def of_layout(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
     below = [f"--below-layout={layout}", "--platform=linux/amd64/"]
     directory = json.dumps({"path": "/f1/x", "type": "directory"})
-    yield "contents", [*PACKER, "contents", "--target=//t", f"--layout={layout}", "--platform=linux/amd64/", f"--output={contents}"], (0, 1)
-    yield "layer", [*PACKER, "layer", "--target=//t", *BLOB, f"--base-contents={contents}", "--unmatched-paths=e", GRANT, directory], PACKER_STATUSES
-    yield "copy", [*PACKER, "copy", "--target=//t", *BLOB, *below, GRANT], PACKER_STATUSES
+    yield "contents", [*command_line("contents"), "contents", "--target=//t", f"--layout={layout}", "--platform=linux/amd64/", f"--output={contents}"], (0, 1)
+    yield "layer", [*command_line("layer"), "layer", "--target=//t", *BLOB, f"--base-contents={contents}", "--unmatched-paths=e", GRANT, directory], PACKER_STATUSES
+    yield "copy", [*command_line("copy"), "copy", "--target=//t", *BLOB, *below, GRANT], PACKER_STATUSES
 
 
 def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Sequence[int]]]:
@@ -65,7 +65,7 @@ def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Se
             layout = images.layout(directory / f"{name}.layout", name)
             assert sum(path.stat().st_size for path in layout.rglob("*") if path.is_file()) <= MIB, name
             yield name, "getcap", [*GETCAP, "--json", "--all-layers", str(layout)], GETCAP_STATUSES
-            yield name, "unpack", [*PACKER, "unpack", "--target=//t", f"--archive={layout}", "--output=layout"], PACKER_STATUSES
+            yield name, "unpack", [*command_line("unpack"), "unpack", "--target=//t", f"--archive={layout}", "--output=layout"], PACKER_STATUSES
             for tool, command, statuses in of_layout(layout, str(directory / "contents")):
                 yield name, tool, command, statuses
         for name in images.ARCHIVES:

@@ -85,9 +85,9 @@ def test_names_that_linux_alone_has():
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match("/(proc|sys)/[a-z]", node.value):
                     used.add((path, node.value))
     assert used == {
-        ("tools/getcap/progress.py", "/proc/self/io"),
-        ("tools/packer/layer.py", "os.SEEK_DATA"),
-        ("tools/packer/layer.py", "os.SEEK_HOLE"),
+        ("tools/rules_setcap/diagnostics/progress.py", "/proc/self/io"),
+        ("tools/rules_setcap/packer/layer.py", "os.SEEK_DATA"),
+        ("tools/rules_setcap/packer/layer.py", "os.SEEK_HOLE"),
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import random
 
+import kernel
 import pytest
 
-import kernel
-from capabilities import FileCapabilities
-from capabilities import execve as rules
-from capabilities.execve import File, Process
-from capabilities.names import ALL
+from rules_setcap.capabilities import FileCapabilities
+from rules_setcap.capabilities import execve as rules
+from rules_setcap.capabilities.execve import File, Process
+from rules_setcap.capabilities.names import ALL
 from support import require
 
 _SEED = 20

@@ -8,7 +8,7 @@ import re
 import subprocess
 from typing import NamedTuple, Sequence
 
-from capabilities.execve import File, Outcome, Process, execve
+from rules_setcap.capabilities.execve import File, Outcome, Process, execve
 
 _PROBE = pathlib.Path("tests/runtime/execve_probe")
 

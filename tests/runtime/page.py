@@ -5,8 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import kernel
-from capabilities import FileCapabilities
-from capabilities.execve import File, Process
+
+from rules_setcap.capabilities import FileCapabilities
+from rules_setcap.capabilities.execve import File, Process
 
 _NET, _BPF = 1 << 10, 1 << 39
 _BOTH = _NET | _BPF

@@ -9,10 +9,10 @@ import re
 import subprocess
 import sys
 
+import page
 import pytest
 
-import page
-from capabilities import FileCapabilities
+from rules_setcap.capabilities import FileCapabilities
 from support import require
 
 _PAGE = pathlib.Path("docs/capabilities.md")

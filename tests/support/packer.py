@@ -1,7 +1,8 @@
-"""The packer as the rules run it: its program, by an interpreter in isolation."""
+"""The programs of build actions, run as the rules run them: by an interpreter in isolation."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -9,7 +10,9 @@ import subprocess
 import sys
 from typing import Any, Mapping, NamedTuple, Sequence
 
-MAIN = pathlib.Path("tools/packer/__main__.py").absolute()
+LAUNCH = pathlib.Path("tools/launch.py").absolute()
+ISOLATED = ("-S", "-E", "-s", "-B", "-X", "utf8")
+_PACKAGES = ("packer", "oci", "validation", "delivery")
 TARGET = "//app:image"
 
 
@@ -18,6 +21,28 @@ class Done(NamedTuple):
 
     status: int
     stderr: str
+
+
+def command_line(subcommand: str, python: str = sys.executable) -> list[str]:
+    """Returns the words that start the program of a subcommand; the program's arguments follow them."""
+    commands = _commands_of(subcommand)
+    program = "rules_setcap.delivery.commands" if "delivery" in commands else commands.removesuffix(".commands")
+    return [python, *ISOLATED, str(LAUNCH), program, ""]
+
+
+def run_here(lines: Sequence[str]) -> tuple[int, str]:
+    """Runs a subcommand in this process; returns its exit code and its messages."""
+    from rules_setcap.actions import command
+
+    return command.run(_commands_of(lines[0]), list(lines))
+
+
+def _commands_of(subcommand: str) -> str:
+    """Returns the package that has a subcommand; that of the packer if none has it."""
+    for package in (f"rules_setcap.{room}.commands" for room in _PACKAGES):
+        if subcommand in importlib.import_module(package).NAMES:
+            return package
+    return "rules_setcap.packer.commands"
 
 
 def run(
@@ -31,7 +56,7 @@ def run(
     lines = "".join(line + "\n" for line in (subcommand, f"--target={TARGET}", *flags))
     (cwd / "arguments").write_bytes(lines.encode("utf-8", "surrogatepass"))
     done = subprocess.run(
-        [python, "-S", "-E", "-s", "-B", "-X", "utf8", str(MAIN), "@arguments"],
+        [*command_line(subcommand, python), "@arguments"],
         cwd=cwd,
         env=dict(env or {}),
         capture_output=True,

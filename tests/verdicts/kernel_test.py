@@ -7,12 +7,13 @@ import pathlib
 
 import pytest
 
-from capabilities.names import NAMES
-from getcap import images
-from kubernetes import one, read
-from runtimes import before_execve, runtime
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.containers.kubernetes import one, read
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.versions import runtime
+from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.oci import image_reader
 from support.container import Bundle
-from verdicts.manifests import check, parse_attributes
 
 MANIFEST = """\
 apiVersion: v1
@@ -34,7 +35,7 @@ RUNTIMES = ["containerd", "cri-o"]
 @pytest.fixture(scope="module", params=WANTED)
 def image(request, tmp_path_factory):
     layout = pathlib.Path("tests/runtime") / f"probe_{request.param}"
-    return request.param, images.read(str(layout)), Bundle(layout, tmp_path_factory.mktemp("image"))
+    return request.param, image_reader.read(str(layout)), Bundle(layout, tmp_path_factory.mktemp("image"))
 
 
 def _names(mask: int) -> list[str]:

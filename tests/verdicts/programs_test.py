@@ -6,10 +6,10 @@ import pathlib
 
 import pytest
 
-import capabilities
-from getcap import images
+from rules_setcap import capabilities
+from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.oci import image_reader
 from support.image import layout, tar
-from verdicts.manifests import check, parse_attributes
 
 ELF = "\x7fELF"
 MANIFEST = """\
@@ -43,7 +43,7 @@ def _findings(directory: pathlib.Path, entry: str, manifest: tuple[object, ...],
     image = layout(directory / "image", layer, Entrypoint=["/entry.sh"], Cmd=["server"], User="1000")
     path = directory / "pod.yaml"
     path.write_text(MANIFEST % manifest)
-    return check(images.read(str(image)), [str(path)], parse_attributes("registry.example/web", "containerd", "privileged", programs))
+    return check(image_reader.read(str(image)), [str(path)], parse_attributes("registry.example/web", "containerd", "privileged", programs))
 
 
 def test_a_script_is_followed_to_its_program(tmp_path: pathlib.Path):

@@ -8,7 +8,7 @@ import sys
 import tarfile
 import tempfile
 
-import capabilities
+from rules_setcap import capabilities
 from support.image import layout, tar
 
 value = capabilities.from_text("cap_net_raw=ep")

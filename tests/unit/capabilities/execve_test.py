@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capabilities import CapabilityError, FileCapabilities
-from capabilities import execve as rules
-from capabilities.execve import File, Process, execve
-from capabilities.names import ALL
+from rules_setcap.capabilities import CapabilityError, FileCapabilities
+from rules_setcap.capabilities import execve as rules
+from rules_setcap.capabilities.execve import File, Process, execve
+from rules_setcap.capabilities.names import ALL
 
 NET, BPF = 1 << 10, 1 << 39
 BOTH = NET | BPF

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import capabilities
-from capabilities import CapabilityError, FileCapabilities
-from capabilities.names import ALL, NAMES
+from rules_setcap import capabilities
+from rules_setcap.capabilities import CapabilityError, FileCapabilities
+from rules_setcap.capabilities.names import ALL, NAMES
 from support import libcap as libcaps
 
 

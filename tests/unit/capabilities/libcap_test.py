@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import capabilities
-from capabilities import CapabilityError, FileCapabilities
-from capabilities.names import ALL, NAMES
-from capabilities.text import parse_clauses
+from rules_setcap import capabilities
+from rules_setcap.capabilities import CapabilityError, FileCapabilities
+from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.capabilities.text import parse_clauses
 from support import libcap as libcaps
 
 _ITEMS = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import capabilities
-from capabilities import CapabilityError, FileCapabilities
+from rules_setcap import capabilities
+from rules_setcap.capabilities import CapabilityError, FileCapabilities
 from support import require
 
 bits = st.integers(0, (1 << 64) - 1)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import capabilities
-from capabilities import CapabilityError
-from capabilities.names import NAMES
-from ko import agreement, config
-from ko.errors import ConfigError
-from ko.meaning import Refused, meaning, terms
+from rules_setcap import capabilities
+from rules_setcap.capabilities import CapabilityError
+from rules_setcap.capabilities.names import NAMES
+from rules_setcap.ko import agreement, config
+from rules_setcap.ko.errors import ConfigError
+from rules_setcap.ko.meaning import Refused, meaning, terms
 
 BUILDS = """\
 defaultBaseImage: localhost/base

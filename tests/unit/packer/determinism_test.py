@@ -181,11 +181,12 @@ def test_every_interpreter_refuses_the_same(tmp_path, python):
 
 @pytest.mark.parametrize("python", _interpreters())
 def test_every_module_loads(python):
-    """What the other subcommands consist of has no syntax, and loads nothing, that an old interpreter lacks."""
-    tools = packer.MAIN.parent.parent
-    names = [path.relative_to(tools).with_suffix("") for path in tools.glob("packer/**/*.py") if path != packer.MAIN]
-    imports = [f"import {'.'.join(name.parts)}" for name in sorted(names)]
-    assert "import packer.commands.setcap" in imports
+    """No module of a build action has syntax, or imports anything, that the oldest interpreter lacks."""
+    tools = packer.LAUNCH.parent
+    rooms = ("actions", "archive", "capabilities", "diagnostics", "executables", "oci", "packer", "validation")
+    paths = [path.relative_to(tools).with_suffix("") for room in rooms for path in (tools / "rules_setcap" / room).rglob("*.py")]
+    imports = [f"import {'.'.join(path.parts)}" for path in sorted(paths)]
+    assert "import rules_setcap.packer.commands.setcap" in imports
     program = "\n".join(["import sys", f"sys.path.insert(0, {str(tools)!r})", *imports])
     done = subprocess.run([require.tool(python), "-S", "-E", "-s", "-B", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -195,20 +196,20 @@ def test_another_zlib_is_refused(tmp_path):
     """A module of zlib's name and interface with other bytes, as zlib-ng's builds have."""
     layer = _layer(tmp_path)
     (tmp_path / "other").mkdir()
-    shutil.copytree(packer.MAIN.parent.parent, tmp_path / "other" / "tools", symlinks=False)
-    shim = tmp_path / "other" / "tools" / "packer" / "__main__.py"
+    shutil.copytree(packer.LAUNCH.parent, tmp_path / "other" / "tools", symlinks=False)
+    shim = tmp_path / "other" / "tools" / "launch.py"
     # Another level stands for another codec: the same interface, other bytes.
     shim.write_text(
         shim.read_text().replace(
-            "from packer.cli import main",
+            "import os\n",
+            "import os\n"
             "import zlib\n"
             "real = zlib.compressobj\n"
-            "zlib.compressobj = lambda level, *rest: real(level % 9 + 1, *rest)\n"
-            "from packer.cli import main",
+            "zlib.compressobj = lambda level, *rest: real(level % 9 + 1, *rest)\n",
         )
     )
     flags = ["layer", "--target=//app:image", "--output=blob", "--metadata=metadata", "--compression=gzip", "--created-by=test"]
-    done = subprocess.run([sys.executable, "-B", str(shim), *flags, *layer.lines], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", str(shim), "rules_setcap.packer", "", *flags, *layer.lines], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("//app:image: compression: \"gzip\": this interpreter's library (")
     assert 'or compression = "none"' in done.stderr

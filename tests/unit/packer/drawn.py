@@ -6,9 +6,9 @@ from typing import Mapping, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-
-from capabilities.names import NAMES
 from samples import ELF, Change, Filled, Grant, Sample, Wish
+
+from rules_setcap.capabilities.names import NAMES
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 """For tests that draw layers: these take their time, and may be large."""

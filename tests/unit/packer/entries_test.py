@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packer import entries
+from rules_setcap.packer import entries
 
 # Mostly right, and next to what is: one look at all of the paths must find what a look at each does.
 PATHS = st.one_of(
@@ -25,8 +25,8 @@ FIELDS: dict[str, list[Any]] = {
     "attribute": ["srcs", "symlinks", 1, None],
     "gid": [0, 1, True, 1.0, (1 << 32) - 1],
     "mode": ["0755", "0644", "", "rwx", 8],
-    "output": ["tools/packer/tar.py", LINK, "/nowhere", "", "a\0", 1],
-    "source": ["tools/packer/tar.py", LINK, DIRECTORY, "/nowhere", "", "a\0", "é", 1, ["a"]],
+    "output": ["tools/rules_setcap/archive/tar.py", LINK, "/nowhere", "", "a\0", 1],
+    "source": ["tools/rules_setcap/archive/tar.py", LINK, DIRECTORY, "/nowhere", "", "a\0", "é", 1, ["a"]],
     "target": ["/a", "b", "", "\0", 1],
     "type": ["file", "directory", "symlink", "hardlink", "fifo", 1],
     "uid": [0, 1, True, 1.0, -1],

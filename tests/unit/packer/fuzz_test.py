@@ -12,12 +12,12 @@ import subprocess
 import tarfile
 import tempfile
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 import drawn
 import samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples import KINDS, XATTR, Found, Sample, unpacked
+
 from support import libcap, require
 
 _MEDIA_TYPES = {"none": "tar", "gzip": "tar+gzip", "libdeflate": "tar+gzip", "zstd": "tar+zstd"}

@@ -8,11 +8,11 @@ import pathlib
 import subprocess
 from typing import Any, Callable, Iterator
 
+import drawn
 import pytest
 from hypothesis import given, settings
-
-import drawn
 from samples import KINDS, XATTR, Found, unpacked
+
 from support import go as golang
 
 

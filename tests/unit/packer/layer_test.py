@@ -9,8 +9,8 @@ import pathlib
 
 import pytest
 
-from packer import entries, layer, styles
-from packer.errors import InputError
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.packer import entries, layer, styles
 
 SIZES = {"one byte": 1, "small": 1000, "a byte less than a block": (1 << 20) - 1, "a block": 1 << 20, "large": (3 << 20) + 5}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packer import entries
+from rules_setcap.packer import entries
 
 BIN = "bazel-out/k8-fastbuild/bin"
 

@@ -10,12 +10,12 @@ import stat
 import subprocess
 import tempfile
 
+import drawn
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import drawn
 from samples import Found
+
 from support import require
 
 READERS = {

@@ -20,7 +20,6 @@ import tempfile
 from compression import zstd
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
-from packer import cli
 from support import packer as packers
 from support import require
 from support.libcap import Libcap, Sets
@@ -178,7 +177,7 @@ class Sample(NamedTuple):
 def run(directory: pathlib.Path, lines: Sequence[str]) -> tuple[int, str]:
     """Runs the packer; its outputs are `blob` and `metadata` in `directory`."""
     outputs = (f"--output={directory}/blob", f"--metadata={directory}/metadata")
-    return cli.run(["layer", f"--target={TARGET}", *outputs, "--created-by=fuzz", *lines])
+    return packers.run_here(["layer", f"--target={TARGET}", *outputs, "--created-by=fuzz", *lines])
 
 
 def unpacked(blob: pathlib.Path, compression: str) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tarfile
 
-from support import packer
 from tars import END, NET_RAW, RECORD, carrying, make_tar, problems_of, retrofit, without_end, write
+
+from support import packer
 
 LINK = {"name": "l", "type": tarfile.SYMTYPE, "link": "d"}
 DIRECTORY = {"name": "d", "type": tarfile.DIRTYPE}

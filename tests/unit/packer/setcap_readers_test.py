@@ -1,7 +1,7 @@
 """What `setcap` writes is read by every program that read the input, with the same entries but for the capabilities.
 
 ARCHIVES is the number of random archives (40 by default) and HEADERS_SEED the seed of the random numbers, which is
-printed. To run 500 with a new seed: ./bazelw test //tests/unit/packer:headers_nightly_test --test_output=all
+printed. To run 500 with a new seed: ./bazelw test //tests/unit/packer:setcap_nightly_test --test_output=all
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import os
 import random
 from typing import Any
 
-import pytest
-
 import drawn_headers
+import pytest
 import readers
 import shapes
-from packer import archive, cli, contents
-from packer.entries import FILE
-from support import packer
 from tars import END
+
+from rules_setcap.archive import reader
+from rules_setcap.archive.entry import FILE
+from rules_setcap.oci import contents
+from support import packer
 
 COUNT = int(os.environ.get("ARCHIVES", "40"))
 SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 40 else random.SystemRandom().randrange(1 << 32)))
@@ -37,7 +38,7 @@ def retrofit(directory, tar: bytes, *grants: str) -> tuple[int, str, bytes]:
     (directory / "in.tar").write_bytes(tar)
     (directory / "out.tar").unlink(missing_ok=True)
     request = ["setcap", "--target=//x", f"--output={directory}/out.tar", f"--metadata={directory}/metadata", f"--tar={directory}/in.tar"]
-    status, said = cli.run([*request, "--compression=none", "--created-by=test", *grants])
+    status, said = packer.run_here([*request, "--compression=none", "--created-by=test", *grants])
     return status, said, b"" if status else (directory / "out.tar").read_bytes()
 
 
@@ -59,7 +60,7 @@ def programs(tar: bytes) -> list[str]:
       ArchiveError: the archive is refused.
     """
     found = []
-    tape = archive.Archive(io.BytesIO(tar))
+    tape = reader.Archive(io.BytesIO(tar))
     for member in tape:
         start = next(tape.content(), b"")
         if member.type == FILE and member.mode & 0o111 and (member.sparse or start.startswith(b"\x7fELF") and member.size > 100):
@@ -81,7 +82,7 @@ def compare(go: readers.Go, directory, pairs: list[tuple[bytes, bytes]]) -> dict
     count = dict.fromkeys(PROGRAMS, 0)
     befores, afters = (read(go, directory, [pair[number] for pair in pairs]) for number in (0, 1))
     for (tar, written), before, after in zip(pairs, befores, afters):
-        members = archive.Archive(io.BytesIO(written))
+        members = reader.Archive(io.BytesIO(written))
         paths = [member.path for member in members if shapes.CAPABILITY in member.records]
         for program in PROGRAMS:
             if before[program] is None:
@@ -90,7 +91,7 @@ def compare(go: readers.Go, directory, pairs: list[tuple[bytes, bytes]]) -> dict
             assert after[program] is not None, (program, tar.rstrip(b"\0"), written.rstrip(b"\0"))
             assert after[program][0] == before[program][0], (program, tar.rstrip(b"\0"))
             assert len(after[program][1]) == len(paths), (program, tar.rstrip(b"\0"))
-        assert [archive.plain(name) for name in after["Go"][1]] == paths
+        assert [reader.plain(name) for name in after["Go"][1]] == paths
     return count
 
 
@@ -162,7 +163,7 @@ def test_random_archives(go, tmp_path):
         tar, _ = drawn_headers.archive(chance)
         try:
             paths = [path for path in programs(tar) if contents.is_text(path) and chance.random() < 0.7]
-        except archive.ArchiveError:
+        except reader.ArchiveError:
             continue
         flags = [packer.grant(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
         status, said, written = retrofit(tmp_path, tar, *flags, chance.choice(["--existing-capabilities=keep", "--existing-capabilities=remove"]))

@@ -1,0 +1,182 @@
+"""Whatever goes in, settings or an InputError come out, and a process or an InputError of those."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rules_setcap.containers import yaml_documents
+from rules_setcap.containers.compose import dotenv, files, shellwords
+from rules_setcap.containers.docker import command_line, flags
+from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.settings import Settings
+from rules_setcap.diagnostics.errors import InputError
+
+FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+
+WORDS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        """
+        ALL all NET_ADMIN cap_bpf CAP_KILL,CHOWN no-new-privileges no-new-privileges:true no-new-privileges=0 1000:1000 root 0 a:/b
+        a:/b:suid /a:nosuid type=tmpfs,dst=/x keep-id keep-id:uid=5 host private ["a"] [1] [[[ io.containers.capabilities=KILL
+        true false image -- - = $X ${X:-1} 0:1:2
+        """.split()
+    ),
+)
+NAMES = st.sampled_from(
+    """
+    cap-add cap-drop user privileged security-opt entrypoint volume mount tmpfs userns init label uidmap rootfs name read-only it u v
+    """.split()
+)
+FLAGS = st.one_of(
+    st.tuples(NAMES, WORDS).map(lambda pair: f"--{pair[0]}={pair[1]}"),
+    NAMES.map(lambda name: "--" + name),
+    st.text(alphabet="aituvpq=0", max_size=5).map(lambda letters: "-" + letters),
+    st.sampled_from(sorted(flags.DOCKER.values | flags.PODMAN.switches)).map(lambda name: "--" + name),
+    WORDS,
+)
+
+
+def _process(read: Settings) -> None:
+    try:
+        process = before_execve(read, image_user="7", uids={"root": 0, "nginx": 101})
+    except InputError as error:
+        assert error.problems
+        return
+    assert process.permitted == process.effective
+    assert process.ambient & ~(process.permitted & process.inheritable) == 0
+
+
+def _refused(error: InputError) -> None:
+    assert error.problems and all(problem and "\n" not in problem for problem in error.problems)
+
+
+@FUZZ
+@given(st.sampled_from(["docker", "podman"]), st.lists(FLAGS, max_size=8))
+def test_command_lines(engine, words):
+    try:
+        read = command_line.read(f"{engine} run {' '.join(words)} image")
+    except InputError as error:
+        _refused(error)
+    else:
+        _process(read)
+
+
+SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
+
+
+@FUZZ
+@given(st.one_of(st.text(max_size=60), SIGNS))
+def test_any_command(text):
+    for command in (text, "docker run " + text):
+        try:
+            command_line.read(command)
+        except InputError as error:
+            _refused(error)
+
+
+@FUZZ
+@given(st.one_of(SIGNS.map(str.encode), st.binary(max_size=30)))
+def test_files_of_variables(data):
+    try:
+        found = dotenv.read(data, ".env", {"a": "b"})
+    except InputError as error:
+        _refused(error)
+    else:
+        assert all(isinstance(text, str) for pair in found.items() for text in pair)
+
+
+@FUZZ
+@given(st.one_of(SIGNS, st.text(max_size=30)))
+def test_words_of_compose(text):
+    try:
+        words, rest = shellwords.split(text)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert text.endswith(rest) and sum(map(len, words)) <= len(text)
+
+
+VALUES = st.recursive(
+    st.one_of(WORDS, st.none(), st.booleans(), st.integers()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(WORDS, st.sampled_from(["type", "target", "service", "file"])), inner, max_size=3),
+    ),
+    max_leaves=5,
+)
+SERVICES = st.dictionaries(
+    st.sampled_from(
+        sorted(
+            files._KEYS & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
+        )
+        + ["extends", "x"]
+    ),
+    st.one_of(VALUES, st.lists(WORDS, max_size=3)),
+    max_size=5,
+)
+
+
+@FUZZ
+@given(st.dictionaries(st.sampled_from(["web", "base"]), st.one_of(SERVICES, VALUES)))
+def test_compose_files(services):
+    try:
+        read = files.read(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
+    except InputError as error:
+        _refused(error)
+    else:
+        _process(read)
+
+
+# Bits of YAML in any order are often YAML.
+PARTS = st.sampled_from(
+    [
+        "a: ",
+        "b",
+        "- ",
+        "\n",
+        "\n  ",
+        "&x ",
+        "*x",
+        "<<: ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "? ",
+        "!y ",
+        "!!int ",
+        "'",
+        '"',
+        "|\n ",
+        "---\n",
+        "...\n",
+        "#",
+        "%",
+        "\t",
+        "é",
+        "0x",
+        "~",
+    ]
+)
+
+
+@FUZZ
+@given(st.one_of(st.binary(max_size=60), st.lists(PARTS, max_size=25).map(lambda parts: "".join(parts).encode())))
+def test_documents(data):
+    try:
+        loaded = yaml_documents.load(data, "file.yaml")
+    except InputError as error:
+        _refused(error)
+        return
+    stack = list(loaded)
+    while stack:
+        here = stack.pop()
+        for read in (here.text, here.scalar, here.boolean, here.integer):
+            read()
+        stack += [*here.items(), *here.fields().values()]
+    assert all("\n" not in problem for document in loaded for problem in document.problems)

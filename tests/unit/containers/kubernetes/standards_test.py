@@ -1,0 +1,149 @@
+"""Pod Security Standards: each control by itself, over a pod that satisfies them all."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from rules_setcap.containers.kubernetes import manifests, standards
+from rules_setcap.diagnostics.errors import InputError
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "x"},
+    "spec": {
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {"name": name, "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}} for name in ("x", "y")
+        ],
+    },
+}
+ONE = "spec.containers[1]"
+CONTEXT = ONE + ".securityContext"
+
+
+def _evaluate(changes: dict[str, object]) -> standards.Standing:
+    """How the pod stands with some values changed, or taken out where they are None; keys are paths."""
+    pod = copy.deepcopy(POD)
+    for path, value in changes.items():
+        *steps, last = path.replace("[1]", ".1").split("/") if "/" in path else path.replace("[1]", ".1").split(".")
+        here = pod
+        for step in steps:
+            here = here[int(step)] if isinstance(here, list) else here.setdefault(step, {})
+        if value is None:
+            del here[last]
+        else:
+            here[last] = value
+    # One that the API server would refuse is evaluated all the same.
+    return standards.evaluate(manifests.read(json.dumps(pod, indent=1).encode(), "pod.json")[0])
+
+
+def test_a_pod_that_satisfies_all():
+    assert _evaluate({}) == standards.Standing("restricted", ())
+
+
+BROKEN = [
+    # What is changed, the level left, the control, the field.
+    ({CONTEXT + ".windowsOptions": {"hostProcess": True}}, "privileged", "HostProcess", CONTEXT + ".windowsOptions.hostProcess"),
+    ({"spec.securityContext.windowsOptions": {"hostProcess": True}}, "privileged", "HostProcess", None),
+    ({"spec.hostNetwork": True}, "privileged", "Host Namespaces", "spec.hostNetwork"),
+    ({"spec.hostPID": True}, "privileged", "Host Namespaces", "spec.hostPID"),
+    ({"spec.hostIPC": True}, "privileged", "Host Namespaces", "spec.hostIPC"),
+    (
+        {CONTEXT + ".privileged": True, CONTEXT + ".allowPrivilegeEscalation": True},
+        "privileged",
+        "Privileged Containers",
+        CONTEXT + ".privileged",
+    ),
+    ({CONTEXT + ".capabilities.add": ["KILL", "NET_RAW"]}, "privileged", "Capabilities", CONTEXT + ".capabilities.add[1]"),
+    ({CONTEXT + ".capabilities.add": ["net_bind_service"]}, "privileged", "Capabilities", CONTEXT + ".capabilities.add[0]"),
+    ({CONTEXT + ".capabilities.add": ["KILL"]}, "baseline", "Capabilities", CONTEXT + ".capabilities.add[0]"),
+    ({CONTEXT + ".capabilities.drop": ["all"]}, "baseline", "Capabilities", CONTEXT + ".capabilities.drop"),
+    ({CONTEXT + ".capabilities": None}, "baseline", "Capabilities", CONTEXT),
+    ({"spec.volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, "privileged", "HostPath Volumes", "spec.volumes[0].hostPath"),
+    ({"spec.volumes": [{"name": "v", "nfs": {"path": "/"}}]}, "baseline", "Volume Types", "spec.volumes[0]"),
+    ({ONE + ".ports": [{"hostPort": 80}]}, "privileged", "Host Ports", ONE + ".ports[0].hostPort"),
+    (
+        {ONE + ".readinessProbe": {"tcpSocket": {"host": "x"}}},
+        "privileged",
+        "Host Probes / Lifecycle Hooks",
+        ONE + ".readinessProbe.tcpSocket.host",
+    ),
+    (
+        {ONE + ".lifecycle": {"preStop": {"httpGet": {"host": "x"}}}},
+        "privileged",
+        "Host Probes / Lifecycle Hooks",
+        ONE + ".lifecycle.preStop.httpGet.host",
+    ),
+    ({CONTEXT + ".appArmorProfile": {"type": "Unconfined"}}, "privileged", "AppArmor", CONTEXT + ".appArmorProfile.type"),
+    (
+        {"metadata/annotations": {"container.apparmor.security.beta.kubernetes.io/x": "unconfined"}},
+        "privileged",
+        "AppArmor",
+        'metadata.annotations["container.apparmor.security.beta.kubernetes.io/x"]',
+    ),
+    ({"spec.securityContext.seLinuxOptions": {"type": "spc_t"}}, "privileged", "SELinux", "spec.securityContext.seLinuxOptions.type"),
+    ({CONTEXT + ".seLinuxOptions": {"user": "u"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.user"),
+    ({CONTEXT + ".seLinuxOptions": {"role": "r"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.role"),
+    ({CONTEXT + ".procMount": "Other"}, "privileged", "/proc Mount Type", CONTEXT + ".procMount"),
+    ({CONTEXT + ".procMount": "Unmasked", "spec.hostUsers": False}, "baseline", "/proc Mount Type", CONTEXT + ".procMount"),
+    ({CONTEXT + ".seccompProfile": {"type": "Unconfined"}}, "privileged", "Seccomp", CONTEXT + ".seccompProfile.type"),
+    ({"spec.securityContext.seccompProfile": None}, "baseline", "Seccomp", CONTEXT),
+    ({"spec.securityContext.sysctls": [{"name": "kernel.msgmax"}]}, "privileged", "Sysctls", "spec.securityContext.sysctls[0].name"),
+    ({CONTEXT + ".allowPrivilegeEscalation": None}, "baseline", "Privilege Escalation", CONTEXT),
+    ({CONTEXT + ".allowPrivilegeEscalation": True}, "baseline", "Privilege Escalation", CONTEXT + ".allowPrivilegeEscalation"),
+    ({CONTEXT + ".runAsNonRoot": False}, "baseline", "Running as Non-root", CONTEXT + ".runAsNonRoot"),
+    ({"spec.securityContext.runAsNonRoot": False}, "baseline", "Running as Non-root", "spec.securityContext.runAsNonRoot"),
+    ({"spec.securityContext.runAsNonRoot": None}, "baseline", "Running as Non-root", CONTEXT),
+    ({CONTEXT + ".runAsUser": 0}, "baseline", "Running as Non-root user", CONTEXT + ".runAsUser"),
+    ({"spec.securityContext.runAsUser": 0}, "baseline", "Running as Non-root user", "spec.securityContext.runAsUser"),
+]
+
+
+@pytest.mark.parametrize("changes, level, control, path", BROKEN, ids=lambda value: str(value)[:50])
+def test_a_control_that_is_broken(changes, level, control, path):
+    standing = _evaluate(changes)
+    assert standing.level == level
+    broken = {"privileged": "baseline", "baseline": "restricted"}[level]
+    found = [one for one in standing.violations if one.level == broken]
+    assert {one.control for one in found} == {control}
+    assert path is None or any(one.where.partition(": ")[2] == path for one in found)
+
+
+KEPT = [
+    {"spec.hostNetwork": False, "spec.hostUsers": True},
+    {CONTEXT + ".capabilities.add": ["NET_BIND_SERVICE"], CONTEXT + ".capabilities.drop": ["KILL", "ALL"]},
+    {"spec.volumes": [{"name": "v", "csi": {}}, {"name": "w", "image": {}}, {"name": "x", "emptyDir": {}}]},
+    {ONE + ".ports": [{"hostPort": 0, "containerPort": 80}], ONE + ".livenessProbe": {"httpGet": {"host": ""}}},
+    {"spec.securityContext.seLinuxOptions": {"type": "container_engine_t", "level": "s0"}},
+    {"spec.securityContext.sysctls": [{"name": "net.ipv4.tcp_wmem", "value": "1"}]},
+    {"metadata/annotations": {"container.apparmor.security.beta.kubernetes.io/x": "localhost/x", "other": "x"}},
+    {"spec.securityContext.appArmorProfile": {"type": "Localhost"}, CONTEXT + ".procMount": "Default"},
+    # Whom a user namespace, or Windows, spares.
+    {"spec.hostUsers": False, "spec.securityContext.runAsNonRoot": False, CONTEXT + ".runAsUser": 0},
+    {"spec.os": {"name": "windows"}, CONTEXT + ".allowPrivilegeEscalation": None, CONTEXT + ".capabilities": None},
+]
+
+
+@pytest.mark.parametrize("changes", KEPT, ids=lambda value: str(value)[:50])
+def test_what_every_level_allows(changes):
+    assert _evaluate(changes) == standards.Standing("restricted", ())
+
+
+def test_every_container_counts():
+    for section in ("initContainers", "ephemeralContainers"):
+        standing = _evaluate({"spec." + section: [{"name": "z"}]})
+        assert {one.control for one in standing.violations} == {"Privilege Escalation", "Capabilities"}
+        assert {one.where.partition(": ")[2] for one in standing.violations} == {f"spec.{section}[0]"}
+
+
+def test_wrong_types_are_problems():
+    with pytest.raises(InputError) as refused:
+        _evaluate({"spec.hostPID": "yes", ONE + ".ports": [{"hostPort": "80"}]})
+    assert [problem.partition(": ")[2] for problem in refused.value.problems] == [
+        'spec.hostPID: "yes": neither true nor false',
+        'spec.containers[1].ports[0].hostPort: "80": not a whole number',
+    ]

@@ -1,0 +1,88 @@
+"""Programs for other systems than Linux are recognized, and the message says how to build for Linux."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from rules_setcap.executables import formats
+from support import go, packer
+
+BUILD = 'build for Linux, with --platforms=LABEL of a platform that has the constraint "@platforms//os:linux"'
+SYSTEMS = {"darwin": "macOS", "windows": "Windows"}
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """The same program for each system, by Go."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "main.go").write_text("package main\n\nfunc main() {}\n")
+    found = {}
+    for system in ("linux", *SYSTEMS):
+        (folder / system).mkdir()
+        found[system] = go.build(folder / "main.go", folder / system, GOOS=system, GOARCH="amd64", CGO_ENABLED="0")
+    return found
+
+
+def test_real_programs(programs):
+    starts = {system: path.read_bytes()[: formats.START] for system, path in programs.items()}
+    assert {system: formats.system(start) for system, start in starts.items()} == {"linux": "", **SYSTEMS}
+
+
+@pytest.mark.parametrize(
+    "start, system",
+    [
+        ("feedface00000012", "macOS"),
+        ("feedfacf01000012", "macOS"),
+        ("cefaedfe07000000", "macOS"),
+        ("cffaedfe0c000001", "macOS"),
+        ("cafebabe00000002", "macOS"),
+        ("cafebabf00000002", "macOS"),
+        ("cafebabe0000002d", ""),  # A class file of Java 1.1, and one of Java 25.
+        ("cafebabe00000045", ""),
+        ("cafebabe00000000", ""),
+        ("cafebabe", ""),
+        ("4d5a900003000000", "Windows"),
+        ("4d", ""),
+        ("7f454c4602010100", ""),
+        ("2321202f62696e2f", ""),
+        ("", ""),
+    ],
+)
+def test_first_bytes(start: str, system: str):
+    assert formats.system(bytes.fromhex(start)) == system
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_capabilities(system, programs, tmp_path):
+    """In a layer, and in the tar of another rule."""
+    said = f'//app:image: file_capabilities: "/server": a program for {SYSTEMS[system]}; capabilities are for programs of Linux: {BUILD}\n'
+    layer = packer.Layer(tmp_path).add("/server", programs[system].read_bytes())
+    grant = packer.grant("/server", "bpf")
+    assert layer.pack(grant) == (1, said)
+    assert layer.pack() == (0, "")
+    flags = ["--tar=blob", "--output=out", "--metadata=out.json", "--compression=none", "--created-by=test"]
+    assert packer.run("setcap", *flags, grant, cwd=tmp_path) == (1, said)
+
+
+@pytest.mark.parametrize("system", ["linux", *SYSTEMS])
+def test_binary_without_capabilities(system, programs, tmp_path):
+    """What is built on a Mac without --platforms: the check of the image finds it."""
+    layer = packer.Layer(tmp_path).add("/server", programs[system].read_bytes())
+    assert layer.pack("--program=/server") == (0, "")
+
+    def check(os: str, *off: str) -> packer.Done:
+        (tmp_path / "config").write_text(json.dumps({"os": os, "architecture": "amd64", "config": {"Entrypoint": ["/server"]}}))
+        flags = ["--config=config", "--layer=metadata", "--binary=/server", "--disabled-checks=" + json.dumps(off), "--output=checked"]
+        return packer.run("check", *flags, "--layer-of=" + json.dumps({"attribute": "binary", "disabled_checks": []}), cwd=tmp_path)
+
+    if system == "linux":
+        assert check("linux") == (0, "")
+        return
+    end = '(disabled_checks = ["architecture"] turns this off)\n'
+    assert check("linux") == (1, f'//app:image: binary: "/server": a program for {SYSTEMS[system]} in an image for linux; {BUILD} {end}')
+    assert check("linux", "architecture") == check(system) == (0, "")
+    other = {"darwin": "windows", "windows": "darwin"}[system]
+    assert check(other) == (1, f'//app:image: binary: "/server": a program for {SYSTEMS[system]} in an image for {other}; build both for one platform {end}')

@@ -1,1 +1,0 @@
-"""The file capabilities of container images, read without unpacking or running any."""

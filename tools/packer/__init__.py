@@ -1,1 +1,0 @@
-"""Layers and images, byte for byte the same wherever they are made."""

@@ -1,0 +1,1 @@
+"""Linux file capabilities of container images: the programs that the Bazel rules run."""

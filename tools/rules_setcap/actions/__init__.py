@@ -1,0 +1,1 @@
+"""Running as a Bazel action: the command line, and the persistent worker."""

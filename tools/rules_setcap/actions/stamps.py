@@ -1,0 +1,95 @@
+"""Placeholders: `{KEY}` stands for a value of Bazel's workspace status.
+
+The keys are those of `--workspace_status_command` and Bazel's own (`BUILD_TIMESTAMP`,
+`BUILD_EMBED_LABEL`): capital letters, digits and underscores, as Bazel's manual asks for.
+Other braces are text. `{{KEY}}` stands for the text `{KEY}`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rules_setcap.diagnostics.errors import problem, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+_KEY = r"(\{+)([A-Z_][A-Z0-9_]*)(\}+)"
+_TEXT = re.compile(_KEY, re.ASCII)
+# In `env`, $$, $NAME and ${NAME} have a meaning of their own.
+_ENVIRONMENT = re.compile(rf"\$\$|\$\{{\w+\}}|{_KEY}", re.ASCII)
+
+
+class Status:
+    """The workspace status of a target that may be stamped.
+
+    Attributes:
+      used: bool, whether a placeholder has been met.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        """
+        Args:
+          paths: the status files; none if the target is not stamped.
+
+        Raises:
+          OSError: one of them cannot be read.
+        """
+        self.used = False
+        self._values: dict[str, str] = {}
+        for path in paths:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    key, _, value = line.rstrip("\n").partition(" ")
+                    self._values[key] = value
+
+    def expand(self, text: str, may_have_braces: bool = False) -> str:
+        """Returns the text with values in place of its placeholders.
+
+        Args:
+          text: the value of an attribute.
+          may_have_braces: whether such a value may have braces, for messages.
+
+        Raises:
+          ValueError: what is wrong with a placeholder, as a sentence.
+        """
+        return _TEXT.sub(lambda match: self._replace(match[1], match[2], match[3], may_have_braces=may_have_braces), text)
+
+    def expand_variable(self, text: str) -> str:
+        """Returns the value of an environment variable with values in place of its placeholders.
+
+        `$$`, `$NAME` and `${NAME}` stay as they are; a dollar sign of a value is doubled.
+
+        Raises:
+          ValueError: what is wrong with a placeholder, as a sentence.
+        """
+
+        def replace(match: re.Match[str]) -> str:
+            return match[0] if match[2] is None else self._replace(match[1], match[2], match[3], "$$", True)
+
+        return _ENVIRONMENT.sub(replace, text)
+
+    def check_used(self, attributes: str, problems: list[str]) -> None:
+        """Adds a problem if the target is stamped and has no placeholder.
+
+        Args:
+          attributes: where placeholders may stand, for the message.
+          problems: list to add to.
+        """
+        if self._values and not self.used:
+            what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"
+            problems.append(problem("stamp", True, what))
+
+    def _replace(self, opening: str, key: str, closing: str, dollar: str = "$", may_have_braces: bool = False) -> str:
+        if len(opening) > 1 and len(closing) > 1:
+            return f"{opening[1:]}{key}{closing[1:]}"
+        self.used = True
+        if not self._values:
+            text = f", or write {{{{{key}}}}} for the text {{{key}}}" if may_have_braces else ""
+            raise ValueError(f"has the placeholder {{{key}}}; set stamp = True{text}")
+        if key not in self._values:
+            raise ValueError(f"the workspace status has no {quote(key)}; it has {', '.join(sorted(self._values))}")
+        if not self._values[key]:
+            raise ValueError(f"{key} has no value in the workspace status")
+        return f"{opening[1:]}{self._values[key].replace('$', dollar)}{closing[1:]}"

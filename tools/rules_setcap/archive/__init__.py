@@ -1,0 +1,1 @@
+"""Reading and writing tar archives: headers, pax records, compression and blobs."""

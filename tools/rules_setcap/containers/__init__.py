@@ -1,0 +1,1 @@
+"""What a container runtime is told, and what its processes can do."""

@@ -1,0 +1,77 @@
+"""Reads what Compose takes from beside a Compose file: the variables of .env, and which other files it would read."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rules_setcap.containers.compose import dotenv
+from rules_setcap.diagnostics.errors import InputError, quote
+
+# The files that Compose reads by default, the second kind over the first: compose-go cli/options.go.
+_NAMES = frozenset(("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"))
+_OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+_MAX_NAMES = 20
+
+
+@dataclass(frozen=True)
+class Project:
+    """What Compose knows besides a Compose file.
+
+    Attributes:
+      environment: values of variables: the shell's, and else those of .env.
+      notes: sentences about files that Compose would read and that were not read.
+      problems: of the files of variables.
+    """
+
+    environment: Mapping[str, str]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def read(file: str, environment: Mapping[str, str], open_file: Callable[[str], bytes]) -> Project:
+    """Reads what belongs to a Compose file.
+
+    The variables are those that https://docs.docker.com/compose/how-tos/environment-variables/envvars/ lists.
+
+    Args:
+      file: the Compose file's name; the files are beside it.
+      environment: variables of the shell, which win over those of files.
+      open_file: returns the bytes of another file.
+    """
+    variables = dict(environment)
+    problems: list[str] = []
+    named = variables.get("COMPOSE_ENV_FILES", "")
+    directory = posixpath.dirname(file)
+    for path in named.split(",")[:_MAX_NAMES] if named else [posixpath.join(directory, ".env")]:
+        try:
+            variables = {**variables, **dotenv.read(open_file(path), path, environment), **environment}
+        except InputError as error:
+            problems += error.problems
+        except (OSError, ValueError) as error:
+            if named or not isinstance(error, FileNotFoundError):
+                problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+    return Project(variables, tuple(_notes(file, variables, open_file)), tuple(problems))
+
+
+def _notes(file: str, variables: Mapping[str, str], open_file: Callable[[str], bytes]) -> list[str]:
+    directory, base = posixpath.split(file)
+    if files := variables.get("COMPOSE_FILE"):
+        separator = variables.get("COMPOSE_PATH_SEPARATOR") or ":"
+        others = [name for name in files.split(separator) if name and posixpath.basename(name) != base]
+        return [f"COMPOSE_FILE names {quote(name)} too, which is not read here" for name in others[:_MAX_NAMES]]
+    beside = [posixpath.join(directory, name) for name in _OVERRIDES] if base in _NAMES else []
+    return [
+        f"{name} is not read here: docker compose reads it over {file}, unless -f names the files"
+        for name in beside
+        if _exists(name, open_file)
+    ]
+
+
+def _exists(path: str, open_file: Callable[[str], bytes]) -> bool:
+    try:
+        open_file(path)
+    except (OSError, ValueError, InputError):
+        return False
+    return True

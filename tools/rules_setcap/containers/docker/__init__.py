@@ -1,0 +1,1 @@
+"""The command lines of docker run and podman run."""

@@ -1,0 +1,75 @@
+"""Commands that run another command: what people type in front of docker and podman."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from rules_setcap.containers.docker.flags import Flags, flags, parse
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=", re.ASCII)
+
+_COMMANDS = {
+    "command": flags(switches="", values="", letters=""),
+    "doas": flags(switches="L n s", values="C user", letters="C=C L=L n=n s=s u=user"),  # doas(1)
+    "env": flags(  # env(1)
+        switches="debug ignore-environment null",
+        values="chdir unset",
+        letters="0=null C=chdir i=ignore-environment u=unset v=debug",
+    ),
+    "exec": flags(switches="c l", values="a", letters="a=a c=c l=l"),  # bash(1)
+    "nice": flags(switches="", values="adjustment", letters="n=adjustment"),  # nice(1)
+    "nohup": flags(switches="", values="", letters=""),
+    "sudo": flags(  # sudo(8)
+        switches="""
+        askpass background bell edit help list login no-update non-interactive preserve-env preserve-groups remove-timestamp
+        reset-timestamp set-home shell stdin validate version
+        """,
+        values="chdir chroot close-from command-timeout group host other-user prompt role type user",
+        letters="""
+        A=askpass B=bell b=background C=close-from D=chdir E=preserve-env g=group H=set-home h=host i=login K=remove-timestamp
+        k=reset-timestamp N=no-update n=non-interactive P=preserve-groups p=prompt R=chroot r=role S=stdin s=shell
+        T=command-timeout t=type U=other-user u=user V=version v=validate
+        """,
+    ),
+    "time": flags(  # time(1), and the reserved word of bash
+        switches="append portability quiet verbose",
+        values="format output",
+        letters="a=append f=format o=output p=portability q=quiet v=verbose",
+    ),
+    "timeout": flags(  # timeout(1)
+        switches="foreground preserve-status verbose",
+        values="kill-after signal",
+        letters="f=foreground k=kill-after p=preserve-status s=signal v=verbose",
+    ),
+}
+_OPERANDS = {"timeout": 1}
+
+
+def strip(words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str) -> list[str]:
+    """Returns the words from the command on that the others run.
+
+    Variables that are set before it (NAME=value) are left out too.
+
+    Args:
+      words: of a command line.
+      problems: list to which a sentence is added for each flag that is wrong.
+      shown: returns a part of a word as it was typed, for messages.
+    """
+    rest = list(words)
+    while rest:
+        name = rest[0].rpartition("/")[2]
+        if _ASSIGNMENT.match(rest[0]):
+            rest.pop(0)
+        elif known := _COMMANDS.get(name):
+            rest = _after(name, known, rest[1:], problems, shown)
+        else:
+            break
+    return rest
+
+
+def _after(name: str, known: Flags, words: list[str], problems: list[str], shown: Callable[[str], str]) -> list[str]:
+    wrong: list[str] = []
+    _, rest = parse(known, words, wrong, shown)
+    problems += [f"{name}: {text}" for text in wrong]
+    return rest[_OPERANDS.get(name, 0) :]

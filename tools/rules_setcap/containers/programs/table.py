@@ -1,0 +1,126 @@
+"""The programs that are followed, by name. A program that is not here is taken to be the one that a container is about."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+
+from rules_setcap.containers.programs import busybox, capsh, daemontools, inits, plain, privileges, users
+from rules_setcap.containers.programs.model import Model
+from rules_setcap.containers.programs.shells import shell
+
+_COREUTILS: Mapping[str, Model] = {
+    "chroot": users.chroot_command,
+    "env": plain.env,
+    "nice": plain.nice,
+    "nohup": plain.passing(""),
+    "stdbuf": plain.stdbuf,
+    "timeout": plain.timeout,
+}
+
+_UNKNOWN = {
+    "aa-exec": "changes the AppArmor profile",
+    "authbind": "is not followed here",
+    "circusd": "starts the programs of its configuration",
+    "crond": "starts the programs of crontabs",
+    "cron": "starts the programs of crontabs",
+    "doas": "is told by doas.conf what it executes, and as whom",
+    "execlineb": "is a language that is not followed here",
+    "fakeroot": "is not followed here",
+    "find": "may execute programs",
+    "firejail": "is not followed here",
+    "fish": "is a shell that is not followed here",
+    "monit": "starts the programs of its configuration",
+    "nsenter": "enters other namespaces",
+    "parallel": "adds what it reads to a command",
+    "pm2": "starts the programs of its configuration",
+    "pm2-runtime": "starts the programs of its configuration",
+    "proot": "is not followed here",
+    "run-parts": "executes the programs of a directory",
+    "runsv": "starts the run script of a service",
+    "runsvdir": "starts the run scripts of services",
+    "s6-overlay-suexec": "starts the programs of s6-overlay",
+    "s6-supervise": "starts the run script of a service",
+    "s6-svscan": "starts the run scripts of services",
+    "script": "starts a shell in a terminal",
+    "strace": "traces programs, under which file capabilities may not count",
+    "sudo": "is told by sudoers what it executes, and as whom",
+    "supervisord": "starts the programs of its configuration",
+    "svscan": "starts the run scripts of services",
+    "systemd": "starts the services of its units",
+    "watch": "executes a program again and again",
+    "xargs": "adds what it reads to a command",
+    "zsh": "is a shell that is not followed here",
+}  # fmt: skip
+
+MODELS: Mapping[str, Model] = {
+    **_COREUTILS,
+    **{name: plain.unknown(reason) for name, reason in _UNKNOWN.items()},
+    "ash": shell(bash=False, drops=False),
+    "bash": shell(bash=True, drops=True),
+    "busybox": busybox.busybox,
+    "busybox.static": busybox.busybox,
+    "capsh": capsh.capsh,
+    "catatonit": inits.catatonit,
+    "catchsegv": plain.passing(""),
+    "chpst": daemontools.chpst,
+    "chrt": plain.passing(
+        "abdD:efhimoP:prRT:vV",
+        {"batch": 0, "deadline": 0, "ext": 0, "fifo": 0, "idle": 0, "other": 0, "rr": 0, "reset-on-fork": 0, "sched-runtime": 1,
+         "sched-period": 1, "sched-deadline": 1, "all-tasks": 0, "max": 0, "pid": 0, "verbose": 0},
+        skip=1,
+        ends="h m max p pid V",
+    ),
+    "coreutils": plain.coreutils(_COREUTILS),
+    "dash": shell(bash=False, drops=True),
+    "docker-init": inits.tini,
+    "dumb-init": inits.dumb_init,
+    "envdir": daemontools.chpst,
+    "envuidgid": daemontools.chpst,
+    "flock": plain.flock,
+    "gosu": users.gosu,
+    "ionice": plain.passing(
+        "c:n:p:P:u:tVh",
+        {"class": 1, "classdata": 1, "pid": 1, "pgid": 1, "uid": 1, "ignore": 0},
+        ends="p P u h V pid pgid uid",
+    ),
+    "ksh": shell(bash=False, drops=False),
+    "linux32": plain.passing("", ends=""),
+    "linux64": plain.passing("", ends=""),
+    "pgrphack": daemontools.chpst,
+    "runuser": users.runuser,
+    "s6-applyuidgid": daemontools.s6_applyuidgid,
+    "s6-envuidgid": daemontools.s6_envuidgid,
+    "s6-setuidgid": daemontools.s6_setuidgid,
+    "setlock": daemontools.chpst,
+    "setpriv": privileges.setpriv,
+    "setsid": plain.passing("cfwhV", {"ctty": 0, "fork": 0, "wait": 0}, ends="h V"),
+    "setuidgid": daemontools.chpst,
+    "sh": shell(bash=False, drops=True),
+    "softlimit": daemontools.chpst,
+    "start-stop-daemon": users.start_stop_daemon,
+    "su": users.runuser,
+    "su-exec": users.su_exec,
+    "taskset": plain.taskset,
+    "time": plain.passing("af:o:pqvV", {"append": 0, "format": 1, "output": 1, "portability": 0, "quiet": 0, "verbose": 0}, ends="V"),
+    "tini": inits.tini,
+    "tini-static": inits.tini,
+    "unshare": privileges.unshare,
+}  # fmt: skip
+
+_LOADER = re.compile(r"ld(-linux[-a-z0-9_]*|-musl-[a-z0-9_]+|64|-[0-9.]+)?\.so(\.[0-9]+)?")
+
+
+def model_of(path: str, name: str) -> Model | None:
+    """Returns the model of a program; None if it is not followed.
+
+    Args:
+      path: of the file, without symbolic links: /bin/dash.
+      name: what it is called: sh.
+    """
+    base, called = posixpath.basename(path), posixpath.basename(name)
+    if _LOADER.fullmatch(base):
+        return plain.loader
+    # A program that is many goes by its name; else the file decides, and then the name of a link to it.
+    return MODELS.get(base) or MODELS.get(called)

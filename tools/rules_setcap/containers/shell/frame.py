@@ -1,0 +1,109 @@
+"""The variables of a running shell, and what is left of them where two ways through a script meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from rules_setcap.containers.programs.model import State, Word
+from rules_setcap.containers.shell.syntax import Command
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program that a script starts.
+
+    Attributes:
+      argv: its words.
+      state: the process that executes it.
+      line: of the script.
+    """
+
+    argv: tuple[Word, ...]
+    state: State
+    line: int
+
+
+@dataclass
+class Frame:
+    """A point of a script that is reached.
+
+    Attributes:
+      state: the process; its environment has the exported variables.
+      variables: those that are set here, exported or not; None is a value that is not known, or an unset variable.
+      exported: the names among them that are exported.
+      arguments: $1 and those after it.
+      functions: by name; None if it is not known which of two it is.
+      last: the program that was started last in the foreground; None if there is none.
+      lost: why it cannot be said what the script does from here on; "" if it can.
+      errexit: whether set -e is on.
+    """
+
+    state: State
+    variables: dict[str, str | None] = field(default_factory=dict)
+    exported: frozenset[str] = frozenset()
+    arguments: tuple[Word, ...] = ()
+    functions: dict[str, Command | None] = field(default_factory=dict)
+    last: Started | None = None
+    lost: str = ""
+    errexit: bool = False
+
+    def copy(self) -> Frame:
+        return replace(self, variables=dict(self.variables), functions=dict(self.functions))
+
+    def environment(self) -> State:
+        """Returns the state in which a program is executed."""
+        names = self.exported | self.state.environment.keys()
+        exported = {name: self.variables[name] for name in names if name in self.variables}
+        return replace(self.state, environment={**self.state.environment, **exported})
+
+
+def merge(frames: Sequence[Frame]) -> Frame | None:
+    """Returns what holds in all frames; None of no frames."""
+    if not frames:
+        return None
+    first, *others = frames
+    merged = first.copy()
+    for other in others:
+        for name in merged.variables.keys() | other.variables.keys():
+            if (name in merged.variables, merged.variables.get(name)) != (name in other.variables, other.variables.get(name)):
+                merged.variables[name] = None
+        for name in merged.functions.keys() | other.functions.keys():
+            if merged.functions.get(name) != other.functions.get(name):
+                merged.functions[name] = None
+        if merged.arguments != other.arguments:
+            merged.arguments = _common(merged.arguments, other.arguments)
+        if merged.state != other.state:
+            merged.state = _merge_states(merged.state, other.state)
+        merged.exported |= other.exported
+        if merged.last != other.last:
+            merged.last = _merge_last(merged, other)
+        merged.lost = merged.lost or other.lost
+        merged.errexit |= other.errexit
+    return merged
+
+
+def _merge_last(one: Frame, other: Frame) -> Started | None:
+    """Returns the program that was started last; one that is not known if it is one of two."""
+    if one.last is None or other.last is None:
+        return one.last or other.last
+    return Started((None,), one.state, other.last.line)
+
+
+def _common(one: tuple[Word, ...], other: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Returns the words with which both begin, and an unknown rest."""
+    common: list[Word] = []
+    for left, right in zip(one, other):
+        if left != right or left is None:
+            break
+        common.append(left)
+    return (*common, None)
+
+
+def _merge_states(one: State, other: State) -> State:
+    environment: dict[str, str | None] = dict(one.environment)
+    for name in one.environment.keys() | other.environment.keys():
+        if one.environment.get(name) != other.environment.get(name) or name not in one.environment:
+            environment[name] = None
+    directory = one.directory if one.directory == other.directory else "/\0"
+    return replace(one, environment=environment, others=one.others or other.others, directory=directory)

@@ -1,0 +1,1 @@
+"""Pushing images to registries and loading them into container engines."""

@@ -1,0 +1,10 @@
+"""Runs the program that checks destinations: launch.py rules_setcap.delivery.commands "" destination FLAG..."""
+
+from typing import NoReturn
+
+from rules_setcap.actions import command
+
+
+def main() -> NoReturn:
+    """Runs the subcommand that the command line names."""
+    command.run_and_exit("rules_setcap.delivery.commands")

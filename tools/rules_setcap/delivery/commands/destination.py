@@ -1,0 +1,30 @@
+"""Says where an image goes."""
+
+from __future__ import annotations
+
+import json
+
+from rules_setcap.actions import stamps
+from rules_setcap.delivery import destination
+from rules_setcap.diagnostics import files
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import formats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_setcap.actions.arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    attributes = json.loads(arguments.one("attributes"))
+    held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    status, output = stamps.Status(arguments.all("stamp")), arguments.one("output")
+    arguments.end()
+
+    if "tag" in attributes:
+        found = destination.engine(attributes["tag"], status, problems)
+    else:
+        found = destination.registry(**attributes, **held, status=status, problems=problems)
+    if problems:
+        raise InputError(problems)
+    files.write_whole(output, formats.encode(found))

@@ -1,0 +1,1 @@
+"""Reporting: input errors, quoting, suggestions, limits, strict JSON and whole files."""

@@ -1,0 +1,80 @@
+"""Opens and reads whole files, and writes files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Iterator, Mapping
+
+
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    partial = path + ".partial"
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Writes `data` to `path`, whole or not at all."""
+    with whole(path) as file:
+        file.write(data)
+
+
+def write_json(path: str, value: Mapping[str, Any]) -> None:
+    """Writes `value` to `path` as one line of JSON with sorted keys, whole or not at all."""
+    write_whole(path, json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n")
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Opens a file for reading if it is a regular file, or a symbolic link to one.
+
+    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may change it. What has been
+    opened is checked again, so nobody can replace the file in between; O_NONBLOCK makes opening a FIFO return at once.
+
+    Raises:
+      OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
+    """
+    _check_regular(os.stat(path).st_mode, path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path)
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(mode: int, path: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def read(path: str) -> bytes:
+    """Returns the bytes of a regular file."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_json(path: str) -> Any:
+    """A file of JSON that another action wrote."""
+    return json.loads(read(path))

@@ -1,0 +1,1 @@
+"""How execve(2) starts a file: ELF headers and the formats of other systems."""

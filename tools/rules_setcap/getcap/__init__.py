@@ -1,0 +1,1 @@
+"""Listing, explaining and reviewing the file capabilities of images."""

@@ -1,0 +1,1 @@
+"""Reading linux_capabilities of .ko.yaml."""

@@ -1,0 +1,1 @@
+"""OCI images: documents, layouts, archives of images, and merged root filesystems."""

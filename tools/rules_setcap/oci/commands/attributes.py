@@ -1,0 +1,64 @@
+"""Resolves and checks the attributes of an image before anything is packed.
+
+It does not fail if they are wrong: it writes the problems, and the first action that needs
+them reports them together with its own. A file without problems is always the same, so
+that what depends on it does not run again when an attribute changes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from rules_setcap.actions import stamps
+from rules_setcap.diagnostics import files
+from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.oci import attributes, base, formats, values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rules_setcap.actions.arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    spec = json.loads(arguments.one("attributes"))
+    paths = {name: arguments.one(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
+    status = stamps.Status(arguments.all("stamp"))
+    layout, platform = arguments.one("base-layout", ""), arguments.one("base-platform", "")
+    base_name = arguments.one("base-name", "")
+    output, problems_output = arguments.one("output"), arguments.one("problems-output")
+    arguments.end()
+
+    attributes.check(spec, problems)
+    for name in ("annotations", "env", "labels"):
+        spec[name] = values.resolve_pairs(name, spec[name], paths[name], status, problems)
+    spec["created"] = values.resolve_created(spec["created"], paths["created"], status, problems)
+    try:
+        # The actions that pack expand it; here is only found out whether there is a placeholder.
+        status.expand(spec["mtime"])
+    except ValueError:
+        pass
+    status.check_used("annotations, created, env, labels or mtime", problems)
+    if not about(problems, "platform", "base"):
+        _check_base(spec, layout, platform, base_name, problems)
+    files.write_whole(output, json.dumps(spec).encode())
+    files.write_whole(problems_output, json.dumps(arguments.labels.apply(problems)).encode() + b"\n")
+
+
+def _check_base(spec: dict[str, Any], layout: str, platform: str, name: str, problems: list[str]) -> None:
+    """Adds what is wrong with the base, and with attributes that refer to it."""
+    try:
+        if layout:
+            config = base.load_layout(layout, spec).config
+        elif platform:
+            # Another image of this build, whose config is not there yet: all that is known is the platform.
+            config = dict(zip(("os", "architecture", "variant"), platform.split("/")))
+            formats.check_platform(spec, config, name, problems)
+            return
+        else:
+            config = {}
+    except InputError as error:
+        problems += error.problems
+        return
+    formats.build_config(spec, [], config, name, problems)

@@ -1,0 +1,19 @@
+"""Links the files of an OCI image layout into a directory."""
+
+from __future__ import annotations
+
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.oci import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_setcap.actions.arguments import Arguments
+
+
+def run(arguments: Arguments, problems: list[str]) -> None:
+    index, attribute, output = (arguments.one(name) for name in ("index", "attribute", "output"))
+    files = arguments.all("file")
+    arguments.end()
+    if problems:
+        raise InputError(problems)
+    layout.link(output, index, files, attribute)

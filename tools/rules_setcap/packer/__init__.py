@@ -1,0 +1,1 @@
+"""Packing layers: entries, the capabilities that are assigned to them, and the blob."""

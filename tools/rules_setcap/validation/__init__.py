@@ -1,0 +1,1 @@
+"""Checks of the programs that have file capabilities."""

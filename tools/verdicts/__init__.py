@@ -1,1 +1,0 @@
-"""What capability_test and kubernetes_test find out about an image."""
