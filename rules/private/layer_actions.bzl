@@ -1,7 +1,7 @@
 """The three actions that write a layer: from files, from files of lower layers, and from a tar.
 
 Each function declares one action and writes its whole command line, so that it can be read beside the module of the same
-subcommand in tools/packer/commands.
+subcommand in tools/rules_setcap/packer/commands.
 """
 
 load("//rules:providers.bzl", "LayerInfo")
