@@ -45,5 +45,5 @@ def _refused_by_docker(command: str, words: list[str]) -> bool:
 @given(words=st.lists(WORDS, max_size=5))
 def test_flags_that_docker_refuses_are_refused(command, words):
     problems: list[str] = []
-    _, arguments = flags.parse(COMMANDS[command], words, problems)
+    _, arguments = flags.parse_flags(COMMANDS[command], words, problems)
     assert bool(problems or not arguments) == _refused_by_docker(command, words)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rules_setcap import capabilities
 from rules_setcap.containers import needs
-from rules_setcap.containers.versions import Runtime
+from rules_setcap.containers.engines import Engine
 from rules_setcap.diagnostics.files import read_json, write_whole
 from rules_setcap.oci.merged import Merged
 
@@ -35,11 +35,11 @@ def main() -> None:
         known = capabilities.from_text(text)
         needed |= known.permitted | known.inheritable
     for engine in ("docker", "podman"):
-        flags = " ".join(needs.docker_flags(needed, Runtime(engine))) + "\n"
+        flags = " ".join(needs.format_flags(needed, Engine(engine))) + "\n"
         write_whole(getattr(options, engine), flags.encode())
-    write_whole(options.compose, needs.compose(needed, options.service).encode())
+    write_whole(options.compose, needs.format_compose_service(needed, options.service).encode())
     first = set(merged.capabilities) == {_first_program(merged, read_json(options.config))}
-    write_whole(options.kubernetes, needs.kubernetes(needed, first_program=first).encode())
+    write_whole(options.kubernetes, needs.format_security_context(needed, first_program=first).encode())
 
 
 def _first_program(merged: Merged, config: dict[str, Any]) -> str:

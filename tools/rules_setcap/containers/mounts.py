@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-from rules_setcap.containers.settings import Mount, target
+from rules_setcap.containers.settings import Mount, normalize_target
 from rules_setcap.diagnostics.errors import quote
 
 # moby daemon/volume/mounts/linux_parser.go; nosuid is not among them.
@@ -21,7 +21,7 @@ _TYPES = {
 }
 
 
-def volume(text: str, runtime: str) -> Mount:
+def parse_volume(text: str, runtime: str) -> Mount:
     """What -v says: [source:]target[:options].
 
     podman mounts its named volumes nosuid unless told otherwise (pkg/util/mount_opts.go,
@@ -41,21 +41,21 @@ def volume(text: str, runtime: str) -> Mount:
         for option in options:
             if option and option not in _DOCKER_MODES:
                 raise ValueError(f"Docker has no option {quote(option)} for volumes")
-        return Mount(target(path), kind, None)
-    return Mount(target(path), kind, _nosuid(options, True if kind == "volume" and runtime == "podman" else None))
+        return Mount(normalize_target(path), kind, None)
+    return Mount(normalize_target(path), kind, _nosuid(options, True if kind == "volume" and runtime == "podman" else None))
 
 
-def tmpfs(text: str) -> Mount:
+def parse_tmpfs(text: str) -> Mount:
     """What --tmpfs says: target[:options]. Both engines mount it nosuid (moby daemon/oci_linux.go, withMounts).
 
     Raises:
       ValueError: with what is wrong.
     """
     path, _, options = text.partition(":")
-    return Mount(target(path), "tmpfs", _nosuid(options.split(","), True))
+    return Mount(normalize_target(path), "tmpfs", _nosuid(options.split(","), True))
 
 
-def mount(text: str, runtime: str) -> Mount:
+def parse_mount(text: str, runtime: str) -> Mount:
     """What --mount says: type=...,target=....
 
     Raises:
@@ -82,7 +82,7 @@ def mount(text: str, runtime: str) -> Mount:
     if not path:
         raise ValueError("no target; write target=/path/in/container")
     default = True if kind in ("tmpfs", "ramfs", "devpts") or (kind == "volume" and runtime == "podman") else None
-    return Mount(target(path), kind, _nosuid((field.lower() for field in fields), default))
+    return Mount(normalize_target(path), kind, _nosuid((field.lower() for field in fields), default))
 
 
 def _nosuid(options: Iterable[str], default: bool | None) -> bool | None:

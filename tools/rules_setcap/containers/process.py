@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rules_setcap.capabilities.names import ALL, NAMES, lower, number
-from rules_setcap.containers.settings import Said, Settings, called
-from rules_setcap.containers.versions import Behaviour, Runtime
+from rules_setcap.containers.engines import Engine, EngineBehaviour
+from rules_setcap.containers.settings import Setting, Settings, format_engine_name
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
@@ -16,7 +16,7 @@ _PODMAN_LABEL = "io.containers.capabilities"  # containers/common pkg/capabiliti
 
 
 @dataclass(frozen=True)
-class Process:
+class InitialProcess:
     """A process that is about to execve the container's first program.
 
     The sets are masks: bit n means capability n.
@@ -45,20 +45,20 @@ class Process:
     because: Mapping[str, str]
 
 
-def before_execve(
+def compute_initial_process(
     settings: Settings,
-    runtime: Runtime | None = None,
+    runtime: Engine | None = None,
     image_user: str = "",
     uids: Mapping[str, int] | None = None,
     image_labels: Mapping[str, str] | None = None,
     host_uid: int = 1000,
     gids: Mapping[str, int] | None = None,
-) -> Process:
+) -> InitialProcess:
     """What `settings` come to.
 
     Args:
       settings: what was said.
-      runtime: who runs it; the newest of settings.runtime if None.
+      runtime: who runs it; the newest of settings.engine_name if None.
       image_user: the image's USER.
       uids: uid by name, as in the image's /etc/passwd; empty if the image has no such file. None if
         that is not known: then root is 0, and other names are not known.
@@ -69,8 +69,8 @@ def before_execve(
     Raises:
       InputError: the runtime would refuse to start this, or the user is not known.
     """
-    runtime = runtime or Runtime(settings.runtime)
-    behaviour = runtime.behaviour()
+    runtime = runtime or Engine(settings.engine_name)
+    behaviour = runtime.find_behaviour()
     because: dict[str, str] = {}
     uid = _uid(settings, image_user, uids, host_uid, because)
     _check_groups(settings, image_user, gids)
@@ -80,7 +80,7 @@ def before_execve(
     inheritable = granted if behaviour.inheritable else 0
     because["inheritable"] = ("holds what is granted" if behaviour.inheritable else "is empty") + f" ({behaviour.source})"
     held, ambient = granted, 0
-    because["ambient"] = f"is empty: {called(runtime.name)} sets none"
+    because["ambient"] = f"is empty: {format_engine_name(runtime.name)} sets none"
     because["permitted"] = f"holds what is granted ({behaviour.source})"
     if runtime.name == "podman":
         if not _podman_root(settings, image_user):
@@ -89,7 +89,7 @@ def before_execve(
             because.update(permitted=reason, inheritable=reason, ambient=reason)
             if inheritable & ~granted:
                 # capset(2) refuses inheritable capabilities that are not in the bounding set, and so does the OCI runtime.
-                what = f"the OCI runtime refuses it: a user other than root would get {describe(inheritable & ~granted)}, which are dropped"
+                what = f"the OCI runtime refuses it: a user other than root would get {format_capabilities(inheritable & ~granted)}, which are dropped"
                 raise InputError([problem(next(one.where for one in settings.added), "all", what)])
     elif uid and not behaviour.keeps:
         held = 0
@@ -100,7 +100,7 @@ def before_execve(
             f"holds all capabilities: {settings.privileged.where} (runtime-tools generate/generate.go, SetupPrivileged)"
         )
     because["effective"] = because["permitted"]
-    return Process(
+    return InitialProcess(
         uid=uid,
         bounding=granted,
         permitted=held,
@@ -169,7 +169,7 @@ def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] |
         if _decimal(group):
             if int(group) > _LAST_UID:
                 problems.append(problem(where, group, f"gid is out of range (0 to {_LAST_UID})"))
-        elif group and gids is not None and group not in gids and not (settings.runtime == "podman" and group == "keep-groups"):
+        elif group and gids is not None and group not in gids and not (settings.engine_name == "podman" and group == "keep-groups"):
             problems.append(problem(where, group, "no such group in the image's /etc/group; write the gid"))
     if problems:
         raise InputError(problems)
@@ -179,7 +179,7 @@ def _decimal(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
-def _mask(said: tuple[Said[str], ...]) -> int:
+def _mask(said: tuple[Setting[str], ...]) -> int:
     mask = 0
     for one in said:
         bit = number(one.value)
@@ -187,7 +187,7 @@ def _mask(said: tuple[Said[str], ...]) -> int:
     return mask
 
 
-def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because: dict[str, str]) -> int:
+def _granted(settings: Settings, runtime: Engine, behaviour: EngineBehaviour, because: dict[str, str]) -> int:
     """The capabilities that a runtime grants: its bounding set for the process."""
     add_all = next((one for one in settings.added if one.value == "all"), None)
     drop_all = next((one for one in settings.dropped if one.value == "all"), None)
@@ -216,10 +216,10 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
         base, reason = 0, f"is empty: {drop_all.where}"
         if not kubernetes:
             dropped, drop = (), 0
-    elif runtime.default is not None:
-        base, reason = runtime.default, f"holds those that {called(runtime.name)}'s configuration grants"
+    elif runtime.default_capabilities is not None:
+        base, reason = runtime.default_capabilities, f"holds those that {format_engine_name(runtime.name)}'s configuration grants"
     else:
-        base, reason = behaviour.default, f"holds those that {called(runtime.name)} grants by default ({behaviour.source})"
+        base, reason = behaviour.default_capabilities, f"holds those that {format_engine_name(runtime.name)} grants by default ({behaviour.source})"
     if drop_all and not base and added:
         reason = "holds only " + _listed(added) + f": all others are dropped ({drop_all.where})"
         added_text = ""
@@ -232,11 +232,11 @@ def _granted(settings: Settings, runtime: Runtime, behaviour: Behaviour, because
     return (base | add) & ~drop if kubernetes else base & ~drop | add
 
 
-def _listed(said: tuple[Said[str], ...]) -> str:
+def _listed(said: tuple[Setting[str], ...]) -> str:
     return ", ".join(f"{one.value} ({one.where})" for one in said)
 
 
-def _conflicts(add_all: Said[str] | None, drop_all: Said[str] | None, added: tuple[Said[str], ...], dropped: tuple[Said[str], ...]) -> None:
+def _conflicts(add_all: Setting[str] | None, drop_all: Setting[str] | None, added: tuple[Setting[str], ...], dropped: tuple[Setting[str], ...]) -> None:
     """What podman refuses (containers/common pkg/capabilities, MergeCapabilities)."""
     problems = []
     if add_all and drop_all:
@@ -278,7 +278,7 @@ def _podman_root(settings: Settings, image_user: str) -> bool:
     return user in ("root", "0") or (user == "" and mode != "keep-id")
 
 
-def _no_new_privs(settings: Settings, runtime: Runtime, because: dict[str, str]) -> bool:
+def _no_new_privs(settings: Settings, runtime: Engine, because: dict[str, str]) -> bool:
     said = settings.no_new_privs
     if said:
         because["no_new_privs"] = said.where
@@ -291,7 +291,7 @@ def _no_new_privs(settings: Settings, runtime: Runtime, because: dict[str, str])
     return False
 
 
-def _user_namespace(settings: Settings, runtime: Runtime, because: dict[str, str]) -> bool | None:
+def _user_namespace(settings: Settings, runtime: Engine, because: dict[str, str]) -> bool | None:
     said = settings.user_namespace
     if said:
         because["user_namespace"] = said.where
@@ -305,6 +305,6 @@ def _user_namespace(settings: Settings, runtime: Runtime, because: dict[str, str
     return bool(said and said.value == "pod")
 
 
-def describe(mask: int) -> str:
+def format_capabilities(mask: int) -> str:
     """The names in a mask, as libcap prints them; "none" for none."""
     return ",".join(name for bit, name in enumerate(NAMES) if mask >> bit & 1) or "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from rules_setcap.containers.docker.flags import truth
+from rules_setcap.containers.docker.flags import parse_boolean
 from rules_setcap.diagnostics.errors import quote
 
 # The names that the value may have: moby daemon/daemon_unix.go; podman pkg/specgenutil/specgen.go; nerdctl
@@ -14,7 +14,7 @@ _SECURITY_OPTIONS = frozenset(
 )
 
 
-def security_option(text: str, engine: str = "docker") -> bool | None:
+def parse_security_option(text: str, engine: str = "docker") -> bool | None:
     """Returns whether a --security-opt sets no_new_privs; None if it is about something else.
 
     Raises:
@@ -27,7 +27,7 @@ def security_option(text: str, engine: str = "docker") -> bool | None:
             # pkg/strutil, ConvertKVStringsToMap; pkg/cmd/container/run_security_linux.go, generateSecurityOpts.
             raise ValueError(f'nerdctl ignores it with ":"; write {quote(name + "=" + value)}')
     if name == "no-new-privileges":
-        on = truth(value) if separator else True
+        on = parse_boolean(value) if separator else True
         if on is None:
             raise ValueError("neither true nor false after no-new-privileges")
         return on

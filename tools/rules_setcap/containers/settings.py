@@ -11,7 +11,7 @@ from rules_setcap.diagnostics.errors import quote
 
 
 @dataclass(frozen=True)
-class Said[T]:
+class Setting[T]:
     """A value, and where it is said.
 
     Attributes:
@@ -48,8 +48,8 @@ class Settings:
     What nobody said is None, or empty: the image or the runtime decides.
 
     Attributes:
-      where: the container itself, as in Said.where.
-      runtime: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
+      where: the container itself, as in Setting.where.
+      engine_name: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
       name: of the container, or the Compose service; may be empty.
       image: the image's name.
       user: as typed: uid, name, uid:gid, name:group.
@@ -75,32 +75,32 @@ class Settings:
     """
 
     where: str
-    runtime: str
+    engine_name: str
     name: str = ""
-    image: Said[str] | None = None
-    user: Said[str] | None = None
-    groups: tuple[Said[str], ...] = ()
-    added: tuple[Said[str], ...] = ()
-    dropped: tuple[Said[str], ...] = ()
-    privileged: Said[bool] | None = None
-    no_new_privs: Said[bool] | None = None
-    run_as_non_root: Said[bool] | None = None
-    entrypoint: Said[tuple[str, ...]] | None = None
-    command: Said[tuple[str, ...]] | None = None
-    init: Said[bool] | None = None
-    read_only: Said[bool] | None = None
-    mounts: tuple[Said[Mount], ...] = ()
-    user_namespace: Said[str] | None = None
-    labels: tuple[Said[tuple[str, str]], ...] = ()
-    environment: tuple[Said[tuple[str, str | None]], ...] = ()
-    other_variables: Said[str] | None = None
-    directory: Said[str] | None = None
-    network: Said[str] | None = None
-    sysctls: tuple[Said[tuple[str, str]], ...] = ()
+    image: Setting[str] | None = None
+    user: Setting[str] | None = None
+    groups: tuple[Setting[str], ...] = ()
+    added: tuple[Setting[str], ...] = ()
+    dropped: tuple[Setting[str], ...] = ()
+    privileged: Setting[bool] | None = None
+    no_new_privs: Setting[bool] | None = None
+    run_as_non_root: Setting[bool] | None = None
+    entrypoint: Setting[tuple[str, ...]] | None = None
+    command: Setting[tuple[str, ...]] | None = None
+    init: Setting[bool] | None = None
+    read_only: Setting[bool] | None = None
+    mounts: tuple[Setting[Mount], ...] = ()
+    user_namespace: Setting[str] | None = None
+    labels: tuple[Setting[tuple[str, str]], ...] = ()
+    environment: tuple[Setting[tuple[str, str | None]], ...] = ()
+    other_variables: Setting[str] | None = None
+    directory: Setting[str] | None = None
+    network: Setting[str] | None = None
+    sysctls: tuple[Setting[tuple[str, str]], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def own_network(self) -> bool:
+    def has_own_network(self) -> bool:
         """Whether the container, or its pod, has a network namespace of its own."""
         mode = self.network.value if self.network else "bridge"
         return mode not in ("", "host") and not mode.startswith(("container:", "ns:", "pod:", "service:"))
@@ -108,11 +108,11 @@ class Settings:
     @property
     def form(self) -> str:
         """The form that the settings have: "flags", "compose" or "kubernetes"; fixes are written in the same."""
-        if self.runtime in ("containerd", "cri-o"):
+        if self.engine_name in ("containerd", "cri-o"):
             return "kubernetes"
         return "flags" if self.where.startswith(("docker ", "nerdctl ", "podman ", "podman-remote ")) else "compose"
 
-    def argv(self, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
+    def build_argv(self, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
         """What runs in an image with this ENTRYPOINT and CMD, without the runtime's init.
 
         An entrypoint said here takes the image's CMD away too (docker run: "Overriding
@@ -122,14 +122,14 @@ class Settings:
             return (*entrypoint, *(cmd if self.command is None else self.command.value))
         return (*self.entrypoint.value, *(() if self.command is None else self.command.value))
 
-    def mounted_over(self, path: str) -> Said[Mount] | None:
+    def find_mount_over(self, path: str) -> Setting[Mount] | None:
         """The mount that hides the image's own file `path` (absolute, no links), if any."""
         over = [mount for mount in self.mounts if (path + "/").startswith(mount.value.target.rstrip("/") + "/")]
         # The deepest hides the others, and of two in one place the later one.
         return max(over[::-1], key=lambda mount: len(mount.value.target), default=None)
 
 
-def target(path: str) -> str:
+def normalize_target(path: str) -> str:
     """`path` of a mount in the container in its plain form.
 
     Raises:
@@ -145,12 +145,12 @@ def target(path: str) -> str:
 _CALLED = {"docker": "Docker", "podman": "podman", "nerdctl": "nerdctl", "containerd": "containerd", "cri-o": "CRI-O"}
 
 
-def called(runtime: str) -> str:
+def format_engine_name(runtime: str) -> str:
     """The name of a runtime as its people write it."""
     return _CALLED[runtime]
 
 
-def capability(name: str, runtime: str) -> str:
+def parse_capability(name: str, runtime: str) -> str:
     """The libcap name of what `runtime` takes as `name`, or "all".
 
     Docker and podman: any case, with or without `CAP_` (moby daemon/pkg/oci/caps/utils.go,

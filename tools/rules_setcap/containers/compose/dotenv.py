@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"\\([\\nrt\"$])")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-def read(data: bytes, file: str, environment: Mapping[str, str]) -> dict[str, str]:
+def parse_variables(data: bytes, file: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables of a file.
 
     One whose value needs a variable that is not set is left out: Compose would take that for empty.

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from rules_setcap.containers import mounts
 from rules_setcap.containers.compose import dotenv, project, shellwords
 from rules_setcap.containers.compose.interpolation import interpolate
-from rules_setcap.containers.security_options import security_option
-from rules_setcap.containers.settings import Mount, Said, Settings, capability, target
+from rules_setcap.containers.security_options import parse_security_option
+from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
 from rules_setcap.containers.yaml_documents import Field, load
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
@@ -34,7 +34,7 @@ _KEYS = frozenset(
 )
 
 
-def read(
+def read_service(
     data: bytes,
     file: str,
     service: str,
@@ -56,7 +56,7 @@ def read(
     Raises:
       InputError: with every problem of what the service is made of.
     """
-    reader = _Reader(project.read(file, environment or {}, open_file or _from_disk), open_file or _from_disk)
+    reader = _Reader(project.read_project(file, environment or {}, open_file or _from_disk), open_file or _from_disk)
     chain = reader.chain(data, file, service)
     settings = reader.settings(service, chain) if chain else None
     if reader.problems or settings is None:
@@ -154,13 +154,13 @@ class _Reader:
         environment, other_variables = self.variables(chain)
         return Settings(
             where=chain[-1].where,
-            runtime="docker",
+            engine_name="docker",
             name=name,
-            image=Said(image.scalar() or "", image.where) if image else None,
+            image=Setting(image.scalar() or "", image.where) if image else None,
             user=self.said(self.last(chain, "user"), str),
             groups=self.groups(chain),
-            added=self.all(chain, "cap_add", lambda text: capability(text, "docker")),
-            dropped=self.all(chain, "cap_drop", lambda text: capability(text, "docker")),
+            added=self.all(chain, "cap_add", lambda text: parse_capability(text, "docker")),
+            dropped=self.all(chain, "cap_drop", lambda text: parse_capability(text, "docker")),
             privileged=self.boolean(self.last(chain, "privileged")),
             no_new_privs=self.no_new_privs(chain),
             entrypoint=self.words(self.last(chain, "entrypoint")),
@@ -177,24 +177,24 @@ class _Reader:
             notes=tuple(self.notes),
         )
 
-    def variables(self, chain: list[Field]) -> tuple[tuple[Said[tuple[str, str | None]], ...], Said[str] | None]:
+    def variables(self, chain: list[Field]) -> tuple[tuple[Setting[tuple[str, str | None]], ...], Setting[str] | None]:
         """Returns the variables of the container, and what may set others: those of env_file, and over them those of environment."""
-        found: list[Said[tuple[str, str | None]]] = []
-        others: Said[str] | None = None
+        found: list[Setting[tuple[str, str | None]]] = []
+        others: Setting[str] | None = None
         for field in self.fields(chain, "env_file"):
             for member in [field] if isinstance(field.node.value, str) else field.items():
                 read = self.variables_of(member)
                 if read is None:
-                    others = Said("env_file", member.where)
-                found += [Said(variable, member.where) for variable in (read or {}).items()]
+                    others = Setting("env_file", member.where)
+                found += [Setting(variable, member.where) for variable in (read or {}).items()]
         for field in self.fields(chain, "environment"):
             if isinstance(field.node.value, dict):
                 members = [(name, field.get(name, null=True)) for name in field.node.value]
-                found += [Said((name, self.value(name, member)), member.where) for name, member in members if member]
+                found += [Setting((name, self.value(name, member)), member.where) for name, member in members if member]
                 continue
             for member in field.items():
                 name, separator, _ = (member.scalar() or "").partition("=")
-                found.append(Said((name, self.value(name, member if separator else None, len(name) + 1)), member.where))
+                found.append(Setting((name, self.value(name, member if separator else None, len(name) + 1)), member.where))
         return tuple(found), others
 
     def variables_of(self, field: Field) -> dict[str, str | None] | None:
@@ -205,7 +205,7 @@ class _Reader:
             return None
         name = posixpath.join(posixpath.dirname(field.file), text)
         try:
-            return {**dotenv.read(self.open_file(name), name, self.environment)}
+            return {**dotenv.parse_variables(self.open_file(name), name, self.environment)}
         except (OSError, ValueError, InputError):
             return None
 
@@ -236,7 +236,7 @@ class _Reader:
         found = self.fields(chain, key)
         return found[-1] if found else None
 
-    def all[T](self, chain: list[Field], key: str, convert: Callable[[str], T]) -> tuple[Said[T], ...]:
+    def all[T](self, chain: list[Field], key: str, convert: Callable[[str], T]) -> tuple[Setting[T], ...]:
         """Returns the members of the lists under a key; a text alone is a list of one where Compose says so."""
         found = []
         for field in self.fields(chain, key):
@@ -247,17 +247,17 @@ class _Reader:
                     found.append(said)
         return tuple(found)
 
-    def groups(self, chain: list[Field]) -> tuple[Said[str], ...]:
+    def groups(self, chain: list[Field]) -> tuple[Setting[str], ...]:
         """The members of group_add, names or numbers."""
         found = []
         for member in (member for field in self.fields(chain, "group_add") for member in field.items()):
             value = member.node.value
-            said = Said(value, member.where) if isinstance(value, str) and value.isdigit() else self.said(member, str)
+            said = Setting(value, member.where) if isinstance(value, str) and value.isdigit() else self.said(member, str)
             if said:
                 found.append(said)
         return tuple(found)
 
-    def sysctls(self, chain: list[Field]) -> tuple[Said[tuple[str, str]], ...]:
+    def sysctls(self, chain: list[Field]) -> tuple[Setting[tuple[str, str]], ...]:
         """Returns sysctls, a mapping or a list of NAME=VALUE; a value that is not known is ""."""
         found = []
         for field in self.fields(chain, "sysctls"):
@@ -267,7 +267,7 @@ class _Reader:
                 texts = [(self.value("", member) or "", member) for member in field.items()]
             for text, member in texts:
                 name, _, value = text.partition("=")
-                found.append(Said((name.replace("/", "."), value), member.where))
+                found.append(Setting((name.replace("/", "."), value), member.where))
         return tuple(found)
 
     def text(self, field: Field) -> str | None:
@@ -279,48 +279,48 @@ class _Reader:
             field.problem(str(error))
             return None
 
-    def said[T](self, field: Field | None, convert: Callable[[str], T]) -> Said[T] | None:
+    def said[T](self, field: Field | None, convert: Callable[[str], T]) -> Setting[T] | None:
         """Returns a text that `convert` understands; its ValueError is a problem."""
         text = self.text(field) if field else None
         if field and text is not None:
             try:
-                return Said(convert(text), field.where)
+                return Setting(convert(text), field.where)
             except ValueError as error:
                 field.problem(str(error), text)
         return None
 
-    def boolean(self, field: Field | None) -> Said[bool] | None:
+    def boolean(self, field: Field | None) -> Setting[bool] | None:
         """Returns a boolean, also of a text that becomes one (compose-go loader/interpolate.go, toBoolean)."""
         if not field or not isinstance(field.node.value, str) or (field.node.plain and "$" not in field.node.value):
             value = field.boolean() if field else None
-            return Said(value, field.where) if field and value is not None else None
+            return Setting(value, field.where) if field and value is not None else None
         return self.said(field, _boolean)
 
-    def words(self, field: Field | None) -> Said[tuple[str, ...]] | None:
+    def words(self, field: Field | None) -> Setting[tuple[str, ...]] | None:
         """Returns the words of entrypoint or command: a list, or a text that Compose splits."""
         if not field:
             return None
         if isinstance(field.node.value, str):
-            said = self.said(field, shellwords.split)
+            said = self.said(field, shellwords.split_words)
             if said and said.value[1]:
                 self.notes.append(f"{said.where}: Compose leaves out what follows {quote(said.value[1][:1])}; quote it, or use sh -c")
-            return Said(said.value[0], said.where) if said else None
-        return Said(tuple(self.text(word) or "" for word in field.items()), field.where)
+            return Setting(said.value[0], said.where) if said else None
+        return Setting(tuple(self.text(word) or "" for word in field.items()), field.where)
 
-    def no_new_privs(self, chain: list[Field]) -> Said[bool] | None:
+    def no_new_privs(self, chain: list[Field]) -> Setting[bool] | None:
         """Returns the last of security_opt that is about it."""
         found = None
-        for said in self.all(chain, "security_opt", security_option):
-            found = found if said.value is None else Said(said.value, said.where)
+        for said in self.all(chain, "security_opt", parse_security_option):
+            found = found if said.value is None else Setting(said.value, said.where)
         return found
 
-    def mounts(self, chain: list[Field]) -> tuple[Said[Mount], ...]:
+    def mounts(self, chain: list[Field]) -> tuple[Setting[Mount], ...]:
         """Returns volumes, short and long, and tmpfs."""
-        found: list[Said[Mount]] = []
+        found: list[Setting[Mount]] = []
         for field in self.fields(chain, "volumes"):
             for member in field.items():
                 if isinstance(member.node.value, str):
-                    said = self.said(member, lambda text: mounts.volume(text, "docker"))
+                    said = self.said(member, lambda text: mounts.parse_volume(text, "docker"))
                     found += [said] if said else []
                     continue
                 kind, path = member.get("type"), member.get("target")
@@ -329,10 +329,10 @@ class _Reader:
                     if not path or not kind:
                         member.problem("a volume without " + ("target" if kind else "type"), "")
                     continue
-                mount = self.said(path, target)
+                mount = self.said(path, normalize_target)
                 if mount:
-                    found.append(Said(Mount(mount.value, of, True if of == "tmpfs" else None), mount.where))
-        return (*found, *self.all(chain, "tmpfs", mounts.tmpfs))
+                    found.append(Setting(Mount(mount.value, of, True if of == "tmpfs" else None), mount.where))
+        return (*found, *self.all(chain, "tmpfs", mounts.parse_tmpfs))
 
 
 def _userns(text: str) -> str:

@@ -30,7 +30,7 @@ class Project:
     problems: tuple[str, ...]
 
 
-def read(file: str, environment: Mapping[str, str], open_file: Callable[[str], bytes]) -> Project:
+def read_project(file: str, environment: Mapping[str, str], open_file: Callable[[str], bytes]) -> Project:
     """Reads what belongs to a Compose file.
 
     The variables are those that https://docs.docker.com/compose/how-tos/environment-variables/envvars/ lists.
@@ -46,7 +46,7 @@ def read(file: str, environment: Mapping[str, str], open_file: Callable[[str], b
     directory = posixpath.dirname(file)
     for path in named.split(",")[:_MAX_NAMES] if named else [posixpath.join(directory, ".env")]:
         try:
-            variables = {**variables, **dotenv.read(open_file(path), path, environment), **environment}
+            variables = {**variables, **dotenv.parse_variables(open_file(path), path, environment), **environment}
         except InputError as error:
             problems += error.problems
         except (OSError, ValueError) as error:

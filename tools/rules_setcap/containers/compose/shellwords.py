@@ -10,7 +10,7 @@ from __future__ import annotations
 _LETTERS = {"n": "\n", "t": "\t"}
 
 
-def split(text: str) -> tuple[tuple[str, ...], str]:
+def split_words(text: str) -> tuple[tuple[str, ...], str]:
     """Returns the words, and the rest of the text that Compose leaves out.
 
     Raises:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from rules_setcap.containers import mounts
 from rules_setcap.containers.docker import flags, prefixes, script
-from rules_setcap.containers.docker.flags import Flags, Given, parse, truth
-from rules_setcap.containers.security_options import security_option
-from rules_setcap.containers.settings import Mount, Said, Settings, called, capability
+from rules_setcap.containers.docker.flags import Flags, Given, parse_boolean, parse_flags
+from rules_setcap.containers.security_options import parse_security_option
+from rules_setcap.containers.settings import Mount, Setting, Settings, format_engine_name, parse_capability
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 
 _MAX_COMMAND = 128 << 10  # One argument's limit in Linux: MAX_ARG_STRLEN.
@@ -54,7 +54,7 @@ _OTHERS = {
 _DOCKER_IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9_.:/@\[\]-]*", re.ASCII)
 
 
-def read(command: str, attribute: str = "command") -> Settings:
+def read_command_line(command: str, attribute: str = "command") -> Settings:
     """Reads a command line.
 
     Args:
@@ -68,13 +68,13 @@ def read(command: str, attribute: str = "command") -> Settings:
     """
     line = _split(command, attribute)
     problems: list[str] = []
-    words = prefixes.strip(line.words, problems, line.shown)
+    words = prefixes.strip_prefixes(line.words, problems, line.shown)
     name = words[0].rpartition("/")[2] if words else ""
     engine = _ENGINES.get(name)
     if engine is None:
         what = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
         raise InputError(problems or [problem(attribute, command, what)])
-    _, rest = parse(engine.flags, words[1:], problems, line.shown)
+    _, rest = parse_flags(engine.flags, words[1:], problems, line.shown)
     problems = [f"{name}: {text}" if text.startswith('"') else text for text in problems]
     subcommand, rest = _subcommand(engine, rest)
     if not subcommand and not problems:
@@ -82,7 +82,7 @@ def read(command: str, attribute: str = "command") -> Settings:
     if problems:
         raise InputError(problems)
     where = f"{name} {subcommand}"
-    given, arguments = parse(engine.commands[subcommand], rest, problems, line.shown)
+    given, arguments = parse_flags(engine.commands[subcommand], rest, problems, line.shown)
     reader = _Reader(engine.name, where, given, line)
     reader.problems += [f"{where}: {text}" for text in problems]
     if not arguments:
@@ -105,7 +105,7 @@ def _split(command: str, attribute: str) -> script.Line:
             raise ValueError(f"{len(command)} characters; a command line has at most {_MAX_COMMAND}")
         if "\0" in command:
             raise ValueError("has a NUL")
-        return script.split(command)
+        return script.split_command_line(command)
     except ValueError as error:
         raise InputError([problem(attribute, command, str(error))]) from None
 
@@ -153,9 +153,9 @@ class _Reader:
         environment = tuple(said for said in self.all("env", self.variable) if said.value[0])
         return Settings(
             where=self.where,
-            runtime=self.engine,
+            engine_name=self.engine,
             name=name.value if name else "",
-            image=Said(image, self.where) if image else None,
+            image=Setting(image, self.where) if image else None,
             user=self.last("user", self.user),
             groups=(*self.all("group-add", self.plain), *self.all("group", self.plain)),
             added=self.capabilities("cap-add"),
@@ -183,7 +183,7 @@ class _Reader:
         if self.line.unknown(text) == [shown] and arguments[1:] and not ended:
             what = "may be options or several words, which only a shell can tell; write what it stands for"
             self.problems.append(problem(self.where, shown, what))
-        if any(one.name == "rootfs" and truth(one.value) for one in self.given):
+        if any(one.name == "rootfs" and parse_boolean(one.value) for one in self.given):
             return ""
         valid = shown.isascii() and " " not in shown if self.engine == "podman" else _DOCKER_IMAGE.fullmatch(shown)
         if arguments and not valid and not self.line.unknown(text):
@@ -193,7 +193,7 @@ class _Reader:
             self.problems.append(problem(self.where, shown, what))
         return shown
 
-    def command(self, words: list[str]) -> Said[tuple[str, ...]] | None:
+    def command(self, words: list[str]) -> Setting[tuple[str, ...]] | None:
         """Returns the command, in which arguments may have what only a shell can replace, but not programs and scripts."""
         for number, word in enumerate(words):
             unknown = self.line.unknown(word)
@@ -206,22 +206,22 @@ class _Reader:
             elif re.search(r"\s", word):
                 what = f"the shell replaces {unknown[0]} before the container is made; write its value, or put the text in single quotes"
                 self.problems.append(problem(self.where, shown, what))
-        return Said(tuple(map(self.line.shown, words)), self.where) if words else None
+        return Setting(tuple(map(self.line.shown, words)), self.where) if words else None
 
-    def all[T](self, name: str, convert: Callable[[str], T]) -> tuple[Said[T], ...]:
+    def all[T](self, name: str, convert: Callable[[str], T]) -> tuple[Setting[T], ...]:
         """Returns every occurrence of a flag, in order."""
         return tuple(said for one in self.given if one.name == name for said in self.said(one, [one.value], convert))
 
-    def said[T](self, given: Given, values: Iterable[str], convert: Callable[[str], T]) -> Iterable[Said[T]]:
+    def said[T](self, given: Given, values: Iterable[str], convert: Callable[[str], T]) -> Iterable[Setting[T]]:
         """Yields the values of one occurrence; a ValueError of `convert` is a problem."""
         where = f"{self.where} {given.typed}"
         for value in values:
             try:
-                yield Said(convert(value), where)
+                yield Setting(convert(value), where)
             except ValueError as error:
                 self.problems.append(problem(where, self.line.shown(value), str(error)))
 
-    def last[T](self, name: str, convert: Callable[[str], T]) -> Said[T] | None:
+    def last[T](self, name: str, convert: Callable[[str], T]) -> Setting[T] | None:
         """Returns the last occurrence of a flag, which wins."""
         return (self.all(name, convert) or (None,))[-1]
 
@@ -239,12 +239,12 @@ class _Reader:
         return self.plain(text, "the numbers that it gives, such as 1000:1000")
 
     def boolean(self, text: str) -> bool:
-        value = truth(self.plain(text))
+        value = parse_boolean(self.plain(text))
         if value is None:
             raise ValueError("neither true nor false")
         return value
 
-    def capabilities(self, name: str) -> tuple[Said[str], ...]:
+    def capabilities(self, name: str) -> tuple[Setting[str], ...]:
         """Returns --cap-add or --cap-drop; podman and nerdctl split at commas (pflag's StringSlice), Docker does not."""
         return tuple(
             said
@@ -253,7 +253,7 @@ class _Reader:
             for said in self.said(
                 one,
                 [one.value] if self.engine == "docker" else one.value.split(","),
-                lambda text: capability(self.plain(text), self.engine),
+                lambda text: parse_capability(self.plain(text), self.engine),
             )
         )
 
@@ -268,7 +268,7 @@ class _Reader:
         if self.engine == "podman" and text.startswith("["):
             try:
                 words = json.loads(text)
-            except ValueError, RecursionError:
+            except (ValueError, RecursionError):
                 words = None
             if isinstance(words, list) and all(isinstance(word, str) for word in words):
                 return tuple(words)
@@ -279,20 +279,20 @@ class _Reader:
         name, separator, value = text.partition("=")
         return "" if self.line.unknown(name) else name, value if separator and not self.line.unknown(value) else None
 
-    def other_variables(self) -> Said[str] | None:
+    def other_variables(self) -> Setting[str] | None:
         """Returns what may set variables that are not known here."""
         for name in ("env-file", "env-host", "unsetenv"):
             if found := self.last(name, self.line.shown):
                 return found
-        return next((Said("env", said.where) for said in self.all("env", self.variable) if not said.value[0]), None)
+        return next((Setting("env", said.where) for said in self.all("env", self.variable) if not said.value[0]), None)
 
-    def no_new_privs(self) -> Said[bool] | None:
+    def no_new_privs(self) -> Setting[bool] | None:
         """Returns the last --security-opt of that name (moby daemon/daemon_unix.go, parseSecurityOpt)."""
         found = None
         for given in self.given:
             if given.name == "security-opt":
-                for said in self.said(given, [given.value], lambda text: security_option(text, self.engine)):
-                    found = found if said.value is None else Said(said.value, said.where)
+                for said in self.said(given, [given.value], lambda text: parse_security_option(text, self.engine)):
+                    found = found if said.value is None else Setting(said.value, said.where)
         return found
 
     def sysctl(self, text: str) -> tuple[str, str]:
@@ -314,17 +314,17 @@ class _Reader:
         if self.engine == "podman" and init and init.value and pid and pid.value not in ("", "private"):
             self.problems.append(problem(pid.where, pid.value, f"podman refuses it together with {init.where}"))
 
-    def user_namespace(self) -> Said[str] | None:
+    def user_namespace(self) -> Setting[str] | None:
         """Returns --userns, or in podman a map of ids, which makes a user namespace too."""
         found = self.last("userns", self.plain)
         if found and self.engine != "podman" and found.value not in ("", "host"):
-            self.problems.append(problem(found.where, found.value, f'{called(self.engine)} takes "host" alone'))
+            self.problems.append(problem(found.where, found.value, f'{format_engine_name(self.engine)} takes "host" alone'))
         maps = [one for one in self.given if one.name in ("uidmap", "gidmap", "subuidname", "subgidname")]
         if not found and maps:
-            return Said("private", f"{self.where} {maps[0].typed}")
+            return Setting("private", f"{self.where} {maps[0].typed}")
         return found if found and found.value else None
 
-    def mounts(self) -> tuple[Said[Mount], ...]:
+    def mounts(self) -> tuple[Setting[Mount], ...]:
         convert: dict[str, Callable[[str], Mount]] = {"volume": self.volume, "mount": self.mount, "tmpfs": self.tmpfs}
         return tuple(said for one in self.given if one.name in convert for said in self.said(one, [one.value], convert[one.name]))
 
@@ -332,14 +332,14 @@ class _Reader:
         """Returns a volume; a shell may have to replace its source."""
         source, colon, rest = text.partition(":")
         self.plain(rest if colon else text, "the path in the container")
-        return mounts.volume(("$" if self.line.unknown(source) else source) + colon + rest, self.engine)
+        return mounts.parse_volume(("$" if self.line.unknown(source) else source) + colon + rest, self.engine)
 
     def mount(self, text: str) -> Mount:
         """Returns a mount; a shell may have to replace its source."""
         for field in text.split(","):
             if not re.match("(?i)[\"']?(src|source)=", field):
                 self.plain(field)
-        return mounts.mount("".join("$" if self.line.unknown(each) else each for each in text), self.engine)
+        return mounts.parse_mount("".join("$" if self.line.unknown(each) else each for each in text), self.engine)
 
     def tmpfs(self, text: str) -> Mount:
-        return mounts.tmpfs(self.plain(text))
+        return mounts.parse_tmpfs(self.plain(text))

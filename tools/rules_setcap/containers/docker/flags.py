@@ -41,13 +41,13 @@ class Given(NamedTuple):
     typed: str
 
 
-def flags(switches: str, values: str, letters: str, others: str = "") -> Flags:
+def define_flags(switches: str, values: str, letters: str, others: str = "") -> Flags:
     """Returns flags from names with spaces between; letters and others are `x=name`."""
     pairs = (dict(pair.split("=", 1) for pair in text.split()) for text in (letters, others))
     return Flags(frozenset(switches.split()), frozenset(values.split()), *pairs)
 
 
-def parse(
+def parse_flags(
     known: Flags, words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str
 ) -> tuple[list[Given], list[str]]:
     """Parses the flags at the start of `words`; returns them, and the arguments after them.
@@ -118,7 +118,7 @@ class _Parser:
             self.one(name, "-" + letter, value)
 
 
-def truth(value: str) -> bool | None:
+def parse_boolean(value: str) -> bool | None:
     """Returns the boolean that Go's strconv.ParseBool reads; None if there is none."""
     if value in ("1", "t", "T", "TRUE", "true", "True"):
         return True
@@ -126,7 +126,7 @@ def truth(value: str) -> bool | None:
 
 
 # docker/cli cli/command/container/{run,create,opts}.go; the last words are hidden, or of old releases.
-DOCKER = flags(
+DOCKER = define_flags(
     switches="""
     detach disable-content-trust help init interactive no-healthcheck oom-kill-disable privileged publish-all quiet
     read-only rm sig-proxy tty use-api-socket
@@ -150,7 +150,7 @@ DOCKER = flags(
 )
 
 # podman cmd/podman/common/{create,netflags}.go, cmd/podman/containers/run.go, cmd/podman/utils/alias.go.
-PODMAN = flags(
+PODMAN = define_flags(
     switches="""
     detach disable-content-trust env-host help http-proxy init interactive no-healthcheck no-hostname no-hosts
     oom-kill-disable passwd privileged publish-all quiet read-only read-only-tmpfs replace rm rmi rootfs sig-proxy tls-verify
@@ -183,12 +183,12 @@ PODMAN = flags(
 )
 
 # What may stand between the program's name and "run": docker --help, podman --help.
-DOCKER_GLOBAL = flags(
+DOCKER_GLOBAL = define_flags(
     switches="debug help tls tlsverify version",
     values="config context host log-level tlscacert tlscert tlskey",
     letters="c=context D=debug H=host l=log-level v=version",
 )
-PODMAN_GLOBAL = flags(
+PODMAN_GLOBAL = define_flags(
     switches="help remote syslog transient-store version",
     values="""
     cdi-spec-dir cgroup-manager config conmon connection events-backend hooks-dir identity imagestore log-level module
@@ -199,7 +199,7 @@ PODMAN_GLOBAL = flags(
 )
 
 # docker/cli cli/command/service/{create,opts}.go.
-DOCKER_SERVICE = flags(
+DOCKER_SERVICE = define_flags(
     switches="detach help init no-healthcheck no-resolve-image quiet read-only tty with-registry-auth",
     values="""
     cap-add cap-drop config constraint container-label credential-spec dns dns-option dns-search endpoint-mode entrypoint env
@@ -215,7 +215,7 @@ DOCKER_SERVICE = flags(
 )
 
 # containerd/nerdctl cmd/nerdctl/container/{container_run,container_create}.go, cmd/nerdctl/main.go.
-NERDCTL = flags(
+NERDCTL = define_flags(
     switches="detach help init interactive no-healthcheck oom-kill-disable privileged quiet read-only rm rootfs sig-proxy tty",
     values="""
     add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cidfile
@@ -231,7 +231,7 @@ NERDCTL = flags(
     letters="a=attach d=detach e=env h=hostname i=interactive l=label m=memory p=publish q=quiet t=tty u=user v=volume w=workdir",
     others="dns-opt=dns-option net=network",
 )
-NERDCTL_GLOBAL = flags(
+NERDCTL_GLOBAL = define_flags(
     switches="debug debug-full experimental help insecure-registry kube-hide-dupe version",
     values="""
     address bridge-ip cgroup-manager cni-netconfpath cni-path data-root host-gateway-ip hosts-dir namespace snapshotter

@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from rules_setcap.containers.docker.flags import Flags, flags, parse
+from rules_setcap.containers.docker.flags import Flags, define_flags, parse_flags
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=", re.ASCII)
 
 _COMMANDS = {
-    "command": flags(switches="", values="", letters=""),
-    "doas": flags(switches="L n s", values="C user", letters="C=C L=L n=n s=s u=user"),  # doas(1)
-    "env": flags(  # env(1)
+    "command": define_flags(switches="", values="", letters=""),
+    "doas": define_flags(switches="L n s", values="C user", letters="C=C L=L n=n s=s u=user"),  # doas(1)
+    "env": define_flags(  # env(1)
         switches="debug ignore-environment null",
         values="chdir unset",
         letters="0=null C=chdir i=ignore-environment u=unset v=debug",
     ),
-    "exec": flags(switches="c l", values="a", letters="a=a c=c l=l"),  # bash(1)
-    "nice": flags(switches="", values="adjustment", letters="n=adjustment"),  # nice(1)
-    "nohup": flags(switches="", values="", letters=""),
-    "sudo": flags(  # sudo(8)
+    "exec": define_flags(switches="c l", values="a", letters="a=a c=c l=l"),  # bash(1)
+    "nice": define_flags(switches="", values="adjustment", letters="n=adjustment"),  # nice(1)
+    "nohup": define_flags(switches="", values="", letters=""),
+    "sudo": define_flags(  # sudo(8)
         switches="""
         askpass background bell edit help list login no-update non-interactive preserve-env preserve-groups remove-timestamp
         reset-timestamp set-home shell stdin validate version
@@ -32,12 +32,12 @@ _COMMANDS = {
         T=command-timeout t=type U=other-user u=user V=version v=validate
         """,
     ),
-    "time": flags(  # time(1), and the reserved word of bash
+    "time": define_flags(  # time(1), and the reserved word of bash
         switches="append portability quiet verbose",
         values="format output",
         letters="a=append f=format o=output p=portability q=quiet v=verbose",
     ),
-    "timeout": flags(  # timeout(1)
+    "timeout": define_flags(  # timeout(1)
         switches="foreground preserve-status verbose",
         values="kill-after signal",
         letters="f=foreground k=kill-after p=preserve-status s=signal v=verbose",
@@ -46,7 +46,7 @@ _COMMANDS = {
 _OPERANDS = {"timeout": 1}
 
 
-def strip(words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str) -> list[str]:
+def strip_prefixes(words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str) -> list[str]:
     """Returns the words from the command on that the others run.
 
     Variables that are set before it (NAME=value) are left out too.
@@ -70,6 +70,6 @@ def strip(words: Sequence[str], problems: list[str], shown: Callable[[str], str]
 
 def _after(name: str, known: Flags, words: list[str], problems: list[str], shown: Callable[[str], str]) -> list[str]:
     wrong: list[str] = []
-    _, rest = parse(known, words, wrong, shown)
+    _, rest = parse_flags(known, words, wrong, shown)
     problems += [f"{name}: {text}" for text in wrong]
     return rest[_OPERANDS.get(name, 0) :]

@@ -50,7 +50,7 @@ class Line:
         return [self.expansions[ord(each)] for each in text if ord(each) in self.expansions]
 
 
-def split(text: str) -> Line:
+def split_command_line(text: str) -> Line:
     """Splits a command line.
 
     A shell's prompt before it, comments, and the ">" of continued lines after a prompt are left out.

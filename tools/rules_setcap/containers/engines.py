@@ -11,24 +11,24 @@ from rules_setcap.diagnostics.errors import InputError, problem
 
 
 @dataclass(frozen=True)
-class Runtime:
+class Engine:
     """A container runtime.
 
     Attributes:
       name: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
       version: its numbers; () for the newest.
-      default: the capabilities that its configuration grants by default, as a mask, in
+      default_capabilities: the capabilities that its configuration grants by default, as a mask, in
         place of the built-in ones (`default_capabilities` of containers.conf and crio.conf).
     """
 
     name: str
     version: tuple[int, ...] = ()
-    default: int | None = None
+    default_capabilities: int | None = None
 
     def __str__(self) -> str:
         return self.name + ("@" + ".".join(map(str, self.version)) if self.version else "")
 
-    def behaviour(self) -> Behaviour:
+    def find_behaviour(self) -> EngineBehaviour:
         """What this version does.
 
         Raises:
@@ -46,12 +46,12 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class EngineBehaviour:
     """What a runtime does from one version on.
 
     Attributes:
       since: that version.
-      default: the mask granted when nobody says anything.
+      default_capabilities: the mask granted when nobody says anything.
       inheritable: whether what is granted is inheritable too (CVE-2022-24769 and its kin).
       keeps: whether a process that is not root has what is granted permitted and
         effective before its execve; else it has it in the bounding set alone.
@@ -59,7 +59,7 @@ class Behaviour:
     """
 
     since: tuple[int, ...]
-    default: int
+    default_capabilities: int
     inheritable: bool
     keeps: bool
     source: str
@@ -78,39 +78,39 @@ BEHAVIOURS = {
     # Release 24.0.0 grants before it sets the user, and so keeps what 24.0.6 and 23.0.7
     # keep on purpose: moby#44804, moby#45491.
     "docker": (
-        Behaviour((19, 3), _FOURTEEN, True, False, "moby 15ff09395c: oci/oci.go, SetCapabilities"),
-        Behaviour((20, 10, 14), _FOURTEEN, False, False, "moby 0d9a37d0c2, CVE-2022-24769: oci/oci.go, SetCapabilities"),
-        Behaviour((23, 0, 7), _FOURTEEN, False, True, "moby 3aef732e61, moby#45491: oci/oci.go, SetCapabilities"),
+        EngineBehaviour((19, 3), _FOURTEEN, True, False, "moby 15ff09395c: oci/oci.go, SetCapabilities"),
+        EngineBehaviour((20, 10, 14), _FOURTEEN, False, False, "moby 0d9a37d0c2, CVE-2022-24769: oci/oci.go, SetCapabilities"),
+        EngineBehaviour((23, 0, 7), _FOURTEEN, False, True, "moby 3aef732e61, moby#45491: oci/oci.go, SetCapabilities"),
     ),
     # For a process that is not root see process.py: --cap-add decides.
     "podman": (
-        Behaviour((3, 0), _FOURTEEN, True, False, "podman v3.0.0: pkg/specgen/generate/security.go"),
-        Behaviour((3, 4, 5), _FOURTEEN, False, False, "podman v3.4.5, CVE-2022-27649: pkg/specgen/generate/security.go"),
-        Behaviour((4, 0, 0), _FOURTEEN, True, False, "podman v4.0.0: pkg/specgen/generate/security.go"),
-        Behaviour((4, 0, 3), _FOURTEEN, False, False, "podman v4.0.3, CVE-2022-27649: pkg/specgen/generate/security.go"),
-        Behaviour(
+        EngineBehaviour((3, 0), _FOURTEEN, True, False, "podman v3.0.0: pkg/specgen/generate/security.go"),
+        EngineBehaviour((3, 4, 5), _FOURTEEN, False, False, "podman v3.4.5, CVE-2022-27649: pkg/specgen/generate/security.go"),
+        EngineBehaviour((4, 0, 0), _FOURTEEN, True, False, "podman v4.0.0: pkg/specgen/generate/security.go"),
+        EngineBehaviour((4, 0, 3), _FOURTEEN, False, False, "podman v4.0.3, CVE-2022-27649: pkg/specgen/generate/security.go"),
+        EngineBehaviour(
             (4, 4, 0),
             mask(_ELEVEN.removesuffix(" sys_chroot")),
             False,
             False,
             "containers/common a3328f26: pkg/config/default.go",
         ),
-        Behaviour((4, 4, 3), mask(_ELEVEN), False, False, "containers/common c700408f: pkg/config/default.go"),
+        EngineBehaviour((4, 4, 3), mask(_ELEVEN), False, False, "containers/common c700408f: pkg/config/default.go"),
     ),
     "containerd": (
-        Behaviour((1, 4), _FOURTEEN, True, True, "containerd v1.4: oci/spec_opts.go, WithCapabilities"),
-        Behaviour((1, 5, 11), _FOURTEEN, False, True, "containerd v1.5.11, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
-        Behaviour((1, 6, 0), _FOURTEEN, True, True, "containerd v1.6.0: oci/spec_opts.go, WithCapabilities"),
-        Behaviour((1, 6, 2), _FOURTEEN, False, True, "containerd v1.6.2, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour((1, 4), _FOURTEEN, True, True, "containerd v1.4: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour((1, 5, 11), _FOURTEEN, False, True, "containerd v1.5.11, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour((1, 6, 0), _FOURTEEN, True, True, "containerd v1.6.0: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour((1, 6, 2), _FOURTEEN, False, True, "containerd v1.6.2, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
     ),
     # nerdctl takes the defaults of the containerd library that it is built with; 1.0 has that of 1.6.8.
-    "nerdctl": (Behaviour((1, 0), _FOURTEEN, False, True, "nerdctl v1.0: pkg/cmd/container/run_security_linux.go, generateCapOpts"),),
+    "nerdctl": (EngineBehaviour((1, 0), _FOURTEEN, False, True, "nerdctl v1.0: pkg/cmd/container/run_security_linux.go, generateCapOpts"),),
     # 1.24.3 brings add_inheritable_capabilities, on by default in that branch alone.
     "cri-o": (
-        Behaviour((1, 18), _CRIO, True, True, "cri-o v1.18: server/container_create_linux.go, setupCapabilities"),
-        Behaviour((1, 24, 0), _CRIO, False, True, "cri-o v1.24.0, CVE-2022-27652: server/container_create.go, setupCapabilities"),
-        Behaviour((1, 24, 3), _CRIO, True, True, "cri-o v1.24.3: pkg/config/config.go, AddInheritableCapabilities"),
-        Behaviour((1, 25, 0), _CRIO, False, True, "cri-o v1.25.0: internal/factory/container, SpecSetupCapabilities"),
+        EngineBehaviour((1, 18), _CRIO, True, True, "cri-o v1.18: server/container_create_linux.go, setupCapabilities"),
+        EngineBehaviour((1, 24, 0), _CRIO, False, True, "cri-o v1.24.0, CVE-2022-27652: server/container_create.go, setupCapabilities"),
+        EngineBehaviour((1, 24, 3), _CRIO, True, True, "cri-o v1.24.3: pkg/config/config.go, AddInheritableCapabilities"),
+        EngineBehaviour((1, 25, 0), _CRIO, False, True, "cri-o v1.25.0: internal/factory/container, SpecSetupCapabilities"),
     ),
 }
 """Runtimes by name, oldest behaviour first, read in the runtimes' own sources.
@@ -120,7 +120,7 @@ Built-in grants: moby daemon/pkg/oci/caps/defaults.go, containerd pkg/oci/spec.g
 """
 
 
-def runtime(text: str) -> Runtime:
+def parse_engine(text: str) -> Engine:
     """The runtime that `text` names: "docker", "podman@4.9.3".
 
     Raises:
@@ -134,6 +134,6 @@ def runtime(text: str) -> Runtime:
     if at and not re.fullmatch(r"v?[0-9]{1,9}(\.[0-9]{1,9}){0,3}", version, re.ASCII):
         raise InputError([problem("runtime", text, f'no version; write it as "{name}@1.2.3"')])
     numbers = tuple(int(part) for part in version.removeprefix("v").split(".")) if at else ()
-    found = Runtime(name, numbers)
-    found.behaviour()
+    found = Engine(name, numbers)
+    found.find_behaviour()
     return found
