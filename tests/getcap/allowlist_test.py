@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities import FileCapabilities
-from rules_setcap.containers.versions import Runtime
+from rules_setcap.containers.engines import Engine
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.getcap import allowlist, cli
 from rules_setcap.getcap.review import review
@@ -157,7 +157,7 @@ def test_the_allowlist_of_an_image_makes_its_review_empty(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
         (image,) = image_reader.read(str(path))
-    found = review(image, [Runtime("docker")])
+    found = review(image, [Engine("docker")])
     text = allowlist.write([found], allowlist.Allowlist())
     known = allowlist.read(text.encode(), "allow.txt")
     assert known.filter(found) == []

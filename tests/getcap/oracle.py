@@ -15,8 +15,8 @@ from rules_setcap import capabilities
 from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.chain import Chain, follow
-from rules_setcap.containers.process import Process
-from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.process import InitialProcess
+from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.oci import image_reader
 from support import require
 from support.container import Bundle, Outcome
@@ -84,12 +84,12 @@ class Oracle:
         image = replace(self.image, capabilities={path: value for path, value in known.items() if value is not None})
         settings = Settings(
             where="docker run",
-            runtime="docker",
-            user=Said(f"{case.uid}:{case.gid}", ""),
-            entrypoint=Said(case.argv[:1], ""),
-            command=Said(case.argv[1:], ""),
+            engine_name="docker",
+            user=Setting(f"{case.uid}:{case.gid}", ""),
+            entrypoint=Setting(case.argv[:1], ""),
+            command=Setting(case.argv[1:], ""),
         )
-        before = Process(
+        before = InitialProcess(
             case.uid, case.bounding, case.permitted, case.permitted, case.inheritable, case.ambient, case.no_new_privs, None, {}
         )
         return follow(image, settings, before)

@@ -13,7 +13,7 @@ import pytest
 from rules_setcap.capabilities import FileCapabilities, from_text
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap import cli, rules
 from rules_setcap.getcap.review import Use, review
 from rules_setcap.oci import image_reader
@@ -146,7 +146,7 @@ def test_real_cases(tmp_path: pathlib.Path):
     (image,) = image_reader.read(str(make(tmp_path, *entries, User="65532")))
     assert not image.problems
     found: dict[str, set[str]] = {}
-    for finding in review(image, [Runtime("docker")]).findings:
+    for finding in review(image, [Engine("docker")]).findings:
         found.setdefault(finding.path, set()).add(finding.rule.id)
     assert found == expected
 
@@ -193,7 +193,7 @@ def test_known_programs(name: str, kind: str):
 
 def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Use]]:
     (image,) = image_reader.read(str(make(path, *entries, **config)))
-    return {file.path: file.uses for file in review(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
+    return {file.path: file.uses for file in review(image, [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
 
 
 def test_use_by_default(tmp_path: pathlib.Path):
@@ -228,7 +228,7 @@ def test_use_by_default(tmp_path: pathlib.Path):
     }
     assert "does not start" in found["/pinge"]["podman"].why and "does not start" not in found["/ping"]["podman"].why
     assert found["/closed/x"]["docker"].why == "uid 65532 may not enter /closed"
-    assert found["/su"]["cri-o"].capabilities == BEHAVIOURS["cri-o"][-1].default
+    assert found["/su"]["cri-o"].capabilities == BEHAVIOURS["cri-o"][-1].default_capabilities
 
 
 def test_users(tmp_path: pathlib.Path, capsys):

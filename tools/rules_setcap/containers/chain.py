@@ -11,10 +11,10 @@ from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.credentials import Denied
 from rules_setcap.containers import loader
 from rules_setcap.containers.container import Container, strings
-from rules_setcap.containers.process import Process
+from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.programs import table
 from rules_setcap.containers.programs.model import Call, Fails, Lost, Next, Word
-from rules_setcap.containers.settings import Mount, Said, Settings
+from rules_setcap.containers.settings import Mount, Setting, Settings
 from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
 from rules_setcap.oci.image_reader import File, Image
 
@@ -43,7 +43,7 @@ class Hop:
     outcome: execve.Outcome
     script: str = ""
     loaded: bool = False
-    mount: Said[Mount] | None = None
+    mount: Setting[Mount] | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Chain:
         return None if self.failed else self.hops[-1].outcome.process
 
 
-def follow(image: Image, settings: Settings, before: Process, program: str = "") -> Chain:
+def follow(image: Image, settings: Settings, before: InitialProcess, program: str = "") -> Chain:
     """Follows the programs of a container.
 
     Args:
@@ -91,7 +91,7 @@ def follow(image: Image, settings: Settings, before: Process, program: str = "")
 
 
 class _Follower:
-    def __init__(self, image: Image, settings: Settings, before: Process, program: str) -> None:
+    def __init__(self, image: Image, settings: Settings, before: InitialProcess, program: str) -> None:
         self._image, self._settings, self._program = image, settings, program
         self._container = Container(image, settings)
         self._state = self._container.start(before)
@@ -100,7 +100,7 @@ class _Follower:
 
     def follow(self) -> Chain:
         config = self._container.config
-        argv: Sequence[Word] = self._settings.argv(strings(config, "Entrypoint"), strings(config, "Cmd"))
+        argv: Sequence[Word] = self._settings.build_argv(strings(config, "Entrypoint"), strings(config, "Cmd"))
         if self._settings.form == "kubernetes":
             argv = [word if at == 0 or word is None or not _REFERENCE.search(word) else None for at, word in enumerate(argv)]
         if not argv and not self._program:
@@ -198,7 +198,7 @@ class _Follower:
         path = self._container.find(name, self._state)
         if not path:
             what = "no such program in the image"
-            if over := self._settings.mounted_over(posixpath.normpath(posixpath.join(self._state.directory, name))):
+            if over := self._settings.find_mount_over(posixpath.normpath(posixpath.join(self._state.directory, name))):
                 what += f"; it may be in the mount of {over.where}, which is not known here"
             raise InputError([problem("program", name, what)])
         return path
@@ -230,7 +230,7 @@ class _Follower:
         raise InputError([problem("program", script, "scripts that are each other's interpreters")])
 
     def _add(self, path: str, file: File, script: str = "") -> None:
-        mount = self._settings.mounted_over(path) if path.startswith("/") else None
+        mount = self._settings.find_mount_over(path) if path.startswith("/") else None
         nosuid = bool(mount and mount.value.nosuid)
         executed = execve.File(file.capabilities, file.uid, file.gid, file.mode, nosuid)
         before = self._state.process

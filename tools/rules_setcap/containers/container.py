@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rules_setcap.capabilities import execve
-from rules_setcap.containers.process import Process
+from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.programs.model import Group, Lost, State, System, User
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError, problem
@@ -40,7 +40,7 @@ class Container(System):
         self.image, self.settings = image, settings
         self.config: Mapping[str, object] = image.config.get("config") or {}
 
-    def start(self, before: Process) -> State:
+    def start(self, before: InitialProcess) -> State:
         """Returns the state in which the runtime executes the first program."""
         uid, gid, groups = self._ids(before.uid)
         process = execve.Process.with_ids(
@@ -102,7 +102,7 @@ class Container(System):
     def _lines(self, state: State, path: str) -> str | None:
         if state.root:
             raise Lost(f"looks up users in {state.root}{path}, which is not known here")
-        if mount := self.settings.mounted_over(path):
+        if mount := self.settings.find_mount_over(path):
             raise Lost(f"looks up users in {path}, which is in a mount ({mount.where})")
         text = self.image.text(path)
         if text is None and self.image.exists(path):
@@ -132,7 +132,7 @@ class Container(System):
         return file is not None and posixpath.basename(file.path).startswith("busybox")
 
     def script(self, path: str, state: State) -> str | None:
-        if self.settings.mounted_over(posixpath.normpath(path)):
+        if self.settings.find_mount_over(posixpath.normpath(path)):
             return None
         file = self.image.file(state.root + path)
         return file.text if file else None

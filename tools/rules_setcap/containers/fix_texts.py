@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_setcap.capabilities import FileCapabilities
-from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.containers.verdict import Plan, Verdict
 from rules_setcap.diagnostics.errors import escape, quote
 
@@ -64,7 +64,7 @@ def _capabilities(before: Settings, after: Settings) -> list[str]:
     return made
 
 
-def _names(said: tuple[Said[str], ...]) -> list[str]:
+def _names(said: tuple[Setting[str], ...]) -> list[str]:
     return list(dict.fromkeys(one.value.removeprefix("cap_").upper() for one in said))
 
 

@@ -15,7 +15,7 @@ from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Hop
 from rules_setcap.containers.dangers import program_kind
 from rules_setcap.containers.fix_texts import describe
-from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.containers.verdict import Plan, Verdict, bare
 from rules_setcap.diagnostics.errors import InputError
 
@@ -84,7 +84,7 @@ def of_refused(plan: Plan, error: InputError) -> tuple[str, ...]:
         return ()
     user = (plan.settings.user.value if plan.settings.user else str((plan.image.config.get("config") or {}).get("User") or "")).partition(":")
     uid = (plan.image.users or {}).get(user[0]) or _UID
-    changed = replace(plan, settings=replace(plan.settings, user=Said("".join((str(uid), *user[1:])), "the fix")))
+    changed = replace(plan, settings=replace(plan.settings, user=Setting("".join((str(uid), *user[1:])), "the fix")))
     try:
         verdict = bare(changed)
     except InputError:
@@ -140,7 +140,7 @@ def _changes(plan: Plan, verdict: Verdict) -> Iterator[_Change]:
         yield _Change(1, lambda old: replace(old, settings=_without_drops(old.settings, names)))
     if needed & ~verdict.before.bounding:
         yield _Change(1, lambda old: _grant(old, needed & ~bare(old).before.bounding))
-    elif settings.runtime == "podman" and wanted & ~verdict.before.permitted:
+    elif settings.engine_name == "podman" and wanted & ~verdict.before.permitted:
         # For a user other than root, podman makes permitted and ambient what --cap-add names, and nothing else.
         yield _Change(1, lambda old: _grant(old, wanted & ~bare(old).before.permitted))
     known = last.file.capabilities or _NONE
@@ -182,7 +182,7 @@ def _without_drops(settings: Settings, names: Sequence[str]) -> Settings:
 
 
 def _grant(plan: Plan, mask: int) -> Plan:
-    added = (*plan.settings.added, *(Said(name, "the fix") for name in _names(mask)))
+    added = (*plan.settings.added, *(Setting(name, "the fix") for name in _names(mask)))
     return replace(plan, settings=replace(plan.settings, added=added))
 
 

@@ -8,7 +8,7 @@ from rules_setcap.capabilities import FileCapabilities, execve
 from rules_setcap.capabilities.names import ALL
 from rules_setcap.containers import loader
 from rules_setcap.containers.chain import Hop
-from rules_setcap.containers.process import describe
+from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.verdict import Plan, Verdict
 from rules_setcap.diagnostics.errors import escape
 
@@ -39,9 +39,9 @@ def why(plan: Plan, verdict: Verdict) -> Iterator[str]:
     missing = verdict.wanted & ~(outcome.process.permitted if outcome.process else 0)
     unasked = missing & ~(known.permitted | known.inheritable if known else 0)
     if unasked and hop.before.euid:
-        yield f"{describe(unasked)}: granted to the container, but a process that is not root gets them from its file alone"
+        yield f"{format_capabilities(unasked)}: granted to the container, but a process that is not root gets them from its file alone"
     elif unasked:
-        yield f"{describe(unasked)}: not in the bounding set, which {_bounding(verdict)}"
+        yield f"{format_capabilities(unasked)}: not in the bounding set, which {_bounding(verdict)}"
 
 
 _WITHOUT_CAPABILITIES = frozenset(
@@ -59,7 +59,7 @@ _WITHOUT_CAPABILITIES = frozenset(
 def _rule(verdict: Verdict, rule: str, mask: int) -> Iterator[str]:
     because = verdict.before.because
     hop = verdict.hop
-    names = describe(mask)
+    names = format_capabilities(mask)
     known = hop.file.capabilities
     match rule:
         case execve.SET_USER_ID:
@@ -116,13 +116,13 @@ def _changes(verdict: Verdict) -> Iterator[str]:
         if old.euid != new.euid or old.ruid != new.ruid:
             parts.append(f"changes the uid from {old.euid} to {new.euid}")
         if lost := old.bounding & ~new.bounding:
-            parts.append(f"takes {describe(lost)} out of the bounding set" if new.bounding else "empties the bounding set")
+            parts.append(f"takes {format_capabilities(lost)} out of the bounding set" if new.bounding else "empties the bounding set")
         if new.no_new_privs and not old.no_new_privs:
             parts.append("sets no_new_privs")
         if raised := new.ambient & ~old.ambient:
-            parts.append(f"raises {describe(raised)} as ambient")
+            parts.append(f"raises {format_capabilities(raised)} as ambient")
         if inherited := new.inheritable & ~old.inheritable:
-            parts.append(f"makes {describe(inherited)} inheritable")
+            parts.append(f"makes {format_capabilities(inherited)} inheritable")
         if new.securebits & ~execve.SECBIT_KEEP_CAPS != old.securebits & ~execve.SECBIT_KEEP_CAPS:
             parts.append(f"sets securebits {new.securebits & ~execve.SECBIT_KEEP_CAPS:#x}")
         if parts:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.settings import Settings, called
+from rules_setcap.containers.engines import Engine
+from rules_setcap.containers.settings import Settings, format_engine_name
 from rules_setcap.containers.verdict import Plan, Verdict
-from rules_setcap.containers.versions import Runtime
 
 _PORTS, _PING = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
 _NET_BIND_SERVICE, _NET_RAW = (1 << NAMES.index(name) for name in ("cap_net_bind_service", "cap_net_raw"))
@@ -18,7 +18,7 @@ _FIRST_PORT = 1024  # The kernel's default: ports from here on need no capabilit
 def notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
     """Yields a sentence for each capability that is wanted, and not needed for ports or for pings."""
     settings = plan.settings
-    if not settings.own_network:
+    if not settings.has_own_network:
         return  # The sysctls are those of the host or of another container, which are not known here.
     if verdict.wanted & _NET_BIND_SERVICE:
         text, where = _value(settings, plan.runtime, _PORTS)
@@ -32,14 +32,14 @@ def notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
             yield f"cap_net_raw is not needed for {what}: {_PING} is {' to '.join(text.split())} ({where})"
 
 
-def _value(settings: Settings, runtime: Runtime, name: str) -> tuple[str, str]:
+def _value(settings: Settings, runtime: Engine, name: str) -> tuple[str, str]:
     """Returns the value of a sysctl, and who says so; "" if the runtime leaves what the kernel has."""
     for said in reversed(settings.sysctls):
         if said.value[0] == name:
             return said.value[1], said.where
     own_users = settings.user_namespace is not None and settings.user_namespace.value != "host"
     version = runtime.version or (1 << 30,)
-    text, by = "", f"{called(runtime.name)}'s default"
+    text, by = "", f"{format_engine_name(runtime.name)}'s default"
     if runtime.name == "docker" and version >= (20, 10):
         # moby daemon/oci_linux.go, WithCommonOptions. A daemon that remaps users leaves the groups of pings alone.
         text = "0" if name == _PORTS else "0 2147483647"

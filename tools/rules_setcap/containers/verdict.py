@@ -13,9 +13,9 @@ from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, capset, setresuid
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Chain, Hop, follow
-from rules_setcap.containers.process import Process, before_execve
+from rules_setcap.containers.engines import Engine
+from rules_setcap.containers.process import InitialProcess, compute_initial_process
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.versions import Runtime
 from rules_setcap.diagnostics.errors import escape
 from rules_setcap.oci.image_reader import Image
 
@@ -37,7 +37,7 @@ class Plan:
 
     image: Image
     settings: Settings
-    runtime: Runtime
+    runtime: Engine
     program: str = ""
     standard: Callable[[Settings], Settings] | None = None
 
@@ -58,7 +58,7 @@ class Verdict:
     """
 
     wanted: int
-    before: Process
+    before: InitialProcess
     chain: Chain
     doubt: str = ""
     why: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def bare(plan: Plan) -> Verdict:
     labels = {name: text for name, text in (config.get("Labels") or {}).items() if isinstance(text, str)}
     # An image without /etc/passwd has no users; of a tar that is one layer, the others are not known.
     users, groups = (known if known is not None or not plan.image.config else {} for known in (plan.image.users, plan.image.groups))
-    before = before_execve(plan.settings, plan.runtime, str(config.get("User") or ""), users, labels, gids=groups)
+    before = compute_initial_process(plan.settings, plan.runtime, str(config.get("User") or ""), users, labels, gids=groups)
     chain = follow(plan.image, plan.settings, before, plan.program)
     known = chain.hops[-1].file.capabilities
     wanted = (known.permitted | known.inheritable) & ALL if known else 0

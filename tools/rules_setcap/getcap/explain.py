@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers import fixes
 from rules_setcap.containers.docker import command_line
-from rules_setcap.containers.process import describe
+from rules_setcap.containers.engines import Engine, parse_engine
+from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.settings import Settings
 from rules_setcap.containers.verdict import Plan, Verdict, candidates, judge
-from rules_setcap.containers.versions import Runtime, runtime
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, printable, problem, quote
 from rules_setcap.diagnostics.files import open_regular
@@ -54,20 +54,20 @@ def main(arguments: Sequence[str]) -> int:
             parser.error(f"--{flag} goes with --{of}")
     if options.compose is not None and options.service is None:
         parser.error("--compose needs --service")
-    chosen = runtime(options.runtime) if options.runtime else None
+    chosen = parse_engine(options.runtime) if options.runtime else None
     if options.docker_run is not None:
-        settings = command_line.read(options.docker_run, "--docker-run")
+        settings = command_line.read_command_line(options.docker_run, "--docker-run")
     elif options.compose is not None:
         from rules_setcap.containers.compose import files
 
-        settings = files.read(_bytes(options.compose), options.compose, options.service, os.environ)
+        settings = files.read_service(_bytes(options.compose), options.compose, options.service, os.environ)
     elif options.kubernetes is not None:
         settings = _kubernetes(options.kubernetes, options.container, chosen.name if chosen else "containerd")
     else:
         settings = _defaults(chosen.name if chosen else "docker")
-    if chosen and chosen.name != settings.runtime:
-        raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.runtime}")])
-    plan = Plan(_image(options.image, options.platform), settings, chosen or Runtime(settings.runtime), options.program)
+    if chosen and chosen.name != settings.engine_name:
+        raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
+    plan = Plan(_image(options.image, options.platform), settings, chosen or Engine(settings.engine_name), options.program)
     try:
         verdict = judge(plan)
     except InputError as error:
@@ -105,7 +105,7 @@ def _report(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, object]:
 
 def _defaults(name: str) -> Settings:
     """Returns the settings of a container that a runtime is told nothing about but its image."""
-    return Settings(where=f"{name} run" if name in ("docker", "nerdctl", "podman") else "the container", runtime=name)
+    return Settings(where=f"{name} run" if name in ("docker", "nerdctl", "podman") else "the container", engine_name=name)
 
 
 def _kubernetes(file: str, container: str | None, name: str) -> Settings:
@@ -113,8 +113,8 @@ def _kubernetes(file: str, container: str | None, name: str) -> Settings:
 
     if name not in ("containerd", "cri-o"):
         raise InputError([problem("--runtime", name, "nodes of Kubernetes run containerd or cri-o")])
-    manifest = kubernetes.parse(_bytes(file), file, name, partial=True)
-    return kubernetes.find(manifest, container, file, "--container", "--kubernetes").settings
+    manifest = kubernetes.parse_manifest(_bytes(file), file, name, partial=True)
+    return kubernetes.select_container(manifest, container, file, "--container", "--kubernetes").settings
 
 
 def _image(path: str, platform: str) -> image_reader.Image:
@@ -143,13 +143,13 @@ def _sentence(verdict: Verdict) -> str:
     effective, held = verdict.wanted & after.effective, verdict.wanted & after.permitted
     parts = []
     if effective:
-        parts.append(f"with {describe(effective)} effective")
+        parts.append(f"with {format_capabilities(effective)} effective")
     if held & ~effective:
-        parts.append(f"with {describe(held & ~effective)} permitted, and not effective until the program makes it so")
+        parts.append(f"with {format_capabilities(held & ~effective)} permitted, and not effective until the program makes it so")
     if verdict.wanted & ~held:
-        parts.append(f"without {describe(verdict.wanted & ~held)}")
+        parts.append(f"without {format_capabilities(verdict.wanted & ~held)}")
     if not verdict.wanted:
-        parts.append(f"with {describe(after.effective)} effective" if after.effective else "without capabilities, and asks for none")
+        parts.append(f"with {format_capabilities(after.effective)} effective" if after.effective else "without capabilities, and asks for none")
     return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 
 

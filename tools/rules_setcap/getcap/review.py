@@ -13,9 +13,9 @@ from rules_setcap.archive.entry import DIRECTORY, FILE
 from rules_setcap.capabilities import FileCapabilities, execve, xattr
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, RUNNER, SEVERITIES, program_kind, worst
-from rules_setcap.containers.process import Process, before_execve, describe
+from rules_setcap.containers.engines import Engine
+from rules_setcap.containers.process import InitialProcess, compute_initial_process, format_capabilities
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.versions import Runtime
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.getcap import rules
 from rules_setcap.getcap.rules import Rule
@@ -115,14 +115,14 @@ class Review:
     findings: list[Finding]
 
 
-def review(image: image_reader.Image, runtimes: Iterable[Runtime]) -> Review:
+def review(image: image_reader.Image, runtimes: Iterable[Engine]) -> Review:
     """Reviews an image.
 
     Args:
       image: the image.
       runtimes: whose defaults decide what a container can use.
     """
-    processes: dict[str, Process | str] = {str(runtime): _process(image, runtime) for runtime in runtimes}
+    processes: dict[str, InitialProcess | str] = {str(runtime): _process(image, runtime) for runtime in runtimes}
     files: list[Privileged] = []
     findings: list[Finding] = []
     invalid: set[str] = set()
@@ -187,25 +187,25 @@ def severity(file: Privileged) -> str:
     return worst(severities)
 
 
-def _process(image: image_reader.Image, runtime: Runtime) -> Process | str:
+def _process(image: image_reader.Image, runtime: Engine) -> InitialProcess | str:
     """Returns the process that a runtime starts by default; why that is not known, if it is not."""
     found = image.config.get("config")
     config = found if isinstance(found, dict) else {}
     found = config.get("Labels")
     labels = {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
-    settings = Settings(where=str(runtime), runtime=runtime.name)
+    settings = Settings(where=str(runtime), engine_name=runtime.name)
     try:
-        return before_execve(settings, runtime, str(config.get("User") or ""), image.users, labels)
+        return compute_initial_process(settings, runtime, str(config.get("User") or ""), image.users, labels)
     except InputError as error:
         return "; ".join(error.problems)
 
 
-def _user(processes: dict[str, Process | str]) -> str:
+def _user(processes: dict[str, InitialProcess | str]) -> str:
     process = next(iter(processes.values()))
     return process if isinstance(process, str) else f"uid {process.uid}: {process.because['uid']}"
 
 
-def _use(file: Privileged, process: Process | str, closed: dict[str, Node]) -> Use:
+def _use(file: Privileged, process: InitialProcess | str, closed: dict[str, Node]) -> Use:
     """Returns whether the process of a container can use the privileges of a file."""
     if isinstance(process, str):
         return Use(UNKNOWN, 0, process)
@@ -229,7 +229,7 @@ def _use(file: Privileged, process: Process | str, closed: dict[str, Node]) -> U
     after = outcome.process
     if after is None:
         missing = file.asked & ~process.bounding
-        return Use(NO, 0, f"it does not start: its effective bit is set, and {describe(missing)} is not granted")
+        return Use(NO, 0, f"it does not start: its effective bit is set, and {format_capabilities(missing)} is not granted")
     if file.capabilities is None:
         return Use(YES, after.permitted if after.euid != process.uid else 0)
     gained = file.asked & after.permitted
@@ -239,7 +239,7 @@ def _use(file: Privileged, process: Process | str, closed: dict[str, Node]) -> U
         return Use(NO, gained, f"its capabilities are for the user namespace whose root is uid {file.capabilities.rootid}")
     if not file.asked:
         return Use(NO, 0, "it asks for no capability")
-    why = f"{describe(file.asked & ~gained)} is not granted"
+    why = f"{format_capabilities(file.asked & ~gained)} is not granted"
     if not file.asked & ~process.bounding:
         why = "its capabilities are only inheritable, and the process has none so"
     return Use(PARTLY if gained else NO, gained, why)

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime, runtime
+from rules_setcap.containers.engines import BEHAVIOURS, Engine, parse_engine
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, printable
 from rules_setcap.diagnostics.files import open_regular
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
     options = parser.parse_args(arguments)
     # nerdctl grants what containerd does.
-    runtimes = [runtime(options.runtime)] if options.runtime else [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]
+    runtimes = [parse_engine(options.runtime)] if options.runtime else [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]
     allowed = allowlist.Allowlist()
     if options.allow is not None:
         allowed = allowlist.read(_bytes(options.allow), options.allow)

@@ -6,14 +6,13 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.fixes import of_refused
-from rules_setcap.containers.kubernetes import Container, Manifest, Pod, mentions, of_image, parse
+from rules_setcap.containers.kubernetes import Container, Manifest, Pod, find_containers_of_image, find_mentions, parse_manifest
 from rules_setcap.containers.kubernetes.images import reference
-from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform, evaluate
-from rules_setcap.containers.process import describe
+from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform_settings, evaluate_pod
+from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.verdict import Plan, Verdict, candidates, judge
-from rules_setcap.containers.versions import Runtime
-from rules_setcap.containers.versions import runtime as parse_runtime
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.oci.image_reader import Image
@@ -31,7 +30,7 @@ class Attributes:
     """
 
     name: str
-    runtime: Runtime
+    runtime: Engine
     level: str
     programs: tuple[str, ...] = ()
 
@@ -54,7 +53,7 @@ def parse_attributes(name: str, runtime: str, level: str, programs: Sequence[str
     except ValueError as error:
         problems.append(problem("image_name", name, str(error)))
     try:
-        known = parse_runtime(runtime)
+        known = parse_engine(runtime)
         if known.name not in ("containerd", "cri-o"):
             problems.append(problem("runtime", runtime, 'not a runtime of Kubernetes nodes; write "containerd" or "cri-o"'))
     except InputError as error:
@@ -77,9 +76,9 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
     """
     findings, parsed = _parse(manifests, attributes.runtime)
     pods = [pod for manifest in parsed for pod in manifest.pods]
-    containers = of_image(pods, attributes.name)
+    containers = find_containers_of_image(pods, attributes.name)
     for manifest in parsed:
-        for field in mentions(manifest, attributes.name):
+        for field in find_mentions(manifest, attributes.name):
             what = "names the image, in a kind without a pod template that can be checked; leave the manifest out if it runs no container"
             findings.append(problem(field.where, field.node.value, what))
     if not containers and not findings:
@@ -106,7 +105,7 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
     return list(dict.fromkeys(findings))
 
 
-def _parse(paths: Sequence[str], runtime: Runtime) -> tuple[list[str], list[Manifest]]:
+def _parse(paths: Sequence[str], runtime: Engine) -> tuple[list[str], list[Manifest]]:
     """Returns the problems of the manifests, and those manifests that have none."""
     findings: list[str] = []
     parsed = []
@@ -114,17 +113,17 @@ def _parse(paths: Sequence[str], runtime: Runtime) -> tuple[list[str], list[Mani
         try:
             with open(path, "rb") as file:
                 data = file.read(limits.YAML + 1)
-            parsed.append(parse(data, path, runtime.name))
+            parsed.append(parse_manifest(data, path, runtime.name))
         except InputError as error:
             findings += error.problems
     return findings, parsed
 
 
 def _standing(pod: Pod, level: str) -> Iterator[str]:
-    standing = evaluate(pod)
-    if LEVELS.index(standing.level) >= LEVELS.index(level):
+    evaluation = evaluate_pod(pod)
+    if LEVELS.index(evaluation.level) >= LEVELS.index(level):
         return
-    for broken in standing.violations:
+    for broken in evaluation.violations:
         if LEVELS.index(broken.level) <= LEVELS.index(level):
             yield f"{broken.where}: not {level} by the Pod Security Standards {VERSION} ({broken.control}): {broken.what}"
 
@@ -135,7 +134,7 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
     If the program is not known, or has no capabilities, they are about the `programs` of the test; without these, about
     all files of the image that have capabilities.
     """
-    plan = Plan(image, container.settings, attributes.runtime, standard=functools.partial(conform, level=attributes.level))
+    plan = Plan(image, container.settings, attributes.runtime, standard=functools.partial(conform_settings, level=attributes.level))
     try:
         verdict = judge(plan)
     except InputError as error:
@@ -166,7 +165,7 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
 def _beyond(plan: Plan, level: str) -> str:
     """Returns the fix for a container that has none within a level: one that needs a lower level."""
     for lower in reversed(LEVELS[: LEVELS.index(level)]):
-        standard = functools.partial(conform, level=lower)
+        standard = functools.partial(conform_settings, level=lower)
         if fixes := judge(replace(plan, standard=standard)).fixes:
             return f"; no fix is known within the level {level}; with level = {quote(lower)}: " + ", and ".join(fixes)
     return ""
@@ -183,7 +182,7 @@ def _sentence(verdict: Verdict) -> str:
     elif verdict.good:
         what = f"may run without what it asks for: {verdict.doubt}"
     else:
-        what = f"runs without {describe(verdict.wanted & ~after.permitted)}"
+        what = f"runs without {format_capabilities(verdict.wanted & ~after.permitted)}"
     fix = "; fix: " + ", and ".join(verdict.fixes) if verdict.fixes else ""
     notes = "".join(f"; note: {text}" for text in verdict.unneeded)
     return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.why) + notes + fix
