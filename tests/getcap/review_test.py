@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap.capabilities import FileCapabilities, from_text
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, find_program_kind
 from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap import cli, rules
 from rules_setcap.getcap.review import Use, review
@@ -188,7 +188,7 @@ def test_the_documented_table_is_that_of_the_program():
     ],
 )
 def test_known_programs(name: str, kind: str):
-    assert program_kind(name) == kind
+    assert find_program_kind(name) == kind
 
 
 def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Use]]:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers import fixes
 from rules_setcap.containers.docker import command_line
 from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.verdict import Plan, Verdict, candidates, judge
+from rules_setcap.containers.fixes import find_fixes_of_refusal
+from rules_setcap.containers.judge import judge_plan
+from rules_setcap.containers.verdict import Plan, Verdict, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, printable, problem, quote
 from rules_setcap.diagnostics.files import open_regular
@@ -69,21 +70,21 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
     plan = Plan(_image(options.image, options.platform), settings, chosen or Engine(settings.engine_name), options.program)
     try:
-        verdict = judge(plan)
+        verdict = judge_plan(plan)
     except InputError as error:
         refused = settings.run_as_non_root
         if not refused or not all(text.startswith(refused.where) for text in error.problems):
             raise
-        fix = fixes.of_refused(plan, error)
+        fix = find_fixes_of_refusal(plan, error)
         _print({"verdict": "does not start", "why": error.problems, "fix": fix, "notes": list(plan.settings.notes)}, options.json)
         return _BAD
     made = _report(verdict, plan.settings.notes) | {"problems": plan.image.problems}
-    status = _GOOD if verdict.good and not plan.image.problems else _BAD
-    if not verdict.known:
+    status = _GOOD if verdict.is_good and not plan.image.problems else _BAD
+    if not verdict.is_proven:
         status = _UNKNOWN
-    if verdict.chain.lost:
-        made["unknown"] = {"after": verdict.hop.name, "why": verdict.chain.lost}
-        made["candidates"] = [_report(judge(each)) for each in candidates(plan)]
+    if verdict.chain.unknown_reason:
+        made["unknown"] = {"after": verdict.hop.name, "why": verdict.chain.unknown_reason}
+        made["candidates"] = [_report(judge_plan(each)) for each in make_candidate_plans(plan)]
     _print(made, options.json)
     return status
 
@@ -92,12 +93,12 @@ def _report(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, object]:
     """Returns a verdict as a JSON object."""
     made: dict[str, object] = {
         "verdict": _sentence(verdict),
-        "why": verdict.why,
+        "why": verdict.reasons,
         "fix": verdict.fixes,
         "notes": [*notes, *verdict.notes],
         "programs": [{"path": hop.path, "script": hop.script} for hop in verdict.chain.hops],
     }
-    if verdict.after is not None and not verdict.chain.lost:
+    if verdict.after is not None and not verdict.chain.unknown_reason:
         made |= {name: _names(getattr(verdict.after, name)) for name in _SETS}
         made |= {"uid": verdict.after.euid, "no_new_privs": verdict.after.no_new_privs, "secure_execution": verdict.hop.outcome.secure}
     return made
@@ -133,22 +134,22 @@ def _bytes(path: str) -> bytes:
 
 def _sentence(verdict: Verdict) -> str:
     """Returns the verdict in a line."""
-    if verdict.chain.lost:
-        return f"unknown: {verdict.hop.name} {verdict.chain.lost}"
+    if verdict.chain.unknown_reason:
+        return f"unknown: {verdict.hop.name} {verdict.chain.unknown_reason}"
     after = verdict.after
-    if verdict.chain.failed:
-        return "does not start: " + verdict.chain.failed
+    if verdict.chain.failure:
+        return "does not start: " + verdict.chain.failure
     if after is None:
         return "does not start: execve of it fails with EPERM, operation not permitted"
-    effective, held = verdict.wanted & after.effective, verdict.wanted & after.permitted
+    effective, held = verdict.requested & after.effective, verdict.requested & after.permitted
     parts = []
     if effective:
         parts.append(f"with {format_capabilities(effective)} effective")
     if held & ~effective:
         parts.append(f"with {format_capabilities(held & ~effective)} permitted, and not effective until the program makes it so")
-    if verdict.wanted & ~held:
-        parts.append(f"without {format_capabilities(verdict.wanted & ~held)}")
-    if not verdict.wanted:
+    if verdict.requested & ~held:
+        parts.append(f"without {format_capabilities(verdict.requested & ~held)}")
+    if not verdict.requested:
         parts.append(f"with {format_capabilities(after.effective)} effective" if after.effective else "without capabilities, and asks for none")
     return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rules_setcap.archive.entry import DIRECTORY, FILE
 from rules_setcap.capabilities import FileCapabilities, execve, xattr
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, RUNNER, SEVERITIES, program_kind, worst
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, RUNNER, SEVERITIES, find_program_kind, find_worst_severity
 from rules_setcap.containers.engines import Engine
 from rules_setcap.containers.process import InitialProcess, compute_initial_process, format_capabilities
 from rules_setcap.containers.settings import Settings
@@ -184,7 +184,7 @@ def severity(file: Privileged) -> str:
         severities.append(MEDIUM if file.uid else CRITICAL)
     if file.set_group_id is not None:
         severities.append(MEDIUM if file.gid else HIGH)
-    return worst(severities)
+    return find_worst_severity(severities)
 
 
 def _process(image: image_reader.Image, runtime: Engine) -> InitialProcess | str:
@@ -277,13 +277,13 @@ def _inventory(file: Privileged) -> Iterator[Finding]:
 def _faults(file: Privileged) -> Iterator[Finding]:
     """Yields what is wrong with the privileges themselves."""
     record, path = file.capabilities, file.path
-    at_least_medium = worst([file.severity, MEDIUM])
+    at_least_medium = find_worst_severity([file.severity, MEDIUM])
     if file.script:
         what = "is a script: the kernel ignores its capabilities and set-ID bits, and takes those of its interpreter"
         yield Finding(rules.SCRIPT, MEDIUM, path, what)
     elif not file.mode & 0o111:
         yield Finding(rules.NOT_EXECUTABLE, LOW, path, f"has mode {file.mode & 0o7777:04o}: nobody may execute it")
-    kind = program_kind(posixpath.basename(path))
+    kind = find_program_kind(posixpath.basename(path))
     if kind and not file.script and (kind != RUNNER or file.set_user_id is not None or file.set_group_id is not None):
         yield Finding(rules.INTERPRETER, at_least_medium, path, f"is {kind}: its privileges are those of whoever executes it")
     if record is None:
@@ -309,7 +309,7 @@ def _faults(file: Privileged) -> Iterator[Finding]:
 
 def _places(file: Privileged, open_directories: dict[str, Node]) -> Iterator[Finding]:
     """Yields who can change a file."""
-    worth = worst([file.severity, MEDIUM])
+    worth = find_worst_severity([file.severity, MEDIUM])
     who = _writers(file.mode, file.gid)
     if who:
         what = f"has mode {file.mode & 0o7777:04o}: {who} can put code of their own in it and keep its privileges"
