@@ -14,8 +14,10 @@ from rules_setcap import capabilities
 from rules_setcap.capabilities import FileCapabilities
 from rules_setcap.containers.versions import Runtime
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.getcap import allowlist, cli
-from rules_setcap.getcap.review import review
+from rules_setcap.getcap import cli
+from rules_setcap.getcap.allowlist import Allowlist
+from rules_setcap.getcap.allowlist_format import format_allowlist, parse_allowlist
+from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
@@ -108,11 +110,11 @@ WRONG = {
     "/x cap_bpf=p\\": "unknown flag",
     "/x cap_bfp=p": 'did you mean "cap_bpf"?',
     "/x cap_bpf=p cap_chown=e": "effective",
-    "/x": "says nothing",
-    "/x # only a reason": "says nothing",
-    '"/x': "not a JSON string",
-    "problem x": "not a JSON string",
-    "/x [rootid=5]": "without capabilities",
+    "/x": "allows no privilege",
+    "/x # only a reason": "allows no privilege",
+    '"/x': "not a valid JSON string",
+    "problem x": "not a valid JSON string",
+    "/x [rootid=5]": "must follow capabilities",
     "/x cap_bpf=p accept=RSC999": "RSC999",
     "/x cap_bpf=p accept=RSC001": "RSC001",
     "/x set-user-ID=root": '"set-user-ID=root"',
@@ -121,7 +123,7 @@ WRONG = {
 
 def test_wrong_lines_are_all_reported():
     with pytest.raises(InputError) as refused:
-        allowlist.read("\n".join(WRONG).encode(), "allow.txt")
+        parse_allowlist("\n".join(WRONG).encode(), "allow.txt")
     assert len(refused.value.problems) == len(WRONG)
     for number, (problem, what) in enumerate(zip(refused.value.problems, WRONG.values()), 1):
         assert problem.startswith(f"allow.txt:{number}: ") and what in problem, problem
@@ -130,7 +132,7 @@ def test_wrong_lines_are_all_reported():
 @pytest.mark.parametrize("data", [b"\xff", b"\0" * (5 << 20)])
 def test_what_is_not_text_is_refused(data: bytes):
     with pytest.raises(InputError):
-        allowlist.read(data, "allow.txt")
+        parse_allowlist(data, "allow.txt")
 
 
 MASKS = st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1 << 10, 1 << 21, (1 << 41) - 1])
@@ -157,14 +159,14 @@ def test_the_allowlist_of_an_image_makes_its_review_empty(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
         (image,) = image_reader.read(str(path))
-    found = review(image, [Runtime("docker")])
-    text = allowlist.write([found], allowlist.Allowlist())
-    known = allowlist.read(text.encode(), "allow.txt")
-    assert known.filter(found) == []
-    assert list(known.stale()) == []
-    assert allowlist.write([found], known) == text
+    found = review_image(image, [Runtime("docker")])
+    text = format_allowlist([found], Allowlist())
+    known = parse_allowlist(text.encode(), "allow.txt")
+    assert known.filter_findings(found) == []
+    assert list(known.find_stale_lines()) == []
+    assert format_allowlist([found], known) == text
     # Each line is needed.
     for at in range(len(known.lines)):
-        less = allowlist.Allowlist(known.lines[:at] + known.lines[at + 1 :])
-        assert less.filter(found)
+        less = Allowlist(known.lines[:at] + known.lines[at + 1 :])
+        assert less.filter_findings(found)
     assert bool(found.findings) == bool(text)

@@ -27,16 +27,16 @@ def test_the_command_that_gets_an_image(capsys, monkeypatch, tmp_path, name, sou
     monkeypatch.chdir(tmp_path)
     assert cli.main([*command, name]) == 2
     said = capsys.readouterr().err
-    assert f'"skopeo copy {shlex.quote(source)} oci:{directory}", and give "{directory}"' in said
+    assert f'"skopeo copy {shlex.quote(source)} oci:{directory}", and write "{directory}"' in said
     assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "path, said",
     [
-        ("oci:web", 'getcap: image: "oci:web": paths have no oci: before them; write web\n'),
-        ("oci:web:latest", 'getcap: image: "oci:web:latest": paths have no oci: before them; write web\n'),
-        ("docker-archive:/a b.tar", "getcap: image: \"docker-archive:/a b.tar\": paths have no docker-archive: before them; write '/a b.tar'\n"),
+        ("oci:web", 'getcap: image: "oci:web": must be a path, without the transport oci:; write web\n'),
+        ("oci:web:latest", 'getcap: image: "oci:web:latest": must be a path, without the transport oci:; write web\n'),
+        ("docker-archive:/a b.tar", "getcap: image: \"docker-archive:/a b.tar\": must be a path, without the transport docker-archive:; write '/a b.tar'\n"),
         ("./web.tar", "getcap: ./web.tar: No such file or directory\n"),
         ("/none/web", "getcap: /none/web: No such file or directory\n"),
     ],
