@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities import FileCapabilities
 from rules_setcap.capabilities.names import NAMES
@@ -12,6 +12,11 @@ from rules_setcap.diagnostics.errors import quote
 from rules_setcap.getcap import review_rules
 from rules_setcap.getcap.privileges import PrivilegedFile, describe_privileges, format_privileges, rate_privileges
 from rules_setcap.getcap.review_image import Finding, Review
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SETS = "permitted", "inheritable", "effective"
 
 
 @dataclass(slots=True)
@@ -52,9 +57,8 @@ class AllowlistLine:
         if file.capabilities is not None and self.capabilities is None:
             excess.append("capabilities")
         elif file.capabilities is not None and self.capabilities is not None:
-            for name in "permitted", "inheritable", "effective":
-                if extra := getattr(file.capabilities, name) & ~getattr(self.capabilities, name):
-                    excess.append(f"{_format_mask(extra)} {name}")
+            extra = {name: getattr(file.capabilities, name) & ~getattr(self.capabilities, name) for name in _SETS}
+            excess += [f"{_format_mask(mask)} {name}" for name, mask in extra.items() if mask]
             if self.capabilities.rootid and file.capabilities.rootid != self.capabilities.rootid:
                 excess.append(f"rootid {file.capabilities.rootid}")
         if file.set_user_id is not None and file.set_user_id != self.set_user_id:
@@ -78,6 +82,7 @@ class Allowlist:
     """The lines of an allowlist, with a record of which of them some image needed."""
 
     def __init__(self, lines: Iterable[AllowlistLine] = ()) -> None:
+        """Creates an allowlist of which no line is used yet."""
         self.lines = list(lines)
         self._lines_by_path: dict[str, list[AllowlistLine]] = {}
         self._lines_by_problem: dict[str, list[AllowlistLine]] = {}
@@ -96,7 +101,9 @@ class Allowlist:
                 line = min(lines, key=lambda line: len(line.find_excess(file)))
                 line.mark_used(file)
                 if excess := line.find_excess(file):
-                    message = f"has {describe_privileges(file)}; {line.location} allows {line.describe_allowed()}: {', '.join(excess)}"
+                    message = (
+                        f"has {describe_privileges(file)}; {line.location} allows {line.describe_allowed()}: {', '.join(excess)}"
+                    )
                     findings.append(Finding(review_rules.MORE_THAN_ALLOWED, rate_privileges(file), file.path, message))
         for finding in review.findings:
             if finding.path in listed_paths and finding.rule in review_rules.PRIVILEGE_RULES:
@@ -125,7 +132,12 @@ class Allowlist:
                 message = f"{line.location}: allows {', '.join(unused)}, which the file has in no image"
                 yield Finding(review_rules.STALE_ALLOWLIST, LOW, line.path, message)
             for rule_id in sorted(line.accepted_ids - line.used):
-                yield Finding(review_rules.STALE_ALLOWLIST, LOW, line.path, f"{line.location}: accepts {rule_id}, which is found in no image")
+                yield Finding(
+                    review_rules.STALE_ALLOWLIST,
+                    LOW,
+                    line.path,
+                    f"{line.location}: accepts {rule_id}, which is found in no image",
+                )
 
 
 def format_problem(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""Reads and writes allowlists of `getcap --review`.
+r"""Reads and writes allowlists of `getcap --review`.
 
 A line allows the privileges of one file, in the format in which getcap prints them, or a problem of the image:
 
@@ -6,11 +6,11 @@ A line allows the privileges of one file, in the format in which getcap prints t
     /usr/bin/ping cap_net_raw=p
     /usr/bin/passwd set-user-ID=0                       # users change their own password
     /usr/bin/python3.13 cap_net_bind_service=ep accept=RSC204
-    /opt/my\\ server cap_net_bind_service=p
-    problem "\\"/usr/bin/x\\": capabilities on a directory, which mean nothing"
+    /opt/my\ server cap_net_bind_service=p
+    problem "\"/usr/bin/x\": capabilities on a directory, which mean nothing"
 
 Lines with the same path are alternatives. A path is written as getcap prints it (diagnostics.errors.escape): a backslash as
-`\\\\`, a space as `\\ `, other characters that are not printable as `\\n`, `\\uHHHH` and so on. A path in double quotes is read as
+`\\`, a space as `\ `, other characters that are not printable as `\n`, `\uHHHH` and so on. A path in double quotes is read as
 a JSON string.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities import CapabilityError
@@ -28,7 +28,11 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.getcap import review_rules
 from rules_setcap.getcap.allowlist import Allowlist, AllowlistLine, format_problem
 from rules_setcap.getcap.privileges import describe_privileges
-from rules_setcap.getcap.review_image import Review
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_setcap.getcap.review_image import Review
 
 _ESCAPED_PATH = re.compile(r"/(?:[^\s\\]|\\.)*")
 _ESCAPE = re.compile(r"\\(?:x([89a-f][0-9a-f])|u([0-9a-f]{4})|U(000[0-9a-f]{5}|0010[0-9a-f]{4})|(.))")
@@ -92,7 +96,9 @@ def _parse_line(text: str, location: str) -> AllowlistLine | None:
     line = AllowlistLine(location, path, reason=reason)
     _parse_privileges(line, rest.split())
     if line.capabilities is None and line.set_user_id is None and line.set_group_id is None and not line.accepted_ids:
-        raise ValueError(f"{quote(text)}: allows no privilege of the file; write its capabilities, set-user-ID=UID or set-group-ID=GID")
+        raise ValueError(
+            f"{quote(text)}: allows no privilege of the file; write its capabilities, set-user-ID=UID or set-group-ID=GID"
+        )
     return line
 
 
@@ -100,7 +106,7 @@ def _parse_path(text: str) -> tuple[str, str]:
     """Parses the path at the beginning of a line; returns it and the rest of the line.
 
     Raises:
-      ValueError: there is no valid path.
+      ValueError: the line does not begin with a valid path.
     """
     if text.startswith('"'):
         path, rest = _parse_json_string(text)
@@ -146,7 +152,9 @@ def _parse_privileges(line: AllowlistLine, words: Sequence[str]) -> None:
             line.accepted_ids = frozenset(word.removeprefix("accept=").split(","))
             if unknown := sorted(line.accepted_ids - review_rules.ACCEPTABLE_IDS):
                 ids = ", ".join(sorted(review_rules.ACCEPTABLE_IDS))
-                raise ValueError(f"{quote(word)}: {quote(unknown[0])} is not the id of a rule that can be accepted; write one of {ids}")
+                raise ValueError(
+                    f"{quote(word)}: {quote(unknown[0])} is not the id of a rule that can be accepted; write one of {ids}"
+                )
         else:
             clauses.append(word)
     if clauses:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap.containers import fixes
 from rules_setcap.containers.docker import command_line
@@ -16,7 +15,12 @@ from rules_setcap.diagnostics.errors import INTERNAL, InputError, problem, quote
 from rules_setcap.getcap import explain_report
 from rules_setcap.getcap.arguments import CommandParser
 from rules_setcap.getcap.inputs import read_file, read_images
-from rules_setcap.oci import image_reader
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from rules_setcap.oci import image_reader
 
 _DESCRIPTION = """\
 Prints which capabilities the process of a container gets, from an image and the settings of a container runtime: the verdict,
@@ -68,9 +72,13 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     source.add_argument("--compose", metavar="FILE", help="a Compose file")
     parser.add_argument("--container", metavar="NAME", help="the container of --kubernetes, as name or Kind/name/container")
     parser.add_argument("--service", metavar="NAME", help="the service of --compose")
-    parser.add_argument("--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest version by default")
+    parser.add_argument(
+        "--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest version by default"
+    )
     parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this platform")
-    parser.add_argument("--program", default="", metavar="PATH", help="the container's own program, if the command does not lead to it")
+    parser.add_argument(
+        "--program", default="", metavar="PATH", help="the container's own program, if the command does not lead to it"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     for flag, required in (("container", "kubernetes"), ("service", "compose")):

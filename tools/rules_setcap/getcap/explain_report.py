@@ -23,14 +23,17 @@ keys about the process are absent if the process does not start or is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.process import describe
-from rules_setcap.containers.verdict import Verdict
 from rules_setcap.diagnostics.errors import escape, printable
 from rules_setcap.getcap.output import JSON_VERSION, format_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rules_setcap.containers.verdict import Verdict
 
 _SETS = "permitted", "effective", "inheritable", "bounding", "ambient"
 
@@ -96,7 +99,9 @@ def _describe_verdict(verdict: Verdict) -> str:
     if verdict.wanted & ~permitted:
         parts.append(f"without {describe(verdict.wanted & ~permitted)}")
     if not verdict.wanted:
-        parts.append(f"with {describe(process.effective)} effective" if process.effective else "without capabilities, and asks for none")
+        parts.append(
+            f"with {describe(process.effective)} effective" if process.effective else "without capabilities, and asks for none"
+        )
     return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 
 

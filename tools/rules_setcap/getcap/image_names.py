@@ -16,7 +16,9 @@ from rules_setcap.diagnostics.errors import InputError, problem
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
 _FILE_TRANSPORTS = ("dir", "docker-archive", "oci", "oci-archive")
 # An approximation of the grammar of github.com/distribution/reference.
-_REFERENCE = re.compile(r"(?:[\w.-]+(?::[0-9]+)?/)*[a-z0-9][a-z0-9._-]*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?", re.ASCII)
+_REFERENCE = re.compile(
+    r"(?:[\w.-]+(?::[0-9]+)?/)*[a-z0-9][a-z0-9._-]*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?", re.ASCII
+)
 
 
 def reject_image_name(path: str) -> None:
@@ -30,7 +32,9 @@ def reject_image_name(path: str) -> None:
     transport, colon, rest = path.partition(":")
     if colon and transport in _FILE_TRANSPORTS and rest:
         file = rest if os.path.lexists(rest) else rest.partition(":")[0]
-        raise InputError([problem("image", path, f"must be a path, without the transport {transport}:; write {shlex.quote(file)}")])
+        raise InputError(
+            [problem("image", path, f"must be a path, without the transport {transport}:; write {shlex.quote(file)}")]
+        )
     if colon and transport in _STORE_TRANSPORTS and rest:
         source, reference = path, rest.removeprefix("//")
     elif _REFERENCE.fullmatch(path) and (os.path.dirname(path) == "" or not os.path.isdir(os.path.dirname(path))):

@@ -13,7 +13,7 @@ With --json it prints one object:
       layers       with --all-layers, a list of objects, the lowest layer first: `digest`, and `files` without the key `layer`
     passed_over  a list of objects, one for each artifact that is not an image: `path` of the image, `digest` and `why`
 
-    The keys of a file: `path`; `capabilities`, as text; `rootid`, 0 if there is none; `layer`, the digest of its layer.
+    The keys of a file: `path`; `capabilities`, as text; `rootid`, 0 without one; `layer`, the digest of its layer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def list_capabilities(arguments: Sequence[str]) -> int:
     """Runs the command and returns the exit status: 0, 1 if capabilities are wrong, or 2 if an image cannot be read."""
     parser = CommandParser("getcap", _DESCRIPTION, _EPILOG)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image")
-    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default")
+    parser.add_argument(
+        "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
+    )
     parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
     parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -122,7 +124,8 @@ def _image_to_json(path: str, image: image_reader.Image, all_layers: bool) -> di
     }
     if all_layers:
         result["layers"] = [
-            {"digest": layer.digest, "files": [_file_to_json(*item) for item in sorted(layer.capabilities.items())]} for layer in layers
+            {"digest": layer.digest, "files": [_file_to_json(*item) for item in sorted(layer.capabilities.items())]}
+            for layer in layers
         ]
     return result
 

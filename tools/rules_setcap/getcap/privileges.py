@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rules_setcap.capabilities import FileCapabilities
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, worst
+
+if TYPE_CHECKING:
+    from rules_setcap.capabilities import FileCapabilities
 
 YES, PARTLY, NO, UNKNOWN = "yes", "partly", "no", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Usability:
-    """Whether the process of a container can use the privileges of a file.
+    """The answer to whether the process of a container can use the privileges of a file.
 
     Attributes:
       answer: YES, PARTLY (it gets some of the capabilities), NO or UNKNOWN.
@@ -52,23 +55,23 @@ class PrivilegedFile:
 
     @property
     def set_user_id(self) -> int | None:
-        """The effective uid of a process that executes the file; None if execution does not change it."""
+        """Returns the effective uid of a process that executes the file; None if execution does not change it."""
         return self.uid if self.mode & stat.S_ISUID else None
 
     @property
     def set_group_id(self) -> int | None:
-        """The effective gid of a process that executes the file; None if execution does not change it."""
+        """Returns the effective gid of a process that executes the file; None if execution does not change it."""
         return self.gid if self.mode & stat.S_ISGID and self.mode & stat.S_IXGRP else None
 
     @property
     def assigned(self) -> int:
-        """The permitted and inheritable capabilities of the file that kernels know, as a mask."""
+        """Returns the permitted and inheritable capabilities of the file that kernels know, as a mask."""
         record = self.capabilities
         return (record.permitted | record.inheritable) & ALL if record else 0
 
 
 def format_privileges(capabilities: FileCapabilities | None, set_user_id: int | None, set_group_id: int | None) -> str:
-    """Returns privileges as allowlists and reports write them: "cap_net_raw=p set-user-ID=0"; "" if there are none."""
+    """Returns privileges as allowlists and reports write them: "cap_net_raw=p set-user-ID=0"; "" without privileges."""
     words = []
     if capabilities is not None:
         words.append(capabilities.to_text())

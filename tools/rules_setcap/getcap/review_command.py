@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap.containers.versions import BEHAVIOURS, Runtime, runtime
 from rules_setcap.diagnostics import limits
@@ -20,6 +19,10 @@ from rules_setcap.getcap.review_json import make_json_report
 from rules_setcap.getcap.review_sarif import make_sarif_log
 from rules_setcap.getcap.review_text import format_report
 from rules_setcap.getcap.reviewed_image import ReviewedImage
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 _DESCRIPTION = """\
 Lists the files of images that have capabilities or set-ID bits, with what an attacker gains from each, whether a container with
@@ -70,18 +73,28 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; exits with 2 if a flag is wrong."""
     rules = ", ".join(f"{rule.id} {rule.name}" for rule in review_rules.RULES)
     parser = CommandParser("getcap --review", _DESCRIPTION, f"{_EPILOG}\n\nrules: {rules}")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files"
+    )
     parser.add_argument("--allow", metavar="FILE", help="the allowlist: the privileges that the images may have")
-    parser.add_argument("--runtime", metavar="NAME[@VERSION]", help="the runtime whose defaults are used; the newest of each by default")
-    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default")
+    parser.add_argument(
+        "--runtime", metavar="NAME[@VERSION]", help="the runtime whose defaults are used; the newest of each by default"
+    )
+    parser.add_argument(
+        "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
+    )
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--print-allow", action="store_true", help="print an allowlist of everything that the images have, and exit with 0")
+    output.add_argument(
+        "--print-allow", action="store_true", help="print an allowlist of everything that the images have, and exit with 0"
+    )
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
     return parser.parse_args(arguments)
 
 
-def _print_report(options: argparse.Namespace, images: list[ReviewedImage], stale_lines: list[Finding], errors: list[str]) -> None:
+def _print_report(
+    options: argparse.Namespace, images: list[ReviewedImage], stale_lines: list[Finding], errors: list[str]
+) -> None:
     """Prints the report in the format that the options select."""
     if options.json:
         print(format_json(make_json_report(images, stale_lines, errors)))

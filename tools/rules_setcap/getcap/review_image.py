@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,14 @@ from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM
 from rules_setcap.diagnostics.errors import escape
 from rules_setcap.getcap import review_rules
 from rules_setcap.getcap.privileges import PrivilegedFile, describe_privileges, rate_group_id, rate_privileges, rate_user_id
-from rules_setcap.getcap.review_rules import Rule
 from rules_setcap.getcap.usability import compute_usability, list_parents, start_default_process
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from rules_setcap.containers.process import Process
     from rules_setcap.containers.versions import Runtime
+    from rules_setcap.getcap.review_rules import Rule
     from rules_setcap.oci.image_reader import Image
     from rules_setcap.oci.nodes import Node
 
@@ -97,14 +98,18 @@ def review_image(image: Image, runtimes: Iterable[Runtime]) -> Review:
         findings += _check_privileges(file)
         findings += _check_writers(file, open_directories)
     for first, *others in paths_by_node.values():
-        findings += (Finding(review_rules.HARD_LINK, LOW, path, f"is a hard link to the same file as {escape(first)}") for path in others)
+        findings += (
+            Finding(review_rules.HARD_LINK, LOW, path, f"is a hard link to the same file as {escape(first)}") for path in others
+        )
     findings += _convert_problems(image.problems, invalid_paths)
     return Review(_describe_user(processes), files, sort_findings(findings))
 
 
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Returns findings in the order of reports: the most severe first, then by rule, path and message."""
-    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.rule.id, finding.path, finding.message))
+    return sorted(
+        findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.rule.id, finding.path, finding.message)
+    )
 
 
 def describe_finding(finding: Finding) -> str:
@@ -152,7 +157,9 @@ def _check_capabilities(file: PrivilegedFile) -> Iterator[Finding]:
     """Yields findings about the capabilities of a file that has some."""
     record, path = file.capabilities, file.path
     assert record is not None
-    root_equivalents = [name for bit, name in enumerate(NAMES) if record.permitted >> bit & 1 and DANGERS[name].severity == CRITICAL]
+    root_equivalents = [
+        name for bit, name in enumerate(NAMES) if record.permitted >> bit & 1 and DANGERS[name].severity == CRITICAL
+    ]
     if file.assigned == ALL:
         yield Finding(review_rules.EVERYTHING, CRITICAL, path, "has every capability, as a set-user-ID root program does")
     elif root_equivalents:
@@ -203,13 +210,18 @@ def _convert_problems(problems: Iterable[str], invalid_paths: set[str]) -> Itera
       problems: the messages of the image reader. One about a file begins with its path as a JSON string, and a colon.
       invalid_paths: the paths of the files whose attribute is not valid.
     """
-    for message in problems:
-        path = ""
-        try:
-            subject, end = json.JSONDecoder().raw_decode(message)
-            if isinstance(subject, str) and subject.startswith("/") and message[end : end + 2] == ": ":
-                path, message = subject, message[end + 2 :]
-        except ValueError:
-            pass  # The message does not begin with JSON.
+    for problem in problems:
+        path, message = _split_path(problem)
         rule = review_rules.INVALID_ATTRIBUTE if path in invalid_paths else review_rules.IMAGE_PROBLEM
         yield Finding(rule, MEDIUM, path, message)
+
+
+def _split_path(problem: str) -> tuple[str, str]:
+    """Splits a problem into the path of the file that it is about, or "", and the rest of the message."""
+    try:
+        path, end = json.JSONDecoder().raw_decode(problem)
+    except ValueError:
+        return "", problem
+    if isinstance(path, str) and path.startswith("/") and problem[end:].startswith(": "):
+        return path, problem[end:].removeprefix(": ")
+    return "", problem

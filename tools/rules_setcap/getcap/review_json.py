@@ -17,7 +17,7 @@
 
     A file:
     path                        absolute, without symbolic links
-    capabilities, rootid        text, null if it has none; the rootid, 0 if there is none
+    capabilities, rootid        text, null if it has none; the rootid, 0 without one
     set_user_id, set_group_id   the uid or gid of a process that executes it; null if execution does not change it
     mode, uid, gid, script      four octal digits; owner; group; whether it is a script
     severity                    "critical", "high", "medium" or "low"
@@ -34,18 +34,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.dangers import DANGERS
 from rules_setcap.getcap.output import JSON_VERSION
-from rules_setcap.getcap.privileges import PrivilegedFile
 from rules_setcap.getcap.review_image import Finding, sort_findings
-from rules_setcap.getcap.reviewed_image import ReviewedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_setcap.getcap.privileges import PrivilegedFile
+    from rules_setcap.getcap.reviewed_image import ReviewedImage
 
 
-def make_json_report(images: Iterable[ReviewedImage], allowlist_findings: Iterable[Finding], errors: Sequence[str]) -> dict[str, Any]:
+def make_json_report(
+    images: Iterable[ReviewedImage], allowlist_findings: Iterable[Finding], errors: Sequence[str]
+) -> dict[str, Any]:
     """Returns the JSON object.
 
     Args:

@@ -84,7 +84,7 @@ INHERITABLE_ONLY = Rule(
     "RSC104",
     "inheritable-only",
     "A file's capabilities are only inheritable.",
-    'They have an effect only in a process that has the same inheritable capabilities, and runtimes start processes without any: '
+    "They have an effect only in a process that has the same inheritable capabilities, and runtimes start processes without any: "
     'capabilities(7), "Transformation of capabilities during execve()". Make them permitted (=p), or remove them.',
 )
 ROOTID = Rule(
@@ -142,7 +142,7 @@ SET_USER_ID_AND_CAPABILITIES = Rule(
     "RSC207",
     "set-user-id-and-capabilities",
     "A file has capabilities and a set-user-ID bit.",
-    'If another user than root executes it, the process gets only the file\'s capabilities: capabilities(7), "Set-user-ID-root '
+    "If another user than root executes it, the process gets only the file's capabilities: capabilities(7), \"Set-user-ID-root "
     'programs that have file capabilities". If root executes it, the process has all capabilities anyway. Keep one of the two.',
 )
 HARD_LINK = Rule(

@@ -7,15 +7,18 @@ version of SARIF.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as quote_uri
 
 from rules_setcap.containers.dangers import CRITICAL, HIGH, LOW, MEDIUM
 from rules_setcap.diagnostics.errors import printable
 from rules_setcap.getcap import review_rules
 from rules_setcap.getcap.review_image import Finding, describe_finding, sort_findings
-from rules_setcap.getcap.reviewed_image import ReviewedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_setcap.getcap.reviewed_image import ReviewedImage
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {CRITICAL: "error", HIGH: "error", MEDIUM: "warning", LOW: "note"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.dangers import CRITICAL, DANGERS, SEVERITIES
@@ -19,7 +19,11 @@ from rules_setcap.getcap.privileges import (
     rate_user_id,
 )
 from rules_setcap.getcap.review_image import Finding, describe_finding, sort_findings
-from rules_setcap.getcap.reviewed_image import ReviewedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rules_setcap.getcap.reviewed_image import ReviewedImage
 
 # The table of files shows these findings.
 _TABLE_RULES = frozenset((review_rules.CAPABILITIES, review_rules.SET_USER_ID, review_rules.SET_GROUP_ID))
@@ -27,7 +31,7 @@ _GAP = "  "
 
 
 def format_report(images: Sequence[ReviewedImage], allowlist_findings: Sequence[Finding], width: int) -> Iterator[str]:
-    """Yields the lines of the report; none if there are no findings.
+    """Yields the lines of the report; no line if there are no findings.
 
     Images with the same report share one, so that the platforms of an index do not repeat each other.
 
@@ -81,7 +85,9 @@ def _format_image(image: ReviewedImage, width: int) -> Iterator[str]:
 def _format_findings(title: str, findings: Iterable[Finding], width: int) -> Iterator[str]:
     """Yields a table of findings below a title."""
     yield title
-    yield from _format_table([(finding.severity, finding.rule.id, printable(describe_finding(finding))) for finding in findings], width)
+    yield from _format_table(
+        [(finding.severity, finding.rule.id, printable(describe_finding(finding))) for finding in findings], width
+    )
 
 
 def _format_usability(file: PrivilegedFile) -> str:
@@ -91,8 +97,8 @@ def _format_usability(file: PrivilegedFile) -> str:
         return next(iter(answers.values()))
     parts = [", ".join(runtime for runtime in answers if answers[runtime] == YES)]
     for answer in PARTLY, UNKNOWN:
-        if runtimes := [runtime for runtime in answers if answers[runtime] == answer]:
-            parts.append(f"{answer}: {', '.join(runtimes)}")
+        runtimes = ", ".join(runtime for runtime in answers if answers[runtime] == answer)
+        parts.append(f"{answer}: {runtimes}" if runtimes else "")
     return "; ".join(filter(None, parts)) or "no"
 
 
@@ -158,6 +164,7 @@ def _format_table(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
 
 def _wrap(line: str, width: int, first_indent: str = "", indent: str = "  ") -> Iterator[str]:
     """Yields the lines of a wrapped text, of 40 characters at least."""
+    width = max(width, 40)
     yield from textwrap.wrap(
-        printable(line), max(width, 40), initial_indent=first_indent, subsequent_indent=indent, break_on_hyphens=False
+        printable(line), width, initial_indent=first_indent, subsequent_indent=indent, break_on_hyphens=False
     )

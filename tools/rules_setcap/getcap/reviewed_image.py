@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rules_setcap.getcap.review_image import Finding, Review
+if TYPE_CHECKING:
+    from rules_setcap.getcap.review_image import Finding, Review
 
 
 @dataclass(frozen=True, slots=True)

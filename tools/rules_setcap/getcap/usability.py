@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities import execve
@@ -14,6 +13,8 @@ from rules_setcap.diagnostics.errors import InputError, escape
 from rules_setcap.getcap.privileges import NO, PARTLY, UNKNOWN, YES, PrivilegedFile, Usability
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rules_setcap.containers.versions import Runtime
     from rules_setcap.oci.image_reader import Image
     from rules_setcap.oci.nodes import Node
@@ -70,7 +71,7 @@ def compute_usability(file: PrivilegedFile, process: Process | str, closed_direc
         return Usability(YES, after.permitted if after.euid != process.uid else 0)
     gained = file.assigned & after.permitted
     missing = file.assigned & ~gained
-    if gained and not missing or file.set_user_id is not None:
+    if (gained and not missing) or file.set_user_id is not None:
         return Usability(YES, gained)
     if file.capabilities.rootid:
         return Usability(NO, gained, f"its capabilities are for the user namespace whose root is uid {file.capabilities.rootid}")
