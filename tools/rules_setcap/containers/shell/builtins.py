@@ -11,8 +11,7 @@ from rules_setcap.containers.shell.conditions import Truth, test
 from rules_setcap.containers.shell.frame import Frame, StartedProgram
 from rules_setcap.containers.shell.parse import parse_script
 from rules_setcap.containers.shell.run import ScriptRun
-from rules_setcap.containers.shell.syntax import CommandSubstitution, Literal, Parameter, SimpleCommand, UnsupportedSyntax
-from rules_setcap.containers.shell.syntax import Word
+from rules_setcap.containers.shell.syntax import CommandSubstitution, Literal, Parameter, SimpleCommand, UnsupportedSyntax, Word
 
 _IGNORED = frozenset(": bg echo fg hash help jobs kill printf pwd shopt times trap true type ulimit umask wait disown".split())
 """Builtins that change nothing that is followed here."""

@@ -18,8 +18,8 @@ from rules_setcap.containers.shell.syntax import (
     Parameter,
     Part,
     SimpleCommand,
+    Word,
 )
-from rules_setcap.containers.shell.syntax import Word
 
 _OWN = frozenset(
     "BASH BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_SOURCE BASH_SUBSHELL BASH_VERSION EPOCHSECONDS FUNCNAME "
