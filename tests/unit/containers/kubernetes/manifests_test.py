@@ -139,7 +139,7 @@ CONTEXT = "spec.containers[0].securityContext"
     [
         ("[]", f'{CONTEXT}: "a list": not a mapping'),
         ("{privileged: 1}", f'{CONTEXT}.privileged: "1": neither true nor false'),
-        ("{runAsUser: -1}", f'{CONTEXT}.runAsUser: "-1": not 0 to 2147483647'),
+        ("{runAsUser: -1}", f'{CONTEXT}.runAsUser: "-1": out of range (0 to 2147483647)'),
         ("{runAsUser: '1'}", f'{CONTEXT}.runAsUser: "1": not a whole number'),
         ("{runAsGroup: 1e3}", f'{CONTEXT}.runAsGroup: "1e3": not a whole number'),
         ("{runAsNonroot: true}", f'{CONTEXT}.runAsNonroot: "runAsNonroot": unknown field; did you mean "runAsNonRoot"?'),
@@ -246,7 +246,7 @@ def test_sys_admin_does_not_lift_no_new_privs():
         (b"{apiVersion: v1, kind: Deployment}", 'file.yaml:1: kind: "Deployment": a kind of "apps/v1"; this is "v1"'),
         (
             b"{apiVersion: extensions/v1beta1, kind: Deployment}",
-            'file.yaml:1: apiVersion: "extensions/v1beta1": served no more; write "apps/v1"',
+            'file.yaml:1: apiVersion: "extensions/v1beta1": no longer served; write "apps/v1"',
         ),
         (b"{apiVersion: v1, kind: Pod}", 'file.yaml:1: "Pod": has no spec'),
         (b"{apiVersion: batch/v1, kind: CronJob, spec: {}}", 'file.yaml:1: spec: "CronJob": has no jobTemplate'),
@@ -350,7 +350,7 @@ def test_problems_of_a_custom_template_count_if_it_is_asked_about():
 
 def test_lists_of_one_kind():
     assert _refused(b"{apiVersion: extensions/v1beta1, kind: DeploymentList, items: [{}]}") == [
-        'file.yaml:1: items[0]: "extensions/v1beta1": served no more; write "apps/v1"'
+        'file.yaml:1: items[0]: "extensions/v1beta1": no longer served; write "apps/v1"'
     ]
     (pod,) = manifests.read_pods(b"{apiVersion: v1, kind: PodList, items: [{spec: {containers: [{name: x}]}}]}", "file.yaml")
     assert (pod.kind, pod.containers[0].name, pod.containers[0].image) == ("Pod", "x", "")
