@@ -105,7 +105,14 @@ def read_pod(field: Field, kind: str, path: tuple[str, ...], collector: Collecto
 
 
 def read_pod_spec(
-    spec: Field, kind: str, name: str, metadata: Field | None, volumes: dict[str, str], collector: Collector, *, is_strict: bool = True
+    spec: Field,
+    kind: str,
+    name: str,
+    metadata: Field | None,
+    volumes: dict[str, str],
+    collector: Collector,
+    *,
+    is_strict: bool = True,
 ) -> Pod:
     """Returns the pod of a PodSpec.
 

@@ -15,7 +15,9 @@ _POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _LAST_ID = (1 << 31) - 1  # k8s.io/apimachinery, IsValidUserID
 
 # Fields of k8s.io/api/core/v1 (types.go): SecurityContext, PodSecurityContext, Capabilities.
-_FIELDS_OF_BOTH = frozenset("appArmorProfile runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split())
+_FIELDS_OF_BOTH = frozenset(
+    "appArmorProfile runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
+)
 _FIELDS_OF_CONTAINER = _FIELDS_OF_BOTH.union(
     "allowPrivilegeEscalation capabilities privileged procMount readOnlyRootFilesystem".split()
 )
@@ -26,9 +28,9 @@ _FIELDS_OF_CAPABILITIES = frozenset(("add", "drop"))
 
 
 def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, str], engine_name: str) -> Settings:
-    """Returns the settings of a container, as the kubelet determines them (pkg/securitycontext/util.go, DetermineEffectiveSecurityContext).
+    """Returns the settings of a container, as the kubelet determines them.
 
-    The fields collect the problems.
+    The source is pkg/securitycontext/util.go, DetermineEffectiveSecurityContext. The fields collect the problems.
 
     Args:
       container: the container.
@@ -98,7 +100,10 @@ def read_volumes(spec: Field, claims: Iterable[Field]) -> dict[str, str]:
 
 
 def check_sysctls(spec: Field) -> None:
-    """Adds problems for sysctls that the API server (pkg/apis/core/validation/validation.go, validateSysctls) or the kernel refuses."""
+    """Adds problems for sysctls that the API server or the kernel refuses.
+
+    The source for the API server is pkg/apis/core/validation/validation.go, validateSysctls.
+    """
     network, users, sysctls = spec.get("hostNetwork"), spec.get("hostUsers"), spec.at("securityContext", "sysctls")
     for member in sysctls.items() if sysctls else []:
         name, value = member.get("name"), member.get("value")

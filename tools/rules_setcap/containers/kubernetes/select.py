@@ -31,9 +31,7 @@ def select_container(
         containers and objects become notes of the container's settings.
     """
     pods = manifest.pods
-    candidates = [
-        (f"{pod.kind}/{pod.name}/{container.name}", pod, container) for pod in pods for container in pod.containers
-    ]
+    candidates = [(f"{pod.kind}/{pod.name}/{container.name}", pod, container) for pod in pods for container in pod.containers]
     if name is None and len(candidates) > 1:
         names = ", ".join(quote(full_name) for full_name, _, _ in candidates[:_MAX_NAMES])
         raise InputError([problem(source, file, f"there are several containers; write {attribute}, one of {names}")])

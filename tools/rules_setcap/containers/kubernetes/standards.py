@@ -136,133 +136,153 @@ def _has_user_namespace(pod: Pod) -> bool:
 
 def _check_baseline(pod: Pod) -> Iterator[Violation]:
     """Yields the violations of the level baseline by a pod."""
-
-    def violate(control: str, field: Field, what: str, value: str | None = None) -> Violation:
-        return Violation("baseline", control, field.where, _format_value(field) if value is None else value, what)
-
     for context in _find_contexts(pod):
         host = context.at("windowsOptions", "hostProcess")
         if host and _read_boolean(host):
-            yield violate("HostProcess", host, "leave it out")
+            yield _make_baseline("HostProcess", host, "leave it out")
         profile = context.get("appArmorProfile")
         if profile and _read_text(profile.get("type")) not in _PROFILES:
-            yield violate("AppArmor", profile.get("type") or profile, 'type is "RuntimeDefault" or "Localhost", or leave it out')
+            yield _make_baseline(
+                "AppArmor", profile.get("type") or profile, 'type is "RuntimeDefault" or "Localhost", or leave it out'
+            )
         options = context.get("seLinuxOptions")
         if options:
             kind = options.get("type")
             if kind and _read_text(kind) not in _SELINUX_TYPES:
-                yield violate("SELinux", kind, "one of " + ", ".join(sorted(_SELINUX_TYPES - {""})) + ", or leave it out")
+                yield _make_baseline("SELinux", kind, "one of " + ", ".join(sorted(_SELINUX_TYPES - {""})) + ", or leave it out")
             for name in ("user", "role"):
                 member = options.get(name)
                 if member and _read_text(member):
-                    yield violate("SELinux", member, "leave it out")
+                    yield _make_baseline("SELinux", member, "leave it out")
         seccomp = context.get("seccompProfile")
         if seccomp and _read_text(seccomp.get("type")) not in _PROFILES:
-            yield violate("Seccomp", seccomp.get("type") or seccomp, 'type is "RuntimeDefault" or "Localhost"')
+            yield _make_baseline("Seccomp", seccomp.get("type") or seccomp, 'type is "RuntimeDefault" or "Localhost"')
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         member = pod.spec.get(name)
         if member and _read_boolean(member):
-            yield violate("Host Namespaces", member, "leave it out")
+            yield _make_baseline("Host Namespaces", member, "leave it out")
     for volume in _list_members(pod.spec, "volumes"):
         if path := volume.get("hostPath"):
-            yield violate("HostPath Volumes", path, "another kind of volume", "hostPath")
+            yield _make_baseline("HostPath Volumes", path, "another kind of volume", "hostPath")
     annotations = pod.metadata.get("annotations") if pod.metadata else None
     for name, member in annotations.fields().items() if annotations else ():
         value = _read_text(member)
         if name.startswith(_APPARMOR_ANNOTATION) and value not in (None, "", "runtime/default"):
             if not str(value).startswith("localhost/"):
-                yield violate("AppArmor", member, '"runtime/default" or "localhost/...", or leave it out')
+                yield _make_baseline("AppArmor", member, '"runtime/default" or "localhost/...", or leave it out')
     for sysctl in _list_members(pod.spec.get("securityContext"), "sysctls"):
-        named = sysctl.get("name")
-        if _read_text(named) not in _SYSCTLS:
-            yield violate("Sysctls", named or sysctl, "only safe ones may be set")
+        name_field = sysctl.get("name")
+        if _read_text(name_field) not in _SYSCTLS:
+            yield _make_baseline("Sysctls", name_field or sysctl, "only safe ones may be set")
     for container in pod.containers:
         yield from _check_baseline_of_container(container.field, _has_user_namespace(pod))
 
 
 def _check_baseline_of_container(container: Field, has_user_namespace: bool) -> Iterator[Violation]:
     """Yields the violations of the level baseline by a container."""
-
-    def violate(control: str, field: Field, what: str) -> Violation:
-        return Violation("baseline", control, field.where, _format_value(field), what)
-
     context = container.get("securityContext")
     if context:
         privileged = context.get("privileged")
         if privileged and _read_boolean(privileged):
-            yield violate("Privileged Containers", privileged, "leave it out")
+            yield _make_baseline("Privileged Containers", privileged, "leave it out")
         for member, name in _read_texts(context.at("capabilities", "add")):
             if name not in _CAPABILITIES:
-                yield violate("Capabilities", member, "one of " + ", ".join(sorted(_CAPABILITIES)))
+                yield _make_baseline("Capabilities", member, "one of " + ", ".join(sorted(_CAPABILITIES)))
         mount = context.get("procMount")
         if mount and _read_text(mount) != "Default" and not has_user_namespace:
-            yield violate("/proc Mount Type", mount, '"Default", or leave it out')
+            yield _make_baseline("/proc Mount Type", mount, '"Default", or leave it out')
     for port in _list_members(container, "ports"):
         number = port.get("hostPort")
         if number and number.integer():
-            yield violate("Host Ports", number, "leave it out")
-    handlers = [(name, container.get(name)) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
-    handlers += [(name, container.at("lifecycle", name)) for name in ("postStart", "preStop")]
-    for _, handler in handlers:
+            yield _make_baseline("Host Ports", number, "leave it out")
+    handlers = [container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
+    handlers += [container.at("lifecycle", name) for name in ("postStart", "preStop")]
+    for handler in handlers:
         for kind in ("httpGet", "tcpSocket"):
             host = handler.at(kind, "host") if handler else None
             if host and _read_text(host):
-                yield violate("Host Probes / Lifecycle Hooks", host, "leave it out")
+                yield _make_baseline("Host Probes / Lifecycle Hooks", host, "leave it out")
 
 
 def _check_restricted(pod: Pod) -> Iterator[Violation]:
     """Yields the violations of the level restricted, without those of baseline, by a pod."""
-
-    def violate(control: str, field: Field, what: str, value: str | None = None) -> Violation:
-        return Violation("restricted", control, field.where, _format_value(field) if value is None else value, what)
-
     has_user_namespace = _has_user_namespace(pod)
-    windows = _read_text(pod.spec.at("os", "name")) == "windows"
     context = pod.spec.get("securityContext")
     for volume in _list_members(pod.spec, "volumes"):
         kinds = [kind for kind in volume.fields() if kind != "name"]
         if kinds and not _VOLUMES.intersection(kinds):
-            yield violate("Volume Types", volume, "one of " + ", ".join(sorted(_VOLUMES)), kinds[0])
+            yield _make_restricted("Volume Types", volume, "one of " + ", ".join(sorted(_VOLUMES)), kinds[0])
     non_root = context.get("runAsNonRoot") if context else None
     if non_root and _read_boolean(non_root) is False and not has_user_namespace:
-        yield violate("Running as Non-root", non_root, "true")
+        yield _make_restricted("Running as Non-root", non_root, "true")
     user = context.get("runAsUser") if context else None
     if user and user.integer() == 0 and not has_user_namespace:
-        yield violate("Running as Non-root user", user, "any but 0, or leave it out")
-    seccomp = context.at("seccompProfile", "type") if context else None
+        yield _make_restricted("Running as Non-root user", user, "any but 0, or leave it out")
+    non_root_is_set = bool(non_root and _read_boolean(non_root))
+    is_windows = _read_text(pod.spec.at("os", "name")) == "windows"
     for container in pod.containers:
-        field, own = container.field, container.field.get("securityContext")
-        here = own or field
-        if not has_user_namespace:
-            own_non_root = own.get("runAsNonRoot") if own else None
-            if own_non_root and _read_boolean(own_non_root) is False:
-                yield violate("Running as Non-root", own_non_root, "true")
-            elif not own_non_root and not (non_root and _read_boolean(non_root)):
-                yield violate("Running as Non-root", here, "set securityContext.runAsNonRoot: true here or for the pod", "")
-            user = own.get("runAsUser") if own else None
-            if user and user.integer() == 0:
-                yield violate("Running as Non-root user", user, "any but 0, or leave it out")
-        mount = own.get("procMount") if own else None
-        if mount and _read_text(mount) != "Default" and has_user_namespace:
-            yield violate("/proc Mount Type", mount, '"Default", or leave it out')
-        if windows:
-            continue
-        escalation = own.get("allowPrivilegeEscalation") if own else None
-        if escalation is None or _read_boolean(escalation):
-            yield violate(
-                "Privilege Escalation",
-                escalation or here,
-                "set securityContext.allowPrivilegeEscalation: false",
-                None if escalation else "",
-            )
-        if not (own and own.get("seccompProfile")) and _read_text(seccomp) not in _PROFILES:
-            yield violate("Seccomp", here, 'set securityContext.seccompProfile.type: "RuntimeDefault" here or for the pod', "")
-        drops = own.at("capabilities", "drop") if own else None
-        if not any(name == "ALL" for _, name in _read_texts(drops)):
-            yield violate("Capabilities", drops or here, 'securityContext.capabilities.drop must have "ALL"', "")
-        for member, name in _read_texts(own.at("capabilities", "add") if own else None):
-            if name != "NET_BIND_SERVICE" and name in _CAPABILITIES:
-                yield violate("Capabilities", member, "only NET_BIND_SERVICE may be added")
+        yield from _check_restricted_user(container.field, has_user_namespace, non_root_is_set)
+        if not is_windows:
+            yield from _check_restricted_privileges(container.field, context)
+
+
+def _check_restricted_user(container: Field, has_user_namespace: bool, non_root_is_set: bool) -> Iterator[Violation]:
+    """Yields the violations of the level restricted by the user and the procMount of a container.
+
+    Args:
+      container: the container.
+      has_user_namespace: whether the pod has its own user namespace.
+      non_root_is_set: whether the pod sets runAsNonRoot: true.
+    """
+    context = container.get("securityContext")
+    if not has_user_namespace:
+        non_root = context.get("runAsNonRoot") if context else None
+        if non_root and _read_boolean(non_root) is False:
+            yield _make_restricted("Running as Non-root", non_root, "true")
+        elif not non_root and not non_root_is_set:
+            what = "set securityContext.runAsNonRoot: true here or for the pod"
+            yield _make_restricted("Running as Non-root", context or container, what, "")
+        user = context.get("runAsUser") if context else None
+        if user and user.integer() == 0:
+            yield _make_restricted("Running as Non-root user", user, "any but 0, or leave it out")
+    mount = context.get("procMount") if context else None
+    if mount and _read_text(mount) != "Default" and has_user_namespace:
+        yield _make_restricted("/proc Mount Type", mount, '"Default", or leave it out')
+
+
+def _check_restricted_privileges(container: Field, pod_context: Field | None) -> Iterator[Violation]:
+    """Yields the violations of the level restricted by the privileges of a container of Linux.
+
+    Args:
+      container: the container.
+      pod_context: the securityContext of its pod.
+    """
+    context = container.get("securityContext")
+    place = context or container
+    escalation = context.get("allowPrivilegeEscalation") if context else None
+    if escalation is None or _read_boolean(escalation):
+        what = "set securityContext.allowPrivilegeEscalation: false"
+        yield _make_restricted("Privilege Escalation", escalation or place, what, None if escalation else "")
+    seccomp = pod_context.at("seccompProfile", "type") if pod_context else None
+    if not (context and context.get("seccompProfile")) and _read_text(seccomp) not in _PROFILES:
+        what = 'set securityContext.seccompProfile.type: "RuntimeDefault" here or for the pod'
+        yield _make_restricted("Seccomp", place, what, "")
+    drops = context.at("capabilities", "drop") if context else None
+    if not any(name == "ALL" for _, name in _read_texts(drops)):
+        yield _make_restricted("Capabilities", drops or place, 'securityContext.capabilities.drop must have "ALL"', "")
+    for member, name in _read_texts(context.at("capabilities", "add") if context else None):
+        if name != "NET_BIND_SERVICE" and name in _CAPABILITIES:
+            yield _make_restricted("Capabilities", member, "only NET_BIND_SERVICE may be added")
+
+
+def _make_baseline(control: str, field: Field, what: str, value: str | None = None) -> Violation:
+    """Returns a violation of the level baseline; the value is that of the field unless it is given."""
+    return Violation("baseline", control, field.where, _format_value(field) if value is None else value, what)
+
+
+def _make_restricted(control: str, field: Field, what: str, value: str | None = None) -> Violation:
+    """Returns a violation of the level restricted; the value is that of the field unless it is given."""
+    return Violation("restricted", control, field.where, _format_value(field) if value is None else value, what)
 
 
 def _list_members(field: Field | None, name: str) -> list[Field]:
