@@ -12,9 +12,8 @@ import pytest
 
 from rules_setcap.capabilities import FileCapabilities, from_text
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, find_program_kind
 from rules_setcap.containers.versions import BEHAVIOURS, Runtime
-from rules_setcap.containers.dangers import find_program_kind
 from rules_setcap.getcap import cli, review_rules
 from rules_setcap.getcap.privileges import Usability
 from rules_setcap.getcap.review_image import review_image
