@@ -1,7 +1,7 @@
 """The three actions that write a layer: from files, from files of lower layers, and from a tar.
 
 Each function declares one action and writes its whole command line, so that it can be read beside the module of the same
-subcommand in tools/packer/commands.
+subcommand in tools/rules_setcap/packer/commands.
 """
 
 load("//rules:providers.bzl", "LayerInfo")
@@ -119,7 +119,8 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
     request.add_all(status_files, format_each = "--stamp=%s")
     _add_entry_attributes(ctx, request)
     add_base_labels(request, lower.base)
-    request.add(platform, format = "--platform=%s")
+    if lower.base.layouts:
+        request.add(platform, format = "--platform=%s")
     request.add_all(lower.base.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for layer in lower.blobs:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--below-blob=%s")

@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap.privileges import NO, PARTLY, YES, PrivilegedFile
 from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
@@ -48,14 +48,14 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
 
 
 def _reviewed(image: image_reader.Image) -> dict[str, PrivilegedFile]:
-    return {file.path: file for file in review_image(image, [Runtime(name) for name in BEHAVIOURS]).files}
+    return {file.path: file for file in review_image(image, [Engine(name) for name in BEHAVIOURS]).files}
 
 
 @pytest.mark.parametrize("runtime", BEHAVIOURS)
 def test_use_by_default(made: tuple[image_reader.Image, Bundle], runtime: str):
     """Every file, in a container with the bounding set that the runtime grants by default."""
     image, bundle = made
-    default = BEHAVIOURS[runtime][-1].default
+    default = BEHAVIOURS[runtime][-1].default_capabilities
     assert not default & ~_held()
     names = [name.upper() for bit, name in enumerate(NAMES) if default >> bit & 1]
     files = _reviewed(image)

@@ -12,8 +12,8 @@ import pytest
 
 from rules_setcap.capabilities import FileCapabilities, from_text
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, find_program_kind
+from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap import cli, review_rules
 from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
@@ -157,7 +157,7 @@ def test_files_of_known_images_have_their_findings(tmp_path: pathlib.Path):
     (image,) = image_reader.read(str(make_image(tmp_path, *entries, User="65532")))
     assert not image.problems
     rules_by_path: dict[str, set[str]] = {}
-    for finding in review_image(image, [Runtime("docker")]).findings:
+    for finding in review_image(image, [Engine("docker")]).findings:
         rules_by_path.setdefault(finding.path, set()).add(finding.rule.id)
     assert rules_by_path == expected
 
@@ -201,7 +201,7 @@ def test_the_documented_dangers_are_those_of_the_program():
     ],
 )
 def test_programs_are_recognized_by_name_and_version(name: str, kind: str):
-    assert program_kind(name) == kind
+    assert find_program_kind(name) == kind
 
 
 def review_usability(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Usability]]:
@@ -209,7 +209,7 @@ def review_usability(path: pathlib.Path, *entries: tuple[Any, ...], **config: ob
     (image,) = image_reader.read(str(make_image(path, *entries, **config)))
     return {
         file.path: file.usability
-        for file in review_image(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files
+        for file in review_image(image, [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]).files
     }
 
 
@@ -247,7 +247,7 @@ def test_usability_depends_on_the_file_and_the_runtime(tmp_path: pathlib.Path):
         "does not start" in usability["/pinge"]["podman"].reason and "does not start" not in usability["/ping"]["podman"].reason
     )
     assert usability["/closed/x"]["docker"].reason == "uid 65532 may not enter /closed"
-    assert usability["/su"]["cri-o"].capabilities == BEHAVIOURS["cri-o"][-1].default
+    assert usability["/su"]["cri-o"].capabilities == BEHAVIOURS["cri-o"][-1].default_capabilities
 
 
 def test_usability_depends_on_the_user(tmp_path: pathlib.Path, capsys):

@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.process import describe
+from rules_setcap.containers.process import format_capabilities
 from rules_setcap.diagnostics.errors import escape, printable
 from rules_setcap.getcap.output import JSON_VERSION, format_json
 
@@ -59,8 +59,8 @@ def make_report(verdict: Verdict, notes: Sequence[str], problems: Sequence[str],
       candidates: the verdicts on the programs that it may run, if the program is unknown.
     """
     report = {"version": JSON_VERSION, **_verdict_to_json(verdict, notes), "problems": list(problems)}
-    if verdict.chain.lost:
-        report["unknown"] = {"after": verdict.hop.name, "why": verdict.chain.lost}
+    if verdict.chain.unknown_reason:
+        report["unknown"] = {"after": verdict.hop.name, "why": verdict.chain.unknown_reason}
         report["candidates"] = [_verdict_to_json(candidate) for candidate in candidates]
     return report
 
@@ -69,13 +69,13 @@ def _verdict_to_json(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, A
     """Returns the JSON object of one verdict."""
     result: dict[str, Any] = {
         "verdict": _describe_verdict(verdict),
-        "why": list(verdict.why),
+        "why": list(verdict.reasons),
         "fix": list(verdict.fixes),
         "notes": [*notes, *verdict.notes],
         "programs": [{"path": hop.path, "script": hop.script} for hop in verdict.chain.hops],
     }
     process = verdict.after
-    if process is not None and not verdict.chain.lost:
+    if process is not None and not verdict.chain.unknown_reason:
         result |= {name: _list_names(getattr(process, name)) for name in _SETS}
         result |= {"uid": process.euid, "no_new_privs": process.no_new_privs, "secure_execution": verdict.hop.outcome.secure}
     return result
@@ -83,24 +83,28 @@ def _verdict_to_json(verdict: Verdict, notes: Sequence[str] = ()) -> dict[str, A
 
 def _describe_verdict(verdict: Verdict) -> str:
     """Returns the verdict in one sentence."""
-    if verdict.chain.lost:
-        return f"unknown: {verdict.hop.name} {verdict.chain.lost}"
-    if verdict.chain.failed:
-        return "does not start: " + verdict.chain.failed
+    if verdict.chain.unknown_reason:
+        return f"unknown: {verdict.hop.name} {verdict.chain.unknown_reason}"
+    if verdict.chain.failure:
+        return "does not start: " + verdict.chain.failure
     process = verdict.after
     if process is None:
         return "does not start: execve of it fails with EPERM, operation not permitted"
-    effective, permitted = verdict.wanted & process.effective, verdict.wanted & process.permitted
+    effective, permitted = verdict.requested & process.effective, verdict.requested & process.permitted
     parts = []
     if effective:
-        parts.append(f"with {describe(effective)} effective")
+        parts.append(f"with {format_capabilities(effective)} effective")
     if permitted & ~effective:
-        parts.append(f"with {describe(permitted & ~effective)} permitted, and not effective until the program makes it so")
-    if verdict.wanted & ~permitted:
-        parts.append(f"without {describe(verdict.wanted & ~permitted)}")
-    if not verdict.wanted:
         parts.append(
-            f"with {describe(process.effective)} effective" if process.effective else "without capabilities, and asks for none"
+            f"with {format_capabilities(permitted & ~effective)} permitted, and not effective until the program makes it so"
+        )
+    if verdict.requested & ~permitted:
+        parts.append(f"without {format_capabilities(verdict.requested & ~permitted)}")
+    if not verdict.requested:
+        parts.append(
+            f"with {format_capabilities(process.effective)} effective"
+            if process.effective
+            else "without capabilities, and asks for none"
         )
     return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, worst
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, find_worst_severity
 
 if TYPE_CHECKING:
     from rules_setcap.capabilities import FileCapabilities
@@ -106,4 +106,4 @@ def rate_privileges(file: PrivilegedFile) -> str:
         severities.append(rate_user_id(file.uid))
     if file.set_group_id is not None:
         severities.append(rate_group_id(file.gid))
-    return worst(severities)
+    return find_worst_severity(severities)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 from rules_setcap.archive.entry import DIRECTORY, FILE
 from rules_setcap.capabilities import xattr
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, RUNNER, SEVERITIES, program_kind, worst
+from rules_setcap.containers.dangers import (
+    CRITICAL,
+    DANGERS,
+    HIGH,
+    LOW,
+    MEDIUM,
+    RUNNER,
+    SEVERITIES,
+    find_program_kind,
+    find_worst_severity,
+)
 from rules_setcap.diagnostics.errors import escape
 from rules_setcap.getcap import review_rules
 from rules_setcap.getcap.privileges import PrivilegedFile, describe_privileges, rate_group_id, rate_privileges, rate_user_id
@@ -20,8 +30,8 @@ from rules_setcap.getcap.usability import compute_usability, list_parents, start
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rules_setcap.containers.process import Process
-    from rules_setcap.containers.versions import Runtime
+    from rules_setcap.containers.engines import Engine
+    from rules_setcap.containers.process import InitialProcess
     from rules_setcap.getcap.review_rules import Rule
     from rules_setcap.oci.image_reader import Image
     from rules_setcap.oci.nodes import Node
@@ -61,14 +71,14 @@ class Review:
     findings: list[Finding]
 
 
-def review_image(image: Image, runtimes: Iterable[Runtime]) -> Review:
+def review_image(image: Image, engines: Iterable[Engine]) -> Review:
     """Reviews an image.
 
     Args:
       image: the image.
-      runtimes: the runtimes whose defaults decide which privileges a container can use.
+      engines: the container engines whose defaults decide which privileges a container can use.
     """
-    processes = {str(runtime): start_default_process(image, runtime) for runtime in runtimes}
+    processes = {str(engine): start_default_process(image, engine) for engine in engines}
     files: list[PrivilegedFile] = []
     findings: list[Finding] = []
     invalid_paths: set[str] = set()
@@ -117,8 +127,8 @@ def describe_finding(finding: Finding) -> str:
     return f"{escape(finding.path)} {finding.message}" if finding.path else finding.message
 
 
-def _describe_user(processes: dict[str, Process | str]) -> str:
-    """Returns the user of the image's process, which is the same for all runtimes."""
+def _describe_user(processes: dict[str, InitialProcess | str]) -> str:
+    """Returns the user of the image's process, which is the same for all engines."""
     process = next(iter(processes.values()))
     return process if isinstance(process, str) else f"uid {process.uid}: {process.because['uid']}"
 
@@ -145,10 +155,10 @@ def _check_privileges(file: PrivilegedFile) -> Iterator[Finding]:
         yield Finding(review_rules.SCRIPT, MEDIUM, path, message)
     elif not file.mode & 0o111:
         yield Finding(review_rules.NOT_EXECUTABLE, LOW, path, f"has mode {file.mode & 0o7777:04o}: nobody may execute it")
-    kind = program_kind(posixpath.basename(path))
+    kind = find_program_kind(posixpath.basename(path))
     if kind and not file.script and (kind != RUNNER or file.set_user_id is not None or file.set_group_id is not None):
         message = f"is {kind}: its privileges are those of whoever executes it"
-        yield Finding(review_rules.INTERPRETER, worst([file.severity, MEDIUM]), path, message)
+        yield Finding(review_rules.INTERPRETER, find_worst_severity([file.severity, MEDIUM]), path, message)
     if file.capabilities is not None:
         yield from _check_capabilities(file)
 
@@ -181,7 +191,7 @@ def _check_capabilities(file: PrivilegedFile) -> Iterator[Finding]:
 
 def _check_writers(file: PrivilegedFile, open_directories: dict[str, Node]) -> Iterator[Finding]:
     """Yields findings about users other than root who can change or replace a file."""
-    severity = worst([file.severity, MEDIUM])
+    severity = find_worst_severity([file.severity, MEDIUM])
     if writers := _describe_writers(file.mode, file.gid):
         message = f"has mode {file.mode & 0o7777:04o}: {writers} can put code of their own in it and keep its privileges"
         yield Finding(review_rules.WRITABLE, severity, file.path, message)

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities import execve
-from rules_setcap.containers.process import Process, before_execve, describe
+from rules_setcap.containers.process import InitialProcess, compute_initial_process, format_capabilities
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError, escape
 from rules_setcap.getcap.privileges import NO, PARTLY, UNKNOWN, YES, PrivilegedFile, Usability
@@ -15,13 +15,13 @@ from rules_setcap.getcap.privileges import NO, PARTLY, UNKNOWN, YES, PrivilegedF
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rules_setcap.containers.versions import Runtime
+    from rules_setcap.containers.engines import Engine
     from rules_setcap.oci.image_reader import Image
     from rules_setcap.oci.nodes import Node
 
 
-def start_default_process(image: Image, runtime: Runtime) -> Process | str:
-    """Returns the process of a container that a runtime starts from an image, without other settings.
+def start_default_process(image: Image, engine: Engine) -> InitialProcess | str:
+    """Returns the process of a container that an engine starts from an image, without other settings.
 
     Returns:
       The process before it executes the image's program; a sentence if the process is unknown, because the image's user is.
@@ -30,14 +30,14 @@ def start_default_process(image: Image, runtime: Runtime) -> Process | str:
     config = value if isinstance(value, dict) else {}
     value = config.get("Labels")
     labels = {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
-    settings = Settings(where=str(runtime), runtime=runtime.name)
+    settings = Settings(where=str(engine), engine_name=engine.name)
     try:
-        return before_execve(settings, runtime, str(config.get("User") or ""), image.users, labels)
+        return compute_initial_process(settings, engine, str(config.get("User") or ""), image.users, labels)
     except InputError as error:
         return "; ".join(error.problems)
 
 
-def compute_usability(file: PrivilegedFile, process: Process | str, closed_directories: Mapping[str, Node]) -> Usability:
+def compute_usability(file: PrivilegedFile, process: InitialProcess | str, closed_directories: Mapping[str, Node]) -> Usability:
     """Returns whether a process can use the privileges of a file.
 
     Args:
@@ -53,7 +53,7 @@ def compute_usability(file: PrivilegedFile, process: Process | str, closed_direc
         return Usability(NO, 0, "nobody may execute the file")
     if process.uid and (obstacle := _find_obstacle(file, process.uid, closed_directories)):
         return obstacle
-    before = execve.Process.of(
+    before = execve.Process.with_ids(
         process.uid,
         process.uid,
         permitted=process.permitted,
@@ -66,7 +66,7 @@ def compute_usability(file: PrivilegedFile, process: Process | str, closed_direc
     after = execve.execve(before, execve.File(file.capabilities, file.uid, file.gid, file.mode)).process
     if after is None:
         missing = file.assigned & ~process.bounding
-        return Usability(NO, 0, f"it does not start: its effective bit is set, and {describe(missing)} is not granted")
+        return Usability(NO, 0, f"it does not start: its effective bit is set, and {format_capabilities(missing)} is not granted")
     if file.capabilities is None:
         return Usability(YES, after.permitted if after.euid != process.uid else 0)
     gained = file.assigned & after.permitted
@@ -78,7 +78,7 @@ def compute_usability(file: PrivilegedFile, process: Process | str, closed_direc
     if not file.assigned:
         return Usability(NO, 0, "its capability set is empty")
     if file.assigned & ~process.bounding:
-        reason = f"{describe(missing)} is not granted"
+        reason = f"{format_capabilities(missing)} is not granted"
     else:
         reason = "its capabilities are only inheritable, and the process has no inheritable capabilities"
     return Usability(PARTLY if gained else NO, gained, reason)
