@@ -174,7 +174,7 @@ def test_every_rule_has_a_case_and_is_documented():
     tested_ids = {rule for _, expected in CASES.values() for rule, _ in expected}
     for rule in review_rules.RULES:
         assert rule.id in tested_ids or rule in (review_rules.MORE_THAN_ALLOWED, review_rules.STALE_ALLOWLIST), rule.name
-        assert re.search(rf"^\| `{rule.id}` \| {rule.name} \|", text, re.MULTILINE), rule.name
+        assert f"\n| `{rule.id}` | {rule.name} | {rule.summary} {rule.help} |\n" in text, rule.id
     assert len({rule.id for rule in review_rules.RULES}) == len(review_rules.RULES)
 
 
@@ -310,20 +310,6 @@ def test_hostile_names_are_escaped_in_every_format(tmp_path: pathlib.Path, capsy
     (tmp_path / "allow").write_text(output)
     assert run_review(capsys, image, "--allow", tmp_path / "allow") == (0, "", "")
     assert run_json_review(capsys, image)[1]["images"][0]["files"][0]["path"] == "/" + name
-
-
-def test_the_keys_of_json_are_documented(tmp_path: pathlib.Path, capsys):
-    image = make_image(tmp_path, ("/x", RAW, "file"))
-    _, report = run_json_review(capsys, image)
-    text = DOCS.read_text()
-
-    def keys(value: object) -> set[str]:
-        if isinstance(value, dict):
-            own = {key for key in value if not key.startswith("cap_") and key not in BEHAVIOURS}
-            return own.union(*map(keys, value.values()))
-        return set().union(*map(keys, value)) if isinstance(value, list) else set()
-
-    assert not [key for key in keys(report) if f"`{key}`" not in text]
 
 
 def test_sarif_has_the_required_properties(tmp_path: pathlib.Path, capsys):
