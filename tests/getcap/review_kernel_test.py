@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap.privileges import NO, PARTLY, YES, PrivilegedFile
 from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
 
 
 def _reviewed(image: image_reader.Image) -> dict[str, PrivilegedFile]:
-    return {file.path: file for file in review_image(image, [Runtime(name) for name in BEHAVIOURS]).files}
+    return {file.path: file for file in review_image(image, [Engine(name) for name in BEHAVIOURS]).files}
 
 
 @pytest.mark.parametrize("runtime", BEHAVIOURS)
