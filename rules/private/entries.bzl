@@ -1,6 +1,6 @@
 """The entries of a layer: one line of the request for each file, directory and link.
 
-Each line is a JSON object; tools/packer/entries.py describes its fields. Bazel makes the lines when the action runs
+Each line is a JSON object; tools/rules_setcap/packer/entries.py describes its fields. Bazel makes the lines when the action runs
 (`Args.map_each`): no depset is flattened at analysis, and path mapping applies to every File.
 """
 
