@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.capabilities.names import ALL, NAMES, find_number
 from rules_setcap.containers.programs import options
 from rules_setcap.containers.programs.model import (
     Call,
