@@ -18,16 +18,13 @@ capabilities away.""",
     ),
 }
 
-# The checks that `layer` and `setcap` make. An image does not repeat them.
-LAYER_CHECKS = ["format", "runpath"]
-
 def check_programs(ctx, layers, base_contents = [], config = None, binary = None, program_attribute = None):
     """Declares the validation action for the programs of a layer or an image.
 
     Args:
       ctx: the context of a rule with REQUEST_ATTRS and CHECK_ATTRS.
-      layers: list of struct of attribute (str, for messages), info (LayerInfo) and disabled_checks (list of str), the lowest
-        first.
+      layers: list of struct of attribute (str, for messages), disabled_checks (list of str), info (LayerInfo) and is_checked
+        (bool, whether the layer's own target checks its programs), the lowest first.
       base_contents: list of File, the contents of the base and the metadata of its layers, the lowest first.
       config: File, the config of the image; None for a layer.
       binary: str, the path of the image's binary; None if it has no binary.
@@ -42,7 +39,14 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     request.add_all(base_contents, format_each = "--base-contents=%s")
     request.add_all(metadata, format_each = "--layer=%s")
     request.add_all(
-        [json.encode({"attribute": layer.attribute, "disabled_checks": layer.disabled_checks}) for layer in layers],
+        [
+            json.encode({
+                "attribute": layer.attribute,
+                "disabled_checks": layer.disabled_checks,
+                "is_checked": layer.is_checked,
+            })
+            for layer in layers
+        ],
         format_each = "--layer-of=%s",
     )
     if config:

@@ -207,6 +207,14 @@ def test_origin_over_a_base(image, programs):
     assert image.run({}, off=["runpath"]) == (0, [])
 
 
+def test_the_image_does_not_repeat_the_checks_of_a_layer(image, programs):
+    image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"))
+    image.layer("layers", {"/opt/bin/java": programs / "origin"}, packer.grant("/opt/bin/java", "net_raw"))
+    assert image.run({})[0] == 1
+    image._flags[-1] = "--layer-of=" + json.dumps({"attribute": "layers", "disabled_checks": [], "is_checked": True})
+    assert image.run({}) == (0, [])
+
+
 @pytest.mark.parametrize("folder", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
 def test_libraries_that_the_loader_finds_elsewhere(image, programs, folder):
     image.base(*(Member(f"{folder}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(folder), Member(LOADER[1:]))

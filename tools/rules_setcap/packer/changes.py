@@ -14,7 +14,7 @@ import re
 from rules_setcap.archive.entry import HARDLINK, MAX_ID, Entry
 from rules_setcap.archive.paths import clean
 from rules_setcap.diagnostics.errors import problem, quote
-from rules_setcap.packer.entries import no_entry, read_mode
+from rules_setcap.packer.entries import no_entry, parse_owner, read_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,24 +97,16 @@ def _changed(entry: Entry, change: Mapping[str, Any], path: str, problems: list[
     elif "mode" in change:
         return entry._replace(mode=read_mode(change["mode"], attribute, path, problems))
     elif "owner" in change:
-        uid, gid = _parse_owner(change["owner"], attribute, path, problems)
+        try:
+            uid, gid = parse_owner(change["owner"])
+        except ValueError as error:
+            problems.append(problem(attribute, path, f"{quote(change['owner'])}: {error}"))
+            return entry
         return entry._replace(uid=uid, gid=gid)
     else:
         new = _parse_xattrs(change["xattrs"], attribute, path, problems)
         return entry._replace(xattrs=tuple(sorted({**dict(entry.xattrs), **new}.items())))
     return entry
-
-
-def _parse_owner(text: str, attribute: str, path: str, problems: list[str]) -> tuple[int, int]:
-    numbers = text.split(":")
-    if len(numbers) != 2 or not all(part.isascii() and part.isdecimal() for part in numbers):
-        problems.append(problem(attribute, path, f'{quote(text)} is not a valid owner; write uid:gid in numbers, as "65532:65532"'))
-        return 0, 0
-    for name, part in zip(("uid", "gid"), numbers):
-        if int(part[:11]) > MAX_ID:
-            problems.append(problem(attribute, path, f"{name} {part} is out of range (0 to {MAX_ID})"))
-            return 0, 0
-    return int(numbers[0]), int(numbers[1])
 
 
 def _parse_xattrs(words: list[str], attribute: str, path: str, problems: list[str]) -> dict[str, bytes]:

@@ -31,13 +31,53 @@ _TYPES = {
 _AT_ONCE = 256  # Lines.
 
 
-def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict[str, Entry]:
+def parse_defaults(owner: str, mode: str, problems: list[str]) -> dict[str, Any]:
+    """Parses the attributes owner and mode of a target.
+
+    Args:
+      owner: uid:gid.
+      mode: octal permissions of files.
+      problems: list to which a message is added for each attribute that is not valid.
+
+    Returns:
+      The fields that lines without them have; those that are the defaults of every entry are left out.
+    """
+    fields: dict[str, Any] = {}
+    try:
+        uid, gid = parse_owner(owner)
+        fields = {"uid": uid, "gid": gid} if uid or gid else {}
+    except ValueError as error:
+        problems.append(problem("owner", owner, str(error)))
+    if _permissions(mode) is None:
+        problems.append(problem("mode", mode, 'not a valid mode; write it in octal, as "0755"'))
+    elif _permissions(mode) != MODES[FILE]:
+        fields["mode"] = mode
+    return fields
+
+
+def parse_owner(text: str) -> tuple[int, int]:
+    """Parses uid:gid, in numbers.
+
+    Raises:
+      ValueError: it is not valid; the text says why.
+    """
+    numbers = text.split(":")
+    if len(numbers) != 2 or not all(part.isascii() and part.isdecimal() for part in numbers):
+        raise ValueError('not a valid owner; write uid:gid in numbers, as "65532:65532"')
+    for name, part in zip(("uid", "gid"), numbers, strict=True):
+        if int(part[:11]) > MAX_ID:
+            raise ValueError(f"{name} {part} is out of range (0 to {MAX_ID})")
+    return int(numbers[0]), int(numbers[1])
+
+
+def read(lines: list[str], problems: list[str], digests: Digests = dict, defaults: Mapping[str, Any] | None = None) -> dict[str, Entry]:
     """Reads entries; those that repeat each other become one.
 
     Args:
       lines: one entry per line; the list is emptied, because many lines take much memory.
       problems: gets a message for each problem.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
+      defaults: from parse_defaults().
 
     Returns:
       The entries by path.
@@ -47,7 +87,7 @@ def read(lines: list[str], problems: list[str], digests: Digests = dict) -> dict
     while lines:
         some = lines[: -_AT_ONCE - 1 : -1]
         del lines[-_AT_ONCE:]
-        for entry in _entries(some, problems, digests):
+        for entry in _entries(some, problems, digests, defaults or {}):
             known = entries.setdefault(entry.path, entry)
             # Runfiles may have the same file more than once.
             if known is not entry and known[:-1] != entry[:-1]:
@@ -92,9 +132,13 @@ def no_path(path: str, files: Iterable[str]) -> str:
     return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near)}?" if near else "")
 
 
-def _entries(lines: Sequence[str], problems: list[str], digests: Digests) -> Iterator[Entry]:
+def _entries(lines: Sequence[str], problems: list[str], digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
     """Yields the entries of some lines; the fields of lines that are alike, as most are, are checked once."""
     objects = _objects(lines)
+    for name, value in defaults.items():
+        for fields in objects:
+            if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
+                fields.setdefault(name, value)
     if not _plain(objects):
         for line, fields in zip(lines, objects):
             yield from _parse(line, fields, problems, digests)

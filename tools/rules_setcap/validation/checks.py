@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER = "architecture", "format", "loader", "program", "runpath", "wrapper"
 NAMES = (ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER)
+LAYER_CHECKS = (FORMAT, RUNPATH)
+"""The checks that the rules layer and setcap make. An image does not repeat them."""
 # GOOS by the names of executables.system().
 _SYSTEMS = {"macOS": "darwin", "Windows": "windows"}
 # GOARCH: e_machine, bits, little-endian (elf.h).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+from rules_setcap.archive import compress
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about
 from rules_setcap.oci import lower_layers
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob, mtime = arguments.blob(), read_mtime(arguments, problems)
+    blob = arguments.blob()
+    blob["level"] = compress.check_level(blob["compression"], blob["level"], problems)
+    mtime = read_mtime(arguments, problems)
     changed = arguments.all("change")
     parsed = assignments.parse(arguments.all("capabilities"), problems)
     unmatched_paths = arguments.one("unmatched-paths", "")

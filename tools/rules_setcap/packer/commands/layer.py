@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from rules_setcap.archive import compress
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about, problem, quote
 from rules_setcap.oci import merged
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata = arguments.one("output"), arguments.one("metadata")
-    mtime = read_mtime(arguments, problems)
     blob = arguments.blob()
+    blob["level"] = compress.check_level(blob["compression"], blob["level"], problems)
+    defaults = entries.parse_defaults(arguments.one("owner", "0:0"), arguments.one("mode", "0755"), problems)
+    mtime = read_mtime(arguments, problems)
     requested, changed = arguments.all("capabilities"), arguments.all("change")
     if file := arguments.one("capabilities-from", ""):
         requested += assignments.held(file, arguments.one("capabilities-to"), problems)
@@ -32,7 +35,7 @@ def run(arguments: Arguments, problems: list[str]) -> None:
     program, unmatched_file = arguments.one("program", ""), arguments.one("unmatched-paths", "")
     arguments.end()
 
-    by_path = entries.read(arguments.entries, problems, arguments.digests)
+    by_path = entries.read(arguments.entries, problems, arguments.digests, defaults)
     entries.set_directories(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
     by_path = directories.place(by_path, below, named, replaces, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rules_setcap.archive import compress
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, problem
 from rules_setcap.packer import assignments, setcap
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, problems: list[str]) -> None:
     output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
     blob = arguments.blob()
+    blob["level"] = compress.check_level(blob["compression"], blob["level"], problems)
     granted = assignments.parse(arguments.all("capabilities"), problems)
     others = arguments.one("existing-capabilities", setcap.KEEP)
     drop_zero_rootid = arguments.one("drop-zero-rootid", "")

@@ -61,7 +61,8 @@ def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[s
 
     Args:
       metadata: of the layer.
-      layer: `attribute`, for messages, and `disabled_checks`, names of checks that are off for the layer.
+      layer: `attribute`, for messages; `disabled_checks`, names of checks that are off for the layer; `is_checked`,
+        whether the layer's own target has made LAYER_CHECKS.
       off: names of checks that are off for the target.
       merged: the merged root filesystem.
       binary: path of the binary; "" if there is none.
@@ -76,6 +77,6 @@ def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[s
         # An empty set raises nothing, so that the loader does not enter secure-execution mode.
         capable = bool(value.permitted | value.inheritable)
         if capable or path == binary:
-            names = [*off, *layer["disabled_checks"]]
+            names = [*off, *layer["disabled_checks"], *(checks.LAYER_CHECKS if layer.get("is_checked") else ())]
             programs.append(checks.Program(layer["attribute"], path, metadata["programs"].get(path), capable, names))
     return programs
