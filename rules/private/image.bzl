@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
-load(":checks.bzl", "CHECK_ATTRS", "LAYER_CHECKS", "check_programs")
+load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "list_files", "list_runfiles", "new_line_writer")
 load(":image_actions.bzl", "assemble_image", "write_layout")
 load(":input_images.bzl", "ANY_IMAGE")
@@ -163,12 +163,13 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
     layers = [
         struct(
             attribute = layer.attribute,
-            disabled_checks = getattr(layer.info, "disabled_checks", []) + LAYER_CHECKS,
+            is_checked = True,
+            disabled_checks = getattr(layer.info, "disabled_checks", []),
             info = layer.info,
         )
         for layer in lower.layers
     ] + [
-        struct(attribute = layer.attribute, disabled_checks = [], info = layer.info)
+        struct(attribute = layer.attribute, is_checked = False, disabled_checks = [], info = layer.info)
         for layer in own_layers
     ]
     return check_programs(

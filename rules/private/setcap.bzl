@@ -15,7 +15,7 @@ def _setcap_impl(ctx):
         tars = []
     check_compression_level(ctx, problems)
     info = rewrite_tar(ctx, ctx.label.name, problems, capabilities = list_file_capabilities(ctx, removable = True), tars = tars)
-    checked = check_programs(ctx, [struct(attribute = "file_capabilities", disabled_checks = [], info = info)])
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(

@@ -45,7 +45,7 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     grants = []
     for number, row in enumerate(ROWS):
         layer.add(_path(number, row), PROBE.read_bytes())
-        grants.append(packer.grant(_path(number, row), row["capabilities"]))
+        grants.append(packer.assign(_path(number, row), row["capabilities"]))
     assert layer.pack(*grants) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xf", layer.blob, "-C", bundle.rootfs], check=True)

@@ -39,7 +39,7 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     for path in FILES:
         layer.add(path, PROBE.read_bytes())
     layer.add("/app/su", PROBE.read_bytes(), mode="4755")
-    assert layer.pack(*(packer.grant(path, text) for path, text in FILES.items())) == (0, "")
+    assert layer.pack(*(packer.assign(path, text) for path, text in FILES.items())) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
     (image,) = image_reader.read(str(layer.blob))

@@ -8,7 +8,7 @@ from rules_setcap.actions.arguments import Arguments
 
 
 def take_blob_options(arguments: Arguments) -> dict[str, Any]:
-    """Returns the keyword arguments of layer.write() that say how the blob is written."""
+    """Returns the keyword arguments of layer_writer.write_layer() that say how the blob is written."""
     return {
         "compression": arguments.take_value("compression"),
         "level": arguments.take_number("level", "0"),
