@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
+
+    from rules_setcap.diagnostics.problems import Problems
 
 _KEY = r"(\{+)([A-Z_][A-Z0-9_]*)(\}+)"
 _TEXT = re.compile(_KEY, re.ASCII)
@@ -70,16 +72,16 @@ class Status:
 
         return _ENVIRONMENT.sub(replace, text)
 
-    def check_used(self, attributes: str, problems: list[str]) -> None:
+    def check_used(self, attributes: str, problems: Problems) -> None:
         """Adds a problem if the target is stamped and has no placeholder.
 
         Args:
           attributes: where placeholders may stand, for the message.
-          problems: list to add to.
+          problems: collects the problem.
         """
         if self._values and not self.used:
             what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"
-            problems.append(problem("stamp", True, what))
+            problems.add("stamp", True, what)
 
     def _replace(self, opening: str, key: str, closing: str, dollar: str = "$", may_have_braces: bool = False) -> str:
         if len(opening) > 1 and len(closing) > 1:

@@ -7,6 +7,7 @@ place of `{KEY}`; checked, all problems at once.
 from __future__ import annotations
 
 from rules_setcap.diagnostics.errors import problem
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import reference
 from rules_setcap.oci.image_attributes import values
 
@@ -24,7 +25,7 @@ def registry(
     remote_tags: Iterable[str],
     remote_tags_file: str,
     status: Status,
-    problems: list[str],
+    problems: Problems,
 ) -> dict[str, object]:
     """What the program that pushes reads.
 
@@ -60,14 +61,14 @@ def registry(
     return {"repository": repository, "tags": list(dict.fromkeys(tags))}
 
 
-def engine(tag: str, status: Status, problems: list[str]) -> dict[str, object]:
+def engine(tag: str, status: Status, problems: Problems) -> dict[str, object]:
     """Returns what the program that loads reads: `name`, the image's name with its tag."""
     name = _value("tag", tag, reference.complete_image_name, status, problems)
     status.check_used("tag", problems)
     return {"name": name}
 
 
-def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: list[str]) -> str:
+def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: Problems) -> str:
     """Returns a value with its placeholders expanded and checked; as the check returns it, if it does."""
     try:
         stamped = status.expand(text)
@@ -78,11 +79,11 @@ def _value(attribute: str, text: str, check: Callable[[str], str | None], status
 
 
 def _line(
-    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: list[str]
+    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: Problems
 ) -> str:
     """Returns the value in a line of a file, as _value() does."""
     number, text = line
-    found: list[str] = []
+    found = Problems()
     value = _value(attribute, text.strip(), check, status, found)
     problems += [problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found]
     return value

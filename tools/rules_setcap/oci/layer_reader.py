@@ -13,7 +13,13 @@ from rules_setcap.archive.records import CAPABILITY, CAPABILITY_RECORD, CAPABILI
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.executables import elf
-from rules_setcap.oci.engines.comparison import DECISIVE_RECORDS, REFUSED, CapabilityDifference, shorten_entries, unpack_by_engines
+from rules_setcap.oci.engines.comparison import (
+    DECISIVE_RECORDS,
+    REFUSED,
+    CapabilityDifference,
+    shorten_entries,
+    unpack_by_engines,
+)
 from rules_setcap.oci.image import Difference, Image, Layer, follow_path
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
@@ -57,7 +63,9 @@ class LayerReader:
         self.layers.append(Layer(digest, {}))
         self._root.apply_layer(self._read_entries(archive), len(self.layers) - 1, size)
 
-    def build_image(self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]) -> Image:
+    def build_image(
+        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]
+    ) -> Image:
         """Returns the image of all layers.
 
         Args:
@@ -129,13 +137,16 @@ class LayerReader:
         value, twin = member.records.get(CAPABILITY_RECORD), member.records.get(CAPABILITY_TWIN)
         if twin is not None:
             try:
-                decoded_twin = binascii.a2b_base64(twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4))
+                decoded_twin = binascii.a2b_base64(
+                    twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4)
+                )
             except binascii.Error:
                 decoded_twin = b""
             if decoded_twin != value:
                 what = "says other capabilities than" if value is not None else "has them, without"
                 self._add_problem(
-                    member.path, f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images"
+                    member.path,
+                    f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images",
                 )
         return value if value is None else value[: limits.CAPABILITY]
 
@@ -185,7 +196,7 @@ class LayerReader:
     def _decode_attribute(self, path: str, value: bytes) -> FileCapabilities | None:
         """Returns the capabilities of an attribute; None, and a problem, if it is not valid."""
         try:
-            return capabilities.decode(value)
+            return capabilities.from_xattr(value)
         except capabilities.CapabilityError as error:
             self._add_problem(path, f"invalid capabilities: {error}")
             return None
@@ -219,7 +230,7 @@ def _describe_attribute(value: bytes | None) -> str | None:
     if value is None or value == REFUSED:
         return None if value is None else "refused"
     try:
-        decoded = capabilities.decode(value)
+        decoded = capabilities.from_xattr(value)
     except capabilities.CapabilityError:
         return "an invalid attribute"
     return decoded.to_text() + (f" [rootid={decoded.rootid}]" if decoded.rootid else "")

@@ -8,7 +8,7 @@ import re
 import shutil
 
 from rules_setcap.diagnostics.errors import InputError, problem, quote
-from rules_setcap.diagnostics.files import open_regular, read, write_whole
+from rules_setcap.diagnostics.files import open_regular, read_file, write_whole
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.blobs import BLOBS, CHUNK, HashingReader, blob_path
 from rules_setcap.oci.index import build_index_document
@@ -100,8 +100,10 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
     root = os.path.dirname(index)
     blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, BLOBS)]
     if not blobs:
-        raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
-    _write_with_index(output, read(index), blobs)
+        raise InputError(
+            [problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
+        )
+    _write_with_index(output, read_file(index), blobs)
 
 
 def copy_layout(output: str, source: str, attribute: str) -> None:
@@ -121,7 +123,7 @@ def copy_layout(output: str, source: str, attribute: str) -> None:
         raise InputError([problem(attribute, source, f"a directory without index.json{describe_layout_hint(source)}")])
     blobs = os.path.join(source, BLOBS)
     names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
-    _write_with_index(output, read(index), [])
+    _write_with_index(output, read_file(index), [])
     problems = Problems()
     for name in names:
         with open_regular(os.path.join(blobs, name)) as file, open(os.path.join(output, BLOBS, name), "wb") as copy:
@@ -162,7 +164,9 @@ def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str,
         for digest, data in documents.items():
             write_whole(blob_path(output, digest), data)
         write_whole(os.path.join(output, "oci-layout"), OCI_LAYOUT)
-        write_whole(os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode())
+        write_whole(
+            os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode()
+        )
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    spec = json.loads(arguments.one("attributes"))
-    value_files = {name: arguments.one(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
-    status = stamps.Status(arguments.all("stamp"))
-    layout, platform = arguments.one("base-layout", ""), arguments.one("base-platform", "")
-    base_name = arguments.one("base-name", "")
-    output, problems_output = arguments.one("output"), arguments.one("problems-output")
-    arguments.end()
+    spec = json.loads(arguments.take_value("attributes"))
+    value_files = {name: arguments.take_value(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
+    status = stamps.Status(arguments.take_values("stamp"))
+    layout, platform = arguments.take_value("base-layout", ""), arguments.take_value("base-platform", "")
+    base_name = arguments.take_value("base-name", "")
+    output, problems_output = arguments.take_value("output"), arguments.take_value("problems-output")
+    arguments.check_all_taken()
 
+    spec |= checks.resolve_platform(spec.pop("platform"), problems)
     checks.check_attributes(spec, problems)
     for name in ("annotations", "env", "labels"):
         spec[name] = values.resolve_pairs(name, spec[name], value_files[name], status, problems)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from rules_setcap.archive.reader import Archive, Member
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    output, layout, platform = arguments.one("output"), arguments.one("layout"), arguments.one("platform")
-    arguments.end()
+    output, layout, platform = arguments.take_value("output"), arguments.take_value("layout"), arguments.take_value("platform")
+    arguments.check_all_taken()
     problems.raise_if_any()
     try:
         metadata = _list_base(layout, platform)
@@ -82,7 +82,7 @@ def _decode_capabilities(root: RootFilesystem, layout: str) -> dict[str, str]:
         if value is None or node.type != FILE:
             continue
         try:
-            assigned[path] = capabilities.decode(value).to_text()
+            assigned[path] = capabilities.from_xattr(value).to_text()
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
             problems.add("base", layout, what)

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    name = files.read_json(arguments.one("destination"))["name"]
-    layout, output = arguments.one("layout"), arguments.one("output")
-    platform = arguments.one("platform", "")
-    arguments.end()
+    name = files.read_json(arguments.take_value("destination"))["name"]
+    layout, output = arguments.take_value("layout"), arguments.take_value("output")
+    platform = arguments.take_value("platform", "")
+    arguments.check_all_taken()
     problems.raise_if_any()
-    with files.whole(output) as stream:
+    with files.open_new_file(output) as stream:
         export_archive(stream, layout, name, platform)

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    spec = files.read_json(arguments.one("spec"))
-    layers = [metadata for path in arguments.all("layer") if not (metadata := files.read_json(path)).get("empty")]
-    outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
-    layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
-    base_contents = [files.read_json(path) for path in arguments.all("base-contents")]
-    config_file, base_name = arguments.one("base-config", ""), arguments.one("base-name", "")
-    arguments.end()
+    spec = files.read_json(arguments.take_value("spec"))
+    layers = [metadata for path in arguments.take_values("layer") if not (metadata := files.read_json(path)).get("empty")]
+    outputs = [arguments.take_value(f"{name}-output") for name in ("manifest", "config", "descriptor")]
+    layout, manifest_file = arguments.take_value("base-layout", ""), arguments.take_value("base-manifest", "")
+    base_contents = [files.read_json(path) for path in arguments.take_values("base-contents")]
+    config_file, base_name = arguments.take_value("base-config", ""), arguments.take_value("base-name", "")
+    arguments.check_all_taken()
     if about(problems, "base", "platform"):
         raise InputError(problems)
 
@@ -44,7 +44,9 @@ def run(arguments: Arguments, problems: Problems) -> None:
     if spec.get("annotate_capabilities"):
         image_annotations, layer_annotations = annotate_capabilities(base_contents, layers)
         annotations.update(image_annotations)
-        layer_descriptors = [{**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)]
+        layer_descriptors = [
+            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)
+        ]
     manifest = encode_document(build_manifest(encoded_config, base.manifest["layers"] + layer_descriptors, annotations))
     descriptor = {**describe_blob(media_types.MANIFEST, manifest), "platform": describe_platform(config)}
     for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor))):

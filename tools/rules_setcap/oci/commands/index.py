@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    names, paths = arguments.all("name"), arguments.all("image")
+    names, paths = arguments.take_values("name"), arguments.take_values("image")
     images = [(name, files.read_json(path)) for name, path in zip(names, paths)]
-    pairs, annotations_file = json.loads(arguments.one("annotations")), arguments.one("annotations-file", "")
-    status = stamps.Status(arguments.all("stamp"))
-    index_output, descriptor_output = arguments.one("index-output"), arguments.one("descriptor-output")
-    arguments.end()
+    pairs, annotations_file = json.loads(arguments.take_value("annotations")), arguments.take_value("annotations-file", "")
+    status = stamps.Status(arguments.take_values("stamp"))
+    index_output, descriptor_output = arguments.take_value("index-output"), arguments.take_value("descriptor-output")
+    arguments.check_all_taken()
 
     annotations = resolve_pairs("annotations", pairs, annotations_file, status, problems)
     status.check_used("annotations", problems)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    documents = {name: files.read(arguments.one(name)) for name in ("index", "descriptor")}
-    layouts, output = arguments.all("layout"), arguments.one("output")
-    arguments.end()
+    documents = {name: files.read_file(arguments.take_value(name)) for name in ("index", "descriptor")}
+    layouts, output = arguments.take_values("layout"), arguments.take_value("output")
+    arguments.check_all_taken()
     problems.raise_if_any()
     write_index_layout(output, layouts=layouts, **documents)

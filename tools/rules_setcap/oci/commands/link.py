@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    index, attribute, output = (arguments.one(name) for name in ("index", "attribute", "output"))
-    paths = arguments.all("file")
-    arguments.end()
+    index, attribute, output = (arguments.take_value(name) for name in ("index", "attribute", "output"))
+    paths = arguments.take_values("file")
+    arguments.check_all_taken()
     problems.raise_if_any()
     link_layout(output, index, paths, attribute)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    output, source = arguments.one("output"), arguments.one("archive")
-    attribute = arguments.one("attribute", "base")
-    arguments.end()
+    output, source = arguments.take_value("output"), arguments.take_value("archive")
+    attribute = arguments.take_value("attribute", "base")
+    arguments.check_all_taken()
     problems.raise_if_any()
     if os.path.isdir(source):  # Bazel takes a directory in the source tree for a file.
         copy_layout(output, source, attribute)

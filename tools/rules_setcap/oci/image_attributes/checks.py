@@ -8,7 +8,7 @@ from rules_setcap.archive.paths import clean
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
-from rules_setcap.oci.platforms import find_platform_fault, format_platform
+from rules_setcap.oci.platforms import find_platform_fault, parse_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
       spec: the attributes, as the rule writes them.
       problems: collects what is wrong.
     """
-    if spec["os"] and (fault := find_platform_fault(spec["os"], spec["architecture"], spec["variant"])):
-        problems.add("platform", format_platform(spec), fault)
     if spec["user"]:
         for fault in _find_user_faults(spec["user"]):
             problems.add("user", spec["user"], fault)
@@ -44,6 +42,24 @@ def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
                 problems.add(name, word, "must not have a NUL character")
     if spec["entrypoint"] and not spec["entrypoint"][0]:
         problems.add("entrypoint", "", "the program must not be empty")
+
+
+def resolve_platform(text: str, problems: Problems) -> dict[str, str]:
+    """Returns the platform of an image: os, architecture and variant, all "" if it is not valid.
+
+    Args:
+      text: the attribute platform, or the platform that Bazel builds for; "" if that is not known.
+      problems: collects what is wrong with the platform.
+    """
+    try:
+        platform = parse_platform(text)
+        fault = find_platform_fault(**platform)
+    except ValueError as error:
+        platform = {"os": "", "architecture": "", "variant": ""}
+        fault = str(error) if text else 'the CPU of the target platform is not known; set the attribute, as "linux/amd64"'
+    if fault:
+        problems.add("platform", text, fault)
+    return platform
 
 
 def parse_ports(ports: Sequence[str], problems: Problems | None = None) -> list[str]:
