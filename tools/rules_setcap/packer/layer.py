@@ -76,7 +76,7 @@ def write(
 def new_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[Blob]:
     """A blob that is closed, and whole, when the block ends well; arguments as of write()."""
     codec = compress.codec(compression, level, library)
-    with files.whole(output) as file:
+    with files.open_new_file(output) as file:
         blob = Blob(file, codec, threads)
         try:
             yield blob

@@ -19,7 +19,7 @@ def read_mtime(arguments: Arguments, problems: list[str]) -> int:
     Raises:
       OSError: a status file cannot be read.
     """
-    text, stamp = arguments.one("mtime", "0"), arguments.all("stamp")
+    text, stamp = arguments.take_value("mtime", "0"), arguments.take_values("stamp")
     if text.isascii() and text.isdecimal() and len(text) < 12:
         return int(text)
     from rules_setcap.actions import stamps  # Few layers need them, and loading takes time.

@@ -90,7 +90,7 @@ class Retrofit:
                 self._problems.replace(number, problem(grant.attribute, grant.path, describe_link(grant.path, self._links.get)))
             if self._problems:
                 raise InputError(self._problems)
-        carried = {path: capabilities.decode(value) for path, value in self._carried.items()}
+        carried = {path: capabilities.from_xattr(value) for path, value in self._carried.items()}
         return layer.describe(blob, compression, carried, created_by, self._contents, self._programs)
 
     def _member(self, blob: Blob, member: reader.Member, content: Iterator[bytes]) -> None:
@@ -160,7 +160,7 @@ class Retrofit:
         if said is None or self._others == REMOVE:
             return None
         try:
-            known = capabilities.decode(said)
+            known = capabilities.from_xattr(said)
         except capabilities.CapabilityError as error:
             self._wrong("tar", member.path, f"invalid capabilities: {error}; say others in file_capabilities")
             return None

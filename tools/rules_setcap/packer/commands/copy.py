@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 
-from rules_setcap.archive import compress
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about
 from rules_setcap.oci import lower_layers
 from rules_setcap.packer import assignments, copies, layer, styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
 TYPE_CHECKING = False
@@ -19,19 +19,17 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob = arguments.blob()
-    blob["level"] = compress.check_level(blob["compression"], blob["level"], problems)
-    mtime = read_mtime(arguments, problems)
-    changed = arguments.all("change")
-    parsed = assignments.parse(arguments.all("capabilities"), problems)
-    unmatched_paths = arguments.one("unmatched-paths", "")
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
+    blob, mtime = take_blob_options(arguments, problems), read_mtime(arguments, problems)
+    changed = arguments.take_values("change")
+    parsed = assignments.parse(arguments.take_values("capabilities"), problems)
+    unmatched_paths = arguments.take_value("unmatched-paths", "")
     if unmatched_paths:
         missing = files.read_json(unmatched_paths)
         parsed = [grant for grant in parsed if grant.path in missing]
-    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
-    arguments.end()
+    layouts, platform, pairs = arguments.take_values("below-layout"), arguments.take_value("platform", ""), arguments.take_values("below-blob")
+    arguments.check_all_taken()
     if about(problems, "base", "platform"):
         raise InputError(problems)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from rules_setcap.archive import compress
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about, problem, quote
 from rules_setcap.oci import merged
 from rules_setcap.packer import assignments, directories, entries, layer, styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
 TYPE_CHECKING = False
@@ -18,22 +18,21 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob = arguments.blob()
-    blob["level"] = compress.check_level(blob["compression"], blob["level"], problems)
-    defaults = entries.parse_defaults(arguments.one("owner", "0:0"), arguments.one("mode", "0755"), problems)
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
+    blob = take_blob_options(arguments, problems)
+    defaults = entries.parse_defaults(arguments.take_value("owner", "0:0"), arguments.take_value("mode", "0755"), problems)
     mtime = read_mtime(arguments, problems)
-    requested, changed = arguments.all("capabilities"), arguments.all("change")
-    if file := arguments.one("capabilities-from", ""):
-        requested += assignments.held(file, arguments.one("capabilities-to"), problems)
-    parents = arguments.one("parent-directories", directories.ALL)
-    hard_link_duplicates = arguments.one("hard-link-duplicates", "")
-    replaces = arguments.all("replaces")
-    below = _below(arguments.all("base-contents"), arguments.all("below"), arguments.all("below-name"), replaces, problems)
-    style = styles.STYLES[arguments.one("tar-style", "plain")]
-    program, unmatched_file = arguments.one("program", ""), arguments.one("unmatched-paths", "")
-    arguments.end()
+    requested, changed = arguments.take_values("capabilities"), arguments.take_values("change")
+    if file := arguments.take_value("capabilities-from", ""):
+        requested += assignments.held(file, arguments.take_value("capabilities-to"), problems)
+    parents = arguments.take_value("parent-directories", directories.ALL)
+    hard_link_duplicates = arguments.take_value("hard-link-duplicates", "")
+    replaces = arguments.take_values("replaces")
+    below = _below(arguments.take_values("base-contents"), arguments.take_values("below"), arguments.take_values("below-name"), replaces, problems)
+    style = styles.STYLES[arguments.take_value("tar-style", "plain")]
+    program, unmatched_file = arguments.take_value("program", ""), arguments.take_value("unmatched-paths", "")
+    arguments.check_all_taken()
 
     by_path = entries.read(arguments.entries, problems, arguments.digests, defaults)
     entries.set_directories(by_path, style.directory_mode)

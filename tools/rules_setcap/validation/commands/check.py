@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> list[str]:
-    output, off = arguments.one("output"), json.loads(arguments.one("disabled-checks"))
+def run_command(arguments: Arguments, problems: list[str]) -> list[str]:
+    output, off = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
     merged = Merged()
-    for path in arguments.all("base-contents"):
+    for path in arguments.take_values("base-contents"):
         merged.apply(files.read_json(path))
     layers = []
-    for path, text in zip(arguments.all("layer"), arguments.all("layer-of")):
+    for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-of")):
         metadata = files.read_json(path)
         if not metadata.get("empty"):
             merged.apply(metadata)
             layers.append((metadata, json.loads(text)))
-    config, binary = arguments.one("config", ""), arguments.one("binary", "")
-    started = arguments.one("started", "")
-    arguments.end()
+    config, binary = arguments.take_value("config", ""), arguments.take_value("binary", "")
+    started = arguments.take_value("started", "")
+    arguments.check_all_taken()
     if merged.problems:
         raise InputError(problems + merged.problems)
 
