@@ -1,4 +1,4 @@
-"""Container engines unpack random layers into the root filesystems that tools/packer/engines.py says.
+"""Container engines unpack random layers into the root filesystems that tools/rules_setcap/oci/engines.py says.
 
 To repeat a run with the seed that it printed, or with more layers:
 
