@@ -118,7 +118,8 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
     request.add_all(status_files, format_each = "--stamp=%s")
     _add_entry_attributes(ctx, request)
     add_base_labels(request, lower.base)
-    request.add(platform, format = "--platform=%s")
+    if lower.base.layouts:
+        request.add(platform, format = "--platform=%s")
     request.add_all(lower.base.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for layer in lower.blobs:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--below-blob=%s")

@@ -12,9 +12,9 @@ import pytest
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.docker import command_line
-from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.engines import parse_engine
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.versions import runtime
 from rules_setcap.getcap import cli
 from support.container import Bundle, Outcome
 from support.image import layout, tar
@@ -44,15 +44,15 @@ def explain(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, d
 
 def real(bundle: Bundle, command: str, version: str) -> Outcome:
     """What the kernel says to what Docker makes of a command."""
-    settings = command_line.read(command)
+    settings = command_line.read_command_line(command)
     _mount(bundle, settings)
-    before = before_execve(settings, runtime(version), "65532")
+    before = compute_initial_process(settings, parse_engine(version), "65532")
     assert before.inheritable == before.ambient == 0
 
     def names(mask: int) -> list[str]:
         return [name.upper() for bit, name in enumerate(NAMES) if mask >> bit & 1]
 
-    args = settings.argv((), ()) or None
+    args = settings.build_argv((), ()) or None
     return bundle.run(
         bounding=names(before.bounding), permitted=names(before.permitted), no_new_privs=before.no_new_privs, uid=before.uid, args=args
     )

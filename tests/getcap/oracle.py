@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from rules_setcap import capabilities
 from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.chain import Chain, follow
-from rules_setcap.containers.process import Process
-from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.chain import Chain
+from rules_setcap.containers.follow import follow_chain
+from rules_setcap.containers.process import InitialProcess
+from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.oci import image_reader
 from support import require
 from support.container import Bundle, Outcome
@@ -84,15 +85,15 @@ class Oracle:
         image = replace(self.image, capabilities={path: value for path, value in known.items() if value is not None})
         settings = Settings(
             where="docker run",
-            runtime="docker",
-            user=Said(f"{case.uid}:{case.gid}", ""),
-            entrypoint=Said(case.argv[:1], ""),
-            command=Said(case.argv[1:], ""),
+            engine_name="docker",
+            user=Setting(f"{case.uid}:{case.gid}", ""),
+            entrypoint=Setting(case.argv[:1], ""),
+            command=Setting(case.argv[1:], ""),
         )
-        before = Process(
+        before = InitialProcess(
             case.uid, case.bounding, case.permitted, case.permitted, case.inheritable, case.ambient, case.no_new_privs, None, {}
         )
-        return follow(image, settings, before)
+        return follow_chain(image, settings, before)
 
     def run(self, case: Case) -> Outcome:
         """Runs the container."""
@@ -122,12 +123,12 @@ class Oracle:
         chain = self.model(case)
         outcome = self.run(case)
         ran = re.search(r"^Uid:", outcome.output, re.MULTILINE) is not None
-        if chain.lost:
+        if chain.unknown_reason:
             return []
         after = chain.after
         reached = after is not None and chain.hops[-1].path == END
         if reached != ran:
-            why = chain.failed or ("execve: EPERM" if after is None else chain.hops[-1].path)
+            why = chain.failure or ("execve: EPERM" if after is None else chain.hops[-1].path)
             return [f"model: {'reached' if reached else why}; program: {outcome}"]
         return [] if after is None or not ran else _compare(after, chain.hops[-1].outcome.secure, outcome.output)
 

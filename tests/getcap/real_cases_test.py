@@ -13,8 +13,9 @@ import pytest
 from rules_setcap import capabilities
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.docker import command_line
-from rules_setcap.containers.verdict import Plan, judge
-from rules_setcap.containers.versions import runtime
+from rules_setcap.containers.engines import parse_engine
+from rules_setcap.containers.judge import judge_plan
+from rules_setcap.containers.verdict import Plan
 from rules_setcap.oci import image_reader
 from support import packer, require
 from support.container import Bundle
@@ -73,8 +74,8 @@ def test_the_verdict_is_what_happens(number: int, made: tuple[image_reader.Image
     ran: set[tuple[Any, ...]] = set()
     for flags in (every, "", every.partition(" ")[0], f"{every} {NO_NEW_PRIVS}"):
         for version in ("docker@20.10.14", "docker@24.0.7"):
-            settings = command_line.read(f"docker run --user=65532 --cap-drop=ALL {flags} --entrypoint={path} app")
-            verdict = judge(Plan(image, settings, runtime(version)))
+            settings = command_line.read_command_line(f"docker run --user=65532 --cap-drop=ALL {flags} --entrypoint={path} app")
+            verdict = judge_plan(Plan(image, settings, parse_engine(version)))
             outcome = bundle.run(
                 bounding=_names(verdict.before.bounding),
                 permitted=_names(verdict.before.permitted),
@@ -83,7 +84,7 @@ def test_the_verdict_is_what_happens(number: int, made: tuple[image_reader.Image
             )
             if verdict.after is None:
                 assert outcome.status != 0 and "operation not permitted" in outcome.output, (flags, outcome)
-                assert not verdict.good and verdict.fixes
+                assert not verdict.is_good and verdict.fixes
                 ran.add(("refused",))
                 continue
             assert outcome.status == 0, (flags, outcome)

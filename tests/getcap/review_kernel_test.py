@@ -13,7 +13,8 @@ import pytest
 from rules_setcap import capabilities
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.versions import BEHAVIOURS, Runtime
-from rules_setcap.getcap.review import NO, PARTLY, YES, Privileged, review
+from rules_setcap.getcap.privileges import NO, PARTLY, YES, PrivilegedFile
+from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
 from support import packer, require
 from support.container import Bundle
@@ -46,32 +47,32 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     return image, bundle
 
 
-def _reviewed(image: image_reader.Image) -> dict[str, Privileged]:
-    return {file.path: file for file in review(image, [Runtime(name) for name in BEHAVIOURS]).files}
+def _reviewed(image: image_reader.Image) -> dict[str, PrivilegedFile]:
+    return {file.path: file for file in review_image(image, [Runtime(name) for name in BEHAVIOURS]).files}
 
 
 @pytest.mark.parametrize("runtime", BEHAVIOURS)
 def test_use_by_default(made: tuple[image_reader.Image, Bundle], runtime: str):
     """Every file, in a container with the bounding set that the runtime grants by default."""
     image, bundle = made
-    default = BEHAVIOURS[runtime][-1].default
+    default = BEHAVIOURS[runtime][-1].default_capabilities
     assert not default & ~_held()
     names = [name.upper() for bit, name in enumerate(NAMES) if default >> bit & 1]
     files = _reviewed(image)
     assert set(files) == {*FILES, "/app/su"}
     answers = set()
     for path, file in files.items():
-        use = file.uses[runtime]
+        use = file.usability[runtime]
         outcome = bundle.run(bounding=names, args=[path])
         answers.add(use.answer)
-        if "does not start" in use.why:
+        if "does not start" in use.reason:
             assert use.answer == NO
             assert outcome.status != 0 and "operation not permitted" in outcome.output, path
             continue
         assert outcome.status == 0, (path, outcome)
         permitted = int(re.search(r"^CapPrm:\s*([0-9a-f]+)$", outcome.output, re.MULTILINE)[1], 16)
         assert permitted == use.capabilities, path
-        asked = file.asked or default
+        asked = file.assigned or default
         assert use.answer == (YES if permitted == asked else PARTLY if permitted else NO), path
     assert answers == {YES, PARTLY, NO}
 

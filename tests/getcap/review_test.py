@@ -12,10 +12,12 @@ import pytest
 
 from rules_setcap.capabilities import FileCapabilities, from_text
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES, program_kind
+from rules_setcap.containers.dangers import CRITICAL, DANGERS, HIGH, LOW, MEDIUM, SEVERITIES
 from rules_setcap.containers.versions import BEHAVIOURS, Runtime
-from rules_setcap.getcap import cli, rules
-from rules_setcap.getcap.review import Use, review
+from rules_setcap.containers.dangers import find_program_kind
+from rules_setcap.getcap import cli, review_rules
+from rules_setcap.getcap.privileges import Usability
+from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
@@ -146,7 +148,7 @@ def test_real_cases(tmp_path: pathlib.Path):
     (image,) = image_reader.read(str(make(tmp_path, *entries, User="65532")))
     assert not image.problems
     found: dict[str, set[str]] = {}
-    for finding in review(image, [Runtime("docker")]).findings:
+    for finding in review_image(image, [Runtime("docker")]).findings:
         found.setdefault(finding.path, set()).add(finding.rule.id)
     assert found == expected
 
@@ -159,10 +161,10 @@ def test_hostile_config(tmp_path: pathlib.Path, capsys, config: dict[str, Any]):
 def test_every_rule_has_a_case_and_is_documented():
     text = DOCS.read_text()
     found = {rule for _, expected in CASES.values() for rule, _ in expected}
-    for rule in rules.RULES:
-        assert rule.id in found or rule in (rules.MORE, rules.STALE), rule.name
+    for rule in review_rules.RULES:
+        assert rule.id in found or rule in (review_rules.MORE_THAN_ALLOWED, review_rules.STALE_ALLOWLIST), rule.name
         assert re.search(rf"^\| `{rule.id}` \| {rule.name} \|", text, re.MULTILINE), rule.name
-    assert len({rule.id for rule in rules.RULES}) == len(rules.RULES)
+    assert len({rule.id for rule in review_rules.RULES}) == len(review_rules.RULES)
 
 
 def test_the_documented_table_is_that_of_the_program():
@@ -188,12 +190,12 @@ def test_the_documented_table_is_that_of_the_program():
     ],
 )
 def test_known_programs(name: str, kind: str):
-    assert program_kind(name) == kind
+    assert find_program_kind(name) == kind
 
 
-def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Use]]:
+def uses(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Usability]]:
     (image,) = image_reader.read(str(make(path, *entries, **config)))
-    return {file.path: file.uses for file in review(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
+    return {file.path: file.usability for file in review_image(image, [Runtime(name) for name in BEHAVIOURS if name != "nerdctl"]).files}
 
 
 def test_use_by_default(tmp_path: pathlib.Path):
@@ -226,8 +228,8 @@ def test_use_by_default(tmp_path: pathlib.Path):
         "/other": ["no"] * 4,
         "/run": ["no"] * 4,
     }
-    assert "does not start" in found["/pinge"]["podman"].why and "does not start" not in found["/ping"]["podman"].why
-    assert found["/closed/x"]["docker"].why == "uid 65532 may not enter /closed"
+    assert "does not start" in found["/pinge"]["podman"].reason and "does not start" not in found["/ping"]["podman"].reason
+    assert found["/closed/x"]["docker"].reason == "uid 65532 may not enter /closed"
     assert found["/su"]["cri-o"].capabilities == BEHAVIOURS["cri-o"][-1].default
 
 
@@ -317,7 +319,7 @@ def test_sarif(tmp_path: pathlib.Path, capsys):
     (each,) = log["runs"]
     driver = each["tool"]["driver"]
     assert driver["name"] == "getcap" and each["invocations"] == [{"executionSuccessful": True}]
-    assert [rule["id"] for rule in driver["rules"]] == [rule.id for rule in rules.RULES]
+    assert [rule["id"] for rule in driver["rules"]] == [rule.id for rule in review_rules.RULES]
     for rule in driver["rules"]:
         assert rule["shortDescription"]["text"] and rule["help"]["text"] and "helpUri" not in rule
     for result in each["results"]:
@@ -369,7 +371,7 @@ def test_exit_statuses(tmp_path: pathlib.Path, capsys):
         cli.main(["--review", "--help"])
     assert exit.value.code == 0
     help_text = " ".join(capsys.readouterr().out.split())
-    assert "exit status: 0 if there is nothing beyond the allowlist; 1 if there are findings; 2 if" in help_text
+    assert "exit status: 0 if the images match the allowlist; 1 if there are findings; 2 if" in help_text
 
 
 def test_a_file_of_that_name_is_an_image(tmp_path: pathlib.Path, capsys, monkeypatch: pytest.MonkeyPatch):

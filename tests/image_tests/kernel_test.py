@@ -8,9 +8,9 @@ import pathlib
 import pytest
 
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.kubernetes import one, read
-from rules_setcap.containers.process import before_execve
-from rules_setcap.containers.versions import runtime
+from rules_setcap.containers.engines import parse_engine
+from rules_setcap.containers.kubernetes import find_container, read_pods
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.image_tests.manifests import check, parse_attributes
 from rules_setcap.oci import image_reader
 from support.container import Bundle
@@ -50,8 +50,8 @@ def test_every_verdict_is_what_happens(image, tmp_path):
         path = tmp_path / "pod.yaml"
         path.write_text(text)
         said = check(found, [str(path)], parse_attributes("registry.example/web", kind, "privileged"))
-        settings = one(read(text.encode(), "pod.yaml", kind), "web").settings
-        before = before_execve(settings, runtime(kind), found[0].config["config"]["User"], found[0].users)
+        settings = find_container(read_pods(text.encode(), "pod.yaml", kind), "web").settings
+        before = compute_initial_process(settings, parse_engine(kind), found[0].config["config"]["User"], found[0].users)
         outcome = bundle.run(
             bounding=_names(before.bounding),
             permitted=_names(before.permitted),

@@ -11,9 +11,9 @@ import random
 import stat
 import subprocess
 import tarfile
-from compression import zstd
 
 import pytest
+from compression import zstd
 
 from support import layout as layouts
 from support import packer, require

@@ -34,7 +34,7 @@ def run_here(lines: Sequence[str]) -> tuple[int, str]:
     """Runs a subcommand in this process; returns its exit code and its messages."""
     from rules_setcap.actions import command
 
-    return command.run(_commands_of(lines[0]), list(lines))
+    return command.run_action(_commands_of(lines[0]), list(lines))
 
 
 def _commands_of(subcommand: str) -> str:

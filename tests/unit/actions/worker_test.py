@@ -6,7 +6,6 @@ import json
 import pathlib
 import random
 import subprocess
-import sys
 import tarfile
 import time
 from typing import Any, Iterator

@@ -15,7 +15,7 @@ def _values(said):
 
 def _refused(command: str) -> list[str]:
     with pytest.raises(InputError) as refused:
-        command_line.read(command, "docker_run")
+        command_line.read_command_line(command, "docker_run")
     return refused.value.problems
 
 
@@ -45,7 +45,7 @@ sudo nice -n 5 env A=b
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_commands_that_run_it(prefix):
-    assert command_line.read(f"{prefix} docker run -u 1 image") == command_line.read("docker run -u 1 image")
+    assert command_line.read_command_line(f"{prefix} docker run -u 1 image") == command_line.read_command_line("docker run -u 1 image")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_commands_that_run_it(prefix):
     ],
 )
 def test_the_same_command(typed):
-    settings = command_line.read(typed)
+    settings = command_line.read_command_line(typed)
     assert (settings.user.value, settings.image.value, settings.command.value) == ("1", "image", ("app",))
     assert settings.where == "docker run"
 
@@ -88,22 +88,22 @@ def test_the_same_command(typed):
     ],
 )
 def test_other_commands_that_make_a_container(typed, where, runtime):
-    settings = command_line.read(typed)
-    assert (settings.where, settings.runtime, settings.image.value, settings.form) == (where, runtime, "x", "flags")
+    settings = command_line.read_command_line(typed)
+    assert (settings.where, settings.engine_name, settings.image.value, settings.form) == (where, runtime, "x", "flags")
 
 
 def test_services_have_flags_of_their_own():
-    settings = command_line.read(
+    settings = command_line.read_command_line(
         "docker service create -q --name web --replicas=2 --cap-drop ALL --cap-add NET_BIND_SERVICE --user 65532 --init "
         "--mount type=volume,source=$V,target=/data --entrypoint '/bin/sh -c' --limit-pids 5 image 'exec app'"
     )
     assert (settings.user.value, settings.init.value, _values(settings.dropped)) == ("65532", True, ("all",))
-    assert settings.argv([], []) == ("/bin/sh", "-c", "exec app")
+    assert settings.build_argv([], []) == ("/bin/sh", "-c", "exec app")
     assert _values(settings.mounts) == (Mount("/data", "volume", None),)
 
 
 def test_nerdctl_differs():
-    settings = command_line.read("nerdctl run --cap-add=NET_ADMIN,bpf --cap-drop KILL --security-opt no-new-privileges -v data:/data image")
+    settings = command_line.read_command_line("nerdctl run --cap-add=NET_ADMIN,bpf --cap-drop KILL --security-opt no-new-privileges -v data:/data image")
     assert _values(settings.added) == ("cap_net_admin", "cap_bpf") and settings.no_new_privs.value is True
     assert _values(settings.mounts) == (Mount("/data", "volume", None),)
     assert _refused("nerdctl run --security-opt no-new-privileges:true image") == [
@@ -113,18 +113,18 @@ def test_nerdctl_differs():
 
 def test_what_only_a_shell_can_replace():
     """It may be where it does not matter."""
-    settings = command_line.read(
+    settings = command_line.read_command_line(
         """docker run --name "web-$(date +%s)" --hostname $(hostname) -v "$(pwd)":/src -v ${PWD}/x:/x:ro -v `pwd`/y:/y -e A=$B -e C=d
         --mount "type=bind,source=${X:-/a,b},target=/z" --security-opt seccomp=$HOME/x.json "$IMAGE" """.replace("\n", " ")
     )
     assert [one.target for one in _values(settings.mounts)] == ["/src", "/x", "/y", "/z"]
     assert (settings.name, settings.image.value) == ("web-$(date +%s)", "$IMAGE")
     assert _values(settings.environment) == (("A", None), ("C", "d"))
-    assert command_line.read("docker run $(docker build -q .)").image.value == "$(docker build -q .)"
-    assert command_line.read("docker run -- $IMAGE app").command.value == ("app",)
-    assert command_line.read("docker run image app --port=$PORT").command.value == ("app", "--port=$PORT")
-    assert command_line.read("docker run -e $X image").other_variables is not None
-    assert command_line.read("docker run -w $(pwd) image").directory.value == ""
+    assert command_line.read_command_line("docker run $(docker build -q .)").image.value == "$(docker build -q .)"
+    assert command_line.read_command_line("docker run -- $IMAGE app").command.value == ("app",)
+    assert command_line.read_command_line("docker run image app --port=$PORT").command.value == ("app", "--port=$PORT")
+    assert command_line.read_command_line("docker run -e $X image").other_variables is not None
+    assert command_line.read_command_line("docker run -w $(pwd) image").directory.value == ""
 
 
 def test_what_only_a_shell_can_replace_and_matters():

@@ -49,21 +49,21 @@ def _values(said):
 
 def _refused(text: bytes, service: str = "web", **options) -> list[str]:
     with pytest.raises(InputError) as refused:
-        files.read(text, "compose.yaml", service, **options)
+        files.read_service(text, "compose.yaml", service, **options)
     return refused.value.problems
 
 
 def test_a_service_is_what_it_says_and_what_it_extends():
-    settings = files.read(FILE, "compose.yaml", "web")
-    assert (settings.runtime, settings.name) == ("docker", "web")
+    settings = files.read_service(FILE, "compose.yaml", "web")
+    assert (settings.engine_name, settings.name) == ("docker", "web")
     assert settings.image.value == "registry.example/web:${TAG}"
     assert (settings.user.value, settings.user.where) == ("65532:1", "compose.yaml:9: services.base.user")
     assert _values(settings.added) == ("cap_net_bind_service", "cap_net_raw")
     assert settings.added[1].where == "compose.yaml:18: services.web.cap_add[1]"
-    # Said where the anchor is.
+    # Setting where the anchor is.
     assert [(one.value, one.where) for one in settings.dropped] == [("all", "compose.yaml:2: services.base.cap_drop[0]")]
     assert settings.no_new_privs.value is settings.privileged.value is False
-    assert settings.argv(["/image"], ["cmd"]) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
+    assert settings.build_argv(["/image"], ["cmd"]) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
     assert settings.init.value is True and settings.user_namespace.value == "host"
     assert _values(settings.mounts) == (
         Mount("/data", "volume", None),
@@ -74,16 +74,16 @@ def test_a_service_is_what_it_says_and_what_it_extends():
 
 
 def test_reset_and_override():
-    settings = files.read(FILE, "compose.yaml", "other")
+    settings = files.read_service(FILE, "compose.yaml", "other")
     assert (_values(settings.added), settings.dropped, settings.user) == (("cap_bpf",), (), None)
     assert [one.kind for one in _values(settings.mounts)] == ["tmpfs", "tmpfs"]
     # A null says nothing.
-    assert settings.argv([], []) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
+    assert settings.build_argv([], []) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
 
 
 def test_values_of_variables():
     environment = {"UID": "7", "PRIVILEGED": "Yes", "NO_NEW_PRIVS": "1", "A": "", "B": "b"}
-    settings = files.read(FILE, "compose.yaml", "web", environment)
+    settings = files.read_service(FILE, "compose.yaml", "web", environment)
     assert (settings.user.value, settings.privileged.value, settings.no_new_privs.value) == ("7:1", True, True)
     assert settings.command.value == ("serve", "b", "$HOME")
 
@@ -118,13 +118,13 @@ def test_other_files(tmp_path):
     (tmp_path / "top.yaml").write_text("services: {top: {cap_drop: [ALL], user: '2'}}")
     (tmp_path / "directory").mkdir()
     text = b"services: {web: {extends: {file: common/base.yaml, service: base}}}"
-    settings = files.read(text, str(tmp_path / "compose.yaml"), "web")
+    settings = files.read_service(text, str(tmp_path / "compose.yaml"), "web")
     assert settings.user.where == f"{tmp_path}/common/base.yaml:1: services.base.user"
     assert settings.dropped[0].where == f"{tmp_path}/common/../top.yaml:1: services.top.cap_drop[0]"
     for name, what in (("missing", "No such file or directory"), ("directory", "Is a directory"), ("\\0", "stat: embedded null character in path")):
         text = b'services: {web: {extends: {file: "%s", service: base}}}' % name.encode()
         with pytest.raises(InputError) as refused:
-            files.read(text, str(tmp_path / "compose.yaml"), "web")
+            files.read_service(text, str(tmp_path / "compose.yaml"), "web")
         assert refused.value.problems[0].endswith(f"cannot be read: {what}")
 
 
@@ -156,7 +156,7 @@ services:
         'compose.yaml:5: services.web.cap_drop: "ALL": not a list',
         'compose.yaml:7: services.web.privileged: "maybe": neither true nor false',
         'compose.yaml:10: services.web.security_opt[0]: "no-new-privileges:si": neither true nor false after no-new-privileges',
-        'compose.yaml:13: services.web.entrypoint: "a \'b": no command: no closing quotation',
+        'compose.yaml:13: services.web.entrypoint: "a \'b": not a valid command: no closing quotation',
         'compose.yaml:8: services.web.init: "3": neither true nor false',
         'compose.yaml:11: services.web.volumes[0]: "a:b": must be absolute; write "/b"',
         'compose.yaml:11: services.web.volumes[1]: "": a volume without target',
@@ -172,7 +172,7 @@ services:
     [
         (b"", "compose.yaml: no documents; a Compose file has one"),
         (b"a: 1\n---\nb: 2\n", "compose.yaml: 2 documents; a Compose file has one"),
-        (b"web: {}", 'compose.yaml:1: "": no Compose file: it has no services'),
+        (b"web: {}", 'compose.yaml:1: "": not a Compose file: it has no services'),
         (b"[]", 'compose.yaml:1: "a list": not a mapping'),
         (b"services: {wep: {}}", 'compose.yaml: "web": no service of this name; did you mean "wep"?'),
         (b"services: {x: {}, y: {}}", 'compose.yaml: "web": no service of this name; there are "x", "y"'),
@@ -193,5 +193,5 @@ def test_a_chain_is_bounded():
 
 def test_groups_are_names_or_numbers():
     text = b"services: {web: {image: x, group_add: [staff, 50, '$GROUP']}}"
-    settings = files.read(text, "compose.yaml", "web", {"GROUP": "other"})
+    settings = files.read_service(text, "compose.yaml", "web", {"GROUP": "other"})
     assert _values(settings.groups) == ("staff", "50", "other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules_setcap.containers.docker import command_line
-from rules_setcap.containers.settings import Mount, Said
+from rules_setcap.containers.settings import Mount, Setting
 from rules_setcap.diagnostics.errors import InputError
 
 
@@ -15,12 +15,12 @@ def _values(said):
 
 def _refused(command: str) -> list[str]:
     with pytest.raises(InputError) as refused:
-        command_line.read(command, "docker_run")
+        command_line.read_command_line(command, "docker_run")
     return refused.value.problems
 
 
 def test_everything_that_matters_is_read():
-    settings = command_line.read(
+    settings = command_line.read_command_line(
         """sudo docker --context remote -H=tcp://host container run -dit --rm --name web \\
              -p80:80 -e"A=b c" --env-file=x --init --read-only=true -u 1000:1000 -u65532 \\
              --cap-drop ALL --cap-add=NET_BIND_SERVICE --cap-add cap_net_raw --cap-add Kill \\
@@ -28,29 +28,29 @@ def test_everything_that_matters_is_read():
              --entrypoint /bin/server -v data:/data:ro -v "$PWD":/src --tmpfs /run:exec --mount type=tmpfs,dst=/x --userns=host \\
              -- registry.example/web:1 --cap-add=SYS_ADMIN -u 0 'a b'"""
     )
-    assert (settings.where, settings.runtime, settings.name) == ("docker run", "docker", "web")
-    assert settings.image == Said("registry.example/web:1", "docker run")
-    assert settings.user == Said("65532", "docker run -u")
+    assert (settings.where, settings.engine_name, settings.name) == ("docker run", "docker", "web")
+    assert settings.image == Setting("registry.example/web:1", "docker run")
+    assert settings.user == Setting("65532", "docker run -u")
     assert settings.added == (
-        Said("cap_net_bind_service", "docker run --cap-add"),
-        Said("cap_net_raw", "docker run --cap-add"),
-        Said("cap_kill", "docker run --cap-add"),
+        Setting("cap_net_bind_service", "docker run --cap-add"),
+        Setting("cap_net_raw", "docker run --cap-add"),
+        Setting("cap_kill", "docker run --cap-add"),
     )
     assert _values(settings.dropped) == ("all",)
-    assert settings.privileged == Said(False, "docker run --privileged")
-    assert settings.no_new_privs == Said(True, "docker run --security-opt")
-    assert (settings.init, settings.read_only) == (Said(True, "docker run --init"), Said(True, "docker run --read-only"))
-    assert settings.command == Said(("--cap-add=SYS_ADMIN", "-u", "0", "a b"), "docker run")
-    assert settings.argv(["/image"], ["cmd"]) == ("/bin/server", "--cap-add=SYS_ADMIN", "-u", "0", "a b")
+    assert settings.privileged == Setting(False, "docker run --privileged")
+    assert settings.no_new_privs == Setting(True, "docker run --security-opt")
+    assert (settings.init, settings.read_only) == (Setting(True, "docker run --init"), Setting(True, "docker run --read-only"))
+    assert settings.command == Setting(("--cap-add=SYS_ADMIN", "-u", "0", "a b"), "docker run")
+    assert settings.build_argv(["/image"], ["cmd"]) == ("/bin/server", "--cap-add=SYS_ADMIN", "-u", "0", "a b")
     assert _values(settings.mounts) == (
         Mount("/data", "volume", None),
         Mount("/src", "bind", None),
         Mount("/run", "tmpfs", True),
         Mount("/x", "tmpfs", True),
     )
-    assert settings.mounted_over("/data/x/y") == Said(Mount("/data", "volume", None), "docker run -v")
-    assert settings.mounted_over("/database") is None
-    assert settings.user_namespace == Said("host", "docker run --userns")
+    assert settings.find_mount_over("/data/x/y") == Setting(Mount("/data", "volume", None), "docker run -v")
+    assert settings.find_mount_over("/database") is None
+    assert settings.user_namespace == Setting("host", "docker run --userns")
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_everything_that_matters_is_read():
 )
 def test_values_of_short_flags(typed, value):
     """pflag, parseSingleShortArg: an "=" with nothing after it is the value itself."""
-    assert command_line.read(f"docker run {typed} image").user.value == value
+    assert command_line.read_command_line(f"docker run {typed} image").user.value == value
 
 
 @pytest.mark.parametrize("text", "1 t T TRUE true True 0 f F FALSE false False".split())
 def test_truth_values(text):
     """Go's strconv.ParseBool."""
-    assert command_line.read(f"docker run --init={text} image").init.value == (text in "1 t T TRUE true True".split())
+    assert command_line.read_command_line(f"docker run --init={text} image").init.value == (text in "1 t T TRUE true True".split())
 
 
 @pytest.mark.parametrize("text", ["yes", "no", "on", "tRUE", "2", "''"])
@@ -74,23 +74,23 @@ def test_what_is_not_a_truth_value(text):
 
 
 def test_what_nobody_says_is_none():
-    settings = command_line.read("docker run image")
-    assert settings == command_line.Settings(where="docker run", runtime="docker", image=Said("image", "docker run"))
-    assert settings.argv(["/image"], ["cmd"]) == ("/image", "cmd")
-    assert command_line.read("docker run image other").argv(["/image"], ["cmd"]) == ("/image", "other")
-    assert command_line.read("docker run --entrypoint= image").argv(["/image"], ["cmd"]) == ()
+    settings = command_line.read_command_line("docker run image")
+    assert settings == command_line.Settings(where="docker run", engine_name="docker", image=Setting("image", "docker run"))
+    assert settings.build_argv(["/image"], ["cmd"]) == ("/image", "cmd")
+    assert command_line.read_command_line("docker run image other").build_argv(["/image"], ["cmd"]) == ("/image", "other")
+    assert command_line.read_command_line("docker run --entrypoint= image").build_argv(["/image"], ["cmd"]) == ()
 
 
 def test_a_switch_takes_no_word_after_it():
-    assert command_line.read("docker run --privileged false").image == Said("false", "docker run")
-    assert command_line.read("docker run -it=false x -").image == Said("x", "docker run")
+    assert command_line.read_command_line("docker run --privileged false").image == Setting("false", "docker run")
+    assert command_line.read_command_line("docker run -it=false x -").image == Setting("x", "docker run")
 
 
 def test_podman_differs():
     typed = '--cap-add=NET_ADMIN,bpf -v data:/data:ro,nosuid --entrypoint \'["/bin/tini", "--"]\' --net host image serve'
-    settings = command_line.read("podman run " + typed)
+    settings = command_line.read_command_line("podman run " + typed)
     assert _values(settings.added) == ("cap_net_admin", "cap_bpf")
-    assert settings.argv([], []) == ("/bin/tini", "--", "serve")
+    assert settings.build_argv([], []) == ("/bin/tini", "--", "serve")
     assert _refused("docker run " + typed) == [
         'docker run --cap-add: "NET_ADMIN,bpf": several in one; Docker takes one name each time the option is given',
         'docker run -v: "data:/data:ro,nosuid": Docker has no option "nosuid" for volumes',
@@ -100,14 +100,14 @@ def test_podman_differs():
 @pytest.mark.parametrize("kind", ["devpts", "ramfs", "tmpfs"])
 def test_podman_mounts_kernel_file_systems_nosuid(kind):
     for option, nosuid in (("", True), (",nosuid", True), (",suid", False), (",nosuid,suid", False)):
-        (mount,) = _values(command_line.read(f"podman run --mount type={kind},target=/x{option} image").mounts)
+        (mount,) = _values(command_line.read_command_line(f"podman run --mount type={kind},target=/x{option} image").mounts)
         assert mount == Mount("/x", kind, nosuid)
 
 
 def test_a_glob_of_podman_may_be_over_any_file():
     """Without a target, each file that it matches is mounted at its own path (podman-run(1), --mount)."""
-    assert _values(command_line.read("podman run --mount type=glob,src=/usr/lib/lib* image").mounts) == (Mount("/", "glob", None),)
-    assert _values(command_line.read("podman run --mount type=glob,src=/a*,dst=/b image").mounts) == (Mount("/b", "glob", None),)
+    assert _values(command_line.read_command_line("podman run --mount type=glob,src=/usr/lib/lib* image").mounts) == (Mount("/", "glob", None),)
+    assert _values(command_line.read_command_line("podman run --mount type=glob,src=/a*,dst=/b image").mounts) == (Mount("/b", "glob", None),)
 
 
 def test_all_problems_at_once():
@@ -127,8 +127,8 @@ def test_all_problems_at_once():
         'docker run --tmpfs: "run": must be absolute; write "/run"',
         'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; it is one of bind, cluster, image, npipe, tmpfs, volume',
         'docker run --mount: "type=bind": no target; write target=/path/in/container',
-        'docker run --mount: "\\"type=tmpfs\\"x": no comma-separated list: \',\' expected after \'"\'',
-        'docker run -v: "a:/b:/c:d": no volume; write it as source:/path/in/container:options',
+        'docker run --mount: "\\"type=tmpfs\\"x": not a valid comma-separated list: \',\' expected after \'"\'',
+        'docker run -v: "a:/b:/c:d": not a valid volume; write it as source:/path/in/container:options',
         'docker run --userns: "private": Docker takes "host" alone',
     ]
 
@@ -212,14 +212,14 @@ def test_a_flag_at_the_end_needs_its_value():
 
 
 def test_what_a_shell_would_not_look_into_stays():
-    settings = command_line.read('docker run image sh -c \'echo $(id) | cat > "x"; `y`\' "it\'s; | fine" a\\;b ""#c d#')
-    assert settings.command == Said(("sh", "-c", 'echo $(id) | cat > "x"; `y`', "it's; | fine", "a;b", "#c", "d#"), "docker run")
+    settings = command_line.read_command_line('docker run image sh -c \'echo $(id) | cat > "x"; `y`\' "it\'s; | fine" a\\;b ""#c d#')
+    assert settings.command == Setting(("sh", "-c", 'echo $(id) | cat > "x"; `y`', "it's; | fine", "a;b", "#c", "d#"), "docker run")
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_sysctls_of_the_network_beside_that_of_the_host(engine):
     sysctl = "--sysctl=net.ipv4.ip_unprivileged_port_start=0"
-    assert command_line.read(f"{engine} run {sysctl} image")
+    assert command_line.read_command_line(f"{engine} run {sysctl} image")
     assert _refused(f"{engine} run {sysctl} --net=host image") == [
         f"{engine} run --sysctl: \"net.ipv4.ip_unprivileged_port_start=0\": not allowed in the host's network namespace: {engine} run --net"
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rules_setcap.containers import yaml_documents
 from rules_setcap.containers.compose import dotenv, files, shellwords
 from rules_setcap.containers.docker import command_line, flags
-from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError
 
@@ -42,7 +42,7 @@ FLAGS = st.one_of(
 
 def _process(read: Settings) -> None:
     try:
-        process = before_execve(read, image_user="7", uids={"root": 0, "nginx": 101})
+        process = compute_initial_process(read, image_user="7", uids={"root": 0, "nginx": 101})
     except InputError as error:
         assert error.problems
         return
@@ -58,7 +58,7 @@ def _refused(error: InputError) -> None:
 @given(st.sampled_from(["docker", "podman"]), st.lists(FLAGS, max_size=8))
 def test_command_lines(engine, words):
     try:
-        read = command_line.read(f"{engine} run {' '.join(words)} image")
+        read = command_line.read_command_line(f"{engine} run {' '.join(words)} image")
     except InputError as error:
         _refused(error)
     else:
@@ -73,7 +73,7 @@ SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
 def test_any_command(text):
     for command in (text, "docker run " + text):
         try:
-            command_line.read(command)
+            command_line.read_command_line(command)
         except InputError as error:
             _refused(error)
 
@@ -82,7 +82,7 @@ def test_any_command(text):
 @given(st.one_of(SIGNS.map(str.encode), st.binary(max_size=30)))
 def test_files_of_variables(data):
     try:
-        found = dotenv.read(data, ".env", {"a": "b"})
+        found = dotenv.parse_variables(data, ".env", {"a": "b"})
     except InputError as error:
         _refused(error)
     else:
@@ -93,7 +93,7 @@ def test_files_of_variables(data):
 @given(st.one_of(SIGNS, st.text(max_size=30)))
 def test_words_of_compose(text):
     try:
-        words, rest = shellwords.split(text)
+        words, rest = shellwords.split_words(text)
     except ValueError as error:
         assert str(error)
     else:
@@ -124,7 +124,7 @@ SERVICES = st.dictionaries(
 @given(st.dictionaries(st.sampled_from(["web", "base"]), st.one_of(SERVICES, VALUES)))
 def test_compose_files(services):
     try:
-        read = files.read(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
+        read = files.read_service(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
     except InputError as error:
         _refused(error)
     else:

@@ -18,7 +18,7 @@ import pytest
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.docker import command_line
-from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.diagnostics.errors import InputError
 from support import require
 
@@ -88,7 +88,7 @@ def podman() -> Iterator[Podman]:
 
 
 def _read(typed: str):
-    return command_line.read(f"podman run {typed} --rootfs /rootfs /probe")
+    return command_line.read_command_line(f"podman run {typed} --rootfs /rootfs /probe")
 
 
 def _mask(names: list[str] | None) -> int:
@@ -135,7 +135,7 @@ CREATED = [
 @pytest.mark.parametrize("typed", CREATED)
 def test_a_process_is_what_podman_makes(podman, typed):
     config = podman.config(typed)
-    process = before_execve(_read(typed), uids=USERS)
+    process = compute_initial_process(_read(typed), uids=USERS)
     sets = config["process"]["capabilities"]
     for name in ("bounding", "permitted", "effective", "inheritable", "ambient"):
         assert getattr(process, name) & _available() == _mask(sets.get(name)), (name, sets)
@@ -163,7 +163,7 @@ MOUNTED = [
 
 @pytest.mark.parametrize("typed", MOUNTED)
 def test_a_mount_is_as_podman_makes_it(podman, typed):
-    mount = _read(typed).mounted_over("/mounted/below")
+    mount = _read(typed).find_mount_over("/mounted/below")
     assert mount is not None
     mounts = {posixpath.normpath(one["destination"]): one["options"] for one in podman.config(typed)["mounts"]}
     assert mount.value.nosuid == ("nosuid" in mounts[mount.value.target])
@@ -198,4 +198,4 @@ def test_what_podman_refuses_is_an_error(podman, typed):
         made = podman.run("init", made.stdout.strip())
     assert made.returncode != 0
     with pytest.raises(InputError):
-        before_execve(_read(typed), uids=USERS)
+        compute_initial_process(_read(typed), uids=USERS)

@@ -44,7 +44,7 @@ def _real(shell_name: str, text: str) -> list[str] | None:
 
 def _ours(text: str) -> list[str] | None:
     try:
-        line = script.split("x " + text)
+        line = script.split_command_line("x " + text)
     except ValueError as error:
         assert str(error)
         return None
@@ -103,7 +103,7 @@ def test_what_looks_like_it_is_read(text):
 
 
 def test_expansions_are_shown_as_typed():
-    line = script.split('docker run -v "$(pwd)/a b":/x \'$X\'')
-    assert line.shown(line.words[3]) == "$(pwd)/a b:/x"
-    assert line.unknown(line.words[3]) == ["$(pwd)"]
+    line = script.split_command_line('docker run -v "$(pwd)/a b":/x \'$X\'')
+    assert line.restore(line.words[3]) == "$(pwd)/a b:/x"
+    assert line.find_expansions(line.words[3]) == ["$(pwd)"]
     assert line.words[4] == "$X"

@@ -48,7 +48,7 @@ L=#none
 
 
 def test_a_file_of_variables():
-    found = dotenv.read(DOTENV, ".env", {"HOME": "/root", "SHELL_WINS": "yes"})
+    found = dotenv.parse_variables(DOTENV, ".env", {"HOME": "/root", "SHELL_WINS": "yes"})
     assert found == {
         "A": "1",
         "B": "two words",
@@ -78,7 +78,7 @@ def test_a_file_of_variables():
 )
 def test_no_file_of_variables(text, said):
     with pytest.raises(InputError) as refused:
-        dotenv.read(text, ".env", {})
+        dotenv.parse_variables(text, ".env", {})
     assert refused.value.problems == [said]
 
 
@@ -92,29 +92,29 @@ def test_variables_beside_the_file(tmp_path):
     """The shell's win over those of .env."""
     file = _files(tmp_path, _env="USER_ID=7\nCAP=BPF\n")
     text = b"services: {web: {user: '${USER_ID}', cap_add: ['$CAP']}}"
-    settings = files.read(text, file, "web", {"CAP": "KILL"})
+    settings = files.read_service(text, file, "web", {"CAP": "KILL"})
     assert (settings.user.value, _values(settings.added), settings.notes) == ("7", ("cap_kill",), ())
     (tmp_path / "other").write_text("USER_ID=8")
-    assert files.read(text, file, "web", {"CAP": "KILL", "COMPOSE_ENV_FILES": str(tmp_path / "other")}).user.value == "8"
+    assert files.read_service(text, file, "web", {"CAP": "KILL", "COMPOSE_ENV_FILES": str(tmp_path / "other")}).user.value == "8"
     (tmp_path / ".env").write_text("USER_ID='7")
     with pytest.raises(InputError) as refused:
-        files.read(text, file, "web", {"CAP": "KILL", "USER_ID": "1"})
+        files.read_service(text, file, "web", {"CAP": "KILL", "USER_ID": "1"})
     assert refused.value.problems == [f"{tmp_path}/.env:1: \"'7\": no closing '"]
     with pytest.raises(InputError) as refused:
-        files.read(text, file, "web", {"CAP": "KILL", "USER_ID": "1", "COMPOSE_ENV_FILES": "/none"})
+        files.read_service(text, file, "web", {"CAP": "KILL", "USER_ID": "1", "COMPOSE_ENV_FILES": "/none"})
     assert refused.value.problems == ["/none: cannot be read: No such file or directory"]
 
 
 def test_files_that_are_not_read_are_noted(tmp_path):
     file = _files(tmp_path, compose_override_yaml="services: {}")
     text = b"services: {web: {}}"
-    assert files.read(text, file, "web").notes == (
+    assert files.read_service(text, file, "web").notes == (
         f"{tmp_path}/compose.override.yaml is not read here: docker compose reads it over {file}, unless -f names the files",
     )
-    notes = files.read(text, file, "web", {"COMPOSE_FILE": "compose.yaml:prod.yaml"}).notes
+    notes = files.read_service(text, file, "web", {"COMPOSE_FILE": "compose.yaml:prod.yaml"}).notes
     assert notes == ('COMPOSE_FILE names "prod.yaml" too, which is not read here',)
     with pytest.raises(InputError) as refused:
-        files.read(b"include: [x.yaml]\nservices: {x: {}}", "compose.yaml", "y", open_file=_nothing)
+        files.read_service(b"include: [x.yaml]\nservices: {x: {}}", "compose.yaml", "y", open_file=_nothing)
     assert refused.value.problems == [
         'compose.yaml: "y": no service of this name; there are "x"; files under include are not read: give the one that has the service'
     ]
@@ -133,7 +133,7 @@ services:
     env_file: a.env
     environment: [B=x=y, HOME, "C=${NONE:-c}"]
 """
-    settings = files.read(text, file, "web", {"HOME": "/root"})
+    settings = files.read_service(text, file, "web", {"HOME": "/root"})
     assert _values(settings.environment) == (
         ("A", "1"),
         ("B", "1"),
@@ -145,7 +145,7 @@ services:
     )
     assert settings.directory.value == "/srv"
     assert settings.other_variables.where == f"{file}:6: services.web.env_file[1]"
-    settings = files.read(text, file, "list", {})
+    settings = files.read_service(text, file, "list", {})
     assert _values(settings.environment)[2:] == (("B", "x=y"), ("HOME", None), ("C", "c"))
     assert settings.other_variables is None
 
@@ -167,17 +167,17 @@ services:
 )
 def test_words_of_a_command(text, words, rest):
     """Compose is no shell (mattn/go-shellwords)."""
-    assert shellwords.split(text) == (words, rest)
+    assert shellwords.split_words(text) == (words, rest)
 
 
 @pytest.mark.parametrize("text", ["'a", '"a', "a\\", "(a)", "a)", "$(a", "`a"])
 def test_no_words_of_a_command(text):
     with pytest.raises(ValueError):
-        shellwords.split(text)
+        shellwords.split_words(text)
 
 
 def test_what_compose_leaves_out_of_a_command_is_noted():
-    settings = files.read(b"services: {web: {command: 'app && other'}}", "compose.yaml", "web", open_file=_nothing)
+    settings = files.read_service(b"services: {web: {command: 'app && other'}}", "compose.yaml", "web", open_file=_nothing)
     assert settings.command.value == ("app",)
     assert settings.notes == ('compose.yaml:1: services.web.command: Compose leaves out what follows "&"; quote it, or use sh -c',)
 

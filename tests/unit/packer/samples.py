@@ -17,8 +17,9 @@ import random
 import struct
 import subprocess
 import tempfile
-from compression import zstd
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+
+from compression import zstd
 
 from support import packer as packers
 from support import require

@@ -125,7 +125,7 @@ def _parse_owner(text: str, path: str, problems: Problems) -> tuple[int, int]:
     if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
         problems.add("owners", path, f'{quote(text)} is not a valid owner; write uid:gid in numbers, as "65532:65532"')
         return 0, 0
-    for name, number in zip(("uid", "gid"), numbers):
+    for name, number in zip(("uid", "gid"), numbers, strict=True):
         if int(number[:11]) > MAX_ID:
             problems.add("owners", path, f"{name} {number} is out of range (0 to {MAX_ID})")
             return 0, 0

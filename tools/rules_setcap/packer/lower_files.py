@@ -92,9 +92,7 @@ def _find_link_target(tree: Tree, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(
-    nodes: Mapping[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: Work
-) -> dict[str, Entry]:
+def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:

@@ -21,7 +21,7 @@ def read_mtime(arguments: Arguments, problems: Problems) -> int:
     Raises:
       OSError: a status file cannot be read.
     """
-    text, status_files = arguments.one("mtime", "0"), arguments.all("stamp")
+    text, status_files = arguments.take_value("mtime", "0"), arguments.take_values("stamp")
     if text.isascii() and text.isdecimal() and len(text) < 12:
         return int(text)
     from rules_setcap.actions import stamps  # Few layers need these modules, and importing them takes time.

@@ -36,7 +36,8 @@ def place_entries(
         return entries
     placed: dict[str, Entry] = {}
     blocking_files: dict[str, str] = {}  # Memoized results of _find_file_at_or_above().
-    for path, entry in entries.items():
+    for path, original in entries.items():
+        entry = original
         try:
             real = lower.locate(path)
             if entry.type == DIRECTORY and lower.kind(real) == SYMLINK:
@@ -57,7 +58,9 @@ def place_entries(
             entry = entry._replace(path=real)
         other = placed.setdefault(real, entry)
         if other is not entry and other[:-1] != entry[:-1]:
-            what = f"leads to {quote(real)} through the links of the layers below, which {other.attribute} names as well; keep one"
+            what = (
+                f"leads to {quote(real)} through the links of the layers below, which {other.attribute} names as well; keep one"
+            )
             problems.add(entry.attribute, path, what)
     return placed
 

@@ -16,9 +16,10 @@ class TarTree:
     """The directories and symbolic links of the entries that have been read so far."""
 
     def __init__(self, size: int) -> None:
-        """
+        """Creates an empty tree.
+
         Args:
-          size: bytes of the tar as it is stored, by which the work is limited.
+        size: bytes of the tar as it is stored, by which the work is limited.
         """
         self._links: dict[str, str] = {}  # Targets of symbolic links, by path.
         self._parents: set[str] = set()  # Paths that have entries below them.

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules_setcap.containers.kubernetes import manifests, standards
-from rules_setcap.containers.process import before_execve
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.diagnostics.errors import InputError
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,18 +54,18 @@ PODS = st.fixed_dictionaries(
 def _read(data: bytes) -> None:
     for runtime in ("containerd", "cri-o"):
         try:
-            pods = manifests.read(data, "file.yaml", runtime)
+            pods = manifests.read_pods(data, "file.yaml", runtime)
         except InputError as error:
             assert error.problems and all("\n" not in problem and problem.startswith("file.yaml") for problem in error.problems)
             continue
         for pod in pods:
             try:
-                assert standards.evaluate(pod).level in standards.LEVELS
+                assert standards.evaluate_pod(pod).level in standards.LEVELS
             except InputError as error:
                 assert error.problems
             for container in pod.containers:
                 try:
-                    before_execve(container.settings, image_user="65532")
+                    compute_initial_process(container.settings, image_user="65532")
                 except InputError as error:
                     assert error.problems
 

@@ -7,9 +7,9 @@ import pathlib
 import pytest
 
 from rules_setcap.capabilities.names import ALL, NAMES
+from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.kubernetes import manifests, select, standards
-from rules_setcap.containers.process import before_execve
-from rules_setcap.containers.versions import Runtime, runtime
+from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.diagnostics.errors import InputError
 
 MANIFESTS = pathlib.Path("tests/unit/containers/kubernetes/manifests")
@@ -20,10 +20,10 @@ def _mask(names: str) -> int:
 
 
 def _file(name: str) -> list[manifests.Pod]:
-    return manifests.read((MANIFESTS / name).read_bytes(), name)
+    return manifests.read_pods((MANIFESTS / name).read_bytes(), name)
 
 
-DEFAULT = before_execve(_file("vault.yaml")[0].containers[0].settings).bounding & ~_mask("ipc_lock")
+DEFAULT = compute_initial_process(_file("vault.yaml")[0].containers[0].settings).bounding & ~_mask("ipc_lock")
 
 # File, container, uid (the image's is 65532), granted, no_new_privs, level of the pod.
 REAL = [
@@ -44,17 +44,17 @@ REAL = [
 @pytest.mark.parametrize("file, name, uid, granted, no_new_privs, level", REAL)
 def test_real_shapes(file, name, uid, granted, no_new_privs, level):
     pods = _file(file)
-    container = select.one(pods, name)
-    process = before_execve(container.settings, image_user="65532")
+    container = select.find_container(pods, name)
+    process = compute_initial_process(container.settings, image_user="65532")
     assert (process.uid, process.bounding, process.no_new_privs) == (uid, granted, no_new_privs)
     # containerd leaves what it grants permitted, to whomever.
     assert (process.permitted, process.inheritable, process.ambient) == (granted, 0, 0)
     (pod,) = [pod for pod in pods if container in pod.containers]
-    assert standards.evaluate(pod).level == level
+    assert standards.evaluate_pod(pod).level == level
 
 
 def test_where_things_are_said():
-    settings = select.one(_file("ingress-nginx.yaml"), "controller").settings
+    settings = select.find_container(_file("ingress-nginx.yaml"), "controller").settings
     lines = (MANIFESTS / "ingress-nginx.yaml").read_text().splitlines()
     context = "spec.template.spec.containers[0].securityContext"
     assert settings.user.value == "101:82"
@@ -66,8 +66,8 @@ def test_where_things_are_said():
     ):
         line = next(number for number, line in enumerate(lines, 1) if line.strip() == text)
         assert said.where == f"ingress-nginx.yaml:{line}: {context}.{path}"
-    assert settings.mounted_over("/usr/local/certificates/cert").value.kind == "secret"
-    assert settings.argv(["/usr/bin/dumb-init", "--"], ["/nginx-ingress-controller"])[:3] == (
+    assert settings.find_mount_over("/usr/local/certificates/cert").value.kind == "secret"
+    assert settings.build_argv(["/usr/bin/dumb-init", "--"], ["/nginx-ingress-controller"])[:3] == (
         "/usr/bin/dumb-init",
         "--",
         "/nginx-ingress-controller",
@@ -75,46 +75,46 @@ def test_where_things_are_said():
 
 
 def test_volumes_over_the_program():
-    settings = select.one(_file("caddy.yaml"), "caddy").settings
-    assert settings.mounted_over("/usr/bin/caddy").value.kind == "emptyDir"
-    assert settings.mounted_over("/data/x").value.kind == "persistentVolumeClaim"
-    assert settings.mounted_over("/usr/sbin/caddy") is None
+    settings = select.find_container(_file("caddy.yaml"), "caddy").settings
+    assert settings.find_mount_over("/usr/bin/caddy").value.kind == "emptyDir"
+    assert settings.find_mount_over("/data/x").value.kind == "persistentVolumeClaim"
+    assert settings.find_mount_over("/usr/sbin/caddy") is None
     # A command takes the image's CMD away.
-    assert settings.argv(["/entrypoint"], ["cmd"])[0] == "caddy" and "cmd" not in settings.argv([], ["cmd"])
+    assert settings.build_argv(["/entrypoint"], ["cmd"])[0] == "caddy" and "cmd" not in settings.build_argv([], ["cmd"])
 
 
 def test_user_namespaces():
     pods = _file("bpf-agent.yaml")
-    assert [before_execve(pod.containers[0].settings, image_user="1").user_namespace for pod in pods] == [False, True]
+    assert [compute_initial_process(pod.containers[0].settings, image_user="1").user_namespace for pod in pods] == [False, True]
 
 
 def test_containers_of_an_image():
     pods = [pod for path in sorted(MANIFESTS.iterdir()) for pod in _file(path.name)]
     assert len(pods) == 9
-    assert [one.name for one in select.of_image(pods, "docker.io/library/caddy:2")] == ["caddy"]
-    assert [one.name for one in select.of_image(pods, "localhost:5000/profiler")] == ["profiler", "clean-up"]
-    assert [one.name for one in select.of_image(pods, "localhost:5000/profiler:latest")] == ["profiler"]
-    assert select.of_image(pods, "localhost:5000/other") == []
+    assert [one.name for one in select.find_containers_of_image(pods, "docker.io/library/caddy:2")] == ["caddy"]
+    assert [one.name for one in select.find_containers_of_image(pods, "localhost:5000/profiler")] == ["profiler", "clean-up"]
+    assert [one.name for one in select.find_containers_of_image(pods, "localhost:5000/profiler:latest")] == ["profiler"]
+    assert select.find_containers_of_image(pods, "localhost:5000/other") == []
     with pytest.raises(InputError) as refused:
-        select.of_image(pods, "a//b")
+        select.find_containers_of_image(pods, "a//b")
     assert refused.value.problems == ['image: "a//b": invalid image name; write it as registry.example/path:tag, in lower case']
 
 
 def test_one_container():
     pods = _file("cilium.yaml")
-    assert select.one(pods, "DaemonSet/cilium/cilium-agent") is select.one(pods, "cilium-agent")
+    assert select.find_container(pods, "DaemonSet/cilium/cilium-agent") is select.find_container(pods, "cilium-agent")
     for name, said in (
         ("cilium-agnet", 'container: "cilium-agnet": no container of this name; did you mean "cilium-agent"?'),
         ("web", 'container: "web": no container of this name; there are "cilium-agent", "mount-bpf-fs", "mount-cgroup"'),
     ):
         with pytest.raises(InputError) as refused:
-            select.one(pods, name)
+            select.find_container(pods, name)
         assert refused.value.problems == [said]
     with pytest.raises(InputError) as refused:
-        select.one([*_file("vault.yaml"), *_file("vault.yaml"), *_file("caddy.yaml")][1:], "nothing")
+        select.find_container([*_file("vault.yaml"), *_file("vault.yaml"), *_file("caddy.yaml")][1:], "nothing")
     with pytest.raises(InputError, match='there are several; write one of "Deployment/a/x", "Deployment/b/x"'):
         twice = _pod("metadata: {name: a}\n", kind="Deployment") + b"---\n" + _pod("metadata: {name: b}\n", kind="Deployment")
-        select.one(manifests.read(twice, "file.yaml"), "x")
+        select.find_container(manifests.read_pods(twice, "file.yaml"), "x")
 
 
 def _pod(more: str = "", context: str = "{}", kind: str = "Pod", image: str = "image") -> bytes:
@@ -127,7 +127,7 @@ def _pod(more: str = "", context: str = "{}", kind: str = "Pod", image: str = "i
 
 def _refused(text: bytes, name: str = "containerd") -> list[str]:
     with pytest.raises(InputError) as refused:
-        manifests.read(text, "file.yaml", name)
+        manifests.read_pods(text, "file.yaml", name)
     return refused.value.problems
 
 
@@ -167,7 +167,7 @@ def test_wrong_context(context, said):
 
 
 def test_cri_o_takes_a_prefix():
-    (pod,) = manifests.read(_pod(context="{capabilities: {add: [CAP_KILL, bpf]}}"), "file.yaml", "cri-o")
+    (pod,) = manifests.read_pods(_pod(context="{capabilities: {add: [CAP_KILL, bpf]}}"), "file.yaml", "cri-o")
     assert [one.value for one in pod.containers[0].settings.added] == ["cap_kill", "cap_bpf"]
     assert _refused(_pod(context="{capabilities: {add: [cap_kill]}}"), "cri-o") == [
         f'file.yaml:3: {CONTEXT}.capabilities.add[0]: "cap_kill": CRI-O knows CAP_ in upper case only; write "KILL"'
@@ -187,7 +187,7 @@ def test_what_a_user_namespace_forbids():
 def test_an_unmasked_proc_needs_a_user_namespace():
     context = "securityContext: {procMount: Unmasked}"
     text = "{apiVersion: v1, kind: Pod, spec: {%s, containers: [{name: x, %s}]}}"
-    assert manifests.read((text % ("hostUsers: false", context)).encode(), "file.yaml")
+    assert manifests.read_pods((text % ("hostUsers: false", context)).encode(), "file.yaml")
     assert _refused((text % ("hostUsers: true", context)).encode()) == [
         'file.yaml:1: spec.containers[0].securityContext.procMount: "Unmasked": the API server refuses it unless the pod has hostUsers: false'
     ]
@@ -198,7 +198,7 @@ def test_sysctls_of_the_network_beside_that_of_the_host():
         "{apiVersion: v1, kind: Pod, spec: {hostNetwork: %s, containers: [{name: x}],"
         " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 0}]}}}"
     )
-    assert manifests.read((text % "false").encode(), "file.yaml")
+    assert manifests.read_pods((text % "false").encode(), "file.yaml")
     assert _refused((text % "true").encode()) == [
         'file.yaml:1: spec.securityContext.sysctls[0].name: "net.ipv4.ping_group_range": '
         "the API server refuses it together with hostNetwork: true"
@@ -211,25 +211,25 @@ def test_ids_of_a_user_namespace():
         "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, containers: [{name: x, securityContext: {runAsUser: %d}}],"
         " securityContext: {sysctls: [{name: net.ipv4.ping_group_range, value: 0 %d}]}}}"
     )
-    (pod,) = manifests.read((text % (65535, 65535)).encode(), "file.yaml")
-    assert before_execve(pod.containers[0].settings).uid == 65535
-    (pod,) = manifests.read((text % (65536, 65535)).encode(), "file.yaml")
+    (pod,) = manifests.read_pods((text % (65535, 65535)).encode(), "file.yaml")
+    assert compute_initial_process(pod.containers[0].settings).uid == 65535
+    (pod,) = manifests.read_pods((text % (65536, 65535)).encode(), "file.yaml")
     with pytest.raises(InputError, match="has the IDs 0 to 65535 by default"):
-        before_execve(pod.containers[0].settings)
+        compute_initial_process(pod.containers[0].settings)
     (refused,) = _refused((text % (0, 2147483647)).encode())
     assert refused.startswith('file.yaml:1: spec.securityContext.sysctls[0].value: "0 2147483647": the pod does not start')
 
 
 def test_a_pods_group_needs_its_user():
     text = b"{apiVersion: v1, kind: Pod, spec: {securityContext: {runAsGroup: 5}, containers: [{name: x, securityContext: {runAsUser: 5}}]}}"
-    assert manifests.read(text, "file.yaml", "cri-o")
+    assert manifests.read_pods(text, "file.yaml", "cri-o")
     (refused,) = _refused(text)
     assert refused.startswith('file.yaml:1: spec.securityContext.runAsGroup: "5": containerd does not start a pod with a group and without')
 
 
 def test_sys_admin_does_not_lift_no_new_privs():
-    (pod,) = manifests.read(_pod(context="{allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN]}}"), "file.yaml")
-    assert before_execve(pod.containers[0].settings).no_new_privs is True
+    (pod,) = manifests.read_pods(_pod(context="{allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN]}}"), "file.yaml")
+    assert compute_initial_process(pod.containers[0].settings).no_new_privs is True
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_other_kinds_are_passed_over():
             (b"apps/v1", b"ControllerRevision"),
         )
     )
-    assert manifests.read(text, "file.yaml") == []
+    assert manifests.read_pods(text, "file.yaml") == []
 
 
 CUSTOM = b"""\
@@ -318,7 +318,7 @@ images: [{name: localhost:5000/web}]
 
 
 def test_pod_templates_of_custom_resources():
-    manifest = manifests.parse(CUSTOM, "file.yaml")
+    manifest = manifests.parse_manifest(CUSTOM, "file.yaml")
     assert [(pod.kind, pod.name, [one.name for one in pod.containers]) for pod in manifest.pods] == [
         ("Rollout", "web", ["web"]),
         ("JobSet", "train", ["driver"]),
@@ -328,23 +328,23 @@ def test_pod_templates_of_custom_resources():
     assert rollout.metadata.at("annotations", "a").text() == "b"
     assert rollout.containers[0].settings.added[0].value == "cap_net_raw"
     assert not any(pod.problems for pod in manifest.pods)
-    assert len(select.of_image(manifest.pods, "localhost:5000/web")) == 3
+    assert len(select.find_containers_of_image(manifest.pods, "localhost:5000/web")) == 3
 
 
 def test_custom_resources_that_name_the_image_elsewhere():
-    manifest = manifests.parse(CUSTOM, "file.yaml")
-    assert [field.where for field in manifests.mentions(manifest, "localhost:5000/web:1")] == ["file.yaml:26: spec.image"]
-    assert list(manifests.mentions(manifest, "localhost:5000/other")) == []
+    manifest = manifests.parse_manifest(CUSTOM, "file.yaml")
+    assert [field.where for field in manifests.find_mentions(manifest, "localhost:5000/web:1")] == ["file.yaml:26: spec.image"]
+    assert list(manifests.find_mentions(manifest, "localhost:5000/other")) == []
 
 
 def test_problems_of_a_custom_template_count_if_it_is_asked_about():
     text = CUSTOM.replace(b"[NET_RAW]", b"[NET_RWA]")
-    (wrong, *others) = manifests.read(text, "file.yaml")
+    (wrong, *others) = manifests.read_pods(text, "file.yaml")
     (problem,) = wrong.problems
     assert problem.startswith('file.yaml:9: spec.template.spec.containers[0].securityContext.capabilities.add[0]: "NET_RWA": unknown')
-    assert select.one([wrong, *others], "driver").name == "driver"
+    assert select.find_container([wrong, *others], "driver").name == "driver"
     with pytest.raises(InputError) as refused:
-        select.one([wrong, *others], "web")
+        select.find_container([wrong, *others], "web")
     assert refused.value.problems == [problem]
 
 
@@ -352,7 +352,7 @@ def test_lists_of_one_kind():
     assert _refused(b"{apiVersion: extensions/v1beta1, kind: DeploymentList, items: [{}]}") == [
         'file.yaml:1: items[0]: "extensions/v1beta1": served no more; write "apps/v1"'
     ]
-    (pod,) = manifests.read(b"{apiVersion: v1, kind: PodList, items: [{spec: {containers: [{name: x}]}}]}", "file.yaml")
+    (pod,) = manifests.read_pods(b"{apiVersion: v1, kind: PodList, items: [{spec: {containers: [{name: x}]}}]}", "file.yaml")
     assert (pod.kind, pod.containers[0].name, pod.containers[0].image) == ("Pod", "x", "")
 
 
@@ -418,17 +418,17 @@ spec:
   ephemeralContainers:
     - {name: debug, securityContext: {runAsGroup: 6}}
 """
-    (pod,) = manifests.read(text, "file.yaml")
+    (pod,) = manifests.read_pods(text, "file.yaml")
     assert [one.settings.user.value for one in pod.containers] == ["7:5", "0:5", "0:6"]
     assert [one.settings.run_as_non_root.value for one in pod.containers] == [True, False, False]
     assert [one.section for one in pod.containers] == ["containers", "containers", "ephemeralContainers"]
 
 
 def test_runtimes_of_nodes():
-    (pod,) = manifests.read(_pod(), "file.yaml", "cri-o")
+    (pod,) = manifests.read_pods(_pod(), "file.yaml", "cri-o")
     settings = pod.containers[0].settings
-    assert before_execve(settings) == before_execve(settings, runtime("cri-o"))
-    assert before_execve(settings).bounding != before_execve(settings, Runtime("containerd")).bounding
+    assert compute_initial_process(settings) == compute_initial_process(settings, parse_engine("cri-o"))
+    assert compute_initial_process(settings).bounding != compute_initial_process(settings, Engine("containerd")).bounding
 
 
 SEVERAL = b"""\
@@ -459,7 +459,7 @@ ITEM = 'file.yaml:17: items[1]: "": not a Kubernetes object: it has no apiVersio
 
 
 def _find(name: str | None, text: bytes = SEVERAL) -> manifests.Container:
-    return select.find(manifests.parse(text, "file.yaml", partial=True), name, "file.yaml")
+    return select.select_container(manifests.parse_manifest(text, "file.yaml", partial=True), name, "file.yaml")
 
 
 def _noted(container: manifests.Container) -> list[tuple[str, str]]:

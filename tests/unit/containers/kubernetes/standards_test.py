@@ -25,7 +25,7 @@ ONE = "spec.containers[1]"
 CONTEXT = ONE + ".securityContext"
 
 
-def _evaluate(changes: dict[str, object]) -> standards.Standing:
+def _evaluate(changes: dict[str, object]) -> standards.Evaluation:
     """How the pod stands with some values changed, or taken out where they are None; keys are paths."""
     pod = copy.deepcopy(POD)
     for path, value in changes.items():
@@ -38,11 +38,11 @@ def _evaluate(changes: dict[str, object]) -> standards.Standing:
         else:
             here[last] = value
     # One that the API server would refuse is evaluated all the same.
-    return standards.evaluate(manifests.read(json.dumps(pod, indent=1).encode(), "pod.json")[0])
+    return standards.evaluate_pod(manifests.read_pods(json.dumps(pod, indent=1).encode(), "pod.json")[0])
 
 
 def test_a_pod_that_satisfies_all():
-    assert _evaluate({}) == standards.Standing("restricted", ())
+    assert _evaluate({}) == standards.Evaluation("restricted", ())
 
 
 BROKEN = [
@@ -130,7 +130,7 @@ KEPT = [
 
 @pytest.mark.parametrize("changes", KEPT, ids=lambda value: str(value)[:50])
 def test_what_every_level_allows(changes):
-    assert _evaluate(changes) == standards.Standing("restricted", ())
+    assert _evaluate(changes) == standards.Evaluation("restricted", ())
 
 
 def test_every_container_counts():

@@ -82,7 +82,7 @@ class Pod:
     problems: tuple[str, ...] = ()
 
 
-def read(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
+def read_pods(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
     """Reads the pods of a manifest, or of several in one file.
 
     Args:
@@ -94,7 +94,7 @@ def read(data: bytes, file: str, runtime: str = "containerd") -> list[Pod]:
     Raises:
       InputError: with every problem of the file.
     """
-    return parse(data, file, runtime).pods
+    return parse_manifest(data, file, runtime).pods
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,13 @@ class Manifest:
     problems: tuple[str, ...] = ()
 
 
-def parse(data: bytes, file: str, runtime: str = "containerd", partial: bool = False) -> Manifest:
-    """Parses a manifest, or several in one file; see read().
+def parse_manifest(data: bytes, file: str, runtime: str = "containerd", partial: bool = False) -> Manifest:
+    """Parses a manifest, or several in one file; see read_pods().
 
     Args:
       data: the file's bytes.
       file: its name, for messages.
-      runtime: as for read().
+      runtime: as for read_pods().
       partial: whether problems are left in the manifest and its pods, so that one pod can be judged although another is
         wrong.
 
@@ -160,7 +160,7 @@ class _Reading:
         return made
 
 
-def mentions(manifest: Manifest, image: str) -> Iterator[Field]:
+def find_mentions(manifest: Manifest, image: str) -> Iterator[Field]:
     """Yields the fields that name an image in objects of unknown kinds, outside their pod templates.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
-from rules_setcap.containers.settings import Mount, Said, Settings, capability, target
+from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
 from rules_setcap.containers.yaml_documents import Field
 
 _POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
@@ -54,14 +54,14 @@ def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], 
         group_of_pod.problem(what)
     return Settings(
         where=container.where,
-        runtime=runtime,
+        engine_name=runtime,
         name=name,
         image=_said(container, "image", Field.scalar) if image else None,
-        user=Said(f"{user.value}:{group.value}" if group else str(user.value), user.where) if user else None,
+        user=Setting(f"{user.value}:{group.value}" if group else str(user.value), user.where) if user else None,
         added=_capabilities(adds, runtime),
         dropped=_capabilities(drops, runtime),
         privileged=privileged,
-        no_new_privs=Said(not escalation.value, escalation.where) if escalation else None,
+        no_new_privs=Setting(not escalation.value, escalation.where) if escalation else None,
         run_as_non_root=_said(own, "runAsNonRoot", Field.boolean) or _said(pod, "runAsNonRoot", Field.boolean),
         entrypoint=_words(container.get("command")),
         command=_words(container.get("args")),
@@ -99,7 +99,7 @@ def _known(field: Field | None, known: frozenset[str], elsewhere: str) -> None:
             member.problem("unknown field" + (f'; did you mean "{near[0]}"?' if near else ""), name)
 
 
-def _refused(own: Field | None, adds: Field | None, privileged: Said[bool] | None) -> None:
+def _refused(own: Field | None, adds: Field | None, privileged: Setting[bool] | None) -> None:
     """What the API server refuses (pkg/apis/core/validation/validation.go, ValidateSecurityContext).
 
     The documentation has it that SYS_ADMIN implies allowPrivilegeEscalation: the API server looks for
@@ -134,24 +134,24 @@ def check_sysctls(spec: Field) -> None:
                 value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
 
 
-def _sysctls(pod: Field | None) -> tuple[Said[tuple[str, str]], ...]:
+def _sysctls(pod: Field | None) -> tuple[Setting[tuple[str, str]], ...]:
     members = pod.get("sysctls") if pod else None
     found = []
     for member in members.items() if members else []:
         name, value = member.get("name"), member.get("value")
         if name and value:
-            found.append(Said(((name.text() or "").replace("/", "."), value.text() or ""), member.where))
+            found.append(Setting(((name.text() or "").replace("/", "."), value.text() or ""), member.where))
     return tuple(found)
 
 
-def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Said[T] | None:
+def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Setting[T] | None:
     """What a field says, if it is there and right."""
     member = field.get(name) if field else None
     value = read(member) if member else None
-    return Said(value, member.where) if member and value is not None else None
+    return Setting(value, member.where) if member and value is not None else None
 
 
-def _id(name: str, own: Field | None, pod: Field | None) -> Said[int] | None:
+def _id(name: str, own: Field | None, pod: Field | None) -> Setting[int] | None:
     said = _said(own, name, Field.integer) or _said(pod, name, Field.integer)
     if said and not 0 <= said.value <= _LAST_ID:
         for owner in (own, pod):
@@ -161,37 +161,37 @@ def _id(name: str, own: Field | None, pod: Field | None) -> Said[int] | None:
     return said
 
 
-def _capabilities(field: Field | None, runtime: str) -> tuple[Said[str], ...]:
+def _capabilities(field: Field | None, runtime: str) -> tuple[Setting[str], ...]:
     found = []
     for member in field.items() if field else []:
         name = member.text()
         if name is not None:
             try:
-                found.append(Said(capability(name, runtime), member.where))
+                found.append(Setting(parse_capability(name, runtime), member.where))
             except ValueError as error:
                 member.problem(str(error))
     return tuple(found)
 
 
-def _words(field: Field | None) -> Said[tuple[str, ...]] | None:
+def _words(field: Field | None) -> Setting[tuple[str, ...]] | None:
     """command or args; an empty list says nothing (Kubernetes takes the image's)."""
     words = [word.text() for word in field.items()] if field else []
-    return Said(tuple(word or "" for word in words), field.where) if field and words else None
+    return Setting(tuple(word or "" for word in words), field.where) if field and words else None
 
 
-def _environment(field: Field | None) -> tuple[Said[tuple[str, str | None]], ...]:
+def _environment(field: Field | None) -> tuple[Setting[tuple[str, str | None]], ...]:
     """env; what valueFrom gives, or refers to another variable, is not known here."""
-    found: list[Said[tuple[str, str | None]]] = []
+    found: list[Setting[tuple[str, str | None]]] = []
     for member in field.items() if field else []:
         name, value = member.get("name"), member.get("value")
         text = value.scalar() if value else None
         if name and (of := name.text()):
             known = "" if text is None and not member.get("valueFrom") else text
-            found.append(Said((of, known if known is not None and "$(" not in known else None), member.where))
+            found.append(Setting((of, known if known is not None and "$(" not in known else None), member.where))
     return tuple(found)
 
 
-def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Said[Mount], ...]:
+def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Setting[Mount], ...]:
     found = []
     for member in field.items() if field else []:
         name, path = member.get("name"), member.get("mountPath")
@@ -205,17 +205,17 @@ def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Said[Mount], 
             continue
         try:
             # The API server takes a relative one too, and runtimes put "/" before it.
-            found.append(Said(Mount(target("/" + where.lstrip("/")), volumes.get(volume or "", ""), None), path.where))
+            found.append(Setting(Mount(normalize_target("/" + where.lstrip("/")), volumes.get(volume or "", ""), None), path.where))
         except ValueError as error:
             path.problem(str(error))
     return tuple(found)
 
 
-def _user_namespace(spec: Field) -> Said[str] | None:
+def _user_namespace(spec: Field) -> Setting[str] | None:
     said = _said(spec, "hostUsers", Field.boolean)
     for name in ("hostIPC", "hostNetwork", "hostPID") if said and not said.value else ():
         shared = spec.get(name)
         if shared and shared.boolean():
             # pkg/apis/core/validation/validation.go, validateHostUsers
             shared.problem("the API server refuses it together with hostUsers: false")
-    return Said("host" if said.value else "pod", said.where) if said else None
+    return Setting("host" if said.value else "pod", said.where) if said else None

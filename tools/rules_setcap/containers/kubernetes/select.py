@@ -13,12 +13,12 @@ from rules_setcap.diagnostics.errors import InputError, problem, quote
 _MAX_NAMES = 20
 
 
-def find(manifest: Manifest, name: str | None, file: str, attribute: str = "container", source: str = "manifest") -> Container:
+def select_container(manifest: Manifest, name: str | None, file: str, attribute: str = "container", source: str = "manifest") -> Container:
     """Returns the container of a name in a manifest of which only that has to be right.
 
     Args:
-      manifest: as manifests.parse() returns it if `partial`.
-      name: as for one(); None for the only container that there is.
+      manifest: as manifests.parse_manifest() returns it if `partial`.
+      name: as for find_container(); None for the only container that there is.
       file: the manifest's name, for messages.
       attribute: the name that messages about the container's name begin with.
       source: the name that messages about the file begin with.
@@ -35,7 +35,7 @@ def find(manifest: Manifest, name: str | None, file: str, attribute: str = "cont
     if not there:
         raise InputError(problems or [problem(source, file, "no container in it")])
     try:
-        found = one(pods, name, attribute) if name is not None else _checked(there[0][2], there[0][1])
+        found = find_container(pods, name, attribute) if name is not None else _checked(there[0][2], there[0][1])
     except InputError as error:
         # The container may be missing because its object could not be read.
         missing = name is not None and not any(full == name or full.endswith("/" + name) for full, _, _ in there)
@@ -65,7 +65,7 @@ def _noted(container: Container, what: str, problems: Iterable[str]) -> Containe
     return replace(container, settings=replace(container.settings, notes=(*container.settings.notes, *notes)))
 
 
-def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Container:
+def find_container(pods: Iterable[Pod], name: str, attribute: str = "container") -> Container:
     """Returns the container of a name: "nginx", or where there are several "Deployment/web/nginx".
 
     Args:
@@ -90,7 +90,7 @@ def one(pods: Iterable[Pod], name: str, attribute: str = "container") -> Contain
     raise InputError([problem(attribute, name, "no container of this name; " + hint)])
 
 
-def of_image(pods: Iterable[Pod], wanted: str) -> list[Container]:
+def find_containers_of_image(pods: Iterable[Pod], wanted: str) -> list[Container]:
     """Returns the containers that run an image.
 
     Args:

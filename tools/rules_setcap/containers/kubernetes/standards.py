@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes.manifests import Pod
-from rules_setcap.containers.settings import Said, Settings
+from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.containers.yaml_documents import Field
 from rules_setcap.diagnostics.errors import InputError
 
@@ -38,7 +38,7 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Evaluation:
     """How a pod stands.
 
     Attributes:
@@ -50,7 +50,7 @@ class Standing:
     violations: tuple[Violation, ...]
 
 
-def evaluate(pod: Pod) -> Standing:
+def evaluate_pod(pod: Pod) -> Evaluation:
     """The level that a pod satisfies, as the admission controller of VERSION finds it.
 
     Raises:
@@ -62,10 +62,10 @@ def evaluate(pod: Pod) -> Standing:
         raise InputError(problems)
     broken = {violation.level for violation in violations}
     level = "privileged" if "baseline" in broken else "baseline" if broken else "restricted"
-    return Standing(level, violations)
+    return Evaluation(level, violations)
 
 
-def conform(settings: Settings, level: str) -> Settings:
+def conform_settings(settings: Settings, level: str) -> Settings:
     """Returns the settings of a container as a level demands them, as far as capabilities depend on it."""
     if level == "privileged":
         return settings
@@ -76,9 +76,9 @@ def conform(settings: Settings, level: str) -> Settings:
     if level == "restricted":
         where = f"the level {level}"
         if not settings.no_new_privs or not settings.no_new_privs.value:
-            settings = replace(settings, no_new_privs=Said(True, where))
+            settings = replace(settings, no_new_privs=Setting(True, where))
         if not any(one.value == "all" for one in settings.dropped):
-            settings = replace(settings, dropped=(*settings.dropped, Said("all", where)))
+            settings = replace(settings, dropped=(*settings.dropped, Setting("all", where)))
     return settings
 
 

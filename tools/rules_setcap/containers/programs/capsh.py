@@ -7,32 +7,41 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, number
-from rules_setcap.containers.programs.model import Call, Fails, Lost, Next, chroot, find_group, find_user, group_list
-from rules_setcap.containers.programs.users import change
+from rules_setcap.capabilities.names import ALL, find_number
+from rules_setcap.containers.programs.model import (
+    Call,
+    Execution,
+    NotFollowed,
+    ProgramFails,
+    change_root,
+    find_group,
+    find_user,
+    list_group_ids,
+)
+from rules_setcap.containers.programs.users import change_ids
 
 
-def capsh(call: Call) -> Next | None:
+def follow_capsh(call: Call) -> Execution | None:
     """capsh of libcap: capsh(1); progs/capsh.c, main. It does what its options say in their order."""
     state, shell = call.state, "/bin/bash"
     for at, argument in enumerate(call.argv[1:], 1):
         if argument is None:
-            raise Lost("has arguments that are not known here")
+            raise NotFollowed("has arguments that are not known here")
         if argument == "--":
-            return Next((shell, *call.argv[at + 1 :]), state, file=shell)
+            return Execution((shell, *call.argv[at + 1 :]), state, file=shell)
         if argument == "==":
-            return Next((call.argv[0], *call.argv[at + 1 :]), state)
+            return Execution((call.argv[0], *call.argv[at + 1 :]), state)
         name, _, value = argument.partition("=")
         if name == "--shell":
             shell = value
         elif name == "--chroot":
             raised = _raised(state.process, credentials.CAP_SYS_CHROOT)
-            inside = chroot(call, replace(state, process=raised), value)
+            inside = change_root(call, replace(state, process=raised), value)
             state = replace(inside, process=state.process, directory="/")
         elif name in _CAPSH:
             state = replace(state, process=_CAPSH[name](replace(call, state=state), state.process, value))
         elif name not in ("--print", "--quiet", "--strict", "--current", "--modes", "--supports", "--decode", "--has-ambient"):
-            raise Lost(f'has an option that is not followed here ("{argument}")')
+            raise NotFollowed(f'has an option that is not followed here ("{argument}")')
     return None
 
 
@@ -51,9 +60,9 @@ def _required(process: execve.Process, capability: int) -> execve.Process:
 def _names(text: str) -> int:
     mask = 0
     for name in text.split(","):
-        bit = number(name) if name.startswith("cap_") or name.isdigit() else None
+        bit = find_number(name) if name.startswith("cap_") or name.isdigit() else None
         if bit is None:
-            raise Fails(f'not a valid capability: "{name}"')
+            raise ProgramFails(f'not a valid capability: "{name}"')
         mask |= 1 << bit
     return mask
 
@@ -67,13 +76,13 @@ def _drop(call: Call, process: execve.Process, value: str) -> execve.Process:
 def _inheritable(call: Call, process: execve.Process, value: str) -> execve.Process:
     mask = 0 if value in ("", "none") else ALL if value == "all" else _names(value)
     raised = _raised(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, inheritable=mask, effective=process.effective)
+    return credentials.capset(raised, inheritable=mask, effective=process.effective)
 
 
 def _caps(call: Call, process: execve.Process, value: str) -> execve.Process:
     permitted, inheritable, effective = _text(value)
     raised = _raised(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, permitted, inheritable, effective)
+    return credentials.capset(raised, permitted, inheritable, effective)
 
 
 _CLAUSE = re.compile(r"([^=+-]*)((?:[=+-][eip]*)+)", re.ASCII)
@@ -85,7 +94,7 @@ def _text(text: str) -> tuple[int, int, int]:
     for clause in text.split():
         match = _CLAUSE.fullmatch(clause)
         if not match:
-            raise Fails(f'not a valid text of capabilities: "{text}"')
+            raise ProgramFails(f'not a valid text of capabilities: "{text}"')
         mask = ALL if match[1] in ("", "all") else _names(match[1])
         for operator, flags in re.findall("([=+-])([eip]*)", match[2]):
             for flag in sets:
@@ -130,7 +139,7 @@ def _groups(call: Call, process: execve.Process, value: str) -> execve.Process:
     for each in filter(None, value.split(",")):
         group = None if each[0].isdigit() else find_group(call, each)
         if group is None and not each[0].isdigit():
-            raise Fails(f'no such group: "{each}"')
+            raise ProgramFails(f'no such group: "{each}"')
         ids.append(group.gid if group else _c_number(each))
     return credentials.setgroups(process, ids)
 
@@ -145,9 +154,9 @@ def _cap_uid(call: Call, process: execve.Process, value: str) -> execve.Process:
 def _user(call: Call, process: execve.Process, value: str) -> execve.Process:
     user = find_user(call, value)
     if user is None:
-        raise Fails(f'no such user: "{value}"')
+        raise ProgramFails(f'no such user: "{value}"')
     raised = _required(process, credentials.CAP_SETGID)
-    changed = change(raised, None, user.gid, group_list(call, user.name, user.gid))._replace(effective=0)
+    changed = change_ids(raised, None, user.gid, list_group_ids(call, user.name, user.gid))._replace(effective=0)
     return _cap_uid(call, changed, str(user.uid))
 
 
@@ -168,7 +177,7 @@ def _iab(call: Call, process: execve.Process, value: str) -> execve.Process:
         if "^" in marks or "%" in marks or not marks:
             inheritable |= mask
     # CAP_SETPCAP becomes effective with the inheritable set, too late to let it grow.
-    changed = _raised(credentials.set_sets(process, inheritable=inheritable), credentials.CAP_SETPCAP)
+    changed = _raised(credentials.capset(process, inheritable=inheritable), credentials.CAP_SETPCAP)
     changed = credentials.raise_ambient(changed._replace(ambient=0), ambient)
     # Those that are not in the set are passed over.
     return credentials.drop_bounding(changed, dropped & process.bounding)._replace(effective=process.effective)
@@ -179,7 +188,7 @@ def _c_number(text: str) -> int:
     try:
         return int(text, 8 if text.startswith("0") and text.isdigit() else 0) if text else 0
     except ValueError:
-        raise Fails(f'not a valid number: "{text}"') from None
+        raise ProgramFails(f'not a valid number: "{text}"') from None
 
 
 _CAPSH: dict[str, Callable[[Call, execve.Process, str], execve.Process]] = {

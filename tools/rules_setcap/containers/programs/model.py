@@ -1,7 +1,7 @@
 """The terms of the models.
 
 A model is a function of a Call. It returns what the program executes next, or None if it executes nothing. It raises
-Lost where that cannot be known, and Fails where the program stops with an error.
+NotFollowed where that cannot be known, and ProgramFails where the program stops with an error.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, Denied, capable
 
-Word = str | None
+Argument = str | None
 """An argument; None stands for any number of arguments that are not known."""
 
 
-class Lost(Exception):
+class NotFollowed(Exception):
     """The next program is not known; the text says why, and follows the program's name in a sentence."""
 
 
-class Fails(Exception):
+class ProgramFails(Exception):
     """The program stops with an error before it executes the next one; the text says why."""
 
 
@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class State:
+class ProcessState:
     """A process between two execve(2).
 
     Attributes:
@@ -64,7 +64,7 @@ class State:
     directory: str = "/"
     root: str = ""
 
-    def with_variables(self, **variables: str | None) -> State:
+    def with_variables(self, **variables: str | None) -> ProcessState:
         """Returns the state with some variables set."""
         return replace(self, environment={**self.environment, **variables})
 
@@ -74,24 +74,24 @@ class State:
             return self.environment[name] is None
         return bool(self.others) and re.fullmatch(self.others, name) is not None
 
-    def variable(self, name: str) -> str | None:
+    def get_variable(self, name: str) -> str | None:
         """Returns the value of a variable, None if it is unset.
 
         Raises:
-          Lost: that is not known.
+          NotFollowed: that is not known.
         """
         if name in self.environment:
             value = self.environment[name]
             if value is None:
-                raise Lost(f"uses the variable {name}, whose value is not known here")
+                raise NotFollowed(f"uses the variable {name}, whose value is not known here")
             return value
         if self.may_be_set(name):
-            raise Lost(f"uses the variable {name}, which may be set")
+            raise NotFollowed(f"uses the variable {name}, which may be set")
         return None
 
 
 @dataclass(frozen=True)
-class Next:
+class Execution:
     """What a program executes.
 
     Attributes:
@@ -101,8 +101,8 @@ class Next:
       loaded: whether the program is loaded by the running one (ld.so(8)) instead of executed.
     """
 
-    argv: Sequence[Word]
-    state: State
+    argv: Sequence[Argument]
+    state: ProcessState
     file: str = ""
     loaded: bool = False
 
@@ -110,27 +110,27 @@ class Next:
 class System:
     """What programs look up in the image that they run in."""
 
-    def users(self, state: State) -> Sequence[User]:
+    def read_users(self, state: ProcessState) -> Sequence[User]:
         """Returns the lines of /etc/passwd.
 
         Raises:
-          Lost: there is one that is not known here.
+          NotFollowed: there is one that is not known here.
         """
         raise NotImplementedError
 
-    def groups(self, state: State) -> Sequence[Group]:
-        """Returns the lines of /etc/group; see users()."""
+    def read_groups(self, state: ProcessState) -> Sequence[Group]:
+        """Returns the lines of /etc/group; see read_users()."""
         raise NotImplementedError
 
-    def find(self, name: str, state: State) -> str:
+    def find_program(self, name: str, state: ProcessState) -> str:
         """Returns the path of a program as execvp(3) finds it; "" if there is none."""
         raise NotImplementedError
 
     def is_busybox(self, path: str) -> bool:
-        """Returns whether a path that find() returned leads to BusyBox."""
+        """Returns whether a path that find_program() returned leads to BusyBox."""
         raise NotImplementedError
 
-    def script(self, path: str, state: State) -> str | None:
+    def read_script(self, path: str, state: ProcessState) -> str | None:
         """Returns the text of a script; None if it is not known."""
         raise NotImplementedError
 
@@ -147,8 +147,8 @@ class Call:
       loader: its PT_INTERP, which tells the C library; "" of a static program.
     """
 
-    argv: Sequence[Word]
-    state: State
+    argv: Sequence[Argument]
+    state: ProcessState
     system: System
     path: str = ""
     loader: str = ""
@@ -158,22 +158,22 @@ class Call:
         """What messages of the program begin with."""
         return (self.argv[0] if self.argv else "") or ""
 
-    def next(self, argv: Sequence[Word], state: State | None = None) -> Next | None:
+    def execute(self, argv: Sequence[Argument], state: ProcessState | None = None) -> Execution | None:
         """Returns the execution of the words that are left; None if there are none."""
-        return Next(tuple(argv), state or self.state) if argv else None
+        return Execution(tuple(argv), state or self.state) if argv else None
 
 
-Model = Callable[[Call], "Next | None"]
+Model = Callable[[Call], "Execution | None"]
 
 
-def decimal(text: str) -> int | None:
+def parse_decimal(text: str) -> int | None:
     """Returns an unsigned decimal number, None if the text is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
 
 
 def find_user(call: Call, name: str, by_uid: bool = False) -> User | None:
     """Looks a user up by name (getpwnam(3)) or by uid (getpwuid(3)), which is first in /etc/passwd."""
-    users = call.system.users(call.state)
+    users = call.system.read_users(call.state)
     if by_uid:
         return next((user for user in users if user.uid == int(name)), None)
     return next((user for user in users if user.name == name), None)
@@ -181,16 +181,16 @@ def find_user(call: Call, name: str, by_uid: bool = False) -> User | None:
 
 def find_group(call: Call, name: str) -> Group | None:
     """Looks a group up by name (getgrnam(3))."""
-    return next((group for group in call.system.groups(call.state) if group.name == name), None)
+    return next((group for group in call.system.read_groups(call.state) if group.name == name), None)
 
 
-def group_list(call: Call, name: str, gid: int) -> tuple[int, ...]:
+def list_group_ids(call: Call, name: str, gid: int) -> tuple[int, ...]:
     """Returns a user's groups, the given one first (getgrouplist(3))."""
-    found = [gid, *(group.gid for group in call.system.groups(call.state) if name in group.members)]
+    found = [gid, *(group.gid for group in call.system.read_groups(call.state) if name in group.members)]
     return tuple(dict.fromkeys(found))
 
 
-def chroot(call: Call, state: State, directory: str) -> State:
+def change_root(call: Call, state: ProcessState, directory: str) -> ProcessState:
     """chroot(2)."""
     if not capable(state.process, CAP_SYS_CHROOT):
         raise Denied("chroot", CAP_SYS_CHROOT)

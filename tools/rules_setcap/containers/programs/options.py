@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rules_setcap.containers.programs.model import Fails, Lost, Word
+from rules_setcap.containers.programs.model import Argument, NotFollowed, ProgramFails
 
 Option = tuple[str, str]
 
 
-def read(
-    argv: Sequence[Word], short: str, long: Mapping[str, int] | None = None, permute: bool = False
-) -> tuple[list[Option], Sequence[Word]]:
+def parse_options(
+    argv: Sequence[Argument], short: str, long: Mapping[str, int] | None = None, permute: bool = False
+) -> tuple[list[Option], Sequence[Argument]]:
     """Reads the options before the first word that is not one.
 
     Args:
@@ -24,11 +24,11 @@ def read(
       The options in order, short ones by letter, each with its value; and the words that are left.
 
     Raises:
-      Fails: the program does not know an option.
-      Lost: an option is not known here.
+      ProgramFails: the program does not know an option.
+      NotFollowed: an option is not known here.
     """
     found: list[Option] = []
-    words: list[Word] = []
+    words: list[Argument] = []
     at = 0
     while at < len(argv):
         word = _known(argv[at])
@@ -53,7 +53,7 @@ def read(
             letter, letters = letters[0], letters[1:]
             kind = short.partition(letter)[2] if letter not in ":+" and letter in short else None
             if kind is None:
-                raise Fails(f'unknown option "-{letter}"')
+                raise ProgramFails(f'unknown option "-{letter}"')
             value = ""
             if kind.startswith("::"):
                 value, letters = letters, ""
@@ -66,15 +66,15 @@ def read(
     return found, [*words, *argv[at:]]
 
 
-def _known(word: Word) -> str:
+def _known(word: Argument) -> str:
     if word is None:
-        raise Lost("has arguments that are not known here")
+        raise NotFollowed("has arguments that are not known here")
     return word
 
 
-def _value(argv: Sequence[Word], at: int, option: str) -> str:
+def _value(argv: Sequence[Argument], at: int, option: str) -> str:
     if at >= len(argv):
-        raise Fails(f'the option "{option}" has no value')
+        raise ProgramFails(f'the option "{option}" has no value')
     return _known(argv[at])
 
 
@@ -82,8 +82,8 @@ def _long(word: str, long: Mapping[str, int]) -> tuple[str, int, str | None]:
     name, equals, value = word[2:].partition("=")
     names = [name] if name in long else [each for each in long if each.startswith(name)]
     if len(names) != 1:
-        raise Fails(f'unknown option "--{name}"')
+        raise ProgramFails(f'unknown option "--{name}"')
     takes = long[names[0]]
     if equals and not takes:
-        raise Fails(f'the option "--{name}" has no value')
+        raise ProgramFails(f'the option "--{name}" has no value')
     return names[0], takes, value if equals else None

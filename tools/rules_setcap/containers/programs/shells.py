@@ -6,12 +6,12 @@ import posixpath
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials
-from rules_setcap.containers.programs.model import Call, Fails, Lost, Model, Next, State, Word
+from rules_setcap.containers.programs.model import Argument, Call, Execution, Model, NotFollowed, ProcessState, ProgramFails
 from rules_setcap.containers.shell.evaluate import Evaluator
 from rules_setcap.containers.shell.expand import Expander
-from rules_setcap.containers.shell.frame import Frame, Started
-from rules_setcap.containers.shell.parse import parse
-from rules_setcap.containers.shell.syntax import Unparsed
+from rules_setcap.containers.shell.frame import Frame, StartedProgram
+from rules_setcap.containers.shell.parse import parse_script
+from rules_setcap.containers.shell.syntax import UnsupportedSyntax
 
 _MAX_TEXT = 1 << 16
 _MINOR = frozenset(
@@ -22,7 +22,7 @@ _MINOR = frozenset(
 """Programs that prepare the one that a script is about."""
 
 
-def shell(bash: bool, drops: bool) -> Model:
+def make_shell_model(bash: bool, drops: bool) -> Model:
     """Returns the model of a shell (sh(1p), dash(1), bash(1), BusyBox ash).
 
     Args:
@@ -31,7 +31,7 @@ def shell(bash: bool, drops: bool) -> Model:
         disable_priv_mode (shell.c) and, in Debian and since 0.5.11, dash's setprivileged (options.c).
     """
 
-    def model(call: Call) -> Next | None:
+    def model(call: Call) -> Execution | None:
         options, rest = _options(call, bash)
         state = call.state
         process = state.process
@@ -41,31 +41,31 @@ def shell(bash: bool, drops: bool) -> Model:
         if "l" in options or "login" in options or call.name.startswith("-"):
             # /etc/profile and ~/.profile set it, at least.
             state = state.with_variables(PATH=None)
-        if bash and state.variable("BASH_ENV"):
-            raise Lost("reads the file that BASH_ENV names")
+        if bash and state.get_variable("BASH_ENV"):
+            raise NotFollowed("reads the file that BASH_ENV names")
         if "n" in options:
             return None
         if "c" in options:
             if not rest:
-                raise Fails("-c has no command")
+                raise ProgramFails("-c has no command")
             if rest[0] is None:
-                raise Lost("has a command that is not known here")
+                raise NotFollowed("has a command that is not known here")
             zero = rest[1] if len(rest) > 1 else call.name
             return _follow(call, state, rest[0], zero or "", tuple(rest[2:]), bash, "e" in options)
         if not rest or "s" in options:
             return None
         script = rest[0]
         if script is None:
-            raise Lost("reads a script that is not known here")
-        text = call.system.script(script if "/" in script else posixpath.join(state.directory, script), state)
+            raise NotFollowed("reads a script that is not known here")
+        text = call.system.read_script(script if "/" in script else posixpath.join(state.directory, script), state)
         if text is None:
-            raise Lost(f"reads {script}, whose text is not known here")
+            raise NotFollowed(f"reads {script}, whose text is not known here")
         return _follow(call, state, text, script, tuple(rest[1:]), bash, "e" in options)
 
     return model
 
 
-def _options(call: Call, bash: bool) -> tuple[set[str], list[Word]]:
+def _options(call: Call, bash: bool) -> tuple[set[str], list[Argument]]:
     """Reads the options of a shell; -o takes a word wherever it stands."""
     found: set[str] = set()
     rest = list(call.argv[1:])
@@ -82,68 +82,68 @@ def _options(call: Call, bash: bool) -> tuple[set[str], list[Word]]:
         for letter in word[1:]:
             if letter in "oO" and rest:
                 if rest[0] is None:
-                    raise Lost("has arguments that are not known here")
+                    raise NotFollowed("has arguments that are not known here")
                 if rest[0] == "errexit":
                     found.add("e")
                 rest = rest[1:]
             elif word[0] == "-":
                 found.add(letter)
     if rest and rest[0] is None and "c" not in found:
-        raise Lost("has arguments that are not known here")
+        raise NotFollowed("has arguments that are not known here")
     return found, rest
 
 
-def _follow(call: Call, state: State, text: str, zero: str, arguments: tuple[Word, ...], bash: bool, errexit: bool) -> Next | None:
+def _follow(call: Call, state: ProcessState, text: str, zero: str, arguments: tuple[Argument, ...], bash: bool, errexit: bool) -> Execution | None:
     if len(text) > _MAX_TEXT:
-        raise Lost(f"has more than {_MAX_TEXT} characters")
+        raise NotFollowed(f"has more than {_MAX_TEXT} characters")
     try:
-        body = parse(text)
-    except Unparsed as error:
-        raise Lost(f"has a line {error.line} that is not understood: {error.text[:200]}") from None
+        body = parse_script(text)
+    except UnsupportedSyntax as error:
+        raise NotFollowed(f"has a line {error.line} that is not understood: {error.text[:200]}") from None
     except RecursionError:
-        raise Lost("is nested too deeply to be followed") from None
+        raise NotFollowed("is nested too deeply to be followed") from None
     frame = Frame(state, arguments=arguments, errexit=errexit)
     run = Evaluator(call.system, frame, Expander(zero, bash))
     try:
-        run.sequence(body)
+        run.run_list(body)
     except RecursionError:
-        raise Lost("is nested too deeply to be followed") from None
+        raise NotFollowed("is nested too deeply to be followed") from None
     return _result(run, text)
 
 
-def _result(run: Evaluator, text: str) -> Next | None:
+def _result(run: Evaluator, text: str) -> Execution | None:
     """Returns what a script executes.
 
     Raises:
-      Lost: it may be one of several programs, or one that is not known.
+      NotFollowed: it may be one of several programs, or one that is not known.
     """
     lines = text.split("\n")
 
-    def quoted(started: Started) -> str:
+    def quoted(started: StartedProgram) -> str:
         line = lines[started.line - 1].strip() if 0 < started.line <= len(lines) else ""
         return f"line {started.line}: {line}"
 
-    for _, lost in run.outcomes:
-        if lost:
-            raise Lost(lost)
-    ends = [*run.ends, *([run.now] if run.now is not None else [])]
+    for _, reason in run.execs:
+        if reason:
+            raise NotFollowed(reason)
+    ends = [*run.ends, *([run.frame] if run.frame is not None else [])]
     for frame in ends:
-        if frame.lost:
-            raise Lost(frame.lost)
-    programs = [started for started, _ in run.outcomes]
-    lasts = [frame.last for frame in ends if frame.last is not None]
+        if frame.unknown_reason:
+            raise NotFollowed(frame.unknown_reason)
+    programs = [started for started, _ in run.execs]
+    lasts = [frame.last_program for frame in ends if frame.last_program is not None]
     if programs:
         programs += [last for last in lasts if not _minor(last)]
     else:
         programs = lasts
         if run.background:
             if programs and not all(_minor(last) for last in programs) or len(run.background) > 1:
-                raise Lost(f"starts several programs ({quoted(run.background[0])})")
+                raise NotFollowed(f"starts several programs ({quoted(run.background[0])})")
             programs = run.background
         elif all(_minor(last) for last in programs):
             others = [started for started in run.started if not _minor(started)]
             if others:
-                raise Lost(f"starts several programs ({quoted(others[0])})")
+                raise NotFollowed(f"starts several programs ({quoted(others[0])})")
     if not programs:
         return None
     first = programs[0]
@@ -151,7 +151,7 @@ def _result(run: Evaluator, text: str) -> Next | None:
     state = first.state
     for other in programs[1:]:
         if other.argv[:1] != argv[:1] or other.state.process != state.process or other.state.directory != state.directory:
-            raise Lost(f"executes one of several programs ({quoted(first)}; {quoted(other)})")
+            raise NotFollowed(f"executes one of several programs ({quoted(first)}; {quoted(other)})")
         if other.argv != argv:
             argv = (*[one for one, two in zip(argv, other.argv) if one == two][:1], None)
         if other.state != state:
@@ -161,10 +161,10 @@ def _result(run: Evaluator, text: str) -> Next | None:
             }
             state = replace(state, environment=environment)
     if argv[:1] in ((), (None,)):
-        raise Lost(f"executes a program that is not known ({quoted(first)})")
-    return Next(argv, state)
+        raise NotFollowed(f"executes a program that is not known ({quoted(first)})")
+    return Execution(argv, state)
 
 
-def _minor(started: Started) -> bool:
+def _minor(started: StartedProgram) -> bool:
     name = started.argv[0] if started.argv else None
     return name is not None and posixpath.basename(name) in _MINOR

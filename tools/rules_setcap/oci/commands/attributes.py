@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    spec = json.loads(arguments.one("attributes"))
-    paths = {name: arguments.one(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
-    status = stamps.Status(arguments.all("stamp"))
-    layout, platform = arguments.one("base-layout", ""), arguments.one("base-platform", "")
-    base_name = arguments.one("base-name", "")
-    output, problems_output = arguments.one("output"), arguments.one("problems-output")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    spec = json.loads(arguments.take_value("attributes"))
+    paths = {name: arguments.take_value(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
+    status = stamps.Status(arguments.take_values("stamp"))
+    layout, platform = arguments.take_value("base-layout", ""), arguments.take_value("base-platform", "")
+    base_name = arguments.take_value("base-name", "")
+    output, problems_output = arguments.take_value("output"), arguments.take_value("problems-output")
+    arguments.check_all_taken()
 
     attributes.check(spec, problems)
     for name in ("annotations", "env", "labels"):

@@ -13,6 +13,7 @@ from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about
 from rules_setcap.oci import lower_layers
 from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Writes the blob and the metadata of a layer.
 
     Args:
@@ -32,17 +33,21 @@ def run(arguments: Arguments, problems: Problems) -> None:
       InputError: there are problems.
       OSError: a file cannot be read or written.
     """
-    output, metadata = arguments.one("output"), arguments.one("metadata")
-    blob, mtime = arguments.blob(), read_mtime(arguments, problems)
-    changes = [json.loads(text) for text in arguments.all("change")]
-    requests = [json.loads(text) for text in arguments.all("capabilities")]
+    output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
+    blob, mtime = take_blob_options(arguments), read_mtime(arguments, problems)
+    changes = [json.loads(text) for text in arguments.take_values("change")]
+    requests = [json.loads(text) for text in arguments.take_values("capabilities")]
     assigned = assignments.parse_assignments(requests, problems)
-    unmatched_paths = arguments.one("unmatched-paths", "")
+    unmatched_paths = arguments.take_value("unmatched-paths", "")
     if unmatched_paths:
         paths = files.read_json(unmatched_paths)
         assigned = [assignment for assignment in assigned if assignment.path in paths]
-    layouts, platform, pairs = arguments.all("below-layout"), arguments.one("platform"), arguments.all("below-blob")
-    arguments.end()
+    layouts, platform, pairs = (
+        arguments.take_values("below-layout"),
+        arguments.take_value("platform", ""),
+        arguments.take_values("below-blob"),
+    )
+    arguments.check_all_taken()
     if about(problems, "base", "platform"):
         problems.raise_if_any()  # The base cannot be read.
 

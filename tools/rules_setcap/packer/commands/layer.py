@@ -9,6 +9,7 @@ from rules_setcap.diagnostics.errors import about, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import merged
 from rules_setcap.packer import assignments, entries, layer_writer, parent_directories, placement, tar_styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Writes the blob and the metadata of a layer.
 
     Args:
@@ -30,22 +31,26 @@ def run(arguments: Arguments, problems: Problems) -> None:
       InputError: there are problems.
       OSError: a file cannot be read or written.
     """
-    output, metadata = arguments.one("output"), arguments.one("metadata")
+    output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     mtime = read_mtime(arguments, problems)
-    blob = arguments.blob()
-    program = json.loads(arguments.one("program", '""'))
-    requests, changes = ([json.loads(text) for text in arguments.all(name)] for name in ("capabilities", "change"))
-    if file := arguments.one("capabilities-from", ""):
+    blob = take_blob_options(arguments)
+    program = json.loads(arguments.take_value("program", '""'))
+    requests, changes = ([json.loads(text) for text in arguments.take_values(name)] for name in ("capabilities", "change"))
+    if file := arguments.take_value("capabilities-from", ""):
         requests += assignments.read_request(file, program, problems)
-    which_parents = arguments.one("parent-directories", parent_directories.ALL)
-    link_duplicates = arguments.one("hard-link-duplicates", "")
-    replaces = arguments.all("replaces")
+    which_parents = arguments.take_value("parent-directories", parent_directories.ALL)
+    link_duplicates = arguments.take_value("hard-link-duplicates", "")
+    replaces = arguments.take_values("replaces")
     lower = _merge_lower_layers(
-        arguments.all("base-contents"), arguments.all("below"), arguments.all("below-name"), replaces, problems
+        arguments.take_values("base-contents"),
+        arguments.take_values("below"),
+        arguments.take_values("below-name"),
+        replaces,
+        problems,
     )
-    style = tar_styles.TAR_STYLES[arguments.one("tar-style", "plain")]
-    unmatched_output = arguments.one("unmatched-paths", "")
-    arguments.end()
+    style = tar_styles.TAR_STYLES[arguments.take_value("tar-style", "plain")]
+    unmatched_output = arguments.take_value("unmatched-paths", "")
+    arguments.check_all_taken()
 
     # The entries of the layer.
     by_path = entries.parse_entries(arguments.entries, problems, arguments.digests)
@@ -105,7 +110,7 @@ def _merge_lower_layers(
         lower.apply(files.read_json(path))
     problems.extend(lower.problems)
     lower.changed.clear()
-    for path, label in zip(layers, labels):
+    for path, label in zip(layers, labels, strict=True):
         for replacement in lower.apply(files.read_json(path)):
             if replacement.path not in replaces:
                 where = quote(replacement.path)

@@ -7,6 +7,7 @@ import os
 
 from rules_setcap.diagnostics import files
 from rules_setcap.packer import assignments, tar_rewriter
+from rules_setcap.packer.blob_options import take_blob_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     """Writes the blob and the metadata of a layer.
 
     Args:
@@ -25,13 +26,13 @@ def run(arguments: Arguments, problems: Problems) -> None:
       InputError: there are problems.
       OSError: a file cannot be read or written.
     """
-    output, metadata, tar = arguments.one("output"), arguments.one("metadata"), arguments.one("tar")
-    blob = arguments.blob()
-    requests = [json.loads(text) for text in arguments.all("capabilities")]
+    output, metadata, tar = arguments.take_value("output"), arguments.take_value("metadata"), arguments.take_value("tar")
+    blob = take_blob_options(arguments)
+    requests = [json.loads(text) for text in arguments.take_values("capabilities")]
     assigned = assignments.parse_assignments(requests, problems)
-    existing = arguments.one("existing-capabilities", tar_rewriter.KEEP)
-    drop_zero_rootid = bool(arguments.one("drop-zero-rootid", ""))
-    arguments.end()
+    existing = arguments.take_value("existing-capabilities", tar_rewriter.KEEP)
+    drop_zero_rootid = bool(arguments.take_value("drop-zero-rootid", ""))
+    arguments.check_all_taken()
     if os.path.isdir(tar):  # A directory in the source tree; to Bazel it is a file.
         problems.add("tar", tar, "a directory, and setcap takes one tar")
         problems.raise_if_any()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
 
 
-def run(arguments: Arguments, problems: Problems) -> list[str]:
+def run_command(arguments: Arguments, problems: Problems) -> list[str]:
     """Checks the programs, and writes the remarks to a file.
 
     Args:
@@ -36,19 +36,19 @@ def run(arguments: Arguments, problems: Problems) -> list[str]:
       InputError: there are problems.
       OSError: a file cannot be read or written.
     """
-    output, disabled = arguments.one("output"), json.loads(arguments.one("disabled-checks"))
+    output, disabled = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
     merged = Merged()
-    for path in arguments.all("base-contents"):
+    for path in arguments.take_values("base-contents"):
         merged.apply(files.read_json(path))
     layers = []
-    for path, text in zip(arguments.all("layer"), arguments.all("layer-settings"), strict=True):
+    for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-settings"), strict=True):
         metadata = files.read_json(path)
         if not metadata.get("empty"):
             merged.apply(metadata)
             layers.append((metadata, json.loads(text)))
-    config, binary = arguments.one("config", ""), json.loads(arguments.one("binary", '""'))
-    program_attribute = arguments.one("program-attribute", "")
-    arguments.end()
+    config, binary = arguments.take_value("config", ""), json.loads(arguments.take_value("binary", '""'))
+    program_attribute = arguments.take_value("program-attribute", "")
+    arguments.check_all_taken()
     if merged.problems:
         problems.extend(merged.problems)
         problems.raise_if_any()

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rules_setcap.containers.programs import options
-from rules_setcap.containers.programs.model import Call, Fails, Lost, Model, Next, Word
+from rules_setcap.containers.programs.model import Argument, Call, Execution, Model, NotFollowed, ProgramFails
 
 
-def env(call: Call) -> Next | None:
+def follow_env(call: Call) -> Execution | None:
     """env of GNU coreutils: env(1); src/env.c. The -S option is part of many #! lines."""
-    argv: Sequence[Word] = call.argv[1:]
+    argv: Sequence[Argument] = call.argv[1:]
     names = {
         "argv0": 1, "ignore-environment": 0, "null": 0, "unset": 1, "chdir": 1, "default-signal": 2, "ignore-signal": 2,
         "block-signal": 2, "list-signal-handling": 0, "debug": 0, "split-string": 1, "help": 0, "version": 0,
     }  # fmt: skip
     argv = _split_options(call, argv)
-    found, rest = options.read(argv, "a:C:iS:u:v0", names)
+    found, rest = options.parse_options(argv, "a:C:iS:u:v0", names)
     state = call.state
     letters = {"i": "ignore-environment", "u": "unset", "C": "chdir", "a": "argv0", "0": "null"}
     given = [(letters.get(name, name), value) for name, value in found]
@@ -43,11 +43,11 @@ def env(call: Call) -> Next | None:
             state = replace(state, directory=posixpath.normpath(posixpath.join(state.directory, value)))
     argv0 = next((value for name, value in given if name == "argv0"), None)
     if argv0 is not None and rest:
-        return Next((argv0, *rest[1:]), state, file=call.system.find(rest[0] or "", state) or "/nonexistent")
-    return call.next(rest, state)
+        return Execution((argv0, *rest[1:]), state, file=call.system.find_program(rest[0] or "", state) or "/nonexistent")
+    return call.execute(rest, state)
 
 
-def _split_options(call: Call, argv: Sequence[Word]) -> Sequence[Word]:
+def _split_options(call: Call, argv: Sequence[Argument]) -> Sequence[Argument]:
     """Puts the words of -S in its place (env(1), "-S/--split-string usage in scripts")."""
     for at, word in enumerate(argv):
         if word is None or not word.startswith("-") or word in ("--", "-"):
@@ -58,7 +58,7 @@ def _split_options(call: Call, argv: Sequence[Word]) -> Sequence[Word]:
                 rest = argv[at + 1 :]
                 if not text:
                     if not rest or rest[0] is None:
-                        raise Lost("has arguments that are not known here")
+                        raise NotFollowed("has arguments that are not known here")
                     text, rest = rest[0], rest[1:]
                 before = argv[:at] if prefix != "-iS" else (*argv[:at], "-i")
                 return _split_options(call, (*before, *_split(call, text), *rest))
@@ -102,98 +102,98 @@ def _split(call: Call, text: str) -> list[str]:
             elif code in _ESCAPES:
                 word = (word or "") + _ESCAPES[code]
             else:
-                raise Fails("invalid escape sequence in -S")
+                raise ProgramFails("invalid escape sequence in -S")
         elif each == "$":
             name = re.match(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", text[at:])
             if not name:
-                raise Fails("only ${NAME} can be in -S")
+                raise ProgramFails("only ${NAME} can be in -S")
             at += name.end()
-            value = call.state.variable(name[1])
+            value = call.state.get_variable(name[1])
             word = (word or "") + (value or "") if value is not None or word is not None or quote else word
         else:
             word = (word or "") + each
     if quote:
-        raise Fails("no closing quote in -S")
+        raise ProgramFails("no closing quote in -S")
     return words if word is None else [*words, word]
 
 
-def passing(short: str, long: Mapping[str, int] | None = None, skip: int = 0, ends: str = "", unless: str = "") -> Model:
+def make_passthrough_model(short: str, long: Mapping[str, int] | None = None, skip: int = 0, ends: str = "", unless: str = "") -> Model:
     """Returns the model of a program that executes what follows its options.
 
     Args:
-      short: the options, as for options.read().
+      short: the options, as for options.parse_options().
       long: likewise.
       skip: the words between the options and the program.
       ends: the options with which it executes nothing.
       unless: the options with which it is not followed.
     """
 
-    def model(call: Call) -> Next | None:
-        found, rest = options.read(call.argv[1:], short, {"help": 0, "version": 0} | dict(long or {}))
+    def model(call: Call) -> Execution | None:
+        found, rest = options.parse_options(call.argv[1:], short, {"help": 0, "version": 0} | dict(long or {}))
         names = {name for name, _ in found}
         if names & {"help", "version", *ends.split()}:
             return None
         if names & set(unless.split()):
-            raise Lost("has options that are not followed here")
+            raise NotFollowed("has options that are not followed here")
         if None in rest[: skip + 1]:
-            raise Lost("has arguments that are not known here")
-        return call.next(rest[skip:])
+            raise NotFollowed("has arguments that are not known here")
+        return call.execute(rest[skip:])
 
     return model
 
 
-def nice(call: Call) -> Next | None:
+def follow_nice(call: Call) -> Execution | None:
     """nice of GNU coreutils: nice(1); -5 is an option too."""
     argv = list(call.argv[1:])
     while argv and argv[0] is not None and re.fullmatch(r"-[-+]?[0-9]+", argv[0]):
         argv = argv[1:]
-    return passing("n:", {"adjustment": 1})(replace(call, argv=[call.argv[0], *argv]))
+    return make_passthrough_model("n:", {"adjustment": 1})(replace(call, argv=[call.argv[0], *argv]))
 
 
-def stdbuf(call: Call) -> Next | None:
+def follow_stdbuf(call: Call) -> Execution | None:
     """stdbuf of GNU coreutils: stdbuf(1); it sets LD_PRELOAD."""
-    found, rest = options.read(call.argv[1:], "i:o:e:", {"input": 1, "output": 1, "error": 1, "help": 0, "version": 0})
+    found, rest = options.parse_options(call.argv[1:], "i:o:e:", {"input": 1, "output": 1, "error": 1, "help": 0, "version": 0})
     if any(name in ("help", "version") for name, _ in found):
         return None
     if not found:
-        raise Fails("no buffering mode is given")
-    return call.next(rest, call.state.with_variables(LD_PRELOAD=None))
+        raise ProgramFails("no buffering mode is given")
+    return call.execute(rest, call.state.with_variables(LD_PRELOAD=None))
 
 
-def flock(call: Call) -> Next | None:
+def follow_flock(call: Call) -> Execution | None:
     """flock of util-linux: flock(1). With -c a shell runs the command."""
     names = {
         "shared": 0, "exclusive": 0, "unlock": 0, "nonblock": 0, "nb": 0, "timeout": 1, "wait": 1, "conflict-exit-code": 1,
         "close": 0, "no-fork": 0, "fcntl": 0, "verbose": 0, "help": 0, "version": 0, "start": 1, "length": 1,
     }  # fmt: skip
-    found, rest = options.read(call.argv[1:], "sexnoFuw:hE:V", names)
+    found, rest = options.parse_options(call.argv[1:], "sexnoFuw:hE:V", names)
     if any(name in ("h", "V", "help", "version") for name, _ in found):
         return None
     if None in rest[:2]:
-        raise Lost("has arguments that are not known here")
+        raise NotFollowed("has arguments that are not known here")
     if len(rest) < 2:
         return None
     if rest[1] in ("-c", "--command"):
-        shell = call.state.variable("SHELL") or "/bin/sh"
-        return Next((shell, "-c", *rest[2:]), call.state, file=shell)
-    return call.next(rest[1:])
+        shell = call.state.get_variable("SHELL") or "/bin/sh"
+        return Execution((shell, "-c", *rest[2:]), call.state, file=shell)
+    return call.execute(rest[1:])
 
 
-def taskset(call: Call) -> Next | None:
+def follow_taskset(call: Call) -> Execution | None:
     """taskset of util-linux: taskset(1)."""
-    found, rest = options.read(call.argv[1:], "apchV", {"all-tasks": 0, "pid": 0, "cpu-list": 0, "help": 0, "version": 0})
+    found, rest = options.parse_options(call.argv[1:], "apchV", {"all-tasks": 0, "pid": 0, "cpu-list": 0, "help": 0, "version": 0})
     if any(name in ("p", "pid", "h", "help", "V", "version") for name, _ in found):
         return None
-    return call.next(rest[1:])
+    return call.execute(rest[1:])
 
 
-def timeout(call: Call) -> Next | None:
+def follow_timeout(call: Call) -> Execution | None:
     """timeout of GNU coreutils: timeout(1)."""
     names = {"preserve-status": 0, "foreground": 0, "kill-after": 1, "signal": 1, "verbose": 0}
-    return passing("fk:ps:v", names, skip=1)(call)
+    return make_passthrough_model("fk:ps:v", names, skip=1)(call)
 
 
-def loader(call: Call) -> Next | None:
+def follow_loader(call: Call) -> Execution | None:
     """The dynamic loader, called as a program: ld.so(8); glibc's elf/rtld.c, musl's ldso/dynlink.c.
 
     It maps the program into its own process: there is no execve(2), so the program's file capabilities do not count.
@@ -202,31 +202,31 @@ def loader(call: Call) -> Next | None:
         "list": 0, "verify": 0, "inhibit-cache": 0, "library-path": 1, "glibc-hwcaps-prepend": 1, "glibc-hwcaps-mask": 1,
         "inhibit-rpath": 1, "audit": 1, "preload": 1, "argv0": 1, "list-tunables": 0, "list-diagnostics": 0, "help": 0, "version": 0,
     }  # fmt: skip
-    found, rest = options.read(call.argv[1:], "", names)
+    found, rest = options.parse_options(call.argv[1:], "", names)
     if {name for name, _ in found} & {"list", "verify", "list-tunables", "list-diagnostics", "help", "version"} or not rest:
         return None
     argv0 = next((value for name, value in found if name == "argv0"), rest[0])
     if rest[0] is None:
-        raise Lost("has arguments that are not known here")
-    return Next((argv0, *rest[1:]), call.state, file=rest[0], loaded=True)
+        raise NotFollowed("has arguments that are not known here")
+    return Execution((argv0, *rest[1:]), call.state, file=rest[0], loaded=True)
 
 
-def unknown(reason: str) -> Model:
+def make_unfollowed_model(reason: str) -> Model:
     """Returns the model of a program that cannot be followed."""
 
-    def model(call: Call) -> Next | None:
-        raise Lost(reason)
+    def model(call: Call) -> Execution | None:
+        raise NotFollowed(reason)
 
     return model
 
 
-def coreutils(applets: Mapping[str, Model]) -> Callable[[Call], Next | None]:
+def make_coreutils_model(applets: Mapping[str, Model]) -> Callable[[Call], Execution | None]:
     """Returns the model of the single binary of GNU coreutils, as Red Hat's coreutils-single has it.
 
     Its /usr/bin/env is a script: #!/usr/bin/coreutils --coreutils-prog-shebang=env.
     """
 
-    def model(call: Call) -> Next | None:
+    def model(call: Call) -> Execution | None:
         argv = list(call.argv)
         first = argv[1] if len(argv) > 1 else None
         if first is not None and first.startswith("--coreutils-prog-shebang="):

@@ -1,4 +1,4 @@
-"""Names of images in place of paths: the message has the command that gets the image."""
+"""The message for an image that is given by its name has the command that copies it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from rules_setcap.getcap import cli
 
 DIGEST = "sha256:" + "a" * 64
+# Name, source and directory of the command.
 NAMES = [
     ("docker.io/library/nginx", "docker://docker.io/library/nginx", "nginx"),
     ("nginx:1.25", "docker://nginx:1.25", "nginx"),
@@ -23,25 +24,28 @@ NAMES = [
 
 @pytest.mark.parametrize("command", [[], ["--review"], ["explain"], ["explain", "--docker-run", "docker run x"]])
 @pytest.mark.parametrize("name, source, directory", NAMES)
-def test_the_command_that_gets_an_image(capsys, monkeypatch, tmp_path, name, source, directory, command):
+def test_the_message_has_the_command_that_copies_the_image(capsys, monkeypatch, tmp_path, name, source, directory, command):
     monkeypatch.chdir(tmp_path)
     assert cli.main([*command, name]) == 2
-    said = capsys.readouterr().err
-    assert f'"skopeo copy {shlex.quote(source)} oci:{directory}", and give "{directory}"' in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f'"skopeo copy {shlex.quote(source)} oci:{directory}", and write "{directory}"' in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    "path, said",
+    "path, message",
     [
-        ("oci:web", 'getcap: image: "oci:web": paths have no oci: before them; write web\n'),
-        ("oci:web:latest", 'getcap: image: "oci:web:latest": paths have no oci: before them; write web\n'),
-        ("docker-archive:/a b.tar", "getcap: image: \"docker-archive:/a b.tar\": paths have no docker-archive: before them; write '/a b.tar'\n"),
+        ("oci:web", 'getcap: image: "oci:web": must be a path, without the transport oci:; write web\n'),
+        ("oci:web:latest", 'getcap: image: "oci:web:latest": must be a path, without the transport oci:; write web\n'),
+        (
+            "docker-archive:/a b.tar",
+            "getcap: image: \"docker-archive:/a b.tar\": must be a path, without the transport docker-archive:; write '/a b.tar'\n",
+        ),
         ("./web.tar", "getcap: ./web.tar: No such file or directory\n"),
         ("/none/web", "getcap: /none/web: No such file or directory\n"),
     ],
 )
-def test_what_is_a_path(capsys, monkeypatch, tmp_path, path, said):
+def test_paths_are_not_taken_for_names(capsys, monkeypatch, tmp_path, path, message):
     monkeypatch.chdir(tmp_path)
     assert cli.main([path]) == 2
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
