@@ -9,8 +9,8 @@ import pathlib
 
 import pytest
 
-from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.archive.entry import Entry
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer import entries, layer_writer, tar_styles
 

@@ -7,6 +7,7 @@ instance `{"attribute": "linux_capabilities", "path": "/app/server", "capabiliti
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
@@ -17,7 +18,6 @@ from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.executables.formats import BUILD_FOR_LINUX, system
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import compress, tar
 from rules_setcap.archive.blob import Blob
@@ -15,7 +16,6 @@ from rules_setcap.executables import elf
 from rules_setcap.oci.contents import Contents
 from rules_setcap.packer.tar_styles import sort_entries
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
@@ -12,7 +13,6 @@ from rules_setcap.oci import lower_layers
 from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 

@@ -6,10 +6,11 @@ of the lower layers lead, and an entry that would replace one of another kind is
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 

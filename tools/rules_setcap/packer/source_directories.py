@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE, MODES
 from rules_setcap.archive.paths import clean
 from rules_setcap.packer import sources
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -6,6 +6,7 @@ import binascii
 import itertools
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive import decompress, pax, reader, tar
@@ -22,7 +23,6 @@ from rules_setcap.packer import layer_writer
 from rules_setcap.packer.assignments import START, describe_link, find_fault
 from rules_setcap.packer.tar_tree import TarTree
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any

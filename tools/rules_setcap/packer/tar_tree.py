@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.diagnostics import limits
 from rules_setcap.oci import symlinks
 from rules_setcap.oci.nodes import WHITEOUT, Budget
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 
