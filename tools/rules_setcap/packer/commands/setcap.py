@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.packer import assignments, tar_rewriter
 from rules_setcap.packer.blob_options import take_blob_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
