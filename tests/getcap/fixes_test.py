@@ -116,12 +116,12 @@ def test_a_container_that_must_not_run_as_root(tmp_path: pathlib.Path, capsys: p
     image = _image(tmp_path, {"/app": "cap_bpf=ep"}, User=user)
     fixes = [text, "add to securityContext.capabilities: add: [BPF]"]
     assert _fix(capsys, image, "--kubernetes", _pod(tmp_path)) == fixes
-    findings = check(image_reader.read(image), [_pod(tmp_path)], parse_attributes("registry.example/web", "containerd", "privileged"))
+    findings = check(image_reader.read_images(image), [_pod(tmp_path)], parse_attributes("registry.example/web", "containerd", "privileged"))
     assert len(findings) == 1 and findings[0].endswith("; fix: " + ", and ".join(fixes))
 
 
 def _findings(directory: pathlib.Path, image: str, level: str, **pod: str) -> list[str]:
-    return check(image_reader.read(image), [_pod(directory, **pod)], parse_attributes("registry.example/web", "containerd", level))
+    return check(image_reader.read_images(image), [_pod(directory, **pod)], parse_attributes("registry.example/web", "containerd", level))
 
 
 @pytest.mark.parametrize("level", ["privileged", "restricted"])

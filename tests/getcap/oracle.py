@@ -76,7 +76,7 @@ class Oracle:
         layer = _layer(probe)
         made = layout(directory / "image", layer, User="0:0", Env=[f"PATH={PATH}"])
         self.bundle = Bundle(made, directory)
-        (self.image,) = image_reader.read(str(made))
+        (self.image,) = image_reader.read_images(str(made))
         self._set: dict[str, str] = {}
 
     def model(self, case: Case) -> Chain:

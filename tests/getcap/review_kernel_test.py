@@ -42,7 +42,7 @@ def image_and_bundle(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     assert layer.pack(*(packer.assign(path, text) for path, text in FILES.items())) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
-    (image,) = image_reader.read(str(layer.blob))
+    (image,) = image_reader.read_images(str(layer.blob))
     image.config["config"] = {"User": "65532"}
     return image, bundle
 

@@ -154,7 +154,7 @@ def test_files_of_known_images_have_their_findings(tmp_path: pathlib.Path):
             name = "/" + path.lstrip("/").replace("python3.NN", "python3.13")
             entries.append((f"/row{number}{name}", bytes.fromhex(row["xattr_hex"]), "file"))
             expected[f"/row{number}{name}"] = {"RSC001", *([REAL_FINDINGS[name]] if name in REAL_FINDINGS else [])}
-    (image,) = image_reader.read(str(make_image(tmp_path, *entries, User="65532")))
+    (image,) = image_reader.read_images(str(make_image(tmp_path, *entries, User="65532")))
     assert not image.problems
     rules_by_path: dict[str, set[str]] = {}
     for finding in review_image(image, [Engine("docker")]).findings:
@@ -206,7 +206,7 @@ def test_programs_are_recognized_by_name_and_version(name: str, kind: str):
 
 def review_usability(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Usability]]:
     """Reviews an image; returns the usability of its files by path and runtime."""
-    (image,) = image_reader.read(str(make_image(path, *entries, **config)))
+    (image,) = image_reader.read_images(str(make_image(path, *entries, **config)))
     return {
         file.path: file.usability
         for file in review_image(image, [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]).files

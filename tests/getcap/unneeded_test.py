@@ -101,5 +101,5 @@ def test_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: t
     path.write_text(POD % pod)
     image = _image(tmp_path)
     assert _notes(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
-    (finding,) = check(image_reader.read(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
+    (finding,) = check(image_reader.read_images(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
     assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)
