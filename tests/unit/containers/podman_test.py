@@ -56,7 +56,12 @@ class Podman:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, *arguments], capture_output=True, text=True, env=self.environment, timeout=60, stdin=subprocess.DEVNULL
+            [*self.command, *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
         )
 
     def create(self, typed: str) -> subprocess.CompletedProcess[str]:
