@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from rules_setcap import capabilities
 from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.chain import Chain, follow
+from rules_setcap.containers.chain import Chain
+from rules_setcap.containers.follow import follow_chain
 from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.oci import image_reader
@@ -92,7 +93,7 @@ class Oracle:
         before = InitialProcess(
             case.uid, case.bounding, case.permitted, case.permitted, case.inheritable, case.ambient, case.no_new_privs, None, {}
         )
-        return follow(image, settings, before)
+        return follow_chain(image, settings, before)
 
     def run(self, case: Case) -> Outcome:
         """Runs the container."""
@@ -122,12 +123,12 @@ class Oracle:
         chain = self.model(case)
         outcome = self.run(case)
         ran = re.search(r"^Uid:", outcome.output, re.MULTILINE) is not None
-        if chain.lost:
+        if chain.unknown_reason:
             return []
         after = chain.after
         reached = after is not None and chain.hops[-1].path == END
         if reached != ran:
-            why = chain.failed or ("execve: EPERM" if after is None else chain.hops[-1].path)
+            why = chain.failure or ("execve: EPERM" if after is None else chain.hops[-1].path)
             return [f"model: {'reached' if reached else why}; program: {outcome}"]
         return [] if after is None or not ran else _compare(after, chain.hops[-1].outcome.secure, outcome.output)
 

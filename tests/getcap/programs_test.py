@@ -51,7 +51,7 @@ def test_each_program(oracle: Oracle, prefix: tuple[str, ...]):
         texts = ["", "cap_setuid,cap_setgid,cap_setpcap,cap_net_raw=p", "cap_setuid,cap_setgid,cap_net_raw=ep"]
         for text in texts if start.permitted == ROOTS else texts[:2]:
             tried = replace(case, files={**case.files, program: text} if text else case.files)
-            lost = oracle.model(tried).lost
+            lost = oracle.model(tried).unknown_reason
             if lost and not (prefix[0] == "su" and tried.uid):
                 wrong.append(f"{tried}: not followed: {lost}")
             wrong += [f"{tried}: {what}" for what in oracle.differences(tried)]
@@ -91,8 +91,8 @@ def test_chains(oracle: Oracle):
         differences = oracle.differences(case)
         wrong += [f"SEED={SEED}, {number}: {case}: {what}" for what in differences]
         chain = oracle.model(case)
-        unknown += bool(chain.lost)
-        reached += not chain.lost and chain.after is not None
+        unknown += bool(chain.unknown_reason)
+        reached += not chain.unknown_reason and chain.after is not None
     print(f"{reached} reached the last program, {unknown} are not known, {len(wrong)} differ")
     assert not wrong, "\n".join([f"{len(wrong)} differ", *wrong[:40]])
     assert reached > CHAINS / 10 and unknown < CHAINS / 5

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from rules_setcap.capabilities.execve import Process
-from rules_setcap.containers.programs.model import Call, Fails, Lost, Next, State, System
-from rules_setcap.containers.programs.shells import shell
+from rules_setcap.containers.programs.model import Call, Execution, NotFollowed, ProcessState, ProgramFails, System
+from rules_setcap.containers.programs.shells import make_shell_model
 from support import require
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1 << 32)
@@ -26,11 +26,11 @@ class Images(System):
     def __init__(self, directory: pathlib.Path, text: str = "") -> None:
         self._directory, self._text = directory, text
 
-    def find(self, name: str, state: State) -> str:
+    def find_program(self, name: str, state: ProcessState) -> str:
         path = self._directory / name
         return str(path) if path.is_file() else ""
 
-    def script(self, path: str, state: State) -> str | None:
+    def read_script(self, path: str, state: ProcessState) -> str | None:
         return self._text
 
 
@@ -114,17 +114,17 @@ def test_random_scripts(directory: pathlib.Path, program: str):
     print(f"SEED={SEED}, {SCRIPTS} scripts")
     generator = random.Random(SEED)
     author = Author(generator)
-    model = shell(bash=program == "bash", drops=True)
+    model = make_shell_model(bash=program == "bash", drops=True)
     followed = 0
     path = directory / "script"
     for number in range(SCRIPTS):
         text, arguments = author.script(), generator.choice(ARGUMENTS)
         path.write_text(text)
-        state = State(Process.of(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
-        following: Next | None = None
+        state = ProcessState(Process.with_ids(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
+        following: Execution | None = None
         try:
             following = model(Call([program, str(path), *arguments], state, Images(directory, text)))
-        except (Lost, Fails):
+        except (NotFollowed, ProgramFails):
             continue
         for status in (0, 1):
             unknown = directory / "unknown"
@@ -146,6 +146,6 @@ def test_random_scripts(directory: pathlib.Path, program: str):
 @pytest.mark.parametrize("text", ["${a:-" * 9000, "[ " + "! " * 20000, "a && " * 12000 + "a", "$(" * 20000, "(" * 30000, "[[ " + "( " * 9000, "`" * 3, '"', "<<", "if", "case x in", "f() {", "${", "[[ a =~ ("])
 def test_hostile_scripts(directory: pathlib.Path, text: str):
     try:
-        shell(bash=True, drops=True)(Call(["bash", "-c", text], State(Process.of(0, 0), {}), Images(directory)))
-    except (Lost, Fails):
+        make_shell_model(bash=True, drops=True)(Call(["bash", "-c", text], ProcessState(Process.with_ids(0, 0), {}), Images(directory)))
+    except (NotFollowed, ProgramFails):
         pass

@@ -16,12 +16,12 @@ _WORDS = {0: "none", _NET: "net_bind_service", _BPF: "bpf", _BOTH: "both"}
 
 def _make_user(bounding: int = _BOTH, **others) -> Process:
     """Returns a process of a user other than root."""
-    return Process.of(65532, 65532, bounding=bounding, **others)
+    return Process.with_ids(65532, 65532, bounding=bounding, **others)
 
 
 def _make_root(bounding: int) -> Process:
     """Returns a process of root that has its bounding set permitted and effective."""
-    return Process.of(0, 0, bounding=bounding, permitted=bounding, effective=bounding)
+    return Process.with_ids(0, 0, bounding=bounding, permitted=bounding, effective=bounding)
 
 
 _PERMITTED = File(FileCapabilities(_BOTH, 0, 0))

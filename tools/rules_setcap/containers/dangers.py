@@ -153,7 +153,7 @@ _KINDS = {name: kind for kind, names in _PROGRAMS.items() for name in names.spli
 _VERSION = re.compile(r"-?[0-9][0-9.]*[a-z]?$", re.ASCII)  # python3.14t, perl5.40.1, lua-5.4
 
 
-def program_kind(name: str) -> str:
+def find_program_kind(name: str) -> str:
     """Returns what a program does with its privileges for whoever executes it; "" if it is not known for that.
 
     The programs are those of GTFOBins that images have, and some of their kind.
@@ -164,6 +164,6 @@ def program_kind(name: str) -> str:
     return _KINDS.get(name) or _KINDS.get(_VERSION.sub("", name), "")
 
 
-def worst(severities: Iterable[str]) -> str:
+def find_worst_severity(severities: Iterable[str]) -> str:
     """Returns the highest of severities; "low" if there is none."""
     return max(severities, key=SEVERITIES.index, default=LOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rules_setcap.capabilities.names import ALL, NAMES, lower, number
+from rules_setcap.capabilities.names import ALL, NAMES, find_number, lower_ascii
 from rules_setcap.containers.engines import Engine, EngineBehaviour
 from rules_setcap.containers.settings import Setting, Settings, format_engine_name
 from rules_setcap.diagnostics.errors import InputError, problem, quote
@@ -207,7 +207,7 @@ def _make_mask(settings: tuple[Setting[str], ...]) -> int:
     """Returns the mask of capabilities by name, of which "all" is one."""
     mask = 0
     for setting in settings:
-        bit = number(setting.value)
+        bit = find_number(setting.value)
         mask |= ALL if bit is None else 1 << bit
     return mask
 
@@ -298,8 +298,8 @@ def _limit_by_label(settings: Settings, image_labels: Mapping[str, str], granted
         return granted
     needed = 0
     for name in text.split(",") if text else []:
-        bit = number(name)
-        if bit is None and lower(name) != "all":
+        bit = find_number(name)
+        if bit is None and lower_ascii(name) != "all":
             raise InputError([problem(where, f"{_PODMAN_LABEL}={text}", f"unknown capability {quote(name)}")])
         needed |= ALL if bit is None else 1 << bit
     if needed & ~granted:

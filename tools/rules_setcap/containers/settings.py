@@ -181,14 +181,14 @@ def parse_capability(name: str, engine_name: str) -> str:
     Raises:
       ValueError: the engine does not know the name; the error says what to write instead.
     """
-    lowered = names.lower(name)
+    lowered = names.lower_ascii(name)
     if lowered == "all":
         return lowered
-    number = names.number(name)
+    number = names.find_number(name)
     if number is None:
         if "," in name and engine_name == "docker":
             raise ValueError("several in one; Docker takes one name each time the option is given")
-        closest = names.suggestion(name)
+        closest = names.suggest_name(name)
         spelling = closest.removeprefix("cap_").upper()
         raise ValueError(
             f'unknown capability; did you mean "{spelling}"?' if closest else "unknown capability; capabilities(7) lists them"

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rules_setcap.containers.engines import Engine, parse_engine
-from rules_setcap.containers.fixes import of_refused
+from rules_setcap.containers.fixes import find_fixes_of_refusal
+from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.kubernetes import Container, Manifest, Pod, find_containers_of_image, find_mentions, parse_manifest
 from rules_setcap.containers.kubernetes.images import reference
 from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform_settings, evaluate_pod
 from rules_setcap.containers.process import format_capabilities
-from rules_setcap.containers.verdict import Plan, Verdict, candidates, judge
+from rules_setcap.containers.verdict import Plan, Verdict, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.oci.image_reader import Image
@@ -136,28 +137,28 @@ def _container(image: Image, container: Container, attributes: Attributes) -> It
     """
     plan = Plan(image, container.settings, attributes.runtime, standard=functools.partial(conform_settings, level=attributes.level))
     try:
-        verdict = judge(plan)
+        verdict = judge_plan(plan)
     except InputError as error:
-        if refused := of_refused(plan, error):
+        if refused := find_fixes_of_refusal(plan, error):
             raise InputError([f"{text}; fix: {', and '.join(refused)}" for text in error.problems]) from None
         raise
     judged = [verdict]
     guessed = False
-    if verdict.chain.lost or verdict.after is not None and not verdict.hop.file.capabilities and image.capabilities:
-        others = [judge(each) for each in candidates(plan, attributes.programs)]
-        if others or verdict.chain.lost:
+    if verdict.chain.unknown_reason or verdict.after is not None and not verdict.hop.file.capabilities and image.capabilities:
+        others = [judge_plan(each) for each in make_candidate_plans(plan, attributes.programs)]
+        if others or verdict.chain.unknown_reason:
             guessed = not attributes.programs
             judged = others
-        if verdict.chain.lost and not image.capabilities and verdict.wanted:
+        if verdict.chain.unknown_reason and not image.capabilities and verdict.requested:
             yield f"{container.settings.where}: {_unknown(verdict)}"
     for each in judged:
-        if each.known and each.good:
+        if each.is_proven and each.is_good:
             continue
         finding = f"{container.settings.where}: {_sentence(each)}"
-        if not each.good and not each.fixes and not each.chain.lost:
+        if not each.is_good and not each.fixes and not each.chain.unknown_reason:
             finding += _beyond(replace(plan, program=each.hop.path if each is not verdict else ""), attributes.level)
         if guessed:
-            reason = f"{_unknown(verdict)}; if" if verdict.chain.lost else f"the container runs {quote(verdict.hop.name)}; if"
+            reason = f"{_unknown(verdict)}; if" if verdict.chain.unknown_reason else f"the container runs {quote(verdict.hop.name)}; if"
             finding += f"; {reason} it does not execute {quote(each.hop.path)}, name the programs that it does execute: programs = [...]"
         yield finding
 
@@ -166,23 +167,23 @@ def _beyond(plan: Plan, level: str) -> str:
     """Returns the fix for a container that has none within a level: one that needs a lower level."""
     for lower in reversed(LEVELS[: LEVELS.index(level)]):
         standard = functools.partial(conform_settings, level=lower)
-        if fixes := judge(replace(plan, standard=standard)).fixes:
+        if fixes := judge_plan(replace(plan, standard=standard)).fixes:
             return f"; no fix is known within the level {level}; with level = {quote(lower)}: " + ", and ".join(fixes)
     return ""
 
 
 def _unknown(verdict: Verdict) -> str:
-    return f"the program is not known: {verdict.hop.name} {verdict.chain.lost}"
+    return f"the program is not known: {verdict.hop.name} {verdict.chain.unknown_reason}"
 
 
 def _sentence(verdict: Verdict) -> str:
     after = verdict.after
     if after is None:
-        what = f"does not start ({verdict.chain.failed})" if verdict.chain.failed else 'does not start ("operation not permitted")'
-    elif verdict.good:
+        what = f"does not start ({verdict.chain.failure})" if verdict.chain.failure else 'does not start ("operation not permitted")'
+    elif verdict.is_good:
         what = f"may run without what it asks for: {verdict.doubt}"
     else:
-        what = f"runs without {format_capabilities(verdict.wanted & ~after.permitted)}"
+        what = f"runs without {format_capabilities(verdict.requested & ~after.permitted)}"
     fix = "; fix: " + ", and ".join(verdict.fixes) if verdict.fixes else ""
     notes = "".join(f"; note: {text}" for text in verdict.unneeded)
-    return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.why) + notes + fix
+    return f"{quote(verdict.hop.path)} {what}: " + "; ".join(verdict.reasons) + notes + fix

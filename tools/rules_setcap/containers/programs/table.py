@@ -1,4 +1,12 @@
-"""The programs that are followed, by name. A program that is not here is taken to be the one that a container is about."""
+"""The table of programs that have a model, by file name.
+
+A program that is not in the table is taken to be the one that the container is about. To add a program, see the docstring
+of this package (__init__.py): write the model, and add the file name to
+
+  _COREUTILS   if it is a part of GNU coreutils (coreutils-single has these in one binary),
+  _UNFOLLOWED  if it executes programs that nothing here can know, with the reason,
+  MODELS       in all other cases.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +14,20 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from rules_setcap.containers.programs import busybox, capsh, daemontools, inits, plain, privileges, users
+from rules_setcap.containers.programs import busybox, capsh, daemontools, inits, passthrough, privileges, users
 from rules_setcap.containers.programs.model import Model
-from rules_setcap.containers.programs.shells import shell
+from rules_setcap.containers.programs.shells import make_shell_model
 
 _COREUTILS: Mapping[str, Model] = {
-    "chroot": users.chroot_command,
-    "env": plain.env,
-    "nice": plain.nice,
-    "nohup": plain.passing(""),
-    "stdbuf": plain.stdbuf,
-    "timeout": plain.timeout,
+    "chroot": users.follow_chroot,
+    "env": passthrough.follow_env,
+    "nice": passthrough.follow_nice,
+    "nohup": passthrough.make_passthrough_model(""),
+    "stdbuf": passthrough.follow_stdbuf,
+    "timeout": passthrough.follow_timeout,
 }
 
-_UNKNOWN = {
+_UNFOLLOWED = {
     "aa-exec": "changes the AppArmor profile",
     "authbind": "is not followed here",
     "circusd": "starts the programs of its configuration",
@@ -56,71 +64,71 @@ _UNKNOWN = {
 
 MODELS: Mapping[str, Model] = {
     **_COREUTILS,
-    **{name: plain.unknown(reason) for name, reason in _UNKNOWN.items()},
-    "ash": shell(bash=False, drops=False),
-    "bash": shell(bash=True, drops=True),
-    "busybox": busybox.busybox,
-    "busybox.static": busybox.busybox,
-    "capsh": capsh.capsh,
-    "catatonit": inits.catatonit,
-    "catchsegv": plain.passing(""),
-    "chpst": daemontools.chpst,
-    "chrt": plain.passing(
+    **{name: passthrough.make_unfollowed_model(reason) for name, reason in _UNFOLLOWED.items()},
+    "ash": make_shell_model(bash=False, drops=False),
+    "bash": make_shell_model(bash=True, drops=True),
+    "busybox": busybox.follow_busybox,
+    "busybox.static": busybox.follow_busybox,
+    "capsh": capsh.follow_capsh,
+    "catatonit": inits.follow_catatonit,
+    "catchsegv": passthrough.make_passthrough_model(""),
+    "chpst": daemontools.follow_chpst,
+    "chrt": passthrough.make_passthrough_model(
         "abdD:efhimoP:prRT:vV",
         {"batch": 0, "deadline": 0, "ext": 0, "fifo": 0, "idle": 0, "other": 0, "rr": 0, "reset-on-fork": 0, "sched-runtime": 1,
          "sched-period": 1, "sched-deadline": 1, "all-tasks": 0, "max": 0, "pid": 0, "verbose": 0},
         skip=1,
         ends="h m max p pid V",
     ),
-    "coreutils": plain.coreutils(_COREUTILS),
-    "dash": shell(bash=False, drops=True),
-    "docker-init": inits.tini,
-    "dumb-init": inits.dumb_init,
-    "envdir": daemontools.chpst,
-    "envuidgid": daemontools.chpst,
-    "flock": plain.flock,
-    "gosu": users.gosu,
-    "ionice": plain.passing(
+    "coreutils": passthrough.make_coreutils_model(_COREUTILS),
+    "dash": make_shell_model(bash=False, drops=True),
+    "docker-init": inits.follow_tini,
+    "dumb-init": inits.follow_dumb_init,
+    "envdir": daemontools.follow_chpst,
+    "envuidgid": daemontools.follow_chpst,
+    "flock": passthrough.follow_flock,
+    "gosu": users.follow_gosu,
+    "ionice": passthrough.make_passthrough_model(
         "c:n:p:P:u:tVh",
         {"class": 1, "classdata": 1, "pid": 1, "pgid": 1, "uid": 1, "ignore": 0},
         ends="p P u h V pid pgid uid",
     ),
-    "ksh": shell(bash=False, drops=False),
-    "linux32": plain.passing("", ends=""),
-    "linux64": plain.passing("", ends=""),
-    "pgrphack": daemontools.chpst,
-    "runuser": users.runuser,
-    "s6-applyuidgid": daemontools.s6_applyuidgid,
-    "s6-envuidgid": daemontools.s6_envuidgid,
-    "s6-setuidgid": daemontools.s6_setuidgid,
-    "setlock": daemontools.chpst,
-    "setpriv": privileges.setpriv,
-    "setsid": plain.passing("cfwhV", {"ctty": 0, "fork": 0, "wait": 0}, ends="h V"),
-    "setuidgid": daemontools.chpst,
-    "sh": shell(bash=False, drops=True),
-    "softlimit": daemontools.chpst,
-    "start-stop-daemon": users.start_stop_daemon,
-    "su": users.runuser,
-    "su-exec": users.su_exec,
-    "taskset": plain.taskset,
-    "time": plain.passing("af:o:pqvV", {"append": 0, "format": 1, "output": 1, "portability": 0, "quiet": 0, "verbose": 0}, ends="V"),
-    "tini": inits.tini,
-    "tini-static": inits.tini,
-    "unshare": privileges.unshare,
+    "ksh": make_shell_model(bash=False, drops=False),
+    "linux32": passthrough.make_passthrough_model("", ends=""),
+    "linux64": passthrough.make_passthrough_model("", ends=""),
+    "pgrphack": daemontools.follow_chpst,
+    "runuser": users.follow_runuser,
+    "s6-applyuidgid": daemontools.follow_s6_applyuidgid,
+    "s6-envuidgid": daemontools.follow_s6_envuidgid,
+    "s6-setuidgid": daemontools.follow_s6_setuidgid,
+    "setlock": daemontools.follow_chpst,
+    "setpriv": privileges.follow_setpriv,
+    "setsid": passthrough.make_passthrough_model("cfwhV", {"ctty": 0, "fork": 0, "wait": 0}, ends="h V"),
+    "setuidgid": daemontools.follow_chpst,
+    "sh": make_shell_model(bash=False, drops=True),
+    "softlimit": daemontools.follow_chpst,
+    "start-stop-daemon": users.follow_start_stop_daemon,
+    "su": users.follow_runuser,
+    "su-exec": users.follow_su_exec,
+    "taskset": passthrough.follow_taskset,
+    "time": passthrough.make_passthrough_model("af:o:pqvV", {"append": 0, "format": 1, "output": 1, "portability": 0, "quiet": 0, "verbose": 0}, ends="V"),
+    "tini": inits.follow_tini,
+    "tini-static": inits.follow_tini,
+    "unshare": privileges.follow_unshare,
 }  # fmt: skip
 
 _LOADER = re.compile(r"ld(-linux[-a-z0-9_]*|-musl-[a-z0-9_]+|64|-[0-9.]+)?\.so(\.[0-9]+)?")
 
 
-def model_of(path: str, name: str) -> Model | None:
-    """Returns the model of a program; None if it is not followed.
+def find_model(path: str, name: str) -> Model | None:
+    """Returns the model of a program; None if it has none.
 
     Args:
-      path: of the file, without symbolic links: /bin/dash.
-      name: what it is called: sh.
+      path: the path of the file, without symbolic links: /bin/dash.
+      name: argv[0] of the program: sh.
     """
-    base, called = posixpath.basename(path), posixpath.basename(name)
-    if _LOADER.fullmatch(base):
-        return plain.loader
-    # A program that is many goes by its name; else the file decides, and then the name of a link to it.
-    return MODELS.get(base) or MODELS.get(called)
+    file_name, called_name = posixpath.basename(path), posixpath.basename(name)
+    if _LOADER.fullmatch(file_name):
+        return passthrough.follow_loader
+    # The file decides, because links have any name. A file without a model may still be one that is called by a known name.
+    return MODELS.get(file_name) or MODELS.get(called_name)

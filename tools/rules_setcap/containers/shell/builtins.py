@@ -5,29 +5,26 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from rules_setcap.containers.programs.model import Word
+from rules_setcap.containers.programs.model import Argument
 from rules_setcap.containers.shell.conditions import Truth, test
-from rules_setcap.containers.shell.frame import Frame, Started
-from rules_setcap.containers.shell.syntax import Literal, Simple, Substitution, Unparsed
-from rules_setcap.containers.shell.syntax import Word as Source
-
-if TYPE_CHECKING:
-    from rules_setcap.containers.shell.evaluate import Evaluator
+from rules_setcap.containers.shell.frame import Frame, StartedProgram
+from rules_setcap.containers.shell.parse import parse_script
+from rules_setcap.containers.shell.run import ScriptRun
+from rules_setcap.containers.shell.syntax import CommandSubstitution, Literal, Parameter, SimpleCommand, UnsupportedSyntax, Word
 
 _IGNORED = frozenset(": bg echo fg hash help jobs kill printf pwd shopt times trap true type ulimit umask wait disown".split())
 """Builtins that change nothing that is followed here."""
 
 
-def simple(run: Evaluator, command: Simple) -> Truth:
+def run_simple_command(run: ScriptRun, command: SimpleCommand) -> Truth:
     """Runs a simple command; returns its status."""
-    frame = run.now
+    frame = run.frame
     assert frame is not None
-    words: list[Word] = [field for word in command.words for field in run.expander.fields(frame, word)]
+    words: list[Argument] = [field for word in command.words for field in run.expander.fields(frame, word)]
     if not words:
         status = _assign(run, frame, command.assignments)
-        return None if any(isinstance(part, Substitution) for word in command.words for part in word) else status
+        return None if any(isinstance(part, CommandSubstitution) for word in command.words for part in word) else status
     name = words[0]
     if name is None:
         return _start(run, frame, command, words)
@@ -35,7 +32,7 @@ def simple(run: Evaluator, command: Simple) -> Truth:
         # Assignments before a function stay set in some shells; the variables are not known afterwards.
         for variable, _ in command.assignments:
             frame.variables[variable] = None
-        return run.call(name, words[1:])
+        return run.call_function(name, words[1:])
     while name in ("command", "builtin") and len(words) > 1 and words[1] is not None and not words[1].startswith("-"):
         words, name = words[1:], words[1]
     if name in _BUILTINS:
@@ -49,81 +46,79 @@ def simple(run: Evaluator, command: Simple) -> Truth:
     return _start(run, frame, command, words)
 
 
-def _assign(run: Evaluator, frame: Frame, assignments: tuple[tuple[str, Source | None], ...]) -> Truth:
+def _assign(run: ScriptRun, frame: Frame, assignments: tuple[tuple[str, Word | None], ...]) -> Truth:
     status: Truth = True
     for name, word in assignments:
         frame.variables[name] = run.expander.text(frame, word) if word is not None else None
-        if word and any(isinstance(part, Substitution) for part in word):
+        if word and any(isinstance(part, CommandSubstitution) for part in word):
             status = None
         _use(frame, word or ())
     return status
 
 
-def _use(frame: Frame, word: Source) -> None:
+def _use(frame: Frame, word: Word) -> None:
     """Sets the variables that ${name:=word} may set."""
-    from rules_setcap.containers.shell.syntax import Parameter
-
     for part in word:
         if isinstance(part, Parameter) and part.operator.endswith("="):
             frame.variables[part.name] = None
 
 
-def _start(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _start(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     """Starts a program."""
     inner = frame.copy()
     _assign(run, inner, command.assignments)
     inner.exported |= {variable for variable, _ in command.assignments}
-    frame.last = Started(tuple(words), inner.environment(), command.line)
-    run.started.append(frame.last)
+    frame.last_program = StartedProgram(tuple(words), inner.make_program_state(), command.line)
+    run.started.append(frame.last_program)
     return False if words[0] in ("false",) else None
 
 
-def _exec(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _exec(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     if not words:
         return True
     if words[0] == "--":
         words = words[1:]
-    lost = frame.lost
+    lost = frame.unknown_reason
     if words and words[0] is not None and words[0].startswith("-"):
         lost = lost or f'uses options of exec ("{words[0]}")'
-    run.outcomes.append((Started(tuple(words), frame.environment(), command.line), lost))
-    run.now = None
+    run.execs.append((StartedProgram(tuple(words), frame.make_program_state(), command.line), lost))
+    run.frame = None
     return None
 
 
-def _exit(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _exit(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     # A script that gives up executes nothing.
     if not (words and words[0] is not None and words[0].isdigit() and int(words[0])):
         run.ends.append(frame)
-    run.now = None
+    run.frame = None
     return None
 
 
-def _return(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _return(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     if not run.calls:
         return _exit(run, frame, command, words)
     status: Truth = None
     if words and words[0] is not None and words[0].isdigit():
         status = int(words[0]) == 0
     run.calls[-1].returned.append((frame, status))
-    run.now = None
+    run.frame = None
     return None
 
 
-def _leave(broken: bool) -> Callable[[Evaluator, Frame, Simple, list[Word]], Truth]:
-    def leave(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _leave(broken: bool) -> Callable[[ScriptRun, Frame, SimpleCommand, list[Argument]], Truth]:
+    def leave(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
         if not run.loops:
             return True
         depth = int(words[0]) if words and words[0] is not None and words[0].isdigit() else 1
         loop = run.loops[-min(max(depth, 1), len(run.loops))]
         (loop.broken if broken else loop.continued).append(frame)
-        run.now = None
+        run.frame = None
         return None
 
     return leave
 
 
-def _set(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _set(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     at = 0
     while at < len(words):
         word = words[at]
@@ -139,19 +134,19 @@ def _set(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Tr
             frame.arguments = tuple(words[at - 1 :])
             return True
         if "n" in word and word[0] == "-" or "a" in word.removeprefix("-o") and word[0] == "-" and "o" not in word:
-            run.lose(f'uses "set {word}"')
+            run.stop_following(f'uses "set {word}"')
         if "e" in word:
             frame.errexit = word[0] == "-"
         if word.endswith("o") and at < len(words):
             if words[at] == "errexit":
                 frame.errexit = word[0] == "-"
             elif words[at] in ("allexport", "noexec"):
-                run.lose(f'uses "set {word} {words[at]}"')
+                run.stop_following(f'uses "set {word} {words[at]}"')
             at += 1
     return True
 
 
-def _shift(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _shift(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     text = words[0] if words else "1"
     if text is None or not text.isdigit():
         frame.arguments = (None,)
@@ -166,13 +161,13 @@ def _shift(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> 
     return True
 
 
-def _export(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _export(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     if words and words[0] == "-n" or words and words[0] is not None and words[0].startswith("-f"):
-        run.lose(f'uses "export {words[0]}"')
+        run.stop_following(f'uses "export {words[0]}"')
     return _declare(run, frame, command, words, exported=True)
 
 
-def _declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word], exported: bool = False, local: bool = False) -> Truth:
+def _declare(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument], exported: bool = False, local: bool = False) -> Truth:
     """export, readonly, declare, local: name=value. Assignments among the words are read from the source."""
     values: dict[str, str | None] = {}
     for name, word in command.assignments:
@@ -185,7 +180,7 @@ def _declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word], e
                 values[name] = None
                 names.add(name)
             else:
-                run.lose("sets variables whose names are not known")
+                run.stop_following("sets variables whose names are not known")
             continue
         if each.startswith("-"):
             exported = exported or "x" in each
@@ -204,13 +199,13 @@ def _declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word], e
     return True
 
 
-def _named(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Iterator[tuple[Source, Word]]:
+def _named(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Iterator[tuple[Word, Argument]]:
     """Yields the words after a command's name, each with its source."""
     pairs = [(word, field) for word in command.words for field in run.expander.fields(frame, word)]
     yield from pairs[len(pairs) - len(words) :]
 
 
-def _name(run: Evaluator, frame: Frame, word: Source) -> str:
+def _name(run: ScriptRun, frame: Frame, word: Word) -> str:
     """Returns the name in name=value, whose value is not known; "" if the name is not known either."""
     text = ""
     for part in word:
@@ -223,18 +218,18 @@ def _name(run: Evaluator, frame: Frame, word: Source) -> str:
     return ""
 
 
-def _local(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _local(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     return _declare(run, frame, command, words, local=True)
 
 
-def _plain_declare(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _plain_declare(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     return _declare(run, frame, command, words)
 
 
-def _unset(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _unset(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     for name in words:
         if name is None:
-            run.lose("unsets variables whose names are not known")
+            run.stop_following("unsets variables whose names are not known")
         elif name == "-f":
             for function in frame.functions:
                 frame.functions[function] = None
@@ -244,7 +239,7 @@ def _unset(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> 
     return True
 
 
-def _cd(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _cd(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     target = words[-1] if words else None
     unknown = target is None or target == "-" or "\0" in frame.state.directory and not target.startswith("/")
     if "CDPATH" in frame.variables or "CDPATH" in frame.state.environment:
@@ -256,69 +251,65 @@ def _cd(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Tru
     return True
 
 
-def _source(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
-    from rules_setcap.containers.shell.parse import parse
-
+def _source(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     path = words[0] if words else None
     text = None
     if path is not None and "/" in path and "\0" not in frame.state.directory:
-        text = run.system.script(posixpath.join(frame.state.directory, path), frame.state)
+        text = run.system.read_script(posixpath.join(frame.state.directory, path), frame.state)
     if text is None:
-        run.lose(f"reads {path or 'a file'} (line {command.line}), whose text is not known here")
+        run.stop_following(f"reads {path or 'a file'} (line {command.line}), whose text is not known here")
         return None
     try:
-        body = parse(text)
-    except Unparsed as error:
-        run.lose(f"reads {path}, in which line {error.line} is not understood: {error.text}")
+        body = parse_script(text)
+    except UnsupportedSyntax as error:
+        run.stop_following(f"reads {path}, in which line {error.line} is not understood: {error.text}")
         return None
     if len(words) > 1 or len(run.sources) > 10:
-        run.lose(f"reads {path} (line {command.line}) with arguments")
+        run.stop_following(f"reads {path} (line {command.line}) with arguments")
         return None
     run.sources.append(path or "")
-    status = run.sequence(body)
+    status = run.run_list(body)
     run.sources.pop()
     return status
 
 
-def _eval(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
-    from rules_setcap.containers.shell.parse import parse
-
+def _eval(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     known = [each for each in words if each is not None]
     try:
-        body = parse(" ".join(known)) if len(known) == len(words) and len(run.sources) <= 10 else None
-    except Unparsed:
+        body = parse_script(" ".join(known)) if len(known) == len(words) and len(run.sources) <= 10 else None
+    except UnsupportedSyntax:
         body = None
     if body is None:
-        run.lose(f"evaluates a text that is not known here (line {command.line})")
+        run.stop_following(f"evaluates a text that is not known here (line {command.line})")
         return None
     run.sources.append("eval")
-    status = run.sequence(body)
+    status = run.run_list(body)
     run.sources.pop()
     return status
 
 
-def _read(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _read(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     for name in words:
         if name is None:
-            run.lose("reads into variables whose names are not known")
+            run.stop_following("reads into variables whose names are not known")
         elif not name.startswith("-"):
             frame.variables[name] = None
     return None
 
 
-def _test(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _test(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     known = [each for each in words if each is not None]
     return test(known) if len(known) == len(words) else None
 
 
-def _bracket(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _bracket(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     return _test(run, frame, command, words[:-1]) if words and words[-1] == "]" else None
 
 
-def _command(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _command(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     """command -v NAME: whether the image has a program."""
     if len(words) == 2 and words[0] in ("-v", "-V") and words[1] is not None:
-        if words[1] in _BUILTINS or words[1] in _IGNORED or run.system.find(words[1], frame.environment()):
+        if words[1] in _BUILTINS or words[1] in _IGNORED or run.system.find_program(words[1], frame.make_program_state()):
             return True
         return None
     if words and words[0] is not None and words[0].startswith("-p"):
@@ -326,16 +317,16 @@ def _command(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -
     return None
 
 
-def _unfollowed(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
-    run.lose(f"uses a builtin that is not followed here (line {command.line})")
+def _unfollowed(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
+    run.stop_following(f"uses a builtin that is not followed here (line {command.line})")
     return None
 
 
-def _false(run: Evaluator, frame: Frame, command: Simple, words: list[Word]) -> Truth:
+def _false(run: ScriptRun, frame: Frame, command: SimpleCommand, words: list[Argument]) -> Truth:
     return False
 
 
-_BUILTINS: dict[str, Callable[[Evaluator, Frame, Simple, list[Word]], Truth]] = {
+_BUILTINS: dict[str, Callable[[ScriptRun, Frame, SimpleCommand, list[Argument]], Truth]] = {
     ".": _source,
     "[": _bracket,
     "alias": _unfollowed,

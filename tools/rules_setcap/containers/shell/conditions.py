@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from rules_setcap.containers.shell.expand import Expander
 from rules_setcap.containers.shell.frame import Frame
-from rules_setcap.containers.shell.syntax import Literal
-from rules_setcap.containers.shell.syntax import Word as Source
+from rules_setcap.containers.shell.syntax import Literal, Word
 
 Truth = bool | None
 _BINARY = frozenset("= == != < > -eq -ne -lt -gt -le -ge -nt -ot -ef".split())
@@ -111,7 +110,7 @@ def compare(left: str, operator: str, right: str) -> Truth:
 class Brackets:
     """[[ ... ]] (bash(1), "Conditional expressions"): words are not split, and the right of == is a pattern."""
 
-    def __init__(self, words: Sequence[Source], expander: Expander, frame: Frame) -> None:
+    def __init__(self, words: Sequence[Word], expander: Expander, frame: Frame) -> None:
         self._words, self._expander, self._frame = words, expander, frame
         self._at = 0
 
@@ -166,7 +165,7 @@ class Brackets:
         self._at += 1
         return None if text is None else text != ""
 
-    def _compare(self, left: Source, operator: str, right: Source) -> Truth:
+    def _compare(self, left: Word, operator: str, right: Word) -> Truth:
         one = self._expander.text(self._frame, left)
         if operator not in ("=", "==", "!="):
             other = self._expander.text(self._frame, right)

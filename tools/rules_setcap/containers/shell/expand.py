@@ -7,10 +7,19 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from rules_setcap.containers.programs.model import Word
+from rules_setcap.containers.programs.model import Argument
 from rules_setcap.containers.shell.frame import Frame
-from rules_setcap.containers.shell.syntax import AndOr, Literal, Opaque, Parameter, Part, Sequence, Simple, Substitution
-from rules_setcap.containers.shell.syntax import Word as Source
+from rules_setcap.containers.shell.syntax import (
+    AndOr,
+    CommandList,
+    CommandSubstitution,
+    Literal,
+    Opaque,
+    Parameter,
+    Part,
+    SimpleCommand,
+    Word,
+)
 
 _OWN = frozenset(
     "BASH BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_SOURCE BASH_SUBSHELL BASH_VERSION EPOCHSECONDS FUNCNAME "
@@ -32,9 +41,9 @@ class Expander:
     def __init__(self, zero: str, bash: bool) -> None:
         self.zero, self.bash = zero, bash
 
-    def fields(self, frame: Frame, word: Source) -> list[Word]:
+    def fields(self, frame: Frame, word: Word) -> list[Argument]:
         """Returns the fields that a word expands to; None stands for unknown ones."""
-        fields: list[Word] = []
+        fields: list[Argument] = []
         current: str | None = ""
         started = False
         if _braces(word) and self.bash or _tilde(word):
@@ -71,7 +80,7 @@ class Expander:
             fields.append(current)
         return fields
 
-    def text(self, frame: Frame, word: Source) -> str | None:
+    def text(self, frame: Frame, word: Word) -> str | None:
         """Returns the value of a word that is not split into fields; None if it is not known."""
         if _tilde(word):
             return None
@@ -83,7 +92,7 @@ class Expander:
             text += value
         return text
 
-    def pattern(self, frame: Frame, word: Source) -> str | None:
+    def pattern(self, frame: Frame, word: Word) -> str | None:
         """Returns a pattern as fnmatch has it; None if it is not known."""
         text = ""
         for part in word:
@@ -99,7 +108,7 @@ class Expander:
             return part.text
         if isinstance(part, Opaque):
             return None
-        if isinstance(part, Substitution):
+        if isinstance(part, CommandSubstitution):
             return self._output(frame, part.commands)
         if part.name in "@*" and (part.operator or part.length):
             return None
@@ -165,7 +174,7 @@ class Expander:
     def _joined(self, frame: Frame) -> str | None:
         return None if None in frame.arguments else " ".join(each or "" for each in frame.arguments)
 
-    def _output(self, frame: Frame, commands: Sequence) -> str | None:
+    def _output(self, frame: Frame, commands: CommandList) -> str | None:
         """Returns the output of a few commands: id, whoami, echo, printf %s, basename, dirname, pwd."""
         if len(commands.items) != 1:
             return None
@@ -173,7 +182,7 @@ class Expander:
         if item.rest or item.background or item.first.negated or len(item.first.commands) != 1:
             return None
         command = item.first.commands[0]
-        if not isinstance(command, Simple) or command.assignments:
+        if not isinstance(command, SimpleCommand) or command.assignments:
             return None
         words = [field for word in command.words for field in self.fields(frame, word)]
         argv = [each for each in words if each is not None]
@@ -237,12 +246,12 @@ def _is_pattern(text: str) -> bool:
     return "*" in text or "?" in text or "[" in text and "]" in text[text.index("[") :]
 
 
-def _braces(word: Source) -> bool:
+def _braces(word: Word) -> bool:
     text = "".join(part.text for part in word if isinstance(part, Literal) and not part.quoted)
     return "{" in text and ("," in text or ".." in text)
 
 
-def _tilde(word: Source) -> bool:
+def _tilde(word: Word) -> bool:
     return bool(word) and isinstance(word[0], Literal) and not word[0].quoted and word[0].text.startswith("~")
 
 

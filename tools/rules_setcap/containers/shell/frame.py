@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rules_setcap.containers.programs.model import State, Word
+from rules_setcap.containers.programs.model import Argument, ProcessState
 from rules_setcap.containers.shell.syntax import Command
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedProgram:
     """A program that a script starts.
 
     Attributes:
@@ -19,8 +19,8 @@ class Started:
       line: of the script.
     """
 
-    argv: tuple[Word, ...]
-    state: State
+    argv: tuple[Argument, ...]
+    state: ProcessState
     line: int
 
 
@@ -34,31 +34,31 @@ class Frame:
       exported: the names among them that are exported.
       arguments: $1 and those after it.
       functions: by name; None if it is not known which of two it is.
-      last: the program that was started last in the foreground; None if there is none.
-      lost: why it cannot be said what the script does from here on; "" if it can.
+      last_program: the program that was started last in the foreground; None if there is none.
+      unknown_reason: why it cannot be said what the script does from here on; "" if it can.
       errexit: whether set -e is on.
     """
 
-    state: State
+    state: ProcessState
     variables: dict[str, str | None] = field(default_factory=dict)
     exported: frozenset[str] = frozenset()
-    arguments: tuple[Word, ...] = ()
+    arguments: tuple[Argument, ...] = ()
     functions: dict[str, Command | None] = field(default_factory=dict)
-    last: Started | None = None
-    lost: str = ""
+    last_program: StartedProgram | None = None
+    unknown_reason: str = ""
     errexit: bool = False
 
     def copy(self) -> Frame:
         return replace(self, variables=dict(self.variables), functions=dict(self.functions))
 
-    def environment(self) -> State:
+    def make_program_state(self) -> ProcessState:
         """Returns the state in which a program is executed."""
         names = self.exported | self.state.environment.keys()
         exported = {name: self.variables[name] for name in names if name in self.variables}
         return replace(self.state, environment={**self.state.environment, **exported})
 
 
-def merge(frames: Sequence[Frame]) -> Frame | None:
+def merge_frames(frames: Sequence[Frame]) -> Frame | None:
     """Returns what holds in all frames; None of no frames."""
     if not frames:
         return None
@@ -76,23 +76,23 @@ def merge(frames: Sequence[Frame]) -> Frame | None:
         if merged.state != other.state:
             merged.state = _merge_states(merged.state, other.state)
         merged.exported |= other.exported
-        if merged.last != other.last:
-            merged.last = _merge_last(merged, other)
-        merged.lost = merged.lost or other.lost
+        if merged.last_program != other.last_program:
+            merged.last_program = _merge_last(merged, other)
+        merged.unknown_reason = merged.unknown_reason or other.unknown_reason
         merged.errexit |= other.errexit
     return merged
 
 
-def _merge_last(one: Frame, other: Frame) -> Started | None:
+def _merge_last(one: Frame, other: Frame) -> StartedProgram | None:
     """Returns the program that was started last; one that is not known if it is one of two."""
-    if one.last is None or other.last is None:
-        return one.last or other.last
-    return Started((None,), one.state, other.last.line)
+    if one.last_program is None or other.last_program is None:
+        return one.last_program or other.last_program
+    return StartedProgram((None,), one.state, other.last_program.line)
 
 
-def _common(one: tuple[Word, ...], other: tuple[Word, ...]) -> tuple[Word, ...]:
+def _common(one: tuple[Argument, ...], other: tuple[Argument, ...]) -> tuple[Argument, ...]:
     """Returns the words with which both begin, and an unknown rest."""
-    common: list[Word] = []
+    common: list[Argument] = []
     for left, right in zip(one, other):
         if left != right or left is None:
             break
@@ -100,7 +100,7 @@ def _common(one: tuple[Word, ...], other: tuple[Word, ...]) -> tuple[Word, ...]:
     return (*common, None)
 
 
-def _merge_states(one: State, other: State) -> State:
+def _merge_states(one: ProcessState, other: ProcessState) -> ProcessState:
     environment: dict[str, str | None] = dict(one.environment)
     for name in one.environment.keys() | other.environment.keys():
         if one.environment.get(name) != other.environment.get(name) or name not in one.environment:

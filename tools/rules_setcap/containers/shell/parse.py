@@ -1,4 +1,4 @@
-"""Parses shell scripts. What is not understood raises Unparsed: a script is never half understood."""
+"""Parses shell scripts. What is not understood raises UnsupportedSyntax: a script is never half understood."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 
 from rules_setcap.containers.shell.syntax import (
     AndOr,
-    Arithmetic,
+    ArithmeticCommand,
+    BraceGroup,
     Case,
     Command,
+    CommandList,
+    DoubleBracket,
     For,
-    Function,
-    Group,
+    FunctionDefinition,
     If,
     Literal,
     Pipeline,
-    Sequence,
-    Simple,
+    SimpleCommand,
     Subshell,
-    Test,
     While,
     Word,
 )
@@ -32,14 +32,14 @@ _DECLARING = frozenset("declare export local readonly typeset".split())
 _DEPTH = 100
 
 
-def parse(text: str) -> Sequence:
+def parse_script(text: str) -> CommandList:
     """Parses a whole script.
 
     Raises:
-      Unparsed: a part of it is not understood.
+      UnsupportedSyntax: a part of it is not understood.
     """
     parser = Parser(text)
-    body = parser.sequence(())
+    body = parser.parse_list(())
     if not parser.at_end():
         raise parser.unparsed()
     return body
@@ -48,17 +48,31 @@ def parse(text: str) -> Sequence:
 class Parser(Reader):
     """A recursive descent parser over the text."""
 
-    def sequence(self, ends: tuple[str, ...]) -> Sequence:
+    def parse_substitution(self) -> CommandList:
+        inner = Parser(self.text)
+        inner.at, inner.depth = self.at, self.depth + 1
+        if inner.depth > 50:
+            raise self.unparsed()
+        body = inner.parse_list((")",))
+        if inner.peek() != ")":
+            raise self.unparsed()
+        self.at = inner.at + 1
+        return body
+
+    def parse_text(self, text: str) -> CommandList:
+        return parse_script(text)
+
+    def parse_list(self, ends: tuple[str, ...]) -> CommandList:
         """Parses lists up to one of the reserved words or characters, which stays."""
         items: list[AndOr] = []
         while True:
             self.newlines()
             if self.at_end() or self._is_end(ends):
-                return Sequence(tuple(items))
+                return CommandList(tuple(items))
             items.append(self._and_or())
             self.blanks()
             if self.text.startswith(";;", self.at) or self.text.startswith(";&", self.at):
-                return Sequence(tuple(items))
+                return CommandList(tuple(items))
             if self.peek() == ";":
                 self.at += 1
             elif self.peek() == "&" and not self.text.startswith("&&", self.at):
@@ -134,13 +148,13 @@ class Parser(Reader):
         command: Command
         if self.text.startswith("((", self.at):
             self.arithmetic()
-            command = Arithmetic()
+            command = ArithmeticCommand()
         elif self.peek() == "(":
             self.at += 1
             command = Subshell(self._until(")"))
         elif word == "{":
             self.at += 1
-            command = Group(self.sequence(("}",)))
+            command = BraceGroup(self.parse_list(("}",)))
             self._take("}")
         elif word == "if":
             command = self._if()
@@ -148,7 +162,7 @@ class Parser(Reader):
             command = self._for()
         elif word in ("while", "until"):
             self.at += 5
-            condition = self.sequence(("do",))
+            condition = self.parse_list(("do",))
             command = While(condition, self._do(), word == "until")
         elif word == "case":
             command = self._case()
@@ -167,46 +181,46 @@ class Parser(Reader):
         self._redirects()
         return command
 
-    def _until(self, end: str) -> Sequence:
-        body = self.sequence((end,))
+    def _until(self, end: str) -> CommandList:
+        body = self.parse_list((end,))
         if self.peek() != end:
             raise self.unparsed()
         self.at += 1
         return body
 
-    def _function(self) -> Function:
+    def _function(self) -> FunctionDefinition:
         match = re.compile(r"([A-Za-z_][A-Za-z0-9_:.-]*)[ \t]*(\([ \t]*\))?").match(self.text, self.at)
         if not match:
             raise self.unparsed()
         self.at = match.end()
         self.newlines()
         body = self._command()
-        if isinstance(body, (Simple, Test, Function)):
+        if isinstance(body, (SimpleCommand, DoubleBracket, FunctionDefinition)):
             raise self.unparsed()
-        return Function(match[1], body)
+        return FunctionDefinition(match[1], body)
 
     def _if(self) -> If:
         branches = []
         word = "if"
         while word != "else":
             self.at += len(word)
-            condition = self.sequence(("then",))
+            condition = self.parse_list(("then",))
             self._take("then")
-            branches.append((condition, self.sequence(("elif", "else", "fi"))))
+            branches.append((condition, self.parse_list(("elif", "else", "fi"))))
             word = self.reserved()
             if word == "fi":
                 self.at += 2
-                return If(tuple(branches), Sequence())
+                return If(tuple(branches), CommandList())
             if word not in ("elif", "else"):
                 raise self.unparsed()
         self.at += 4
-        otherwise = self.sequence(("fi",))
+        otherwise = self.parse_list(("fi",))
         self._take("fi")
         return If(tuple(branches), otherwise)
 
-    def _do(self) -> Sequence:
+    def _do(self) -> CommandList:
         self._take("do")
-        body = self.sequence(("done",))
+        body = self.parse_list(("done",))
         self._take("done")
         return body
 
@@ -234,7 +248,7 @@ class Parser(Reader):
         self.blanks()
         word = self.word()
         self._take("in")
-        branches: list[tuple[tuple[Word, ...], Sequence]] = []
+        branches: list[tuple[tuple[Word, ...], CommandList]] = []
         falls = False
         while True:
             self.newlines()
@@ -254,7 +268,7 @@ class Parser(Reader):
             if self.peek() != ")":
                 raise self.unparsed()
             self.at += 1
-            body = self.sequence((";;", "esac"))
+            body = self.parse_list((";;", "esac"))
             branches.append((tuple(patterns), body))
             if self.text.startswith((";&", ";;&"), self.at):
                 falls = True
@@ -264,7 +278,7 @@ class Parser(Reader):
             elif self.reserved() != "esac":
                 raise self.unparsed()
 
-    def _test(self) -> Test:
+    def _test(self) -> DoubleBracket:
         line = self.line()
         self.at += 2
         words: list[Word] = []
@@ -273,7 +287,7 @@ class Parser(Reader):
             if self.text.startswith("]]", self.at) and self.text[self.at + 2 : self.at + 3] in ("", " ", "\t", "\n", ";", "&", "|", ")"):
                 self.at += 2
                 self._redirects()
-                return Test(tuple(words), line)
+                return DoubleBracket(tuple(words), line)
             match = re.compile(r"&&|\|\||[()<>]|=~").match(self.text, self.at)
             if match and match[0] == "=~":
                 self.at = match.end()
@@ -288,7 +302,7 @@ class Parser(Reader):
             else:
                 words.append(self.word())
 
-    def _simple(self) -> Simple:
+    def _simple(self) -> SimpleCommand:
         line = self.line()
         assignments: list[tuple[str, Word | None]] = []
         words: list[Word] = []
@@ -319,7 +333,7 @@ class Parser(Reader):
             words.append(self.word())
         if not words and not assignments and not redirected:
             raise self.unparsed()
-        return Simple(tuple(assignments), tuple(words), line, redirected)
+        return SimpleCommand(tuple(assignments), tuple(words), line, redirected)
 
     def _redirects(self) -> None:
         while self.blanks() or self._redirect():

@@ -25,10 +25,10 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Substitution:
+class CommandSubstitution:
     """$(commands)."""
 
-    commands: Sequence
+    commands: CommandList
     quoted: bool
 
 
@@ -39,12 +39,12 @@ class Opaque:
     quoted: bool
 
 
-Part = Literal | Parameter | Substitution | Opaque
+Part = Literal | Parameter | CommandSubstitution | Opaque
 Word = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Simple:
+class SimpleCommand:
     """Assignments, a command's words, and its line number."""
 
     assignments: tuple[tuple[str, Word | None], ...]
@@ -54,7 +54,7 @@ class Simple:
 
 
 @dataclass(frozen=True)
-class Test:
+class DoubleBracket:
     """[[ ... ]]; the operators are words with one unquoted literal."""
 
     words: tuple[Word, ...]
@@ -62,7 +62,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ArithmeticCommand:
     """((...))."""
 
 
@@ -85,32 +85,32 @@ class AndOr:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class CommandList:
     """Lists, one after the other."""
 
     items: tuple[AndOr, ...] = ()
 
 
 @dataclass(frozen=True)
-class Group:
+class BraceGroup:
     """{ ...; }"""
 
-    body: Sequence
+    body: CommandList
 
 
 @dataclass(frozen=True)
 class Subshell:
     """( ... )"""
 
-    body: Sequence
+    body: CommandList
 
 
 @dataclass(frozen=True)
 class If:
     """if, elif and else."""
 
-    branches: tuple[tuple[Sequence, Sequence], ...]
-    otherwise: Sequence
+    branches: tuple[tuple[CommandList, CommandList], ...]
+    otherwise: CommandList
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ class For:
 
     name: str
     words: tuple[Word, ...] | None
-    body: Sequence
+    body: CommandList
 
 
 @dataclass(frozen=True)
 class While:
     """while and until."""
 
-    condition: Sequence
-    body: Sequence
+    condition: CommandList
+    body: CommandList
     until: bool
 
 
@@ -136,23 +136,23 @@ class Case:
     """case word in patterns) body ;; esac."""
 
     word: Word
-    branches: tuple[tuple[tuple[Word, ...], Sequence], ...]
+    branches: tuple[tuple[tuple[Word, ...], CommandList], ...]
     falls: bool = False
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionDefinition:
     """name() body."""
 
     name: str
     body: Command
 
 
-Command = Simple | Test | Arithmetic | Group | Subshell | If | For | While | Case | Function
+Command = SimpleCommand | DoubleBracket | ArithmeticCommand | BraceGroup | Subshell | If | For | While | Case | FunctionDefinition
 
 
 @dataclass
-class Unparsed(Exception):
+class UnsupportedSyntax(Exception):
     """A part of a script that is not understood."""
 
     line: int

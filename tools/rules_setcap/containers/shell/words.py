@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.containers.shell.syntax import Literal, Opaque, Parameter, Part, Sequence, Substitution, Unparsed, Word
+from rules_setcap.containers.shell.syntax import (
+    CommandList,
+    CommandSubstitution,
+    Literal,
+    Opaque,
+    Parameter,
+    Part,
+    UnsupportedSyntax,
+    Word,
+)
 
 _META = frozenset(" \t\n;&|()<>")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?$!-]")
@@ -31,9 +40,9 @@ class Reader:
         """Returns the number of the current line, from 1."""
         return self.text.count("\n", 0, self.at) + 1
 
-    def unparsed(self) -> Unparsed:
+    def unparsed(self) -> UnsupportedSyntax:
         number = self.line()
-        return Unparsed(number, self.text.split("\n")[number - 1].strip() if self.text else "")
+        return UnsupportedSyntax(number, self.text.split("\n")[number - 1].strip() if self.text else "")
 
     def blanks(self) -> bool:
         """Skips spaces, continued lines and a comment; returns False."""
@@ -85,7 +94,7 @@ class Reader:
             each = self.peek()
             if self.text.startswith(("<(", ">("), self.at):
                 self.at += 2
-                self._substitution()
+                self.parse_substitution()
                 parts.append(Opaque(True))
             elif each in _META:
                 break
@@ -158,7 +167,7 @@ class Reader:
             return Opaque(quoted)
         if self.text.startswith("$(", self.at):
             self.at += 2
-            return Substitution(self._substitution(), quoted)
+            return CommandSubstitution(self.parse_substitution(), quoted)
         if self.text.startswith("${", self.at):
             return self._braced(quoted)
         match = _NAME.match(self.text, self.at + 1)
@@ -168,23 +177,15 @@ class Reader:
         self.at = match.end()
         return Parameter(match[0], quoted)
 
-    def _substitution(self) -> Sequence:
-        """Reads commands up to the closing parenthesis."""
-        from rules_setcap.containers.shell.parse import Parser
+    def parse_substitution(self) -> CommandList:
+        """Parses commands up to the closing parenthesis, and skips it."""
+        raise NotImplementedError
 
-        inner = Parser(self.text)
-        inner.at, inner.depth = self.at, self.depth + 1
-        if inner.depth > 50:
-            raise self.unparsed()
-        body = inner.sequence((")",))
-        if inner.peek() != ")":
-            raise self.unparsed()
-        self.at = inner.at + 1
-        return body
+    def parse_text(self, text: str) -> CommandList:
+        """Parses the commands of a text that is not a part of the script, such as that of a `...`."""
+        raise NotImplementedError
 
     def _backquoted(self, quoted: bool) -> Part:
-        from rules_setcap.containers.shell.parse import parse
-
         start = self.at = self.at + 1
         while self.peek() != "`":
             if self.at_end():
@@ -192,7 +193,7 @@ class Reader:
             self.at += 2 if self.peek() == "\\" else 1
         text = re.sub(r"\\([$`\\])", r"\1", self.text[start : self.at])
         self.at += 1
-        return Substitution(parse(text), quoted)
+        return CommandSubstitution(self.parse_text(text), quoted)
 
     def arithmetic(self) -> None:
         """Skips ((...))."""
