@@ -106,7 +106,7 @@ def test_podman_splits_lists_and_accepts_nosuid():
     assert _get_values(settings.added) == ("cap_net_admin", "cap_bpf")
     assert settings.build_argv([], []) == ("/bin/tini", "--", "serve")
     assert _read_problems("docker run " + typed) == [
-        'docker run --cap-add: "NET_ADMIN,bpf": several in one; Docker takes one name each time the option is given',
+        'docker run --cap-add: "NET_ADMIN,bpf": several capabilities in one value; give the option once for each of them',
         'docker run -v: "data:/data:ro,nosuid": Docker has no option "nosuid" for volumes',
     ]
 
@@ -139,11 +139,11 @@ def test_all_problems_are_reported_at_once():
         'docker run -u: "$USER": only a shell can replace $USER; write the numbers that it gives, such as 1000:1000',
         'docker run --cap-ad: "NET_ADMN": unknown capability; did you mean "NET_ADMIN"?',
         'docker run --cap-drop: "net_bind_servce": unknown capability; did you mean "NET_BIND_SERVICE"?',
-        'docker run --privilegd: "maybe": neither true nor false',
+        'docker run --privilegd: "maybe": must be true or false',
         'docker run --security-opt: "nonew-privileges": unknown security option; did you mean "no-new-privileges"?',
-        'docker run --security-opt: "no-new-privileges=si": neither true nor false after no-new-privileges',
+        'docker run --security-opt: "no-new-privileges=si": must be true or false after no-new-privileges',
         'docker run --tmpfs: "run": must be absolute; write "/run"',
-        'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; it is one of bind, cluster, image, npipe, tmpfs, volume',
+        'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; must be one of bind, cluster, image, npipe, tmpfs, volume',
         'docker run --mount: "type=bind": no target; write target=/path/in/container',
         'docker run --mount: "\\"type=tmpfs\\"x": not a valid comma-separated list: \',\' expected after \'"\'',
         'docker run -v: "a:/b:/c:d": not a valid volume; write it as source:/path/in/container:options',
@@ -151,7 +151,7 @@ def test_all_problems_are_reported_at_once():
     ]
 
 
-WHOLE = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
+WHOLE = 'must start with docker, podman or nerdctl; write the whole command, as "docker run ..."'
 SEVERAL = "of the shell in it: that is more than one command; give the one that makes the container, or quote it"
 REDIRECTED = "of the shell in it: a redirection; leave it out, or quote it"
 LINES = "goes on in another line; end each line of the command but the last with a backslash, and give one command alone"
@@ -185,7 +185,7 @@ INVALID_COMMANDS = [
     ("docker run " + "$a" * 1001, "has more than 1000 variables and commands that a shell would replace"),
     ("docker run " + "$(" * 60, "has commands and variables nested deeper than 50"),
     ("docker run \0", "has a NUL"),
-    ("docker run --rm", "names no image"),
+    ("docker run --rm", "no image; write it after the flags"),
     ("docker run " + "x" * (128 << 10), "131083 characters; a command line has at most 131072"),
 ]
 
@@ -228,7 +228,7 @@ def test_an_unknown_subcommand_or_flag_is_reported(command, problem):
 def test_a_flag_at_the_end_needs_its_value():
     assert _read_problems("docker run --rm -u") == [
         'docker run: "-u": needs a value',
-        'docker_run: "docker run --rm -u": names no image',
+        'docker_run: "docker run --rm -u": no image; write it after the flags',
     ]
 
 

@@ -130,4 +130,4 @@ def test_kubernetes_needs_a_numeric_user(user):
 def test_an_unknown_capability_is_refused():
     with pytest.raises(InputError) as refused:
         needs.format_flags(1 << 41)
-    assert refused.value.problems == ['needed: "0x20000000000": cap_checkpoint_restore is the last capability']
+    assert refused.value.problems == ['needed: "0x20000000000": has a bit after the last capability, cap_checkpoint_restore']
