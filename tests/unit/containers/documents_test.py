@@ -1,4 +1,4 @@
-"""YAML from hostile hands: bounded, and one line for what is wrong."""
+"""Tests of YAML documents: hostile ones are bounded, and each problem is one line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,31 @@ def _load(text: bytes):
     return yaml_documents.load(text, "file.yaml")
 
 
-def _laughs(line: bytes) -> bytes:
-    """Ten anchors, each nine times the one before it."""
+def _nest_aliases(line: bytes) -> bytes:
+    """Returns ten anchors, each of which has nine aliases of the one before it (the "billion laughs" attack)."""
     names = [bytes([letter]) for letter in b"abcdefghij"]
     first = b"a: &a {x: 1}\n"
-    return first + b"".join(line.replace(b"NEW", new).replace(b"OLD", b",".join([b"*" + old] * 9)) for old, new in zip(names, names[1:]))
+    return first + b"".join(
+        line.replace(b"NEW", new).replace(b"OLD", b",".join([b"*" + old] * 9)) for old, new in zip(names, names[1:])
+    )
 
 
 HOSTILE = [
     (b"[" * 1_000_000, "file.yaml:1: nested too deep (limit YAML_DEPTH: 100)"),
     (b"- " * 1_000_000, "file.yaml:1: nested too deep (limit YAML_DEPTH: 100)"),
-    (b"a:\n" + b"".join(b" " * depth + b"a:\n" for depth in range(1, 2000)), "file.yaml:101: nested too deep (limit YAML_DEPTH: 100)"),
-    (_laughs(b"NEW: &NEW [OLD]\n"), "file.yaml:8: too many values, with aliases written out (limit YAML_VALUES: 2000000)"),
-    (_laughs(b"NEW: &NEW {<<: [OLD], kNEW: 1}\n"), "file.yaml:7: too many values, with aliases written out (limit YAML_VALUES: 2000000)"),
-    (b"[" + b"a," * 2_000_001 + b"]", "file.yaml:1: too many values for its size (limit YAML_NODES_FREE: 200000, and one for each 8 bytes)"),
+    (
+        b"a:\n" + b"".join(b" " * depth + b"a:\n" for depth in range(1, 2000)),
+        "file.yaml:101: nested too deep (limit YAML_DEPTH: 100)",
+    ),
+    (_nest_aliases(b"NEW: &NEW [OLD]\n"), "file.yaml:8: too many values, with aliases written out (limit YAML_VALUES: 2000000)"),
+    (
+        _nest_aliases(b"NEW: &NEW {<<: [OLD], kNEW: 1}\n"),
+        "file.yaml:7: too many values, with aliases written out (limit YAML_VALUES: 2000000)",
+    ),
+    (
+        b"[" + b"a," * 2_000_001 + b"]",
+        "file.yaml:1: too many values for its size (limit YAML_NODES_FREE: 200000, and one for each 8 bytes)",
+    ),
     (b"a: &a [*a]", 'file.yaml:1: "*a" is inside what it stands for'),
     (b"a: *a", "file.yaml:1: invalid YAML: found undefined alias"),
     (b"a: " + b"x" * limits.YAML, f"file.yaml: is too large (limit YAML: {limits.YAML} bytes)"),
@@ -43,16 +54,16 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text, said", HOSTILE, ids=lambda value: str(value)[:30])
-def test_hostile(text, said):
+@pytest.mark.parametrize("text, problem", HOSTILE, ids=lambda value: str(value)[:30])
+def test_a_hostile_document_is_refused_in_bounded_time(text, problem):
     before = time.monotonic()
     with pytest.raises(InputError) as refused:
         _load(text)
-    assert refused.value.problems == [said]
+    assert refused.value.problems == [problem]
     assert time.monotonic() - before < 20
 
 
-WRONG = [
+INVALID = [
     (b"a: 1\nb: {a: 1, c: 2}\na: 3", 'file.yaml:3: "a": a second time in one mapping; the first is in line 1'),
     (b"a: !!python/object/apply:os.system [x]", 'file.yaml:1: "tag:yaml.org,2002:python/object/apply:os.system": unknown tag'),
     (b"a: !reset x", 'file.yaml:1: "!reset": unknown tag'),
@@ -62,13 +73,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("text, said", WRONG, ids=lambda value: str(value)[:30])
-def test_wrong(text, said):
+@pytest.mark.parametrize("text, problem", INVALID, ids=lambda value: str(value)[:30])
+def test_an_invalid_document_has_a_problem(text, problem):
     (document,) = _load(text)
-    assert list(document.problems) == [said]
+    assert list(document.problems) == [problem]
 
 
-def test_what_is_where():
+def test_a_field_knows_its_file_line_and_path():
     first, second = _load(b"\xef\xbb\xbf---\n# nothing\n---\na:\n  - b: 1\n    'x y': {z: ~}\n---\n{\"json\": [true]}\n...\n")
     member = first.at("a").items()[0]
     assert (member.get("b").where, member.get("b").integer()) == ("file.yaml:5: a[0].b", 1)
@@ -78,7 +89,7 @@ def test_what_is_where():
     assert list(first.problems) == ['file.yaml:5: a: "a list": not a mapping']
 
 
-def test_merge_keys():
+def test_merge_keys_add_the_members_of_other_mappings():
     (document,) = _load(b"a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd: {'<<': 1}")
     assert {key: field.integer() for key, field in document.get("c").fields().items()} == {"x": 3, "y": 1, "z": 2}
     assert document.get("c").get("z").where == "file.yaml:2: c.z"
@@ -106,7 +117,7 @@ def test_merge_keys():
         ("!!int '7'", 7),
     ],
 )
-def test_integers(text, expected):
+def test_integers_are_those_of_kubernetes_and_compose(text, expected):
     (document,) = _load(f"a: {text}".encode())
     assert document.get("a").integer() == expected
     assert bool(document.problems) == (expected is None)
@@ -115,14 +126,14 @@ def test_integers(text, expected):
 @pytest.mark.parametrize(
     "text, expected", [("true", True), ("Yes", True), ("off", False), ("n", False), ("'true'", None), ("1", None), ("[]", None)]
 )
-def test_booleans(text, expected):
+def test_booleans_are_those_of_kubernetes_and_compose(text, expected):
     (document,) = _load(f"a: {text}".encode())
     assert document.get("a").boolean() is expected
     assert bool(document.problems) == (expected is None)
 
 
 @pytest.mark.parametrize("text", ["yes", "1", "0x1", "1.5", ".inf", "1e3", "[]", "{a: b}"])
-def test_no_text(text):
+def test_a_plain_scalar_that_is_more_than_text_is_not_text(text):
     (document,) = _load(f"a: {text}".encode())
     assert document.get("a").text() is None and len(document.problems) == 1
 
@@ -130,6 +141,6 @@ def test_no_text(text):
 @pytest.mark.parametrize(
     "text, expected", [("'yes'", "yes"), ("1000:50", "1000:50"), ("2020-01-01", "2020-01-01"), ("!!str 5", "5"), ('""', "")]
 )
-def test_text(text, expected):
+def test_a_text_is_read(text, expected):
     (document,) = _load(f"a: {text}".encode())
     assert document.get("a").text() == expected and not document.problems
