@@ -183,8 +183,8 @@ def run_simple_command(run: ScriptRun, command: SimpleCommand) -> Truth:
         for variable, _ in command.assignments:
             frame.variables[variable] = None
         return run.call_function(name, argv[1:])
-    while name in ("command", "builtin") and len(argv) > 1 and argv[1] is not None and not argv[1].startswith("-"):
-        argv, name = argv[1:], argv[1]
+    while name in ("command", "builtin") and len(argv) > 1 and (inner_name := argv[1]) is not None and not inner_name.startswith("-"):
+        argv, name = argv[1:], inner_name
     if name in _BUILTINS:
         if name == "exec":
             frame = frame.copy()
