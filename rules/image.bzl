@@ -22,6 +22,6 @@ def image(name, **kwargs):
 
     Args:
       name: The target's name.
-      **kwargs: The attributes of the rule [`image`](private/image.bzl). `mtime` may be a number.
+      **kwargs: The attributes of the rule, which rules/private/image.bzl declares. `mtime` may be a number.
     """
     _image(name = name, **convert_mtime(kwargs))

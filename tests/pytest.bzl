@@ -27,6 +27,7 @@ def pytest_test(name, size, srcs, deps = [], args = [], **kwargs):
         python_version = "3.14",
         deps = deps + [
             "//tests/support",
+            "@rules_setcap_pip//coverage",
             "@rules_setcap_pip//hypothesis",
             "@rules_setcap_pip//pytest",
         ],

@@ -1,7 +1,7 @@
-/* Needs three capabilities, as an agent that loads eBPF programs does.
+/* Uses three capabilities, like an agent that loads eBPF programs.
  *
- * Raises each that is permitted, says which are missing and what would grant
- * them, then creates a BPF map, which the kernel lets no ordinary user do.
+ * It raises each permitted capability, reports the missing ones and how to grant
+ * them, and then creates a BPF map, for which an ordinary user needs CAP_BPF.
  */
 #include <errno.h>
 #include <linux/bpf.h>

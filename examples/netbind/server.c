@@ -1,9 +1,9 @@
 /* Listens on port 80 as an ordinary user.
  *
- * Its file capability is net_bind_service, permitted: the program starts whatever
+ * Its file has net_bind_service permitted, not effective: the program starts whatever
  * the runtime grants, and raises the capability itself (capabilities(7)).
  *
- * Usage: server [--once]   (--once: bind, say so and end)
+ * Usage: server [--once]   (--once: bind the port, print a line and exit)
  */
 #include <arpa/inet.h>
 #include <errno.h>

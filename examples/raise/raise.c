@@ -17,8 +17,8 @@ int raise_capability(int number) {
 }
 
 /* capabilities(7), "Transformation of capabilities during execve()": a process
- * that is not root gets what the file permits AND the bounding set holds, and
- * nothing of the file's under no_new_privs. */
+ * that is not root gets the capabilities that are both permitted of the file and
+ * in the bounding set, and under no_new_privs none of them. */
 void explain_missing(int number, const char *name) {
   /* One call for each message, so that no other output comes between its parts. */
   if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1) {

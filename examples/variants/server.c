@@ -1,7 +1,7 @@
-/* Listens on $PORT, and says so.
+/* Listens on $PORT, and prints the port.
  *
- * It knows nothing of capabilities: whether it may listen below port 1024 is for its
- * image to say.
+ * It does not know about capabilities. The image determines whether it may listen
+ * below port 1024.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

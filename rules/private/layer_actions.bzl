@@ -1,12 +1,12 @@
 """The three actions that write a layer: from files, from files of lower layers, and from a tar.
 
 Each function declares one action and writes its whole command line, so that it can be read beside the module of the same
-subcommand in tools/packer/commands.
+subcommand in tools/rules_setcap/packer/commands.
 """
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":base.bzl", "add_base_labels")
-load(":layer_attributes.bzl", "EXTENSIONS", "valid_compression_level")
+load(":layer_attributes.bzl", "EXTENSIONS")
 load(":messages.bzl", "format_label")
 load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "find_placeholders", "list_status_files")
@@ -50,6 +50,9 @@ def pack_layer(
     request = start_request(ctx, "layer")
     for group in entries:
         request.add_all(group.items, map_each = group.map_each, allow_closure = True, expand_directories = False)
+    if entries:
+        request.add(ctx.attr.owner, format = "--owner=%s")
+        request.add(ctx.attr.mode, format = "--mode=%s")
     _add_blob_flags(ctx, request, info, capabilities)
     request.add(ctx.attr.mtime, format = "--mtime=%s")
     request.add_all(status_files, format_each = "--stamp=%s")
@@ -60,9 +63,8 @@ def pack_layer(
     request.add(ctx.attr.parent_directories, format = "--parent-directories=%s")
     request.add(ctx.attr.tar_style, format = "--tar-style=%s")
     if program:
-        request.add(program, format = "--program=%s")
+        request.add(json.encode(program), format = "--program=%s")
     if capabilities_from:
-        request.add(json.encode(program), format = "--capabilities-to=%s")
         request.add(capabilities_from.file, format = "--capabilities-from=%s")
         add_label(request, "linux_capabilities_from", capabilities_from.label, capabilities_from.file)
         inputs.append(capabilities_from.file)
@@ -119,7 +121,8 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
     request.add_all(status_files, format_each = "--stamp=%s")
     _add_entry_attributes(ctx, request)
     add_base_labels(request, lower.base)
-    request.add(platform, format = "--platform=%s")
+    if lower.base.layouts:
+        request.add(platform, format = "--platform=%s")
     request.add_all(lower.base.layouts, format_each = "--below-layout=%s", expand_directories = False)
     for layer in lower.blobs:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--below-blob=%s")
@@ -190,7 +193,7 @@ def _add_blob_flags(ctx, request, info, capabilities):
     request.add(info.blob, format = "--output=%s")
     request.add(info.metadata, format = "--metadata=%s")
     request.add(ctx.attr.compression, format = "--compression=%s")
-    request.add(valid_compression_level(ctx), format = "--level=%s")
+    request.add(ctx.attr.compression_level, format = "--level=%s")
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(assignment) for assignment in capabilities], format_each = "--capabilities=%s")

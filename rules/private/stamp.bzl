@@ -27,7 +27,7 @@ stands for the text `{{KEY}}`. A placeholder is an error if `stamp` is not set. 
 def find_placeholders(text):
     """Finds the placeholders in a text.
 
-    The tool expands them (tools/packer/stamps.py). A rule finds them only to choose the inputs of the action, so escaped
+    The tool expands them (tools/rules_setcap/actions/stamps.py). A rule finds them only to choose the inputs of the action, so escaped
     placeholders are returned too.
 
     Args:

@@ -28,7 +28,33 @@ def _image_actions_impl(ctx):
     for action in actions.values():
         if action.mnemonic.startswith("Setcap"):
             asserts.equals(env, {}, action.env)
+
+    # An action has the sources of its own tool, and no others.
+    rooms = {
+        mnemonic: sorted({_room(file): None for file in action.inputs.to_list() if _ROOMS in file.short_path}.keys())
+        for mnemonic, action in actions.items()
+        if mnemonic.startswith("Setcap")
+    }
+    assemble = ["", "actions", "archive", "capabilities", "diagnostics", "executables", "oci"]
+    asserts.equals(env, {
+        "SetcapAttributes": assemble,
+        "SetcapCheck": sorted(assemble + ["validation"]),
+        "SetcapImage": assemble,
+        "SetcapLayer": sorted(assemble + ["packer"]),
+        "SetcapLayout": assemble,
+        "SetcapSettings": ["", "archive", "capabilities", "containers", "diagnostics", "executables", "oci"],
+    }, rooms)
+
+    # The bytes of a layer do not depend on how an image is assembled or read.
+    names = [file.basename for file in actions["SetcapLayer"].inputs.to_list() if _ROOMS + "oci/" in file.short_path]
+    asserts.equals(env, ["__init__.py", "contents.py", "merged.py", "nodes.py", "rootfs.py", "symlinks.py"], sorted(names))
     return analysistest.end(env)
+
+_ROOMS = "tools/rules_setcap/"
+
+def _room(file):
+    """Returns the room of a Python module, "" for the package above the rooms."""
+    return file.short_path.partition(_ROOMS)[2].rpartition("/")[0].partition("/")[0]
 
 image_actions_test = analysistest.make(_image_actions_impl)
 

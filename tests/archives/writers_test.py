@@ -39,7 +39,7 @@ def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
         nodes = dict(lower_layers.tree(lower_layers.of_layout(unpacked, "linux/amd64"), work.Work()).walk())
-        found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        found = {name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
         assert found == EXPECTED
 
 

@@ -56,21 +56,21 @@ _LIBDEFLATE, _LIBDEFLATE_1 = "rules_setcap (libdeflate 5)", "rules_setcap (libde
 _ONE_THREAD = "rules_setcap (gzip 5, 1 thread)"
 _LARGE, _SMALL, _BINARY = "binary-1g", "small-files", "binary-120m"
 _GOALS = (
-    _Goal("1 GiB and its diff_id, to reading, hashing and writing it", _LARGE, _PLAIN, contenders.FLOOR, 1.15),
+    _Goal("tar of 1 GiB with its diff_id, to reading, hashing and writing the file", _LARGE, _PLAIN, contenders.FLOOR, 1.15),
     _Goal("the same, to `tar \\| tee \\| sha256sum`", _LARGE, _PLAIN, "tar | tee | sha256sum", 1.0),
     _Goal("20,000 small files, to GNU tar and sha256sum", _SMALL, _PLAIN, "GNU tar, then sha256sum", 1.3),
     _Goal("20,000 small files, to rules_pkg", _SMALL, _PLAIN, "rules_pkg", 0.5),
-    _Goal("gzip, faster than on one thread of its own", _BINARY, _GZIP, _ONE_THREAD, 1.7, True),
+    _Goal("gzip, faster than itself on one thread", _BINARY, _GZIP, _ONE_THREAD, 1.7, True),
     _Goal("gzip, faster than one thread of zlib", _BINARY, _GZIP, contenders.one_thread("gzip").name, 1.7, True),
     _Goal("gzip, to pigz", _BINARY, _GZIP, "tar | pigz -6", 1.0),
-    _Goal("gzip, faster than gzip", _BINARY, _GZIP, "tar | gzip -6", 3.0, True),
+    _Goal("gzip, faster than the program gzip", _BINARY, _GZIP, "tar | gzip -6", 3.0, True),
     _Goal("gzip, faster than rules_pkg", _BINARY, _GZIP, contenders.rules_pkg("gzip").name, 3.0, True),
-    _Goal("libdeflate, faster than on one thread of its own", _BINARY, _LIBDEFLATE, f"{_LIBDEFLATE[:-1]}, 1 thread)", 1.7, True),
+    _Goal("libdeflate, faster than itself on one thread", _BINARY, _LIBDEFLATE, f"{_LIBDEFLATE[:-1]}, 1 thread)", 1.7, True),
     _Goal("libdeflate, to gzip", _BINARY, _LIBDEFLATE, _GZIP, 1.0),
-    _Goal("libdeflate 1, to umoci at its size", _BINARY, _LIBDEFLATE_1, "umoci insert (gzip)", 1.0),
-    _Goal("libdeflate 1, to rules_img at its size", _BINARY, _LIBDEFLATE_1, "rules_img (gzip, dbg)", 1.0),
-    _Goal("zstd of 1 GiB, to zstd of a tar that is there", _LARGE, _ZSTD, contenders.ZSTD_READY, 1.15),
-    _Goal("assembling over 2 GiB, to the same over 10 kB", "base", contenders.ASSEMBLY, SMALL_BASE, 1.1),
+    _Goal("libdeflate 1, to umoci, at the same size", _BINARY, _LIBDEFLATE_1, "umoci insert (gzip)", 1.0),
+    _Goal("libdeflate 1, to rules_img, at the same size", _BINARY, _LIBDEFLATE_1, "rules_img (gzip, dbg)", 1.0),
+    _Goal("zstd of 1 GiB, to zstd of an existing tar", _LARGE, _ZSTD, contenders.ZSTD_READY, 1.15),
+    _Goal("assembling over a base of 2 GiB, to the same over 10 kB", "base", contenders.ASSEMBLY, SMALL_BASE, 1.1),
 )
 _MEMORY = 64 << 20
 
@@ -90,7 +90,7 @@ def _goals(groups: Sequence[Group]) -> Iterator[str]:
     if highest:
         memory, group = max(highest, key=lambda pair: pair[0])
         most = f"{memory / (1 << 20):.0f} MiB ({group.title}: {group.ours})"
-        yield f"| peak memory, whatever is packed | ≤ {_MEMORY >> 20} MiB | {most} |"
+        yield f"| peak memory of all runs | ≤ {_MEMORY >> 20} MiB | {most} |"
 
 
 def _memory(samples: Sequence[Sample]) -> int:
@@ -123,43 +123,47 @@ def _field(path: str, name: str) -> str:
 _TEXT = """\
 # Benchmarks
 
-The packer and what else packs, on the same files, in the same run. Times are ratios: of our time to the peer's, below 1
-where we are faster.
+This page compares the packer with other programs, its peers, on the same files in the same run. Times are ratios of our time to
+the peer's: below 1, the packer is faster.
 
-![Time of each peer, the packer's being 1](benchmarks.svg)
+![Time of each peer, relative to the packer](benchmarks.svg)
 
-| what | reach | measured |
+| measurement | goal | result |
 |---|---|---|
 {goals}
 
 {machine}
 
-Do it again:
+To repeat it:
 
     ./bazelw run //tests/bench --{options} --output docs/
 
-## How it is measured
+## Method
 
-The packer runs as in an action: the interpreter isolated, no `.pyc` files of its own, one process unless it says otherwise. For
-each peer the two run once for the page cache, and then in turn: ours, the peer's, ours, the peer's. A ratio is taken of
-each pair, and the median of them is what counts; the lowest and the highest stand beside it. Time is wall time of the
-command with all its children; processor time is theirs, user and system. Memory is the peak of the largest process;
-less than {own} MiB, which what starts them has itself, shows as that. The files are in the page cache, and what was
-written is removed before the next run. Before each, as much memory as it takes is taken, held for two seconds and
-freed: a virtual machine gives back to its host what was freed two seconds ago, and to get 1 GiB from there again costs
-seconds of processor time, for whoever comes next. The binaries are the interpreter's own machine code over and over, each
-time with other bytes, so that they compress as a binary does.
+The packer runs as in an action: with an isolated interpreter, without `.pyc` files, and in one process unless the table says
+otherwise. For each peer, both programs run once to fill the page cache, and then alternately: the packer, the peer, the packer, the
+peer. Each pair gives a ratio. The tables show the median of the ratios, with the lowest and the highest.
 
-Who does less: GNU tar and bsdtar where it says "no digest", and rules_pkg, which has none; the packer computes diff_id
-and digest. Who does more: umoci, crane and ko, which make manifest and config, too, as the packer does where it
-assembles; and ko, which also has Go build a program, from its cache, and packs that: see what it takes without files.
-rules_img reads each file twice, because files of equal content become hard links of one. It runs as in Bazel's
-compilation modes: fastbuild, the default, asks for level 1, dbg for none.
+- Time is the wall time of the command with all its children. Processor time is their user and system time.
+- Memory is the peak of the largest process. Less than {own} MiB cannot be measured, because the program that starts the processes uses
+  that much itself.
+- The files are in the page cache. The output is removed before the next run.
+- Before each run, the benchmark allocates as much memory as the run needs, holds it for two seconds and frees it. A virtual machine
+  returns memory to its host two seconds after it was freed, and getting 1 GiB back costs the next process seconds of processor
+  time.
+- The binaries consist of the interpreter's own machine code, repeated with other bytes each time, so that they compress as a binary
+  does.
 
-Time alone says little where the sizes differ: peers whose gzip blobs are larger than those of the packer's default are
-compared with that, and with `gzip 1` and `libdeflate 1`, which come next to them in size. No number makes anything fail.
+Some peers do less than the packer, which computes `diff_id` and digest: GNU tar and bsdtar in rows with "no digest", and rules_pkg,
+which computes none. Some peers do more: umoci, crane and ko also make a manifest and a config, as the packer does in the rows about
+assembling. ko also runs Go, which builds a program from its cache, and packs it; the row without files shows how long that takes.
+rules_img reads each file twice, because it writes files of equal content as hard links. It runs in two of Bazel's compilation modes:
+fastbuild, the default, sets level 1, and dbg sets none.
 
-## All of it
+Times of different sizes are hard to compare. A peer whose gzip blobs are larger than those of the packer's default is compared with
+that, and with `gzip 1` and `libdeflate 1`, whose sizes are closest to it. No result makes a test fail.
+
+## All results
 """
 
 
@@ -181,7 +185,7 @@ def markdown(groups: Sequence[Group], where: str, options: str) -> str:
             parts.append("\n".join(_table(group, measured)) + "\n")
     if missing:
         rows = "\n".join(f"- {name}: {why}" for name, why in missing.items())
-        parts.append(f"## Not here\n\n{rows}\n")
+        parts.append(f"## Not measured\n\n{rows}\n")
     return "\n".join(parts)
 
 
@@ -264,7 +268,7 @@ def plot(groups: Sequence[Group]) -> str:
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="system-ui, sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
-        text(16, 26, "Wall time, the packer's being 1 (shorter is faster)", weight="bold", size=15),
+        text(16, 26, "Wall time relative to the packer (shorter is faster)", weight="bold", size=15),
     ]
     return "\n".join([*head, *grid, *body, "</svg>"]) + "\n"
 

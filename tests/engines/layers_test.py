@@ -22,6 +22,7 @@ import pytest
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
 from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.oci import differences, nodes, rootfs
 from rules_setcap.oci.engines import ENGINES
 from support import engines
@@ -79,7 +80,7 @@ def _expected(model: Any) -> dict[str, Any]:
     for path, node in nodes.walk(model.root()):
         if node.type in _TYPES.values():
             mode = 0 if node.type == SYMLINK else node.mode
-            value = node.xattrs.get(nodes.CAPABILITY) if node.type == FILE else None
+            value = node.xattrs.get(CAPABILITY) if node.type == FILE else None
             found[path] = node.type, mode, node.uid, node.gid, node.link if node.type == SYMLINK else "", value
     return found
 
@@ -201,4 +202,4 @@ def test_engines_agree_about_layers_that_are_not_unusual():
 
 
 def _capabilities(root: nodes.Node) -> dict[str, bytes]:
-    return {path: node.xattrs[nodes.CAPABILITY] for path, node in nodes.walk(root) if node.type == FILE and nodes.CAPABILITY in node.xattrs}
+    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk(root) if node.type == FILE and CAPABILITY in node.xattrs}

@@ -9,7 +9,7 @@ import random
 import tarfile
 from typing import NamedTuple
 
-from rules_setcap.capabilities import FileCapabilities, decode, from_text
+from rules_setcap.capabilities import FileCapabilities, from_text, from_xattr
 from support import image as images
 from support import layout as layouts
 from support import require
@@ -122,6 +122,6 @@ def describe(layout: pathlib.Path) -> str:
         with tarfile.open(fileobj=io.BytesIO(layouts.blob(layout, descriptor))) as archive:
             for entry in archive:
                 data = entry.pax_headers.get(images.RECORD)
-                value = decode(data.encode("utf-8", "surrogateescape")) if data else None
+                value = from_xattr(data.encode("utf-8", "surrogateescape")) if data else None
                 parts.append(f"/{entry.name} {entry.mode:o} {entry.uid} {value.to_text() if value else ''} {value.rootid if value else ''}")
     return "; ".join(parts)

@@ -120,7 +120,7 @@ def test_random_scripts(directory: pathlib.Path, program: str):
     for number in range(SCRIPTS):
         text, arguments = author.script(), generator.choice(ARGUMENTS)
         path.write_text(text)
-        state = ProcessState(Process.of(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
+        state = ProcessState(Process.with_ids(os.getuid(), os.getgid()), {**ENVIRONMENT, "PATH": str(directory)})
         following: Execution | None = None
         try:
             following = model(Call([program, str(path), *arguments], state, Images(directory, text)))
@@ -146,6 +146,6 @@ def test_random_scripts(directory: pathlib.Path, program: str):
 @pytest.mark.parametrize("text", ["${a:-" * 9000, "[ " + "! " * 20000, "a && " * 12000 + "a", "$(" * 20000, "(" * 30000, "[[ " + "( " * 9000, "`" * 3, '"', "<<", "if", "case x in", "f() {", "${", "[[ a =~ ("])
 def test_hostile_scripts(directory: pathlib.Path, text: str):
     try:
-        make_shell_model(bash=True, drops=True)(Call(["bash", "-c", text], ProcessState(Process.of(0, 0), {}), Images(directory)))
+        make_shell_model(bash=True, drops=True)(Call(["bash", "-c", text], ProcessState(Process.with_ids(0, 0), {}), Images(directory)))
     except (NotFollowed, ProgramFails):
         pass

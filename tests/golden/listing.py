@@ -13,6 +13,7 @@ import stat
 import struct
 import tarfile
 import zlib
+
 from compression import zstd
 
 HERE = pathlib.Path("tests/golden")

@@ -141,12 +141,12 @@ def test_internal_errors_are_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("getcap.images.read", fail)
+    monkeypatch.setattr("rules_setcap.oci.image_reader.read", fail)
     assert cli.main([str(tmp_path)]) == errors.INTERNAL
     stderr = capsys.readouterr().err
     _check(stderr, 1)
     assert stderr.startswith(f"getcap: internal error: {type(error).__name__}: ") and stderr.endswith("; please report this\n")
     assert image_tests.main(["capabilities", "--target=//t", "--report=x", "--image=x"]) == errors.INTERNAL
     _check(capsys.readouterr().err, 1)
-    monkeypatch.setattr("getcap.images.read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("rules_setcap.oci.image_reader.read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main([str(tmp_path)]) == 130

@@ -15,11 +15,11 @@ _WORDS = {0: "none", _NET: "net_bind_service", _BPF: "bpf", _BOTH: "both"}
 
 
 def _user(bounding: int = _BOTH, **others) -> Process:
-    return Process.of(65532, 65532, bounding=bounding, **others)
+    return Process.with_ids(65532, 65532, bounding=bounding, **others)
 
 
 def _root(bounding: int) -> Process:
-    return Process.of(0, 0, bounding=bounding, permitted=bounding, effective=bounding)
+    return Process.with_ids(0, 0, bounding=bounding, permitted=bounding, effective=bounding)
 
 
 _PERMITTED = File(FileCapabilities(_BOTH, 0, 0))

@@ -34,7 +34,7 @@ def run_here(lines: Sequence[str]) -> tuple[int, str]:
     """Runs a subcommand in this process; returns its exit code and its messages."""
     from rules_setcap.actions import command
 
-    return command.run(_commands_of(lines[0]), list(lines))
+    return command.run_action(_commands_of(lines[0]), list(lines))
 
 
 def _commands_of(subcommand: str) -> str:
@@ -73,7 +73,7 @@ def compressed(compression: str) -> list[str]:
     return [f"--compression={compression}", *library]
 
 
-def grant(path: str, *words: str, attribute: str = "file_capabilities") -> str:
+def assign(path: str, *words: str, attribute: str = "file_capabilities") -> str:
     """The flag that gives `path` capabilities."""
     return "--capabilities=" + json.dumps({"attribute": attribute, "path": path, "capabilities": words})
 

@@ -10,9 +10,9 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
-from compression import zstd
 
 import pytest
+from compression import zstd
 from tars import END, make_tar, problems_of, retrofit, without_end, write
 
 from rules_setcap.archive import decompress

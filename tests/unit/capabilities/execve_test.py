@@ -1,6 +1,6 @@
-"""The rules of execve: the truth table, the reasons, and what holds of all processes and files.
+"""The rules of execve: the truth table, the rules that take part, and invariants of all processes and files.
 
-That the running kernel agrees is tested in tests/runtime/execve_test.py.
+tests/runtime/execve_test.py compares them with the running kernel.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ PERMITTED = FileCapabilities(BOTH, 0, 0)
 EFFECTIVE = FileCapabilities(BOTH, 0, BOTH)
 
 
-def user(bounding: int = BOTH, **others) -> Process:
-    return Process.of(65532, 65532, bounding=bounding, **others)
+def user(bounding: int = BOTH, **fields) -> Process:
+    """Returns a process of an ordinary user."""
+    return Process.with_ids(65532, 65532, bounding=bounding, **fields)
 
 
-# file, bounding, no_new_privs, permitted before -> permitted, effective; None where it does not start
+# File, bounding, no_new_privs, permitted before -> permitted and effective after, or None if execve fails.
 TABLE = [
     (PERMITTED, BOTH, False, 0, (BOTH, 0)),
     (PERMITTED, NET, False, 0, (NET, 0)),
@@ -39,13 +40,13 @@ TABLE = [
 
 
 @pytest.mark.parametrize("record, bounding, no_new_privs, permitted, expected", TABLE)
-def test_truth_table(record, bounding, no_new_privs, permitted, expected):
+def test_execve_follows_the_truth_table(record, bounding, no_new_privs, permitted, expected):
     before = user(bounding, no_new_privs=no_new_privs, permitted=permitted)
     after = execve(before, File(record)).process
     assert (after and (after.permitted, after.effective)) == expected
 
 
-# process, file, capability -> the rules that had a part in it
+# Process, file -> the rules that took part for capability 39.
 REASONS = [
     (user(), File(EFFECTIVE), [rules.FILE_PERMITTED, rules.SECURE_CAPABILITIES]),
     (user(), File(PERMITTED), [rules.FILE_PERMITTED, rules.NOT_EFFECTIVE, rules.SECURE_CAPABILITIES]),
@@ -63,25 +64,25 @@ REASONS = [
         [rules.AMBIENT_FILE, rules.NOT_KEPT],
     ),
     (user(), File(FileCapabilities(NET, 0, NET), mode=0o4755), [rules.FILE_BEFORE_ROOT]),
-    (Process.of(0, 0, bounding=BOTH, securebits=rules.SECBIT_NOROOT), File(), [rules.NOT_ROOT]),
-    (Process.of(0, 0, bounding=BOTH), File(), [rules.ROOT]),
+    (Process.with_ids(0, 0, bounding=BOTH, securebits=rules.SECBIT_NOROOT), File(), [rules.NOT_ROOT]),
+    (Process.with_ids(0, 0, bounding=BOTH), File(), [rules.ROOT]),
 ]
 
 
 @pytest.mark.parametrize("process, file, expected", REASONS)
-def test_reasons(process, file, expected):
-    assert list(execve(process, file).about(39)) == expected
+def test_steps_name_the_rules(process, file, expected):
+    assert list(execve(process, file).rules_about(39)) == expected
 
 
-def test_a_capability_that_the_kernel_does_not_know_is_not_missed():
-    """`=ep` with all 64 bits, as some tools write it, is not EPERM."""
+def test_an_unknown_capability_does_not_make_execve_fail():
+    """`=ep` with all 64 bits, as some tools write it, does not give EPERM."""
     outcome = execve(user(ALL), File(FileCapabilities((1 << 64) - 1, 0, (1 << 64) - 1)))
     assert outcome.process is not None
     assert outcome.process.permitted == ALL
-    assert outcome.about(41) == outcome.about(63) == (rules.UNKNOWN,)
+    assert outcome.rules_about(41) == outcome.rules_about(63) == (rules.UNKNOWN,)
 
 
-def test_a_record_for_a_user_namespace_counts_in_it_and_below():
+def test_capabilities_of_a_user_namespace_count_in_it_and_below():
     file = File(EFFECTIVE._replace(rootid=100000))
     for roots, permitted in (((0,), 0), ((0, 100000), BOTH), ((0, 200000), 0), ((0, 100000, 101000), BOTH), ((0, 200000, 100000), BOTH)):
         after = execve(user(roots=roots), file).process
@@ -89,7 +90,7 @@ def test_a_record_for_a_user_namespace_counts_in_it_and_below():
         assert after.permitted == permitted, roots
 
 
-def test_an_effective_id_of_its_own_before_and_since_linux_6_17():
+def test_linux_6_17_keeps_an_effective_id_that_differs_from_the_real_one():
     before = Process(1000, 2000, 2000, 1000, 1000, 1000, permitted=NET, inheritable=NET, ambient=NET, no_new_privs=True)
     since = execve(before, File(), (6, 17)).process
     assert since is not None
@@ -100,7 +101,7 @@ def test_an_effective_id_of_its_own_before_and_since_linux_6_17():
     assert [step.rule for step in outcome.steps] == [rules.REAL_IDS, rules.AMBIENT_SET_ID, rules.NOT_KEPT, rules.SECURE_IDS]
 
 
-def test_a_process_that_cannot_be_names_every_set_that_is_wrong():
+def test_every_invalid_set_of_a_process_is_reported():
     with pytest.raises(CapabilityError) as caught:
         execve(user(1 << 41, effective=NET, permitted=BPF, ambient=BPF), File())
     assert caught.value.problems == [
@@ -146,7 +147,7 @@ files = st.builds(File, records, ids | st.none(), ids | st.none(), st.sampled_fr
 
 
 @given(processes(), files, st.sampled_from([(6, 1), (6, 17)]))
-def test_what_always_holds(before, file, linux):
+def test_execve_keeps_its_invariants(before, file, linux):
     after, secure, steps = execve(before, file, linux)
     if after is None:
         assert steps[-1].rule == rules.REFUSED

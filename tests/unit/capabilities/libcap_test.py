@@ -1,4 +1,4 @@
-"""Agreement with the real libcap: sets, refusals, bytes and text."""
+"""The parser, the formatter and the encoder agree with libcap: sets, refusals, bytes and text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rules_setcap import capabilities
 from rules_setcap.capabilities import CapabilityError, FileCapabilities
 from rules_setcap.capabilities.names import ALL, NAMES
-from rules_setcap.capabilities.text import parse_clauses
+from rules_setcap.capabilities.text_parser import parse_clauses
 from support import libcap as libcaps
 
 _ITEMS = [
@@ -28,7 +28,7 @@ _SPACES = [" ", "  ", "\t", "\n", "\v", "\f", "\r", "\u00a0", "\u2003", ";"]
 _SCRAPS = ["=", "+", "-", "e", "i", "p", ",", " ", "cap_chown", "cap_bpf", "all", "5", "0", "x", "_", "E", "ſ", "."]
 
 
-def _clause(chance: random.Random) -> str:
+def _draw_clause(chance: random.Random) -> str:
     names = ",".join(chance.choice(_ITEMS) for _ in range(chance.choice((0, 1, 1, 1, 2, 4))))
     actions = (
         chance.choice(_ACTIONS[:5] if chance.random() < 0.9 else _ACTIONS)
@@ -38,13 +38,13 @@ def _clause(chance: random.Random) -> str:
     return names + "".join(actions)
 
 
-def _right_clause(chance: random.Random) -> str:
+def _draw_valid_clause(chance: random.Random) -> str:
     names = ",".join(chance.choice(NAMES + ("all", "63", "010")) for _ in range(chance.choice((1, 2, 3))))
     return names + "".join(chance.choice("+-") + chance.choice(("e", "ep", "eip", "p", "i")) for _ in range(chance.choice((1, 2))))
 
 
-def _corpus(count: int) -> list[str]:
-    """Texts that are right, nearly right, and scraps; the same ones in every run."""
+def _draw_corpus(count: int) -> list[str]:
+    """Returns texts that are valid, nearly valid, or scraps; every run has the same."""
     chance = random.Random(20)
     texts = []
     for _ in range(count):
@@ -52,15 +52,15 @@ def _corpus(count: int) -> list[str]:
         if kind < 0.3:
             texts.append("".join(chance.choice(_SCRAPS) for _ in range(chance.randint(0, 8))))
         else:
-            one = _clause if kind < 0.8 else _right_clause
+            draw = _draw_clause if kind < 0.8 else _draw_valid_clause
             space = chance.choice(_SPACES if chance.random() < 0.1 else _SPACES[:7])
             ends = [chance.choice(("", "", " ", "\t")) for _ in range(2)]
-            texts.append(ends[0] + space.join(one(chance) for _ in range(chance.choice((1, 1, 2, 3)))) + ends[1])
+            texts.append(ends[0] + space.join(draw(chance) for _ in range(chance.choice((1, 1, 2, 3)))) + ends[1])
     return texts
 
 
-def _without_prefix(text: str) -> bool:
-    """Whether a name stands there without cap_: the documented difference, tested by itself."""
+def _has_name_without_prefix(text: str) -> bool:
+    """Returns whether a name lacks its prefix cap_. That is a documented difference, which has a test of its own."""
     lowered = text.lower()
     for name in NAMES:
         lowered = lowered.replace(name, "")
@@ -77,7 +77,8 @@ def setcap(tmp_path_factory: pytest.TempPathFactory) -> libcaps.Setcap:
     return libcaps.Setcap(tmp_path_factory.mktemp("setcap"))
 
 
-def _ours(text: str) -> libcaps.Sets | None:
+def _parse(text: str) -> libcaps.Sets | None:
+    """Returns the sets that our parser makes of a text; None if it refuses the text."""
     try:
         value = parse_clauses(text)
     except CapabilityError:
@@ -85,22 +86,22 @@ def _ours(text: str) -> libcaps.Sets | None:
     return libcaps.Sets(value.permitted, value.inheritable, value.effective)
 
 
-def test_sets_and_refusals_of_a_large_corpus(libcap):
-    texts = _corpus(60000)
+def test_sets_and_refusals_agree_on_a_large_corpus(libcap):
+    texts = _draw_corpus(60000)
     accepted = 0
     for text in texts:
-        assert not _without_prefix(text)
+        assert not _has_name_without_prefix(text)
         reference = libcap.from_text(text)
-        assert _ours(text) == reference, text
+        assert _parse(text) == reference, text
         accepted += reference is not None
-    # The corpus is worth something only if both happen often.
+    # The corpus tests something only if both outcomes are frequent.
     assert len(texts) * 0.3 < accepted < len(texts) * 0.9
 
 
-def test_bytes_and_refusals_of_files(setcap):
+def test_bytes_and_refusals_agree_with_setcap(setcap):
     written = refused = 0
-    for text in _corpus(12000):
-        if _ours(text) is None:
+    for text in _draw_corpus(12000):
+        if _parse(text) is None:
             continue
         reference = setcap.bytes(text)
         try:
@@ -115,25 +116,25 @@ def test_bytes_and_refusals_of_files(setcap):
 
 @settings(max_examples=3000, deadline=None)
 @given(st.text(alphabet=st.sampled_from("".join(sorted({*"".join(_SCRAPS), *"capsynetdmi0123456789_ \tALPX"}))), max_size=40))
-def test_any_text(libcap, text):
-    if not _without_prefix(text):
-        assert _ours(text) == libcap.from_text(text)
+def test_any_text_gives_the_sets_of_libcap(libcap, text):
+    if not _has_name_without_prefix(text):
+        assert _parse(text) == libcap.from_text(text)
 
 
 @settings(max_examples=3000, deadline=None)
 @given(st.tuples(*[st.one_of(st.integers(0, (1 << 64) - 1), st.sampled_from([0, ALL, 1 << 10, ALL ^ 1]))] * 3))
-def test_text_of_any_sets(libcap, sets):
-    assert capabilities.to_text(FileCapabilities(*sets)) == libcap.to_text(libcaps.Sets(*sets))
+def test_any_sets_give_the_text_of_libcap(libcap, sets):
+    assert FileCapabilities(*sets).to_text() == libcap.to_text(libcaps.Sets(*sets))
 
 
-def _real_cases() -> list[dict[str, str]]:
+def _read_real_cases() -> list[dict[str, str]]:
     with open(pathlib.Path(__file__).with_name("real_cases.tsv"), encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-@pytest.mark.parametrize("row", _real_cases(), ids=lambda row: f"{row['project']}: {row['capabilities']}")
-def test_what_known_images_carry(row, setcap):
-    """The bytes are those of the real setcap, now as when they were written down."""
+@pytest.mark.parametrize("row", _read_real_cases(), ids=lambda row: f"{row['project']}: {row['capabilities']}")
+def test_capabilities_of_known_images_give_the_bytes_of_setcap(row, setcap):
+    """setcap still writes the bytes that were recorded."""
     value = capabilities.from_list([row["capabilities"]])
     assert value is not None
     assert value.to_xattr().hex() == row["xattr_hex"]

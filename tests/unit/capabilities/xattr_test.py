@@ -1,4 +1,4 @@
-"""vfs_ns_cap_data, both ways, and as the kernel takes it."""
+"""`security.capability` is encoded and decoded as the kernel does it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from rules_setcap import capabilities
 from rules_setcap.capabilities import CapabilityError, FileCapabilities
 from support import require
 
-bits = st.integers(0, (1 << 64) - 1)
+sets = st.integers(0, (1 << 64) - 1)
 rootids = st.one_of(st.just(0), st.integers(1, 0xFFFFFFFE))
 
 
-@given(bits, bits, st.booleans(), rootids)
-def test_what_is_encoded_is_decoded(permitted, inheritable, effective, rootid):
+@given(sets, sets, st.booleans(), rootids)
+def test_decoding_reverses_encoding(permitted, inheritable, effective, rootid):
     value = FileCapabilities(permitted, inheritable, (permitted | inheritable) if effective else 0, rootid)
-    data = capabilities.encode(value)
+    data = value.to_xattr()
     assert len(data) == (24 if rootid else 20)
-    assert capabilities.decode(data) == value
+    assert capabilities.from_xattr(data) == value
 
 
-def test_revision_3():
-    data = capabilities.encode(FileCapabilities(1 << 39, 0, 1 << 39, 1000))
+def test_a_rootid_is_encoded_as_revision_3():
+    data = FileCapabilities(1 << 39, 0, 1 << 39, 1000).to_xattr()
     assert data.hex() == "01000003" + "00000000" + "00000000" + "80000000" + "00000000" + "e8030000"
 
 
-def test_revision_3_with_rootid_0_reads_as_revision_2():
+def test_revision_3_with_rootid_0_means_revision_2():
     data = bytes.fromhex("01000003" + "00040000" + "00000000" * 4)
-    assert capabilities.encode(capabilities.decode(data)).hex() == "01000002" + "00040000" + "00000000" * 3
+    assert capabilities.from_xattr(data).to_xattr().hex() == "01000002" + "00040000" + "00000000" * 3
 
 
 V2 = "00000002" + "00040000" + "00000000" * 3
@@ -48,14 +48,14 @@ REFUSED = {
     V2 + "00000000": "24 bytes; revision 2",
     "00000003" + "00000000" * 4: "20 bytes; revision 3 of security.capability has 24",
     "02000002" + "00000000" * 4: "unknown flags 0x2",
-    "00000003" + "00000000" * 4 + "ffffffff": "rootid 4294967295 is no uid",
+    "00000003" + "00000000" * 4 + "ffffffff": "rootid 4294967295 is out of range",
 }
 
 
 @pytest.mark.parametrize("data", REFUSED)
-def test_what_the_kernel_refuses_is_refused(data, tmp_path):
+def test_a_value_that_the_kernel_refuses_is_refused(data, tmp_path):
     with pytest.raises(CapabilityError, match=REFUSED[data]):
-        capabilities.decode(bytes.fromhex(data))
+        capabilities.from_xattr(bytes.fromhex(data))
     require.root()
     file = tmp_path / "file"
     file.touch()
@@ -70,11 +70,11 @@ def test_what_the_kernel_refuses_is_refused(data, tmp_path):
     [
         (FileCapabilities(1 << 64, 0, 0), "a file holds capabilities 0 to 63"),
         (FileCapabilities(0, -1, 0), "a file holds capabilities 0 to 63"),
-        (FileCapabilities(1, 0, 0, 0xFFFFFFFF), "rootid 4294967295: a uid is 1 to 4294967294"),
+        (FileCapabilities(1, 0, 0, 0xFFFFFFFF), r"rootid 4294967295: out of range \(1 to 4294967294, or 0 for no rootid\)"),
         (FileCapabilities(1, 0, 0, -1), "rootid -1"),
         (FileCapabilities(3, 0, 1), "effective for some capabilities only"),
     ],
 )
-def test_what_no_file_can_hold_is_not_encoded(value, message):
+def test_capabilities_that_no_file_can_hold_are_not_encoded(value, message):
     with pytest.raises(CapabilityError, match=message):
-        capabilities.encode(value)
+        value.to_xattr()

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules_setcap.containers.docker import flags
+from rules_setcap.diagnostics.problems import Problems
 from support import require
 
 COMMANDS = {"run": flags.DOCKER, "create": flags.DOCKER, "service create": flags.DOCKER_SERVICE}
@@ -44,6 +45,6 @@ def _refused_by_docker(command: str, words: list[str]) -> bool:
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(words=st.lists(WORDS, max_size=5))
 def test_flags_that_docker_refuses_are_refused(command, words):
-    problems: list[str] = []
+    problems = Problems()
     _, arguments = flags.parse_flags(COMMANDS[command], words, problems)
-    assert bool(problems or not arguments) == _refused_by_docker(command, words)
+    assert bool(len(problems) or not arguments) == _refused_by_docker(command, words)

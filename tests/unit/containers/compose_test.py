@@ -156,7 +156,7 @@ services:
         'compose.yaml:5: services.web.cap_drop: "ALL": not a list',
         'compose.yaml:7: services.web.privileged: "maybe": neither true nor false',
         'compose.yaml:10: services.web.security_opt[0]: "no-new-privileges:si": neither true nor false after no-new-privileges',
-        'compose.yaml:13: services.web.entrypoint: "a \'b": no command: no closing quotation',
+        'compose.yaml:13: services.web.entrypoint: "a \'b": not a valid command: no closing quotation',
         'compose.yaml:8: services.web.init: "3": neither true nor false',
         'compose.yaml:11: services.web.volumes[0]: "a:b": must be absolute; write "/b"',
         'compose.yaml:11: services.web.volumes[1]: "": a volume without target',
@@ -172,7 +172,7 @@ services:
     [
         (b"", "compose.yaml: no documents; a Compose file has one"),
         (b"a: 1\n---\nb: 2\n", "compose.yaml: 2 documents; a Compose file has one"),
-        (b"web: {}", 'compose.yaml:1: "": no Compose file: it has no services'),
+        (b"web: {}", 'compose.yaml:1: "": not a Compose file: it has no services'),
         (b"[]", 'compose.yaml:1: "a list": not a mapping'),
         (b"services: {wep: {}}", 'compose.yaml: "web": no service of this name; did you mean "wep"?'),
         (b"services: {x: {}, y: {}}", 'compose.yaml: "web": no service of this name; there are "x", "y"'),

@@ -127,8 +127,8 @@ def test_all_problems_at_once():
         'docker run --tmpfs: "run": must be absolute; write "/run"',
         'docker run --mount: "target=/x,type=tmp": unknown type "tmp"; it is one of bind, cluster, image, npipe, tmpfs, volume',
         'docker run --mount: "type=bind": no target; write target=/path/in/container',
-        'docker run --mount: "\\"type=tmpfs\\"x": no comma-separated list: \',\' expected after \'"\'',
-        'docker run -v: "a:/b:/c:d": no volume; write it as source:/path/in/container:options',
+        'docker run --mount: "\\"type=tmpfs\\"x": not a valid comma-separated list: \',\' expected after \'"\'',
+        'docker run -v: "a:/b:/c:d": not a valid volume; write it as source:/path/in/container:options',
         'docker run --userns: "private": Docker takes "host" alone',
     ]
 

@@ -143,7 +143,7 @@ def test_who_the_process_is():
     [
         (_settings("docker", user="ngnix"), "", 'user: "ngnix": the image\'s /etc/passwd is not known here; write the uid'),
         (_settings("docker"), "nginx", "the image's user: \"nginx\": the image's /etc/passwd is not known here; write the uid"),
-        (_settings("docker", user="2147483648"), "", 'user: "2147483648": a uid is 0 to 2147483647'),
+        (_settings("docker", user="2147483648"), "", 'user: "2147483648": uid is out of range (0 to 2147483647)'),
         (_settings("docker", user="9" * 30), "", None),
         (_settings("docker", user="٣"), "", None),
         (
@@ -179,8 +179,8 @@ def test_the_kubelet_wants_a_number():
     [
         ("dokcer", 'unknown runtime; did you mean "docker"?'),
         ("kubelet!", "unknown runtime; known are docker, podman, containerd, nerdctl, cri-o"),
-        ("docker@", 'no version; write it as "docker@1.2.3"'),
-        ("docker@2O.10", 'no version; write it as "docker@1.2.3"'),
+        ("docker@", 'not a valid version; write it as "docker@1.2.3"'),
+        ("docker@2O.10", 'not a valid version; write it as "docker@1.2.3"'),
         ("docker@18.9", 'too old; the oldest known here is "docker@19.3"'),
     ],
 )

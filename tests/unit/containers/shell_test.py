@@ -104,6 +104,6 @@ def test_what_looks_like_it_is_read(text):
 
 def test_expansions_are_shown_as_typed():
     line = script.split_command_line('docker run -v "$(pwd)/a b":/x \'$X\'')
-    assert line.shown(line.words[3]) == "$(pwd)/a b:/x"
-    assert line.unknown(line.words[3]) == ["$(pwd)"]
+    assert line.restore(line.words[3]) == "$(pwd)/a b:/x"
+    assert line.find_expansions(line.words[3]) == ["$(pwd)"]
     assert line.words[4] == "$X"

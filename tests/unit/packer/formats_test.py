@@ -51,8 +51,8 @@ def test_what_is_wrong_with_them(tmp_path):
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
         'modes: "/a": mode "rwx" is not valid; write it in octal, as "0755"',
         'modes: "/b": no entry of this layer has this path',
-        'owners: "/a": "root" is not a valid owner; write uid:gid in numbers, as "65532:65532"',
-        'owners: "/a": gid 4294967295 is out of range (0 to 4294967294)',
+        'owners: "/a": "root": not a valid owner; write uid:gid in numbers, as "65532:65532"',
+        'owners: "/a": "0:4294967295": gid 4294967295 is out of range (0 to 4294967294)',
         'xattrs: "comment=x": of /a: must be "name=value", the name with its namespace, as user.comment',
         'xattrs: "user.a": of /a: must be "name=value", the name with its namespace, as user.comment',
         'xattrs: "user.b=0xabc": of /a: the value must be hex after 0x, or base64 after 0s',
@@ -90,14 +90,14 @@ def test_equal_files_become_links_where_asked(tmp_path):
     layer = packer.Layer(tmp_path)
     for name, content in {"b": b"\x7fELFsame", "a": b"\x7fELFsame", "c": b"\x7fELFelse", "mode": b"\x7fELFsame", "cap": b"\x7fELFsame", "x": b"", "y": b""}.items():
         layer.add(f"/{name}", content, mode="0700" if name == "mode" else "0755")
-    grant = packer.grant("/cap", "kill")
+    grant = packer.assign("/cap", "kill")
     assert not any(entry.islnk() for entry in _entries(layer, grant).values())
     entries = _entries(layer, "--hard-link-duplicates=yes", grant)
     assert {name: entry.linkname for name, entry in entries.items() if entry.islnk()} == {"b": "a"}
     twin = packer.Layer(tmp_path / "twin")
     (tmp_path / "twin").mkdir()
     twin.add("/a", b"\x7fELFsame").add("/b", b"\x7fELFsame")
-    both = _entries(twin, "--hard-link-duplicates=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
+    both = _entries(twin, "--hard-link-duplicates=yes", packer.assign("/a", "kill"), packer.assign("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
     # Files with different extended attributes stay apart; with equal ones they are joined.

@@ -1,78 +1,83 @@
-"""The arguments of a subcommand: flags by name, and entries."""
+"""Parses the arguments of one action: flags, --name=value, and the lines of its entries."""
 
 from __future__ import annotations
 
-from rules_setcap.diagnostics.errors import Labels
+from collections.abc import Callable, Mapping, Sequence
 
-TYPE_CHECKING = False  # The module typing takes longer to load than a small layer to pack.
-if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping, Sequence
+from rules_setcap.diagnostics.errors import Labels
 
 
 class UsageError(Exception):
-    """The rules call the packer wrongly."""
+    """A command line that does not come from the rules: a flag is missing, unknown or invalid."""
 
 
 class Arguments:
-    """The arguments of one action.
+    """The arguments of one action. A command takes the flags that it has, and then calls check_all_taken().
 
     Attributes:
-      entries: list of str, the lines that are no flags.
-      digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
-      labels: Labels, of files.
+      entries: the lines that are not flags.
+      digests: a function that returns the digest of each input of the action by path, as Bazel sends them to a persistent
+        worker; the mapping is empty outside a worker.
+      labels: the labels of files, from --named.
     """
 
     def __init__(self, lines: Sequence[str], digests: Callable[[], Mapping[str, str]] = dict) -> None:
         """
         Args:
-          lines: --name=value, or an entry.
-          digests: the attribute.
+          lines: one argument each: --name=value, or an entry.
+          digests: see the attribute.
 
         Raises:
-          UsageError: a flag without a value.
+          UsageError: a flag has no value.
         """
         self.entries: list[str] = []
         self.digests = digests
-        self._flags: dict[str, list[str]] = {}
+        self._values: dict[str, list[str]] = {}
         for line in lines:
             name, equals, value = line.partition("=")
             if not line.startswith("--"):
                 self.entries.append(line)
             elif equals:
-                self._flags.setdefault(name[2:], []).append(value)
+                self._values.setdefault(name[2:], []).append(value)
             else:
                 raise UsageError(f"{line}: not --name=value")
-        self.labels = Labels(self.all("named"))
+        self.labels = Labels(self.take_values("named"))
 
-    def all(self, name: str) -> list[str]:
-        """The values of a flag that may be repeated, or left out."""
-        return self._flags.pop(name, [])
+    def take_values(self, name: str) -> list[str]:
+        """Returns all values of a flag that may be repeated or left out."""
+        return self._values.pop(name, [])
 
-    def one(self, name: str, default: str | None = None) -> str:
-        """The value of a flag that is given once; UsageError if it is not."""
-        values = self._flags.pop(name, [] if default is None else [default])
+    def take_value(self, name: str, default: str | None = None) -> str:
+        """Returns the value of a flag.
+
+        Args:
+          name: the flag, without the dashes.
+          default: the value if the flag is left out; None if it must be there.
+
+        Raises:
+          UsageError: the flag is missing or repeated.
+        """
+        values = self._values.pop(name, [] if default is None else [default])
         if len(values) != 1:
             raise UsageError(f"--{name}: given {len(values)} times")
         return values[0]
 
-    def number(self, name: str, default: str | None = None) -> int:
-        """The value of a flag that is a number; UsageError if it is none."""
-        value = self.one(name, default)
+    def take_number(self, name: str, default: str | None = None) -> int:
+        """Returns the value of a flag that is a decimal number; arguments as for take_value().
+
+        Raises:
+          UsageError: the flag is missing or repeated, or its value is not a decimal number.
+        """
+        value = self.take_value(name, default)
         if not (value.isascii() and value.removeprefix("-").isdecimal()):
             raise UsageError(f"--{name}={value}: not a number")
         return int(value)
 
-    def blob(self) -> dict[str, Any]:
-        """How a blob is written, as layer.write() takes it."""
-        return {
-            "compression": self.one("compression"),
-            "level": self.number("level", "0"),
-            "library": self.one("library", ""),
-            "threads": self.number("threads", "1"),
-            "created_by": self.one("created-by"),
-        }
+    def check_all_taken(self) -> None:
+        """Checks that the command has taken all flags.
 
-    def end(self) -> None:
-        """No flag is left; UsageError if one is."""
-        if self._flags:
-            raise UsageError(f"unknown flags: {', '.join(self._flags)}")
+        Raises:
+          UsageError: a flag is unknown to the command.
+        """
+        if self._values:
+            raise UsageError(f"unknown flags: {', '.join(self._values)}")

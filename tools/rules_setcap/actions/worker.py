@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _UNMAPPED = "With --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing.\n"
 
 
-def serve(run: Run) -> int:
+def serve_requests(run: Run) -> int:
     """Serves requests one after the other until stdin ends; returns the exit code.
 
     Args:

@@ -1,9 +1,9 @@
-"""Computes what the system calls that change a process's credentials make of them.
+"""Computes how system calls change the credentials of a process.
 
-The functions take a Process and return the changed one, or raise Denied where the kernel returns EPERM. The rules are
-those of capabilities(7), "Effect of user ID changes on capabilities" and "The securebits flags", and of setresuid(2),
-setgroups(2), capset(2) and prctl(2). The kernel's code is in kernel/sys.c and security/commoncap.c
-(cap_task_fix_setuid, cap_capset, cap_task_prctl).
+Each function has the name of its system call, or says which operation of prctl(2) it is. It takes a Process and returns the
+changed one, or raises Denied where the kernel returns EPERM. The rules are those of capabilities(7), "Effect of user ID
+changes on capabilities" and "The securebits flags", and of setresuid(2), setgroups(2), capset(2) and prctl(2). The kernel
+has them in kernel/sys.c and security/commoncap.c (cap_task_fix_setuid, cap_capset, cap_task_prctl).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECBIT_KEEP_CAPS_LOCKED = 1 << 5
 SECBIT_NO_CAP_AMBIENT_RAISE = 1 << 6
 _LOCKS = 0b10101010 | 1 << 9 | 1 << 11
 _UNPRIVILEGED = 0b1111 << 8
-"""SECBIT_EXEC_RESTRICT_FILE and SECBIT_EXEC_DENY_INTERACTIVE with their locks: no capability is needed for them."""
+"""SECBIT_EXEC_RESTRICT_FILE and SECBIT_EXEC_DENY_INTERACTIVE with their locks, which need no capability."""
 _ALL_BITS = (1 << 12) - 1
 
 CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN = (
@@ -30,7 +30,7 @@ class Denied(Exception):
     """A system call that fails with EPERM.
 
     Attributes:
-      call: its name.
+      call: the name of the system call, or of the operation of prctl(2).
       capability: the number of the capability with which it would succeed; None if no capability is enough.
     """
 
@@ -40,14 +40,14 @@ class Denied(Exception):
 
 
 def capable(process: Process, capability: int) -> bool:
-    """Returns whether a capability is effective."""
+    """Returns whether the capability of this number is effective."""
     return bool(process.effective >> capability & 1)
 
 
-def set_uids(process: Process, real: int | None = None, effective: int | None = None, saved: int | None = None) -> Process:
-    """setresuid(2); None leaves an id as it is."""
+def setresuid(process: Process, real: int | None = None, effective: int | None = None, saved: int | None = None) -> Process:
+    """Applies setresuid(2); None keeps an id."""
     old = (process.ruid, process.euid, process.suid)
-    new = tuple(had if given is None else given for had, given in zip(old, (real, effective, saved)))
+    new = tuple(old_id if new_id is None else new_id for old_id, new_id in zip(old, (real, effective, saved)))
     if not capable(process, CAP_SETUID) and not set(new) <= set(old):
         raise Denied("setuid", CAP_SETUID)
     permitted, raised, ambient = process.permitted, process.effective, process.ambient
@@ -64,41 +64,41 @@ def set_uids(process: Process, real: int | None = None, effective: int | None = 
 
 
 def setuid(process: Process, uid: int) -> Process:
-    """setuid(2): all three ids with CAP_SETUID, else the effective one."""
+    """Applies setuid(2), which sets all three uids with CAP_SETUID, else the effective uid."""
     if capable(process, CAP_SETUID):
-        return set_uids(process, uid, uid, uid)
+        return setresuid(process, uid, uid, uid)
     if uid not in (process.ruid, process.suid):
         raise Denied("setuid", CAP_SETUID)
-    return set_uids(process, effective=uid)
+    return setresuid(process, effective=uid)
 
 
-def set_gids(process: Process, real: int | None = None, effective: int | None = None, saved: int | None = None) -> Process:
-    """setresgid(2); None leaves an id as it is."""
+def setresgid(process: Process, real: int | None = None, effective: int | None = None, saved: int | None = None) -> Process:
+    """Applies setresgid(2); None keeps an id."""
     old = (process.rgid, process.egid, process.sgid)
-    new = tuple(had if given is None else given for had, given in zip(old, (real, effective, saved)))
+    new = tuple(old_id if new_id is None else new_id for old_id, new_id in zip(old, (real, effective, saved)))
     if not capable(process, CAP_SETGID) and not set(new) <= set(old):
         raise Denied("setgid", CAP_SETGID)
     return process._replace(rgid=new[0], egid=new[1], sgid=new[2])
 
 
 def setgid(process: Process, gid: int) -> Process:
-    """setgid(2)."""
+    """Applies setgid(2), which sets all three gids with CAP_SETGID, else the effective gid."""
     if capable(process, CAP_SETGID):
-        return set_gids(process, gid, gid, gid)
+        return setresgid(process, gid, gid, gid)
     if gid not in (process.rgid, process.sgid):
         raise Denied("setgid", CAP_SETGID)
-    return set_gids(process, effective=gid)
+    return setresgid(process, effective=gid)
 
 
 def setgroups(process: Process, groups: Iterable[int]) -> Process:
-    """setgroups(2): needs CAP_SETGID, whatever the groups are."""
+    """Applies setgroups(2), which needs CAP_SETGID whatever the groups are."""
     if not capable(process, CAP_SETGID):
         raise Denied("setgroups", CAP_SETGID)
     return process._replace(groups=tuple(groups))
 
 
-def set_sets(process: Process, permitted: int | None = None, inheritable: int | None = None, effective: int | None = None) -> Process:
-    """capset(2); None leaves a set as it is. Ambient capabilities that are no longer permitted and inheritable go."""
+def capset(process: Process, permitted: int | None = None, inheritable: int | None = None, effective: int | None = None) -> Process:
+    """Applies capset(2); None keeps a set. Capabilities that are not permitted and inheritable afterwards leave the ambient set."""
     permitted = process.permitted if permitted is None else permitted
     inheritable = process.inheritable if inheritable is None else inheritable
     effective = process.effective if effective is None else effective
@@ -110,21 +110,21 @@ def set_sets(process: Process, permitted: int | None = None, inheritable: int | 
 
 
 def drop_bounding(process: Process, capabilities: int) -> Process:
-    """prctl(2), PR_CAPBSET_DROP, for each."""
+    """Applies PR_CAPBSET_DROP of prctl(2) to each capability of a set."""
     if capabilities and not capable(process, CAP_SETPCAP):
         raise Denied("PR_CAPBSET_DROP", CAP_SETPCAP)
     return process._replace(bounding=process.bounding & ~capabilities)
 
 
 def raise_ambient(process: Process, capabilities: int) -> Process:
-    """prctl(2), PR_CAP_AMBIENT_RAISE, for each."""
+    """Applies PR_CAP_AMBIENT_RAISE of prctl(2) to each capability of a set."""
     if capabilities & ~(process.permitted & process.inheritable) or capabilities and process.securebits & SECBIT_NO_CAP_AMBIENT_RAISE:
         raise Denied("PR_CAP_AMBIENT_RAISE")
     return process._replace(ambient=process.ambient | capabilities)
 
 
 def set_securebits(process: Process, bits: int) -> Process:
-    """prctl(2), PR_SET_SECUREBITS."""
+    """Applies PR_SET_SECUREBITS of prctl(2)."""
     old = process.securebits
     locked = (old & _LOCKS) >> 1 & (old ^ bits) or old & _LOCKS & ~bits or bits & ~_ALL_BITS
     if locked or ((old ^ bits) & ~_UNPRIVILEGED or not old ^ bits) and not capable(process, CAP_SETPCAP):
@@ -133,7 +133,7 @@ def set_securebits(process: Process, bits: int) -> Process:
 
 
 def keep_capabilities(process: Process, keep: bool) -> Process:
-    """prctl(2), PR_SET_KEEPCAPS."""
+    """Applies PR_SET_KEEPCAPS of prctl(2)."""
     if process.securebits & SECBIT_KEEP_CAPS_LOCKED:
         raise Denied("PR_SET_KEEPCAPS")
     return process._replace(securebits=process.securebits & ~SECBIT_KEEP_CAPS | (SECBIT_KEEP_CAPS if keep else 0))

@@ -1,14 +1,13 @@
-"""The one exception of this package."""
+"""The exception of this package."""
 
 from __future__ import annotations
 
 
 class CapabilityError(ValueError):
-    """Text, or an extended attribute, that says no capabilities.
+    """Invalid capability text, an invalid extended attribute, or sets that a file or a process cannot have.
 
     Attributes:
-      problems: every problem found, a sentence each: the value quoted, what is
-        wrong with it, what would be right.
+      problems: one sentence each: the quoted value, what is wrong with it, and what to write instead.
     """
 
     def __init__(self, *problems: str) -> None:

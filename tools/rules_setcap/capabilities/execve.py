@@ -1,115 +1,116 @@
-"""What execve(2) makes of a process's credentials, as Linux computes it, and why.
+"""Computes how execve(2) changes the credentials of a process, as Linux does, and explains why.
 
-With P, I, A a process's permitted, inheritable and ambient set, X its bounding set, and '
-for after (capabilities(7), "Transformation of capabilities during execve()"):
+Let P, I and A be the permitted, inheritable and ambient set of a process and X its bounding set; ' marks a set after
+execve (capabilities(7), "Transformation of capabilities during execve()"):
 
     A' = no file capabilities, no set-user-ID, no set-group-ID ? A : 0
     P' = (X & permitted of the file) | (I & inheritable of the file) | A'
     E' = effective bit of the file ? P' : A'
 
-but for root, no_new_privs and nosuid mounts. The kernel has it in fs/exec.c, bprm_fill_uid,
-and security/commoncap.c, cap_bprm_creds_from_file; the tests compare this module with a
-running one. Not here: tracers and threads that share a file system (LSM_UNSAFE_PTRACE,
-LSM_UNSAFE_SHARE), Linux Security Modules, the boot option no_file_caps.
+The rules for root, no_new_privs and nosuid mounts come on top of that. The kernel has them in fs/exec.c, bprm_fill_uid, and
+in security/commoncap.c, cap_bprm_creds_from_file. The tests compare this module with a running kernel. This module leaves
+out tracers and threads that share a file system (LSM_UNSAFE_PTRACE, LSM_UNSAFE_SHARE), Linux Security Modules, and the boot
+option no_file_caps.
 """
 
 from __future__ import annotations
 
 import stat
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 from rules_setcap.capabilities.errors import CapabilityError
+from rules_setcap.capabilities.file_capabilities import FileCapabilities
 from rules_setcap.capabilities.names import ALL
-from rules_setcap.capabilities.sets import FileCapabilities
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 SECBIT_NOROOT = 1 << 0
 SECBIT_KEEP_CAPS = 1 << 4
 
-# The rules, as Step names them, each with its section of capabilities(7) and its function in
-# security/commoncap.c unless it says otherwise; one without has those of the one before.
+# The names of the rules that a Step can have. Each comment names the section of capabilities(7) and the function in
+# security/commoncap.c, unless it names another page or file; a rule without these has those of the rule before it.
 SET_USER_ID = "set-user-id"
-"""Effective and saved uid become the file's owner. execve(2); fs/exec.c, bprm_fill_uid."""
+"""The effective and saved uid become the owner of the file. execve(2); fs/exec.c, bprm_fill_uid."""
 SET_GROUP_ID = "set-group-id"
-"""Effective and saved gid become the file's group."""
+"""The effective and saved gid become the group of the file."""
 SET_ID_NO_NEW_PRIVS = "set-id-no-new-privs"
-"""The set-ID bits do not count: no_new_privs is set."""
+"""The set-ID bits have no effect, because no_new_privs is set."""
 SET_ID_UNMAPPED = "set-id-unmapped"
-"""They do not count: the user namespace has no id for owner or group. user_namespaces(7), "Set-user-ID and set-group-ID programs"."""
+"""The set-ID bits have no effect, because the user namespace does not map the owner or the group of the file.
+user_namespaces(7), "Set-user-ID and set-group-ID programs"."""
 NOSUID = "nosuid"
-"""Neither set-ID bits nor file capabilities count: the mount is nosuid. mount(8); fs/namespace.c, mnt_may_suid; get_file_caps."""
+"""Set-ID bits and file capabilities have no effect, because the mount is nosuid. mount(8); fs/namespace.c, mnt_may_suid;
+get_file_caps."""
 OTHER_NAMESPACE = "other-namespace"
-"""Not granted: the file's are for another user namespace. "Namespaced file capabilities"; get_vfs_caps_from_disk."""
+"""Not granted, because the file's capabilities are for another user namespace. "Namespaced file capabilities";
+get_vfs_caps_from_disk."""
 UNKNOWN = "unknown"
-"""Not granted: no capability of the kernel's. get_vfs_caps_from_disk, CAP_VALID_MASK."""
+"""Not granted, because the kernel does not know the capability. get_vfs_caps_from_disk, CAP_VALID_MASK."""
 FILE_PERMITTED = "file-permitted"
 """Granted: permitted of the file, and bounding. "Transformation of capabilities during execve()"; bprm_caps_from_vfs_caps."""
 FILE_INHERITABLE = "file-inheritable"
 """Granted: inheritable of the file and of the process."""
 NOT_BOUNDING = "not-bounding"
-"""Not granted: permitted of the file, not bounding."""
+"""Not granted: permitted of the file, but not bounding."""
 NOT_INHERITABLE = "not-inheritable"
-"""Not granted: inheritable of the file, not of the process."""
+"""Not granted: inheritable of the file, but not of the process."""
 REFUSED = "refused"
-"""EPERM: permitted of the file, not granted, and the file's effective bit is set; for root too, and whatever was permitted
-before. "Safety checking for capability-dumb binaries"; bprm_caps_from_vfs_caps."""
+"""execve fails with EPERM: the capability is permitted of the file and not granted, and the file's effective bit is set.
+That holds for root too, and whatever was permitted before. "Safety checking for capability-dumb binaries";
+bprm_caps_from_vfs_caps."""
 ROOT = "root"
 """Granted: bounding or inheritable, and the real or effective uid is 0. "Capabilities and execution of programs by root";
 handle_privileged_root."""
 NOT_ROOT = "not-root"
-"""Not granted although such a uid is 0: SECBIT_NOROOT. "The securebits flags: establishing a capabilities-only environment"."""
+"""Not granted although the real or effective uid is 0, because of SECBIT_NOROOT. "The securebits flags: establishing a
+capabilities-only environment"."""
 FILE_BEFORE_ROOT = "file-before-root"
-"""Not granted although the effective uid is 0: the real one is not, and the file has capabilities of its own, if only
+"""Not granted although the effective uid is 0, because the real uid is not 0 and the file has capabilities of its own, even
 an empty set. "Set-user-ID-root programs that have file capabilities"."""
 NO_NEW_PRIVS = "no-new-privs"
-"""Taken away: not permitted before, and no_new_privs is set. prctl(2), PR_SET_NO_NEW_PRIVS; cap_bprm_creds_from_file."""
+"""Removed: not permitted before, and no_new_privs is set. prctl(2), PR_SET_NO_NEW_PRIVS; cap_bprm_creds_from_file."""
 REAL_IDS = "real-ids"
 """The effective uid and gid become the real ones, for the same reason."""
 AMBIENT_FILE = "ambient-file"
-"""Taken away: ambient, and the file has capabilities, if only an empty set. "Thread capability sets"."""
+"""Removed: ambient, and the file has capabilities, even an empty set. "Thread capability sets"."""
 AMBIENT_SET_ID = "ambient-set-id"
-"""Taken away: ambient, and the effective uid or gid changes."""
+"""Removed: ambient, and the effective uid or gid changes."""
 AMBIENT = "ambient"
-"""Granted, and effective: ambient."""
+"""Granted and effective: ambient."""
 NOT_KEPT = "not-kept"
-"""Taken away: permitted before, and nothing grants it now. "Transformation of capabilities during execve()"."""
+"""Removed: permitted before, and nothing grants it now. "Transformation of capabilities during execve()"."""
 NOT_EFFECTIVE = "not-effective"
-"""Permitted, but the program itself has to make it effective. "File capabilities"; capset(2)."""
+"""Permitted, but the program must make it effective itself. "File capabilities"; capset(2)."""
 SECURE_CAPABILITIES = "secure-capabilities"
-"""AT_SECURE: permitted and not ambient, or the file's effective bit is set, for a real uid that is not 0. ld.so(8)."""
+"""AT_SECURE is set: a capability is permitted and not ambient, or the file's effective bit is set, and the real uid is not 0.
+ld.so(8)."""
 SECURE_IDS = "secure-ids"
-"""AT_SECURE: the effective uid or gid changes, or is not the real one."""
-
-Step = namedtuple("Step", ("rule", "capabilities"))
-"""A rule that had a part, and the capabilities that it is about: bit n for capability n; 0 where it is about ids."""
-
-_ProcessFields = namedtuple(
-    "_ProcessFields",
-    "ruid euid suid rgid egid sgid groups permitted inheritable effective bounding ambient securebits no_new_privs roots",
-    defaults=((), 0, 0, 0, ALL, 0, 0, False, (0,)),
-)
-_FileFields = namedtuple("_FileFields", "capabilities owner group mode nosuid", defaults=(None, 0, 0, 0o755, False))
-_OutcomeFields = namedtuple("_OutcomeFields", "process secure steps")
+"""AT_SECURE is set: the effective uid or gid changes, or differs from the real one."""
 
 
-class Process(_ProcessFields):
-    """Credentials of a thread (credentials(7), capabilities(7)).
+class Step(NamedTuple):
+    """A rule that took part in an execve.
 
     Attributes:
-      ruid: the real uid; euid, suid, rgid, egid, sgid: the other ids, all as the process's
-        user namespace has them.
-      groups: the supplementary groups, a tuple.
-      permitted: bit n set means capability n; inheritable, effective, bounding, ambient: likewise.
-      securebits: as prctl(2), PR_GET_SECUREBITS, has them.
-      no_new_privs: prctl(2), PR_SET_NO_NEW_PRIVS.
-      roots: uids, in the initial user namespace, of the roots of that one (0), of the
-        process's own and of all between (user_namespaces(7)).
+      rule: one of the constants above.
+      capabilities: the set that the rule is about (bit n is set for capability n); 0 if it is about ids.
     """
 
-    __slots__ = ()
+    rule: str
+    capabilities: int
+
+
+class Process(NamedTuple):
+    """The credentials of a thread (credentials(7), capabilities(7)).
+
+    Attributes:
+      ruid, euid, suid: the real, effective and saved uid, in the user namespace of the process.
+      rgid, egid, sgid: the real, effective and saved gid, likewise.
+      groups: the supplementary groups.
+      permitted, inheritable, effective, bounding, ambient: sets: bit n is set if capability n is in the set.
+      securebits: the flags of prctl(2), PR_GET_SECUREBITS.
+      no_new_privs: prctl(2), PR_GET_NO_NEW_PRIVS.
+      roots: the uids, in the initial user namespace, of root in the initial namespace (0), in that of the process, and in all
+        between them (user_namespaces(7)).
+    """
 
     ruid: int
     euid: int
@@ -117,142 +118,138 @@ class Process(_ProcessFields):
     rgid: int
     egid: int
     sgid: int
-    groups: tuple[int, ...]
-    permitted: int
-    inheritable: int
-    effective: int
-    bounding: int
-    ambient: int
-    securebits: int
-    no_new_privs: bool
-    roots: tuple[int, ...]
+    groups: tuple[int, ...] = ()
+    permitted: int = 0
+    inheritable: int = 0
+    effective: int = 0
+    bounding: int = ALL
+    ambient: int = 0
+    securebits: int = 0
+    no_new_privs: bool = False
+    roots: tuple[int, ...] = (0,)
 
     @classmethod
-    def of(cls, uid: int, gid: int, **others: Any) -> Process:
-        """A process with one uid and one gid; `others` are the other fields."""
-        return cls(uid, uid, uid, gid, gid, gid, **others)
+    def with_ids(cls, uid: int, gid: int, **fields: Any) -> Process:
+        """Returns a process whose three uids are equal, and whose three gids are equal; `fields` are the other attributes."""
+        return cls(uid, uid, uid, gid, gid, gid, **fields)
 
     def check(self) -> Process:
-        """Returns self if there can be such a process.
+        """Returns this process if the kernel allows its sets.
 
         Raises:
-          CapabilityError: with every problem (capabilities(7), "Thread capability sets").
+          CapabilityError: with a problem for each invalid set (capabilities(7), "Thread capability sets").
         """
         limits = {"permitted": ALL, "inheritable": ALL, "bounding": ALL}
         limits |= {"effective": self.permitted, "ambient": self.permitted & self.inheritable}
-        over = {name: getattr(self, name) & ~limit for name, limit in limits.items()}
-        problems = [f"{name} set: {bits:#x} cannot be in it; at most {limits[name]:#x} can" for name, bits in over.items() if bits]
+        excess = {name: getattr(self, name) & ~limit for name, limit in limits.items()}
+        problems = [f"{name} set: {bits:#x} cannot be in it; at most {limits[name]:#x} can" for name, bits in excess.items() if bits]
         if problems:
             raise CapabilityError(*problems)
         return self
 
 
-class File(_FileFields):
-    """What is executed: a program, or the interpreter of a script.
+class File(NamedTuple):
+    """The file that is executed: a program, or the interpreter of a script.
 
     Attributes:
-      capabilities: what its `security.capability` says; None if it has none, which is not
-        the same as an empty set. (Nobody writes an effective bit without capabilities.)
-      owner: uid, as the process's user namespace has it; None if that has none for it.
+      capabilities: the value of its `security.capability`; None if it has none, which is not the same as an empty set. (No
+        tool writes an effective bit without capabilities.)
+      owner: uid in the user namespace of the process; None if that namespace does not map it.
       group: gid, likewise.
-      mode: as stat(2) has it; the set-user-ID, set-group-ID and group execute bits matter.
-      nosuid: whether its mount is, or is one of a user namespace that the process is not in.
+      mode: as stat(2) returns it; the set-user-ID, set-group-ID and group execute bits matter.
+      nosuid: whether the mount is nosuid, or belongs to a user namespace that the process is not in.
     """
 
-    __slots__ = ()
-
-    capabilities: FileCapabilities | None
-    owner: int | None
-    group: int | None
-    mode: int
-    nosuid: bool
+    capabilities: FileCapabilities | None = None
+    owner: int | None = 0
+    group: int | None = 0
+    mode: int = 0o755
+    nosuid: bool = False
 
 
-class Outcome(_OutcomeFields):
-    """What comes of it.
+class Outcome(NamedTuple):
+    """The result of an execve.
 
     Attributes:
-      process: its credentials after; None if execve fails with EPERM.
-      secure: AT_SECURE of getauxval(3): whether it runs in secure-execution mode.
-      steps: why, in the kernel's order; a later one may undo an earlier, `process` has the last word.
+      process: the credentials after it; None if execve fails with EPERM.
+      secure: AT_SECURE of getauxval(3): whether the program runs in secure-execution mode.
+      steps: the rules that took part, in the kernel's order. A later step may undo an earlier one; `process` is the result.
     """
-
-    __slots__ = ()
 
     process: Process | None
     secure: bool
     steps: tuple[Step, ...]
 
-    def about(self, capability: int) -> tuple[str, ...]:
-        """The rules that had a part in the capability of this number."""
+    def rules_about(self, capability: int) -> tuple[str, ...]:
+        """Returns the rules that took part for the capability of this number."""
         return tuple(step.rule for step in self.steps if step.capabilities >> capability & 1)
 
 
 def execve(process: Process, file: File, linux: tuple[int, int] = (6, 17)) -> Outcome:
-    """What becomes of `process` when it executes `file`.
+    """Computes the credentials of `process` after it executes `file`.
 
     Args:
-      process: before.
-      file: of which it is taken for granted that `process` may execute it.
-      linux: the kernel's version. Before 6.17 an effective id that is not the real one was
-        taken for one that changes, so no_new_privs made it the real one.
+      process: the credentials before.
+      file: a file that `process` may execute; this is not checked.
+      linux: the kernel's version. Before 6.17, the kernel treated an effective id that differs from the real one as an id
+        that changes, so that no_new_privs replaced it by the real one.
 
     Raises:
-      CapabilityError: there can be no such process; see Process.check.
+      CapabilityError: the kernel does not allow the sets of `process`; see Process.check().
     """
     old = process.check()
     steps: list[Step] = []
 
-    def note(rule: str, capabilities: int) -> None:
+    def add_step(rule: str, capabilities: int) -> None:
         if capabilities:
             steps.append(Step(rule, capabilities))
 
-    euid, egid = _ids(old, file, steps)
-    record = _record(old, file, steps)
+    euid, egid = _apply_set_id_bits(old, file, steps)
+    assigned = _find_file_capabilities(old, file, steps)
 
     permitted, effective = 0, False
-    if record is not None:
-        permitted = old.bounding & record.permitted | old.inheritable & record.inheritable
-        effective = record.effective != 0
-        missing = record.permitted & ALL & ~permitted
-        note(UNKNOWN, (record.permitted | record.inheritable) & ~ALL)
-        note(FILE_PERMITTED, record.permitted & old.bounding)
-        note(FILE_INHERITABLE, record.inheritable & old.inheritable)
-        note(NOT_BOUNDING, missing)
-        note(NOT_INHERITABLE, record.inheritable & ALL & ~permitted)
+    if assigned is not None:
+        permitted = old.bounding & assigned.permitted | old.inheritable & assigned.inheritable
+        effective = assigned.effective != 0
+        missing = assigned.permitted & ALL & ~permitted
+        add_step(UNKNOWN, (assigned.permitted | assigned.inheritable) & ~ALL)
+        add_step(FILE_PERMITTED, assigned.permitted & old.bounding)
+        add_step(FILE_INHERITABLE, assigned.inheritable & old.inheritable)
+        add_step(NOT_BOUNDING, missing)
+        add_step(NOT_INHERITABLE, assigned.inheritable & ALL & ~permitted)
         if effective and missing:
-            note(REFUSED, missing)
+            add_step(REFUSED, missing)
             return Outcome(None, False, tuple(steps))
 
     if 0 in (old.ruid, euid):
-        of_root = old.bounding | old.inheritable
+        root_capabilities = old.bounding | old.inheritable
         if old.securebits & SECBIT_NOROOT:
-            note(NOT_ROOT, of_root & ~permitted)
-        elif record is not None and old.ruid != 0:
-            note(FILE_BEFORE_ROOT, of_root & ~permitted)
+            add_step(NOT_ROOT, root_capabilities & ~permitted)
+        elif assigned is not None and old.ruid != 0:
+            add_step(FILE_BEFORE_ROOT, root_capabilities & ~permitted)
         else:
-            note(ROOT, of_root)
-            permitted, effective = of_root, effective or euid == 0
+            add_step(ROOT, root_capabilities)
+            permitted, effective = root_capabilities, effective or euid == 0
 
     if linux >= (6, 17):
         changed = euid != old.euid or egid not in (old.egid, *old.groups)
     else:
         changed = (euid, egid) != (old.ruid, old.rgid)
     if old.no_new_privs and (changed or permitted & ~old.permitted):
-        note(NO_NEW_PRIVS, permitted & ~old.permitted)
+        add_step(NO_NEW_PRIVS, permitted & ~old.permitted)
         permitted &= old.permitted
         if (euid, egid) != (old.ruid, old.rgid):
             steps.append(Step(REAL_IDS, 0))
             euid, egid = old.ruid, old.rgid
 
-    ambient = 0 if changed or record is not None else old.ambient
-    note(AMBIENT_SET_ID if record is None else AMBIENT_FILE, old.ambient & ~ambient)
-    note(AMBIENT, ambient)
+    ambient = 0 if changed or assigned is not None else old.ambient
+    add_step(AMBIENT_SET_ID if assigned is None else AMBIENT_FILE, old.ambient & ~ambient)
+    add_step(AMBIENT, ambient)
     more = permitted & ~ambient
     permitted |= ambient
     raised = permitted if effective else ambient
-    note(NOT_KEPT, old.permitted & ~permitted)
-    note(NOT_EFFECTIVE, permitted & ~raised)
+    add_step(NOT_KEPT, old.permitted & ~permitted)
+    add_step(NOT_EFFECTIVE, permitted & ~raised)
 
     by_capabilities = old.ruid != 0 and bool(effective or more)
     if by_capabilities:
@@ -261,14 +258,21 @@ def execve(process: Process, file: File, linux: tuple[int, int] = (6, 17)) -> Ou
     if by_ids:
         steps.append(Step(SECURE_IDS, 0))
 
-    ids = {"euid": euid, "suid": euid, "egid": egid, "sgid": egid}
-    sets = {"permitted": permitted, "effective": raised, "ambient": ambient}
-    new = old._replace(**ids, **sets, securebits=old.securebits & ~SECBIT_KEEP_CAPS)
+    new = old._replace(
+        euid=euid,
+        suid=euid,
+        egid=egid,
+        sgid=egid,
+        permitted=permitted,
+        effective=raised,
+        ambient=ambient,
+        securebits=old.securebits & ~SECBIT_KEEP_CAPS,
+    )
     return Outcome(new, by_capabilities or by_ids, tuple(steps))
 
 
-def _ids(old: Process, file: File, steps: list[Step]) -> tuple[int, int]:
-    """The effective uid and gid, as set-ID bits leave them."""
+def _apply_set_id_bits(old: Process, file: File, steps: list[Step]) -> tuple[int, int]:
+    """Returns the effective uid and gid after the set-ID bits have acted."""
     euid, egid = old.euid, old.egid
     set_user_id = file.mode & stat.S_ISUID
     set_group_id = file.mode & stat.S_ISGID and file.mode & stat.S_IXGRP
@@ -290,10 +294,10 @@ def _ids(old: Process, file: File, steps: list[Step]) -> tuple[int, int]:
     return euid, egid
 
 
-def _record(old: Process, file: File, steps: list[Step]) -> FileCapabilities | None:
-    """The file's capabilities, if they count."""
-    record = file.capabilities
-    if record is None or (not file.nosuid and record.rootid in old.roots):
-        return record
-    steps.append(Step(NOSUID if file.nosuid else OTHER_NAMESPACE, record.permitted | record.inheritable))
+def _find_file_capabilities(old: Process, file: File, steps: list[Step]) -> FileCapabilities | None:
+    """Returns the file's capabilities; None if it has none, or if they have no effect."""
+    assigned = file.capabilities
+    if assigned is None or (not file.nosuid and assigned.rootid in old.roots):
+        return assigned
+    steps.append(Step(NOSUID if file.nosuid else OTHER_NAMESPACE, assigned.permitted | assigned.inheritable))
     return None

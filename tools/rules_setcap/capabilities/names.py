@@ -1,6 +1,8 @@
-"""The names of the capabilities: linux/capability.h, CAP_CHOWN to CAP_LAST_CAP."""
+"""The names and numbers of capabilities: linux/capability.h, CAP_CHOWN to CAP_LAST_CAP."""
 
 from __future__ import annotations
+
+from rules_setcap.diagnostics.suggestions import find_closest
 
 NAMES = (
     "cap_chown",
@@ -48,40 +50,36 @@ NAMES = (
 """Names by number, as libcap prints them."""
 
 ALL = (1 << len(NAMES)) - 1
-"""The set that `all` stands for. libcap asks the running kernel; a build may not."""
+"""The set that `all` stands for. libcap asks the running kernel; a build must not depend on it."""
 
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 _UPPER_TO_LOWER = {ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
-def lower(text: str) -> str:
-    """`text` in lower case, ASCII letters alone.
+def lower_ascii(text: str) -> str:
+    """Returns a text with its ASCII letters in lower case.
 
-    str.lower() would fold letters of other scripts (the Kelvin sign) into ASCII.
+    str.lower() would turn letters of other scripts, such as the Kelvin sign, into ASCII letters.
     """
     return text.translate(_UPPER_TO_LOWER)
 
 
-def number(name: str) -> int | None:
-    """The number of a capability, or None if there is none of that name.
+def find_number(name: str) -> int | None:
+    """Returns the number of a capability, or None if no capability has this name.
 
     Args:
       name: in any case, with or without `cap_`.
     """
-    name = lower(name)
+    name = lower_ascii(name)
     return _NUMBERS.get(name, _NUMBERS.get("cap_" + name))
 
 
-def suggestion(name: str) -> str:
-    """A name that may have been meant, spelt as the user spells (`cap_` or not); "" if none is near."""
-    import difflib  # Only where something is wrong already.
-
-    plain = lower(name[:64])
-    prefix = "cap_" if plain.startswith("cap_") else ""
-    words = [known[len("cap_"):] for known in NAMES] + ["all"]
-    plain = plain[len(prefix):]
-    longer = [word for word in words if len(plain) > 2 and word.startswith(plain)]
-    near = longer if len(longer) == 1 else difflib.get_close_matches(plain, words, n=1, cutoff=0.6)
-    if not near:
-        return ""
-    return near[0] if near[0] == "all" else prefix + near[0]
+def suggest_name(name: str) -> str:
+    """Returns the name that was probably meant, or "" if none is similar enough. It has `cap_` if the user wrote `cap_`."""
+    word = lower_ascii(name[:64])
+    prefix = "cap_" if word.startswith("cap_") else ""
+    word = word[len(prefix) :]
+    words = [known[len("cap_") :] for known in NAMES] + ["all"]
+    longer = [known for known in words if len(word) > 2 and known.startswith(word)]
+    near = longer[0] if len(longer) == 1 else find_closest(word, words)
+    return prefix + near if near and near != "all" else near

@@ -1,9 +1,9 @@
-"""Writes the runtime settings that an image needs; rules/private/settings.bzl runs it.
+"""Writes the container settings that an image needs, for each engine; rules/private/settings.bzl runs it.
 
     --layer=METADATA... --config=FILE --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
 
-METADATA is a layer's (tools/packer/layer.py), or the contents of a base; FILE of --config is the image's config. The
-settings grant the capabilities that files of the merged root filesystem have.
+METADATA is the metadata of a layer (tools/rules_setcap/packer/layer.py) or the contents of a base. FILE of --config is the
+image's config. The settings grant the capabilities that are assigned to files of the merged root filesystem.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rules_setcap.oci.merged import Merged
 
 
 def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(allow_abbrev=False, fromfile_prefix_chars="@")
     parser.add_argument("--layer", action="append", default=[])
     for flag in ("config", "service", "docker", "podman", "compose", "kubernetes"):
@@ -32,23 +33,27 @@ def main() -> None:
         sys.exit("\n".join(problems))
     needed = 0
     for text in merged.capabilities.values():
-        known = capabilities.from_text(text)
-        needed |= known.permitted | known.inheritable
-    for engine in ("docker", "podman"):
-        flags = " ".join(needs.format_flags(needed, Engine(engine))) + "\n"
-        write_whole(getattr(options, engine), flags.encode())
+        file_capabilities = capabilities.from_text(text)
+        needed |= file_capabilities.permitted | file_capabilities.inheritable
+    for name in ("docker", "podman"):
+        flags = " ".join(needs.format_flags(needed, Engine(name))) + "\n"
+        write_whole(getattr(options, name), flags.encode())
     write_whole(options.compose, needs.format_compose_service(needed, options.service).encode())
-    first = set(merged.capabilities) == {_first_program(merged, read_json(options.config))}
-    write_whole(options.kubernetes, needs.format_security_context(needed, first_program=first).encode())
+    first_program = set(merged.capabilities) == {_find_first_program(merged, read_json(options.config))}
+    write_whole(options.kubernetes, needs.format_security_context(needed, first_program=first_program).encode())
 
 
-def _first_program(merged: Merged, config: dict[str, Any]) -> str:
+def _find_first_program(merged: Merged, config: dict[str, Any]) -> str:
     """Returns the path of the first file that a container executes; "" if that is not known.
 
-    A program that is looked up on PATH is not known: the settings of a container may change that.
+    A program that is looked up on PATH is not known, because the settings of a container may change PATH.
+
+    Args:
+      merged: the merged root filesystem.
+      config: the image's config.
     """
-    of_containers = config.get("config") or {}
-    argv = [*(of_containers.get("Entrypoint") or ()), *(of_containers.get("Cmd") or ())]
+    execution = config.get("config") or {}
+    argv = [*(execution.get("Entrypoint") or ()), *(execution.get("Cmd") or ())]
     path = merged.file(argv[0]) if argv and argv[0].startswith("/") else ""
     return "" if path in merged.scripts else path
 

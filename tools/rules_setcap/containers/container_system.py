@@ -64,7 +64,7 @@ class ContainerSystem(System):
           before: the capabilities and the uid of that process.
         """
         uid, gid, groups = self._find_ids(before.uid)
-        process = execve.Process.of(
+        process = execve.Process.with_ids(
             uid,
             gid,
             groups=groups,

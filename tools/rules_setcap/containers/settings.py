@@ -1,22 +1,25 @@
-"""The settings of one container, as flags, Compose or Kubernetes have them."""
+"""The settings of one container, whether they come from command line flags, a Compose file or a Kubernetes manifest."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from rules_setcap.capabilities import names
 from rules_setcap.diagnostics.errors import quote
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Setting[T]:
-    """A value, and where it is said.
+class Setting(Generic[T]):
+    """A value that somebody set, with the place where it is set.
 
     Attributes:
       value: the value.
-      where: what a message about it starts with: "docker run --user", or
+      where: the prefix of messages about the value: "docker run --user", or
         "deploy.yaml:12: spec.containers[0].securityContext.runAsUser".
     """
 
@@ -26,14 +29,13 @@ class Setting[T]:
 
 @dataclass(frozen=True)
 class Mount:
-    """Something mounted over the image's own files.
+    """A mount that covers files of the image.
 
     Attributes:
-      target: absolute path in the container, without "." and "..".
-      kind: "bind", "volume", "tmpfs", "image" and the like, as the runtime calls it.
-      nosuid: whether the kernel ignores file capabilities below it (mount(2),
-        MS_NOSUID; mnt_may_suid in fs/namespace.c). None where the host's own mount of
-        the source decides.
+      target: the absolute path in the container, without "." and "..".
+      kind: the engine's name for the kind of mount: "bind", "volume", "tmpfs", "image" and the like.
+      nosuid: whether the mount has MS_NOSUID, so that the kernel ignores file capabilities below it (mount(2);
+        mnt_may_suid in fs/namespace.c). None if the mount of the source on the host decides.
     """
 
     target: str
@@ -43,35 +45,36 @@ class Mount:
 
 @dataclass(frozen=True)
 class Settings:
-    """One container, as somebody told a runtime to make it.
+    """The settings of one container, as a container engine receives them.
 
-    What nobody said is None, or empty: the image or the runtime decides.
+    An attribute that nobody sets is None or empty; then the image or the engine decides.
 
     Attributes:
-      where: the container itself, as in Setting.where.
+      where: the place where the container itself is described, as in Setting.where.
       engine_name: "docker", "podman", "nerdctl", "containerd" (under Kubernetes) or "cri-o".
-      name: of the container, or the Compose service; may be empty.
-      image: the image's name.
-      user: as typed: uid, name, uid:gid, name:group.
-      groups: supplementary groups, names or gids (`--group-add`).
-      added: capabilities in libcap's spelling ("cap_net_raw"), or "all".
-      dropped: likewise.
-      privileged: whether the container is.
-      no_new_privs: whether the flag is set: prctl(2), PR_SET_NO_NEW_PRIVS.
-      run_as_non_root: whether Kubernetes refuses to start it as root.
-      entrypoint: in place of the image's ENTRYPOINT; () for none at all.
-      command: in place of the image's CMD.
-      init: whether a small init of the runtime's runs first, and starts the rest.
-      read_only: whether the root file system is.
-      mounts: in the order said.
+      name: the name of the container or of the Compose service; may be empty.
+      image: the name of the image.
+      user: the user as typed: uid, name, uid:gid or name:group.
+      groups: the supplementary groups (`--group-add`), names or gids.
+      added: the added capabilities in libcap's spelling ("cap_net_raw"), or "all".
+      dropped: the dropped capabilities, spelled likewise.
+      privileged: whether the container is privileged.
+      no_new_privs: whether no_new_privs is set (prctl(2), PR_SET_NO_NEW_PRIVS).
+      run_as_non_root: whether Kubernetes refuses to start the container as root.
+      entrypoint: the words that replace the image's ENTRYPOINT; () removes it.
+      command: the words that replace the image's CMD.
+      init: whether the engine's own small init runs as process 1 and starts the image's program.
+      read_only: whether the root filesystem is read-only.
+      mounts: the mounts, in the order of the settings.
       user_namespace: docker: "host"; podman: the mode; Kubernetes: "pod" or "host".
-      labels: of podman, as they can limit capabilities.
-      environment: variables by name; None is a value that is not known here.
-      other_variables: what may set more of them, such as a file; None if nothing does.
-      directory: the working directory, in place of the image's; "" is one that is not known here.
-      network: the network namespace, if it is said: "host" is the host's, "container:NAME" another container's; "" is not known.
+      labels: names and values of labels. podman reads one that can limit capabilities.
+      environment: names and values of variables, in the order of the settings; the value None means unknown.
+      other_variables: the source of further variables that are not known here, such as a file; None if there is none.
+      directory: the working directory that replaces the image's; "" means unknown.
+      network: the network mode: "host" is the host's network namespace, "container:NAME" is that of another container,
+        "" means unknown.
       sysctls: names with dots, and values.
-      notes: sentences about what was not read, although it may matter.
+      notes: sentences about input that was not read although it may matter.
     """
 
     where: str
@@ -101,82 +104,99 @@ class Settings:
 
     @property
     def has_own_network(self) -> bool:
-        """Whether the container, or its pod, has a network namespace of its own."""
+        """Whether the container, or its pod, has its own network namespace."""
         mode = self.network.value if self.network else "bridge"
         return mode not in ("", "host") and not mode.startswith(("container:", "ns:", "pod:", "service:"))
 
     @property
     def form(self) -> str:
-        """The form that the settings have: "flags", "compose" or "kubernetes"; fixes are written in the same."""
+        """The form of the settings: "flags", "compose" or "kubernetes". Fixes are written in the same form."""
         if self.engine_name in ("containerd", "cri-o"):
             return "kubernetes"
         return "flags" if self.where.startswith(("docker ", "nerdctl ", "podman ", "podman-remote ")) else "compose"
 
     def build_argv(self, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
-        """What runs in an image with this ENTRYPOINT and CMD, without the runtime's init.
+        """Returns the command line of the container's first program, without the engine's init.
 
-        An entrypoint said here takes the image's CMD away too (docker run: "Overriding
-        image defaults"; Kubernetes: "Define a Command and Arguments for a Container").
+        Setting an entrypoint also removes the image's CMD (docker run: "Overriding image defaults"; Kubernetes: "Define a
+        Command and Arguments for a Container").
+
+        Args:
+          entrypoint: the image's ENTRYPOINT.
+          cmd: the image's CMD.
         """
         if self.entrypoint is None:
             return (*entrypoint, *(cmd if self.command is None else self.command.value))
         return (*self.entrypoint.value, *(() if self.command is None else self.command.value))
 
     def find_mount_over(self, path: str) -> Setting[Mount] | None:
-        """The mount that hides the image's own file `path` (absolute, no links), if any."""
+        """Returns the mount that hides a file of the image, or None.
+
+        Args:
+          path: the absolute path of the file, with symbolic links resolved.
+        """
         over = [mount for mount in self.mounts if (path + "/").startswith(mount.value.target.rstrip("/") + "/")]
-        # The deepest hides the others, and of two in one place the later one.
+        # The deepest mount hides the others. Of two mounts at one path, the later one hides the earlier one.
         return max(over[::-1], key=lambda mount: len(mount.value.target), default=None)
 
 
 def normalize_target(path: str) -> str:
-    """`path` of a mount in the container in its plain form.
+    """Returns the target path of a mount in normal form: absolute, without "." and "..".
 
     Raises:
-      ValueError: with what is wrong.
+      ValueError: the path is not valid; the error says why.
     """
     if "\0" in path:
         raise ValueError("has a NUL")
     if not path.startswith("/"):
-        raise ValueError(f"must be absolute; write {quote('/' + path)}" if path else "must not be empty; write an absolute path in the container")
+        raise ValueError(
+            f"must be absolute; write {quote('/' + path)}"
+            if path
+            else "must not be empty; write an absolute path in the container"
+        )
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
-_CALLED = {"docker": "Docker", "podman": "podman", "nerdctl": "nerdctl", "containerd": "containerd", "cri-o": "CRI-O"}
+_DISPLAY_NAMES = {"docker": "Docker", "podman": "podman", "nerdctl": "nerdctl", "containerd": "containerd", "cri-o": "CRI-O"}
 
 
-def format_engine_name(runtime: str) -> str:
-    """The name of a runtime as its people write it."""
-    return _CALLED[runtime]
+def format_engine_name(engine_name: str) -> str:
+    """Returns the name of a container engine as its own documentation spells it."""
+    return _DISPLAY_NAMES[engine_name]
 
 
-def parse_capability(name: str, runtime: str) -> str:
-    """The libcap name of what `runtime` takes as `name`, or "all".
+def parse_capability(name: str, engine_name: str) -> str:
+    """Returns the libcap name of a capability in a setting, or "all".
 
-    Docker and podman: any case, with or without `CAP_` (moby daemon/pkg/oci/caps/utils.go,
-    NormalizeLegacyCapabilities; containers/common pkg/capabilities, NormalizeCapabilities).
-    containerd puts `CAP_` before whatever Kubernetes says (internal/cri/opts/spec_opts.go,
-    WithCapabilities), so that CAP_CHOWN becomes CAP_CAP_CHOWN, which runc ignores with a
-    warning nobody sees. CRI-O takes an upper case `CAP_` (internal/factory/container/container.go,
+    Docker and podman accept any case, with or without `CAP_` (moby daemon/pkg/oci/caps/utils.go, NormalizeLegacyCapabilities;
+    containers/common pkg/capabilities, NormalizeCapabilities). containerd prefixes `CAP_` to every name of a manifest
+    (internal/cri/opts/spec_opts.go, WithCapabilities). CAP_CHOWN therefore becomes CAP_CAP_CHOWN, which runc ignores with a
+    warning that nobody sees. CRI-O accepts an upper case `CAP_` (internal/factory/container/container.go,
     SpecSetupCapabilities).
 
+    Args:
+      name: the name as the user wrote it.
+      engine_name: as Settings.engine_name.
+
     Raises:
-      ValueError: with what is wrong, and what would be right.
+      ValueError: the engine does not know the name; the error says what to write instead.
     """
-    plain = names.lower(name)
-    if plain == "all":
-        return plain
-    number = names.number(name)
+    lowered = names.lower_ascii(name)
+    if lowered == "all":
+        return lowered
+    number = names.find_number(name)
     if number is None:
-        if "," in name and runtime == "docker":
+        if "," in name and engine_name == "docker":
             raise ValueError("several in one; Docker takes one name each time the option is given")
-        near = names.suggestion(name)
-        spelt = near.removeprefix("cap_").upper()
-        raise ValueError(f'unknown capability; did you mean "{spelt}"?' if near else "unknown capability; capabilities(7) lists them")
-    if plain.startswith("cap_"):
-        bare = plain[len("cap_") :].upper()
-        if runtime == "containerd":
+        closest = names.suggest_name(name)
+        spelling = closest.removeprefix("cap_").upper()
+        raise ValueError(
+            f'unknown capability; did you mean "{spelling}"?' if closest else "unknown capability; capabilities(7) lists them"
+        )
+    if lowered.startswith("cap_"):
+        bare = lowered[len("cap_") :].upper()
+        if engine_name == "containerd":
             raise ValueError(f'Kubernetes has names without CAP_, and containerd would silently ignore this one; write "{bare}"')
-        if runtime == "cri-o" and name != name.upper():
+        if engine_name == "cri-o" and name != name.upper():
             raise ValueError(f'CRI-O knows CAP_ in upper case only; write "{bare}"')
     return names.NAMES[number]

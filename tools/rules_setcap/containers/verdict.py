@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, set_sets, set_uids
+from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, capset, setresuid
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Chain, Hop
 from rules_setcap.containers.engines import Engine
@@ -154,7 +154,7 @@ def _find_doubt_of_wrapper(verdict: Verdict) -> str:
 
     if process.euid == 0 or capable(process, CAP_SETUID):
         try:
-            dropped = set_uids(process, _OTHER_UID, _OTHER_UID, _OTHER_UID)
+            dropped = setresuid(process, _OTHER_UID, _OTHER_UID, _OTHER_UID)
         except Denied:
             dropped = process
         if would_be_good(dropped) != verdict.is_good:
@@ -162,7 +162,7 @@ def _find_doubt_of_wrapper(verdict: Verdict) -> str:
             return f"{wrapper.name} may change to another user before it executes {last.name}, which then runs {result}"
     if process.permitted & verdict.requested and not verdict.is_good:
         try:
-            raised = set_sets(process, inheritable=process.inheritable | process.permitted & process.bounding)
+            raised = capset(process, inheritable=process.inheritable | process.permitted & process.bounding)
         except Denied:
             return ""
         raised = raised._replace(ambient=raised.permitted & raised.inheritable)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def whole(path: str) -> Iterator[BinaryIO]:
+def open_new_file(path: str) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends well, and vanishes when it does not.
 
     Raises:
@@ -33,7 +33,7 @@ def whole(path: str) -> Iterator[BinaryIO]:
 
 def write_whole(path: str, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
-    with whole(path) as file:
+    with open_new_file(path) as file:
         file.write(data)
 
 
@@ -69,7 +69,7 @@ def _check_regular(mode: int, path: str) -> None:
         raise OSError(errno.EINVAL, "not a regular file", path)
 
 
-def read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
     """Returns the bytes of a regular file."""
     with open_regular(path) as file:
         return file.read()
@@ -77,4 +77,4 @@ def read(path: str) -> bytes:
 
 def read_json(path: str) -> Any:
     """A file of JSON that another action wrote."""
-    return json.loads(read(path))
+    return json.loads(read_file(path))

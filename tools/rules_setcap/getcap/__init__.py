@@ -1,1 +1,1 @@
-"""Listing, explaining and reviewing the file capabilities of images."""
+"""The command getcap: lists, explains and reviews the file capabilities of images."""

@@ -1,4 +1,8 @@
-"""python3 -m rules_setcap.getcap PATH..., with tools/ on PYTHONPATH; or bazel run @rules_setcap//tools/getcap -- PATH..."""
+"""Runs getcap from the shell.
+
+With Bazel: `bazel run @rules_setcap//tools/getcap -- PATH...`. Without it: `python3 -m rules_setcap.getcap PATH...`, with
+tools/ on PYTHONPATH.
+"""
 
 import codecs
 import io
@@ -8,18 +12,21 @@ import sys
 from rules_setcap.getcap import cli
 
 
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Escapes a character that an encoding lacks as diagnostics.errors.escape() does; an error handler of codecs."""
+def _escape_character(error: UnicodeError) -> tuple[str, int]:
+    """Escapes a character that the output's encoding lacks, as diagnostics.errors.escape() does.
+
+    It is an error handler for codecs.register_error().
+    """
     assert isinstance(error, UnicodeEncodeError)
     code = ord(error.object[error.start])
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}", error.start + 1
 
 
 def main() -> int:
-    """Runs the command line; returns the exit status."""
-    # Under `bazel run`, relative paths start at the directory where the user typed the command.
+    """Runs getcap with the arguments of this process and returns the exit status."""
+    # `bazel run` changes the working directory; relative paths are relative to the directory of the user's shell.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    codecs.register_error("escape", _escape)
+    codecs.register_error("escape", _escape_character)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="escape")

@@ -39,7 +39,7 @@ def check_files(descriptor: str, contents: Sequence[str], expected: str, target:
     _check(expected)
     by_digest = {}
     for path in contents:
-        data = files.read(path)
+        data = files.read_file(path)
         by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
 
     def load(digest: str) -> Any:

@@ -159,7 +159,7 @@ class Layers:
 
     def _decode(self, path: str, value: bytes) -> FileCapabilities | None:
         try:
-            return capabilities.decode(value)
+            return capabilities.from_xattr(value)
         except capabilities.CapabilityError as error:
             self._wrong(path, f"invalid capabilities: {error}")
             return None
@@ -193,7 +193,7 @@ def _text(value: bytes | None) -> str | None:
     if value is None or value == differences.REFUSED:
         return None if value is None else "refused"
     try:
-        known = capabilities.decode(value)
+        known = capabilities.from_xattr(value)
     except capabilities.CapabilityError:
         return "an invalid attribute"
     return known.to_text() + (f" [rootid={known.rootid}]" if known.rootid else "")

@@ -9,7 +9,7 @@ import re
 import shutil
 
 from rules_setcap.diagnostics.errors import InputError, problem, quote
-from rules_setcap.diagnostics.files import open_regular, read, write_whole
+from rules_setcap.diagnostics.files import open_regular, read_file, write_whole
 from rules_setcap.oci.base import blob_path
 from rules_setcap.oci.formats import INDEX
 from rules_setcap.oci.layout_reader import layout_hint
@@ -104,7 +104,7 @@ def link(output: str, index: str, files: Sequence[str], attribute: str) -> None:
     blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, _BLOBS)]
     if not blobs:
         raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
-    _write_with(output, read(index), {os.path.basename(path): path for path in blobs})
+    _write_with(output, read_file(index), {os.path.basename(path): path for path in blobs})
 
 
 def copy(output: str, source: str, attribute: str) -> None:
@@ -124,7 +124,7 @@ def copy(output: str, source: str, attribute: str) -> None:
         raise InputError([problem(attribute, source, f"a directory without index.json{layout_hint(source)}")])
     blobs = os.path.join(source, _BLOBS)
     names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
-    _write_with(output, read(index), {})
+    _write_with(output, read_file(index), {})
     wrong: list[str] = []
     for name in names:
         digest = hashlib.sha256()

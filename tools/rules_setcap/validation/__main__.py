@@ -7,4 +7,4 @@ from rules_setcap.actions import command
 
 def main() -> NoReturn:
     """Runs the subcommand that the command line names."""
-    command.run_and_exit("rules_setcap.validation.commands")
+    command.run_tool_and_exit("rules_setcap.validation.commands")

@@ -1,1 +1,1 @@
-"""Compose files."""
+"""Reads the settings of services in Compose files."""

@@ -1,4 +1,4 @@
-"""Reads files of variables as Compose does: .env, and the env_file of a service.
+"""Parses files of variables as Compose does: .env, and the files that env_file of a service names.
 
 compose-go dotenv/parser.go; https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/,
 "Env file syntax".
@@ -22,24 +22,23 @@ _LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_variables(data: bytes, file: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables of a file.
+    """Returns the variables of a file, by name.
 
-    One whose value needs a variable that is not set is left out: Compose would take that for empty.
+    A variable is left out if its value refers to another one that is not set. Compose would replace that one with "".
 
     Args:
-      data: the file's bytes.
+      data: the bytes of the file.
       file: its name, for messages.
-      environment: variables that values may refer to, besides those of the file; they win.
+      environment: the values of variables that the file may refer to; they override those of the file.
 
     Raises:
-      InputError: with the first thing that is wrong.
+      InputError: the file is not valid; the error has the first problem.
     """
     if len(data) > limits.YAML:
         raise InputError([f"{file}: is too large (limit: {limits.YAML} bytes)"])
     text = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n") + "\n"
-    found: dict[str, str] = {}
-    # The environment's come first.
-    variables = ChainMap(dict(environment), found)
+    variables: dict[str, str] = {}
+    scope = ChainMap(dict(environment), variables)  # The environment overrides the file.
     at, line, counted = 0, 1, 0
     while blank := _BLANK.match(text, at):
         at = blank.end()
@@ -56,39 +55,52 @@ def parse_variables(data: bytes, file: str, environment: Mapping[str, str]) -> d
             raise InputError([problem(where, rest[:40], "not a variable; write it as NAME=value")])
         name, at = start[1], start.end()
         if start[2] == "\n":
-            # A name alone has the value that it has where Compose runs.
+            # A name without a value has the value of the environment in which Compose runs.
             if name in environment:
-                found[name] = environment[name]
+                variables[name] = environment[name]
             continue
-        value, at = _value(text, at, where)
-        if value[:1] == "'":
-            found[name] = value[1:]
+        quote, value, at = _read_value(text, at, where)
+        if quote == "'":
+            variables[name] = value
             continue
         try:
-            found[name] = interpolation.interpolate(value[1:], variables)
+            variables[name] = interpolation.interpolate(value, scope)
         except interpolation.UnsetError:
-            found.pop(name, None)
+            variables.pop(name, None)
         except ValueError as error:
-            raise InputError([problem(where, value[1:], str(error))]) from None
-    return found
+            raise InputError([problem(where, value, str(error))]) from None
+    return variables
 
 
-def _value(text: str, at: int, where: str) -> tuple[str, int]:
-    """Returns the value that begins at a position, with a character in front that tells how it was quoted, and its end."""
+def _read_value(text: str, at: int, where: str) -> tuple[str, str, int]:
+    """Reads a value.
+
+    Args:
+      text: the text of the file, which ends with a line feed.
+      at: the position where the value begins.
+      where: the prefix of messages.
+
+    Returns:
+      The value's quotation mark, or "" if it has none; the value, in which variables are not replaced yet; and the position
+      after it.
+
+    Raises:
+      InputError: the value has no closing quotation mark.
+    """
     quote = text[at]
     if quote not in "'\"":
         end = text.index("\n", at)
         line = text[at:end]
         if line.startswith("#"):
             line = ""
-        return " " + line.partition(" #")[0].rstrip(), end
+        return "", line.partition(" #")[0].rstrip(), end
     end = at + 1
     while end < len(text) and text[end] != quote:
         end += 2 if text[end] == "\\" else 1
     if end >= len(text):
-        raise InputError([problem(where, text[at : at + 40].split("\n")[0], f"no closing {quote}")])
+        raise InputError([problem(where, text[at : at + 40].partition("\n")[0], f"no closing {quote}")])
     value = text[at + 1 : end]
     if quote == "'":
-        return quote + value.replace("\\'", "'"), end + 1
-    # "\$" is a "$" that begins no variable.
-    return quote + _ESCAPE.sub(lambda match: "$$" if match[1] == "$" else _LETTERS.get(match[1], match[1]), value), end + 1
+        return quote, value.replace("\\'", "'"), end + 1
+    # "\$" is a "$" that begins no variable; interpolate() reads "$$" so.
+    return quote, _ESCAPE.sub(lambda match: "$$" if match[1] == "$" else _LETTERS.get(match[1], match[1]), value), end + 1

@@ -1,4 +1,4 @@
-"""Replaces variables in the texts of a Compose file.
+"""Replaces variables in texts of a Compose file with their values.
 
 Compose Specification, "Interpolation" (https://docs.docker.com/reference/compose-file/interpolation/); compose-go
 template/template.go.
@@ -16,49 +16,54 @@ _MAX_NESTED = 16
 
 
 class UnsetError(ValueError):
-    """A variable has neither a value nor a default."""
+    """A variable that has neither a value nor a default."""
 
 
 def interpolate(text: str, environment: Mapping[str, str], depth: int = 0) -> str:
-    """Returns a text with its variables replaced: $X, ${X}, ${X:-default}, ${X-default}, ${X:+other}, ${X+other}, ${X:?text},
-    ${X?text} and $$.
+    """Returns a text with its variables replaced by their values.
+
+    The forms are $X, ${X}, ${X:-default}, ${X-default}, ${X:+other}, ${X+other}, ${X:?message}, ${X?message}, and $$ for "$".
 
     Args:
       text: the text.
-      environment: values of variables.
-      depth: how deep the text is in others.
+      environment: the values of variables.
+      depth: the number of variables around the text.
 
     Raises:
-      UnsetError: a variable has neither a value nor a default. Compose takes it for empty, with a warning.
-      ValueError: Compose refuses the text.
+      UnsetError: a variable has neither a value nor a default. Compose replaces it with "", and warns.
+      ValueError: Compose refuses the text; the error says why.
     """
     if depth > _MAX_NESTED:
         raise ValueError(f"variables nested deeper than {_MAX_NESTED}")
-    found, position = [], 0
+    parts, position = [], 0
     while (dollar := text.find("$", position)) >= 0:
-        found.append(text[position:dollar])
+        parts.append(text[position:dollar])
         position = dollar + 1
         if text.startswith("$", position):
-            found.append("$")
+            parts.append("$")
             position += 1
             continue
-        braced = text.startswith("{", position)
-        name = _NAME.match(text, position + braced)
+        is_braced = text.startswith("{", position)
+        name = _NAME.match(text, position + is_braced)
         if text.startswith("(", position):
             raise ValueError('Compose runs no commands and refuses "$("; write the value, or "$$(" for these characters')
         if not name:
             raise ValueError('"$" begins a variable; write "$$" for itself')
         position = name.end()
         rest = ""
-        if braced:
-            end = _closing(text, position)
+        if is_braced:
+            end = _find_closing_brace(text, position)
             rest, position = text[position:end], end + 1
-        found.append(_value(name[0], rest, environment, depth))
-    return "".join(found) + text[position:]
+        parts.append(_replace_variable(name[0], rest, environment, depth))
+    return "".join(parts) + text[position:]
 
 
-def _closing(text: str, position: int) -> int:
-    """Returns the position of the brace that closes the one before `position`, as getFirstBraceClosingIndex of compose-go does."""
+def _find_closing_brace(text: str, position: int) -> int:
+    """Returns the position of the brace that closes the one before a position (compose-go, getFirstBraceClosingIndex).
+
+    Raises:
+      ValueError: there is no such brace.
+    """
     level = 1
     for at in range(position, len(text)):
         if text[at] == "}":
@@ -70,14 +75,25 @@ def _closing(text: str, position: int) -> int:
     raise ValueError('"${" without "}"')
 
 
-def _value(name: str, rest: str, environment: Mapping[str, str], depth: int) -> str:
-    """Returns the text in place of a variable; `rest` is what follows its name in braces."""
+def _replace_variable(name: str, rest: str, environment: Mapping[str, str], depth: int) -> str:
+    """Returns the text that replaces a variable.
+
+    Args:
+      name: the name of the variable.
+      rest: the text between its name and the closing brace: an operator and a word, or "".
+      environment: as for interpolate().
+      depth: as for interpolate().
+
+    Raises:
+      UnsetError: as for interpolate().
+      ValueError: as for interpolate().
+    """
     value = environment.get(name)
-    empty = rest.startswith(":")
-    operator, word = rest[empty : empty + 1], rest[empty + 1 :]
+    has_colon = rest.startswith(":")  # With a colon, an empty value counts as unset.
+    operator, word = rest[has_colon : has_colon + 1], rest[has_colon + 1 :]
     if rest and operator not in ("-", "?", "+"):
-        raise ValueError(f"{quote('${' + name + rest[:40] + '}')} is no variable; write it as ${{{name}:-default}}")
-    is_set = value is not None and not (empty and value == "")
+        raise ValueError(f"{quote('${' + name + rest[:40] + '}')} is not a valid variable; write it as ${{{name}:-default}}")
+    is_set = value is not None and not (has_colon and value == "")
     if operator == "+":
         return interpolate(word, environment, depth + 1) if is_set else ""
     if is_set and value is not None:
@@ -85,16 +101,16 @@ def _value(name: str, rest: str, environment: Mapping[str, str], depth: int) -> 
     if operator == "-":
         return interpolate(word, environment, depth + 1)
     if operator == "?":
-        said = _shown(word, environment, depth)
-        raise ValueError(f"the variable {name} has no value, which Compose refuses" + (f": {said}" if said else ""))
+        message = _format_message(word, environment, depth)
+        raise ValueError(f"the variable {name} has no value, which Compose refuses" + (f": {message}" if message else ""))
     raise UnsetError(
         f"the variable {name} has no value here (Compose would take it for empty, with a warning); give it one in the environment "
         f"or in .env, or a default: ${{{name}:-default}}"
     )
 
 
-def _shown(word: str, environment: Mapping[str, str], depth: int) -> str:
-    """Returns the text of ${X:?text}."""
+def _format_message(word: str, environment: Mapping[str, str], depth: int) -> str:
+    """Returns the message of ${X:?message}, with its variables replaced if that is possible."""
     try:
         return interpolate(word, environment, depth + 1)[:200]
     except ValueError:

@@ -1,1 +1,1 @@
-"""The command lines of docker run and podman run."""
+"""Reads command lines that make a container: those of docker, podman and nerdctl."""

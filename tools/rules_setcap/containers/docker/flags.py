@@ -1,38 +1,39 @@
-"""Parses command line flags as docker, podman and nerdctl do: spf13/pflag, without interspersed arguments."""
+"""Parses command line flags as docker, podman and nerdctl do: with spf13/pflag, without interspersed arguments."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.diagnostics.suggestions import find_closest
 
 
 @dataclass(frozen=True)
 class Flags:
-    """The flags of one command.
+    """The flags that a command knows.
 
     Attributes:
-      switches: long names of those without a value, or with one after "=" only.
-      values: long names of those that take a value.
-      letters: long name by short one.
-      others: long name by an older one that still works.
+      switches: the long names of flags without a value, or with a value after "=" only.
+      values: the long names of flags that take a value.
+      letters: long names by short name.
+      aliases: long names by an older name that still works.
     """
 
     switches: frozenset[str]
     values: frozenset[str]
     letters: dict[str, str]
-    others: dict[str, str]
+    aliases: dict[str, str]
 
 
-class Given(NamedTuple):
-    """One flag of a command line.
+class ParsedFlag(NamedTuple):
+    """A flag of a command line.
 
     Attributes:
       name: its long name.
-      value: "true" for a switch alone.
+      value: its value; "true" for a switch without a value.
       typed: the flag as typed, without its value.
     """
 
@@ -41,91 +42,107 @@ class Given(NamedTuple):
     typed: str
 
 
-def define_flags(switches: str, values: str, letters: str, others: str = "") -> Flags:
-    """Returns flags from names with spaces between; letters and others are `x=name`."""
-    pairs = (dict(pair.split("=", 1) for pair in text.split()) for text in (letters, others))
+def define_flags(switches: str, values: str, letters: str, aliases: str = "") -> Flags:
+    """Returns the flags of a command.
+
+    Args:
+      switches: names separated by spaces; see Flags.
+      values: names separated by spaces.
+      letters: pairs `letter=name` separated by spaces.
+      aliases: pairs `alias=name` separated by spaces.
+    """
+    pairs = (dict(pair.split("=", 1) for pair in text.split()) for text in (letters, aliases))
     return Flags(frozenset(switches.split()), frozenset(values.split()), *pairs)
 
 
 def parse_flags(
-    known: Flags, words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str
-) -> tuple[list[Given], list[str]]:
-    """Parses the flags at the start of `words`; returns them, and the arguments after them.
+    known: Flags, words: Sequence[str], problems: Problems, restore: Callable[[str], str] = str
+) -> tuple[list[ParsedFlag], list[str]]:
+    """Parses the flags at the start of a list of words.
 
     Args:
       known: the flags of the command.
-      words: what follows the command.
-      problems: list to which a sentence is added for each flag that is wrong.
-      shown: returns a part of a word as it was typed, for messages.
+      words: the words after the command.
+      problems: receives a message for each flag that is wrong.
+      restore: returns a part of a word as it was typed, for messages.
+
+    Returns:
+      The flags, and the arguments after them.
     """
-    parser = _Parser(known, list(words), problems, shown)
+    parser = _Parser(known, list(words), problems, restore)
     while parser.rest and parser.rest[0].startswith("-") and parser.rest[0] != "-":
         word = parser.rest.pop(0)
         if word == "--":
             break
         if word.startswith("--"):
-            name, has_value, value = word[2:].partition("=")
-            parser.one(name, "--" + name, value if has_value else None)
+            name, separator, value = word[2:].partition("=")
+            parser.add_flag(name, "--" + name, value if separator else None)
         else:
-            parser.letters(word)
-    return parser.given, parser.rest
+            parser.add_letters(word)
+    return parser.flags, parser.rest
 
 
 class _Parser:
-    """The flags that were parsed, and the words that were not yet."""
+    """A parser of flags.
 
-    def __init__(self, known: Flags, rest: list[str], problems: list[str], shown: Callable[[str], str]) -> None:
-        self.known = known
+    Attributes:
+      flags: the flags so far.
+      rest: the words that are not parsed yet.
+    """
+
+    def __init__(self, known: Flags, rest: list[str], problems: Problems, restore: Callable[[str], str]) -> None:
+        self.flags: list[ParsedFlag] = []
         self.rest = rest
-        self.problems = problems
-        self.shown = shown
-        self.given: list[Given] = []
+        self._known = known
+        self._problems = problems
+        self._restore = restore
 
-    def one(self, name: str, typed: str, value: str | None) -> None:
-        """Adds one flag, which takes the next word if it needs a value and has none."""
-        known = self.known
-        name = known.others.get(name, name)
+    def add_flag(self, name: str, typed: str, value: str | None) -> None:
+        """Adds a flag, which takes the next word as its value if it needs one and has none."""
+        known = self._known
+        name = known.aliases.get(name, name)
         if name not in known.switches and name not in known.values:
-            near = difflib.get_close_matches(name[:64], sorted(known.switches | known.values), n=1, cutoff=0.6)
-            self.problems.append(f"{quote(self.shown(typed))}: unknown flag" + (f'; did you mean "--{near[0]}"?' if near else ""))
-            if not near:
+            closest = find_closest(name, sorted(known.switches | known.values))
+            hint = f'; did you mean "--{closest}"?' if closest else ""
+            self._problems.append(f"{quote(self._restore(typed))}: unknown flag{hint}")
+            if not closest:
                 return
-            name = near[0]  # It likely has the same kind of value: what follows can be read.
+            name = closest  # The flag probably takes the same kind of value, so that the following words can be parsed.
         if name in known.switches:
-            self.given.append(Given(name, "true" if value is None else value, typed))
+            self.flags.append(ParsedFlag(name, "true" if value is None else value, typed))
         elif value is not None:
-            self.given.append(Given(name, value, typed))
+            self.flags.append(ParsedFlag(name, value, typed))
         elif self.rest:
-            self.given.append(Given(name, self.rest.pop(0), typed))
+            self.flags.append(ParsedFlag(name, self.rest.pop(0), typed))
         else:
-            self.problems.append(f"{quote(self.shown(typed))}: needs a value")
+            self._problems.append(f"{quote(self._restore(typed))}: needs a value")
 
-    def letters(self, word: str) -> None:
-        """Adds short flags, as in -itu 65532 (pflag's parseSingleShortArg)."""
+    def add_letters(self, word: str) -> None:
+        """Adds the short flags of a word, as in -itu 65532 (pflag's parseSingleShortArg)."""
         letters = word[1:]
         while letters:
             letter, letters = letters[0], letters[1:]
-            name = self.known.letters.get(letter)
+            name = self._known.letters.get(letter)
             if name is None:
-                self.problems.append(f"{quote(self.shown('-' + letter))}: unknown flag in {quote(self.shown(word))}")
+                self._problems.append(f"{quote(self._restore('-' + letter))}: unknown flag in {quote(self._restore(word))}")
                 return
             value = None
-            # As pflag does: an "=" with nothing after it is itself the value.
+            # In pflag, an "=" with nothing after it is itself the value.
             if len(letters) > 1 and letters[0] == "=":
                 value, letters = letters[1:], ""
-            elif letters and name in self.known.values:
+            elif letters and name in self._known.values:
                 value, letters = letters, ""
-            self.one(name, "-" + letter, value)
+            self.add_flag(name, "-" + letter, value)
 
 
 def parse_boolean(value: str) -> bool | None:
-    """Returns the boolean that Go's strconv.ParseBool reads; None if there is none."""
+    """Returns the boolean that Go's strconv.ParseBool reads from a text; None if the text is not a boolean."""
     if value in ("1", "t", "T", "TRUE", "true", "True"):
         return True
     return False if value in ("0", "f", "F", "FALSE", "false", "False") else None
 
 
-# docker/cli cli/command/container/{run,create,opts}.go; the last words are hidden, or of old releases.
+# docker/cli cli/command/container/{run,create,opts}.go, with hidden flags and flags of old releases.
 DOCKER = define_flags(
     switches="""
     detach disable-content-trust help init interactive no-healthcheck oom-kill-disable privileged publish-all quiet
@@ -146,7 +163,7 @@ DOCKER = define_flags(
     a=attach c=cpu-shares d=detach e=env h=hostname i=interactive l=label m=memory p=publish P=publish-all q=quiet t=tty
     u=user v=volume w=workdir
     """,
-    others="dns-opt=dns-option net=network net-alias=network-alias",
+    aliases="dns-opt=dns-option net=network net-alias=network-alias",
 )
 
 # podman cmd/podman/common/{create,netflags}.go, cmd/podman/containers/run.go, cmd/podman/utils/alias.go.
@@ -175,14 +192,14 @@ PODMAN = define_flags(
     a=attach c=cpu-shares d=detach e=env h=hostname i=interactive l=label m=memory p=publish P=publish-all q=quiet t=tty
     u=user v=volume w=workdir
     """,
-    others="""
+    aliases="""
     healthcheck-command=health-cmd healthcheck-interval=health-interval healthcheck-retries=health-retries
     healthcheck-start-period=health-start-period healthcheck-timeout=health-timeout net=network override-arch=arch
     override-os=os override-variant=variant
     """,
 )
 
-# What may stand between the program's name and "run": docker --help, podman --help.
+# Flags between the program's name and the subcommand: docker --help, podman --help.
 DOCKER_GLOBAL = define_flags(
     switches="debug help tls tlsverify version",
     values="config context host log-level tlscacert tlscert tlskey",
@@ -229,7 +246,7 @@ NERDCTL = define_flags(
     sysctl systemd tmpfs ulimit umask user userns uts verify volume volumes-from workdir
     """,
     letters="a=attach d=detach e=env h=hostname i=interactive l=label m=memory p=publish q=quiet t=tty u=user v=volume w=workdir",
-    others="dns-opt=dns-option net=network",
+    aliases="dns-opt=dns-option net=network",
 )
 NERDCTL_GLOBAL = define_flags(
     switches="debug debug-full experimental help insecure-registry kube-hide-dupe version",
@@ -238,5 +255,5 @@ NERDCTL_GLOBAL = define_flags(
     userns-remap
     """,
     letters="a=address H=address n=namespace v=version",
-    others="host=address storage-driver=snapshotter",
+    aliases="host=address storage-driver=snapshotter",
 )

@@ -1,4 +1,4 @@
-"""Commands that run another command: what people type in front of docker and podman."""
+"""Strips the commands that people type in front of docker and podman to run them, such as sudo and env."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from rules_setcap.containers.docker.flags import Flags, define_flags, parse_flags
+from rules_setcap.diagnostics.problems import Problems
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=", re.ASCII)
 
@@ -44,17 +45,18 @@ _COMMANDS = {
     ),
 }
 _OPERANDS = {"timeout": 1}
+"""The number of arguments before the command that is run, by command; 0 if it is not here."""
 
 
-def strip_prefixes(words: Sequence[str], problems: list[str], shown: Callable[[str], str] = str) -> list[str]:
-    """Returns the words from the command on that the others run.
+def strip_prefixes(words: Sequence[str], problems: Problems, restore: Callable[[str], str] = str) -> list[str]:
+    """Returns the words of a command line without the commands that run the last one.
 
-    Variables that are set before it (NAME=value) are left out too.
+    Assignments of variables before the command (NAME=value) are stripped too.
 
     Args:
-      words: of a command line.
-      problems: list to which a sentence is added for each flag that is wrong.
-      shown: returns a part of a word as it was typed, for messages.
+      words: the words of a command line.
+      problems: receives a message for each flag that is wrong.
+      restore: returns a part of a word as it was typed, for messages.
     """
     rest = list(words)
     while rest:
@@ -62,14 +64,15 @@ def strip_prefixes(words: Sequence[str], problems: list[str], shown: Callable[[s
         if _ASSIGNMENT.match(rest[0]):
             rest.pop(0)
         elif known := _COMMANDS.get(name):
-            rest = _after(name, known, rest[1:], problems, shown)
+            rest = _strip_flags(name, known, rest[1:], problems, restore)
         else:
             break
     return rest
 
 
-def _after(name: str, known: Flags, words: list[str], problems: list[str], shown: Callable[[str], str]) -> list[str]:
-    wrong: list[str] = []
-    _, rest = parse_flags(known, words, wrong, shown)
-    problems += [f"{name}: {text}" for text in wrong]
+def _strip_flags(name: str, known: Flags, words: list[str], problems: Problems, restore: Callable[[str], str]) -> list[str]:
+    """Returns the words after the flags and arguments of a command that runs another."""
+    found = Problems()
+    _, rest = parse_flags(known, words, found, restore)
+    problems.extend(f"{name}: {text}" for text in found)
     return rest[_OPERANDS.get(name, 0) :]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials
-from rules_setcap.capabilities.names import NAMES, number
+from rules_setcap.capabilities.names import NAMES, find_number
 from rules_setcap.containers.programs import daemontools, inits, options, passthrough, privileges, users
 from rules_setcap.containers.programs.model import Call, Execution, Model, NotFollowed, ProgramFails, change_root
 from rules_setcap.containers.programs.shells import make_shell_model
@@ -73,7 +73,7 @@ def _follow_setpriv(call: Call) -> Execution | None:
         for text in values["inh-caps"].split(","):
             bit = _parse_change(text)
             mask = mask | bit if text[0] == "+" else mask & ~bit
-        process = credentials.set_sets(process, inheritable=mask)
+        process = credentials.capset(process, inheritable=mask)
     if "ambient-caps" in values:
         for text in values["ambient-caps"].split(","):
             bit = _parse_change(text)
@@ -91,7 +91,7 @@ def _follow_setpriv(call: Call) -> Execution | None:
 def _parse_change(text: str) -> int:
     """Returns the mask of +NAME, -NAME, +cap_NAME or +cap_NUMBER."""
     name = text[1:]
-    bit = number("cap_" + name.removeprefix("cap_"))
+    bit = find_number("cap_" + name.removeprefix("cap_"))
     if bit is None and name.startswith("cap_") and name[4:].isdigit():
         bit = int(name[4:])
     if text[:1] not in ("+", "-") or bit is None or bit >= len(NAMES):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, number
+from rules_setcap.capabilities.names import ALL, find_number
 from rules_setcap.containers.programs.model import (
     Call,
     Execution,
@@ -68,7 +68,7 @@ def _parse_names(text: str) -> int:
     """Returns the mask of names or numbers of capabilities with commas between."""
     mask = 0
     for name in text.split(","):
-        bit = number(name) if name.startswith("cap_") or name.isdigit() else None
+        bit = find_number(name) if name.startswith("cap_") or name.isdigit() else None
         if bit is None:
             raise ProgramFails(f'not a valid capability: "{name}"')
         mask |= 1 << bit
@@ -86,14 +86,14 @@ def _apply_inh(call: Call, process: execve.Process, value: str) -> execve.Proces
     """Sets the inheritable set (--inh)."""
     mask = 0 if value in ("", "none") else ALL if value == "all" else _parse_names(value)
     raised = _raise_effective(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, inheritable=mask, effective=process.effective)
+    return credentials.capset(raised, inheritable=mask, effective=process.effective)
 
 
 def _apply_caps(call: Call, process: execve.Process, value: str) -> execve.Process:
     """Sets the permitted, inheritable and effective sets (--caps)."""
     permitted, inheritable, effective = _parse_sets(value)
     raised = _raise_effective(process, credentials.CAP_SETPCAP)
-    return credentials.set_sets(raised, permitted, inheritable, effective)
+    return credentials.capset(raised, permitted, inheritable, effective)
 
 
 _CLAUSE = re.compile(r"([^=+-]*)((?:[=+-][eip]*)+)", re.ASCII)
@@ -204,7 +204,7 @@ def _apply_iab(call: Call, process: execve.Process, value: str) -> execve.Proces
         if "^" in marks or "%" in marks or not marks:
             inheritable |= mask
     # libcap makes CAP_SETPCAP effective together with the new inheritable set, so it does not help that set to grow.
-    changed = _raise_effective(credentials.set_sets(process, inheritable=inheritable), credentials.CAP_SETPCAP)
+    changed = _raise_effective(credentials.capset(process, inheritable=inheritable), credentials.CAP_SETPCAP)
     changed = credentials.raise_ambient(changed._replace(ambient=0), ambient)
     # libcap passes over the capabilities that are not in the bounding set.
     return credentials.drop_bounding(changed, dropped & process.bounding)._replace(effective=process.effective)

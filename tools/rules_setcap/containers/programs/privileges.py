@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.capabilities.names import ALL, NAMES, number
+from rules_setcap.capabilities.names import ALL, NAMES, find_number
 from rules_setcap.containers.programs import options
 from rules_setcap.containers.programs.model import (
     Call,
@@ -80,13 +80,13 @@ def follow_setpriv(call: Call) -> Execution | None:
         real = values.get("reuid", values.get("ruid"))
         effective = values.get("reuid", values.get("euid"))
         new = parse_uid(effective) if effective is not None else process.euid
-        process = credentials.set_uids(process, parse_uid(real) if real is not None else None, new, new)
-        process = credentials.set_sets(process, effective=raised)
+        process = credentials.setresuid(process, parse_uid(real) if real is not None else None, new, new)
+        process = credentials.capset(process, effective=raised)
     if {"regid", "rgid", "egid"} & values.keys():
         real = values.get("regid", values.get("rgid"))
         effective = values.get("regid", values.get("egid"))
         new = parse_gid(effective) if effective is not None else process.egid
-        process = credentials.set_gids(process, parse_gid(real) if real is not None else None, new, new)
+        process = credentials.setresgid(process, parse_gid(real) if real is not None else None, new, new)
     if "groups" in values:
         process = credentials.setgroups(process, [parse_gid(name) for name in values["groups"].split(",")])
     elif "init-groups" in values:
@@ -106,7 +106,7 @@ def follow_setpriv(call: Call) -> Execution | None:
             raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in values:
-        process = credentials.set_sets(process, inheritable=_apply_changes(process.inheritable, values["inh-caps"]))
+        process = credentials.capset(process, inheritable=_apply_changes(process.inheritable, values["inh-caps"]))
     if "ambient-caps" in values:
         for sign, mask in _parse_changes(values["ambient-caps"]):
             if sign == "-":
@@ -146,7 +146,7 @@ def _parse_changes(text: str) -> list[tuple[str, int]]:
     changes = []
     for change in text.split(","):
         sign, name = change[:1], change[1:]
-        bit = number("cap_" + name.removeprefix("cap_")) if name != "all" else None
+        bit = find_number("cap_" + name.removeprefix("cap_")) if name != "all" else None
         if bit is None and name.startswith("cap_"):
             bit = parse_decimal(name[4:])
         if sign not in ("+", "-") or bit is None and name != "all" or bit is not None and bit >= len(NAMES):

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    attributes = json.loads(arguments.one("attributes"))
-    held = {f"{name}_file": arguments.one(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
-    status, output = stamps.Status(arguments.all("stamp")), arguments.one("output")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    attributes = json.loads(arguments.take_value("attributes"))
+    held = {f"{name}_file": arguments.take_value(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    status, output = stamps.Status(arguments.take_values("stamp")), arguments.take_value("output")
+    arguments.check_all_taken()
 
     if "tag" in attributes:
         found = destination.engine(attributes["tag"], status, problems)

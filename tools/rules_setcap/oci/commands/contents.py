@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rules_setcap.archive.reader import Archive, Member
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    output, layout, platform = arguments.one("output"), arguments.one("layout"), arguments.one("platform")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    output, layout, platform = arguments.take_value("output"), arguments.take_value("layout"), arguments.take_value("platform")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
     tree, work = Tree(), Work(blobs=True)
@@ -76,7 +76,7 @@ def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
         if value is None or node.type != FILE:
             continue
         try:
-            found[path] = capabilities.decode(value).to_text()
+            found[path] = capabilities.from_xattr(value).to_text()
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
             problems.append(problem("base", layout, what))

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    name = files.read_json(arguments.one("destination"))["name"]
-    layout, output = arguments.one("layout"), arguments.one("output")
-    platform = arguments.one("platform", "")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    name = files.read_json(arguments.take_value("destination"))["name"]
+    layout, output = arguments.take_value("layout"), arguments.take_value("output")
+    platform = arguments.take_value("platform", "")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
-    with files.whole(output) as stream:
+    with files.open_new_file(output) as stream:
         export.write(stream, layout, name, platform)

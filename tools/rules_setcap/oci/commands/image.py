@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    spec = files.read_json(arguments.one("spec"))
-    layers = [metadata for path in arguments.all("layer") if not (metadata := files.read_json(path)).get("empty")]
-    outputs = [arguments.one(f"{name}-output") for name in ("manifest", "config", "descriptor")]
-    layout, manifest_file = arguments.one("base-layout", ""), arguments.one("base-manifest", "")
-    contents = [files.read_json(path) for path in arguments.all("base-contents")]
-    config_file, base_name = arguments.one("base-config", ""), arguments.one("base-name", "")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    spec = files.read_json(arguments.take_value("spec"))
+    layers = [metadata for path in arguments.take_values("layer") if not (metadata := files.read_json(path)).get("empty")]
+    outputs = [arguments.take_value(f"{name}-output") for name in ("manifest", "config", "descriptor")]
+    layout, manifest_file = arguments.take_value("base-layout", ""), arguments.take_value("base-manifest", "")
+    contents = [files.read_json(path) for path in arguments.take_values("base-contents")]
+    config_file, base_name = arguments.take_value("base-config", ""), arguments.take_value("base-name", "")
+    arguments.check_all_taken()
     if about(problems, "base", "platform"):
         raise InputError(problems)
 

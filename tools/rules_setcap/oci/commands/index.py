@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    names, paths = arguments.all("name"), arguments.all("image")
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    names, paths = arguments.take_values("name"), arguments.take_values("image")
     images = [(name, files.read_json(path)) for name, path in zip(names, paths)]
-    given, file = json.loads(arguments.one("annotations")), arguments.one("annotations-file", "")
-    status = stamps.Status(arguments.all("stamp"))
-    outputs = [arguments.one(f"{name}-output") for name in ("index", "descriptor")]
-    arguments.end()
+    given, file = json.loads(arguments.take_value("annotations")), arguments.take_value("annotations-file", "")
+    status = stamps.Status(arguments.take_values("stamp"))
+    outputs = [arguments.take_value(f"{name}-output") for name in ("index", "descriptor")]
+    arguments.check_all_taken()
 
     annotations = values.resolve_pairs("annotations", given, file, status, problems)
     status.check_used("annotations", problems)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    contents = {name: files.read(arguments.one(name)) for name in ("index", "descriptor")}
-    layouts, output = arguments.all("layout"), arguments.one("output")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    contents = {name: files.read_file(arguments.take_value(name)) for name in ("index", "descriptor")}
+    layouts, output = arguments.take_values("layout"), arguments.take_value("output")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
     layout.write_index(output, layouts=layouts, **contents)

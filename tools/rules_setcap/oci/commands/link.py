@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    index, attribute, output = (arguments.one(name) for name in ("index", "attribute", "output"))
-    files = arguments.all("file")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    index, attribute, output = (arguments.take_value(name) for name in ("index", "attribute", "output"))
+    files = arguments.take_values("file")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
     layout.link(output, index, files, attribute)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run(arguments: Arguments, problems: list[str]) -> None:
-    output, source = arguments.one("output"), arguments.one("archive")
-    attribute = arguments.one("attribute", "base")
-    arguments.end()
+def run_command(arguments: Arguments, problems: list[str]) -> None:
+    output, source = arguments.take_value("output"), arguments.take_value("archive")
+    attribute = arguments.take_value("attribute", "base")
+    arguments.check_all_taken()
     if problems:
         raise InputError(problems)
     if os.path.isdir(source):  # In the source tree: for Bazel it is a file.

@@ -1,0 +1,155 @@
+"""The command `getcap explain`: prints which capabilities the process of a container gets."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rules_setcap.containers.docker import command_line
+from rules_setcap.containers.engines import Engine, parse_engine
+from rules_setcap.containers.fixes import find_fixes_of_refusal
+from rules_setcap.containers.judge import judge_plan
+from rules_setcap.containers.settings import Settings
+from rules_setcap.containers.verdict import Plan, make_candidate_plans
+from rules_setcap.diagnostics import limits
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, problem, quote
+from rules_setcap.getcap import explain_report
+from rules_setcap.getcap.arguments import CommandParser
+from rules_setcap.getcap.inputs import read_file, read_images
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from rules_setcap.oci import image_reader
+
+_DESCRIPTION = """\
+Prints which capabilities the process of a container gets, from an image and the settings of a container runtime: the verdict,
+the reasons, and a fix. Without --docker-run, --kubernetes or --compose, the container is that of "docker run IMAGE", or has the
+defaults of --runtime."""
+_EPILOG = f"""\
+exit status: 0 if the process has all capabilities that its program's file assigns; 1 if it has not, or does not start; 2 if an
+input cannot be read, or a flag is wrong; 3 if the verdict is unknown, because a program of the chain cannot be followed
+(--program can name the last one); {INTERNAL} after an internal error"""
+_GOOD, _BAD, _UNKNOWN = 0, 1, 3
+
+
+def explain_container(arguments: Sequence[str]) -> int:
+    """Runs the command and returns the exit status: 0, 1 or 3, as --help describes them.
+
+    Raises:
+      InputError: the image or the settings are invalid.
+      OSError: a file cannot be read.
+    """
+    options = _parse_options(arguments)
+    plan = _make_plan(options)
+    try:
+        verdict = judge_plan(plan)
+    except InputError as error:
+        # A container that the runtime refuses because of runAsNonRoot has a verdict; other problems are errors of the input.
+        run_as_non_root = plan.settings.run_as_non_root
+        if not run_as_non_root or not all(message.startswith(run_as_non_root.where) for message in error.problems):
+            raise
+        report = explain_report.make_refusal_report(error.problems, find_fixes_of_refusal(plan, error), plan.settings.notes)
+        explain_report.print_report(report, options.json)
+        return _BAD
+    unknown = verdict.chain.unknown_reason
+    report = explain_report.make_report(
+        verdict,
+        plan.settings.notes,
+        plan.image.problems,
+        [judge_plan(candidate) for candidate in make_candidate_plans(plan)] if unknown else [],
+    )
+    explain_report.print_report(report, options.json)
+    if not verdict.is_proven:
+        return _UNKNOWN
+    return _GOOD if verdict.is_good and not plan.image.problems else _BAD
+
+
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with 2 if a flag is wrong."""
+    parser = CommandParser("getcap explain", _DESCRIPTION, _EPILOG)
+    parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
+    source.add_argument("--kubernetes", metavar="FILE", help="Kubernetes manifests")
+    source.add_argument("--compose", metavar="FILE", help="a Compose file")
+    parser.add_argument("--container", metavar="NAME", help="the container of --kubernetes, as name or Kind/name/container")
+    parser.add_argument("--service", metavar="NAME", help="the service of --compose")
+    parser.add_argument(
+        "--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest version by default"
+    )
+    parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this platform")
+    parser.add_argument(
+        "--program", default="", metavar="PATH", help="the container's own program, if the command does not lead to it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    for flag, required in (("container", "kubernetes"), ("service", "compose")):
+        if getattr(options, flag) is not None and getattr(options, required) is None:
+            parser.error(f"--{flag} needs --{required}")
+    if options.compose is not None and options.service is None:
+        parser.error("--compose needs --service")
+    return options
+
+
+def _make_plan(options: argparse.Namespace) -> Plan:
+    """Reads the settings and the image.
+
+    Raises:
+      InputError: the settings or the image are invalid.
+      OSError: a file cannot be read.
+    """
+    engine = parse_engine(options.runtime) if options.runtime else None
+    settings = _read_settings(options, engine.name if engine else "")
+    if engine and engine.name != settings.engine_name:
+        raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
+    image = _read_only_image(options.image, options.platform)
+    return Plan(image, settings, engine or Engine(settings.engine_name), options.program)
+
+
+def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
+    """Returns the settings of the container.
+
+    Args:
+      options: the command line.
+      engine_name: the engine that --runtime names; "" for the default.
+    """
+    if options.docker_run is not None:
+        return command_line.read_command_line(options.docker_run, "--docker-run")
+    if options.compose is not None:
+        from rules_setcap.containers.compose import files
+
+        return files.read_service(read_file(options.compose, limits.YAML), options.compose, options.service, os.environ)
+    if options.kubernetes is not None:
+        return _read_kubernetes_settings(options.kubernetes, options.container, engine_name or "containerd")
+    return _make_default_settings(engine_name or "docker")
+
+
+def _read_kubernetes_settings(path: str, container: str | None, engine_name: str) -> Settings:
+    """Returns the settings of a container in a file of manifests."""
+    from rules_setcap.containers import kubernetes
+
+    if engine_name not in ("containerd", "cri-o"):
+        raise InputError([problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")])
+    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML), path, engine_name, partial=True)
+    return kubernetes.select_container(manifest, container, path, "--container", "--kubernetes").settings
+
+
+def _make_default_settings(engine_name: str) -> Settings:
+    """Returns the settings of a container that a runtime starts from an image, without other options."""
+    where = f"{engine_name} run" if engine_name in ("docker", "nerdctl", "podman") else "the container"
+    return Settings(where=where, engine_name=engine_name)
+
+
+def _read_only_image(path: str, platform: str) -> image_reader.Image:
+    """Reads the image at a path.
+
+    Raises:
+      InputError: there are several images, or none.
+    """
+    images = read_images(path, platform)
+    if len(images) > 1:
+        platforms = ", ".join(quote(image.platform) for image in images)
+        raise InputError([problem("image", path, f"has {len(images)} images; write --platform, one of {platforms}")])
+    return images[0]

@@ -1,0 +1,48 @@
+"""Recognizes the name of an image where a path is expected.
+
+getcap reads images from files and directories. For an image in a registry or in an engine, the message tells how to copy it
+to a directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+from rules_setcap.diagnostics.errors import InputError, problem
+
+# Transports of skopeo: containers/image, transports/transports.go.
+_STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
+_FILE_TRANSPORTS = ("dir", "docker-archive", "oci", "oci-archive")
+# An approximation of the grammar of github.com/distribution/reference.
+_REFERENCE = re.compile(
+    r"(?:[\w.-]+(?::[0-9]+)?/)*[a-z0-9][a-z0-9._-]*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?", re.ASCII
+)
+
+
+def reject_image_name(path: str) -> None:
+    """Reports a path that does not exist and looks like the name of an image.
+
+    Raises:
+      InputError: with the command that copies the image, or the path without its transport.
+    """
+    if os.path.lexists(path):
+        return
+    transport, colon, rest = path.partition(":")
+    if colon and transport in _FILE_TRANSPORTS and rest:
+        file = rest if os.path.lexists(rest) else rest.partition(":")[0]
+        raise InputError(
+            [problem("image", path, f"must be a path, without the transport {transport}:; write {shlex.quote(file)}")]
+        )
+    if colon and transport in _STORE_TRANSPORTS and rest:
+        source, reference = path, rest.removeprefix("//")
+    elif _REFERENCE.fullmatch(path) and (os.path.dirname(path) == "" or not os.path.isdir(os.path.dirname(path))):
+        source, reference = "docker://" + path, path
+    else:
+        return
+    repository = re.sub("@sha256:.*|:[^/]*$", "", reference)
+    directory = re.sub(r"[^A-Za-z0-9._-]", "", repository.rpartition("/")[2]).lstrip("-.") or "image"
+    command = f"skopeo copy {shlex.quote(source)} oci:{directory}"
+    what = f'no such file or directory; if it is the name of an image, copy the image with "{command}", and write "{directory}"'
+    raise InputError([problem("image", path, what)])

@@ -1,0 +1,135 @@
+"""The command `getcap PATH...`: lists the file capabilities of images.
+
+With --json it prints one object:
+
+    version      1
+    images       a list of objects, one for each image and platform:
+      path         the path of the image, as on the command line
+      platform     os/architecture[/variant]; "" if it is not known
+      files        a list of the files with capabilities; the keys of a file are below
+      problems     a list of sentences: invalid capabilities, and files about which container engines differ
+      differences  a list of objects, one for each of these files: `path`, and `engines` with the file's capabilities by
+                   engine and storage driver (text, null for none, "refused" if the engine refuses the image)
+      layers       with --all-layers, a list of objects, the lowest layer first: `digest`, and `files` without the key `layer`
+    passed_over  a list of objects, one for each artifact that is not an image: `path` of the image, `digest` and `why`
+
+    The keys of a file: `path`; `capabilities`, as text; `rootid`, 0 without one; `layer`, the digest of its layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape
+from rules_setcap.getcap.arguments import CommandParser
+from rules_setcap.getcap.inputs import read_images
+from rules_setcap.getcap.output import JSON_VERSION, format_json, print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rules_setcap.capabilities import FileCapabilities
+    from rules_setcap.oci import base, image_reader
+
+_DESCRIPTION = """\
+Prints the file capabilities of images, as getcap(8) does. Images are OCI layout directories, image archives (of docker save,
+podman save, crane pull and others), and layers as tars, compressed or not. "getcap explain --help" describes how to find out
+which capabilities a container's process gets."""
+_EPILOG = f"""\
+In a path, a backslash is printed as \\\\, a space as "\\ ", other characters that are not printable as \\n, \\r, \\t, \\uHHHH or
+\\UHHHHHHHH, and a byte that is not UTF-8 as \\xHH. JSON is printed in ASCII, and has such a byte as the lone surrogate \\udcHH.
+
+exit status: 0; 1 if capabilities in an image are wrong; 2 if an image cannot be read, or a flag is wrong; {INTERNAL} after an
+internal error; 130 if interrupted; 141 if the reader of the output has closed it"""
+
+
+def list_capabilities(arguments: Sequence[str]) -> int:
+    """Runs the command and returns the exit status: 0, 1 if capabilities are wrong, or 2 if an image cannot be read."""
+    parser = CommandParser("getcap", _DESCRIPTION, _EPILOG)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image")
+    parser.add_argument(
+        "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
+    )
+    parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
+    parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
+    options = parser.parse_args(arguments)
+    invalid = unreadable = False
+    json_images: list[dict[str, Any]] = []
+    json_artifacts: list[dict[str, str]] = []
+    for path in options.paths:
+        artifacts: list[base.Other] = []
+        try:
+            images = read_images(path, options.platform, artifacts)
+        except InputError as error:
+            for message in error.problems:
+                print_error(message)
+            unreadable = True
+            continue
+        except OSError as error:
+            print_error(f"{escape(path)}: {error.strerror or error}")
+            unreadable = True
+            continue
+        for artifact in artifacts:
+            print_error(f"note: {escape(path)}: passed over {artifact.digest}: {artifact.why}")
+            json_artifacts.append({"path": path, "digest": artifact.digest, "why": artifact.why})
+        for image in images:
+            json_images.append(_image_to_json(path, image, options.all_layers))
+            for message in image.problems:
+                print_error(f"{escape(path)}: {message}")
+                invalid = True
+            if not options.json:
+                prefix = f"{escape(path)}: " if len(options.paths) > 1 else ""
+                prefix += f"{escape(image.platform)}: " if len(images) > 1 else ""
+                for line in _format_image(image, options.layer, options.all_layers):
+                    print(prefix + line)
+    if options.json:
+        print(format_json({"version": JSON_VERSION, "images": json_images, "passed_over": json_artifacts}))
+    return 2 if unreadable else 1 if invalid else 0
+
+
+def _format_image(image: image_reader.Image, layer: bool, all_layers: bool) -> Iterator[str]:
+    """Yields the lines about an image.
+
+    Args:
+      image: the image.
+      layer: whether lines end with the digest of the file's layer.
+      all_layers: whether the lines are about the files of each layer, and begin with its digest.
+    """
+    if all_layers:
+        for image_layer in image.layers:
+            for path, capabilities in sorted(image_layer.capabilities.items()):
+                yield f"{image_layer.digest} {escape(path)} {_format_capabilities(capabilities)}"
+        return
+    for path, capabilities in image.capabilities.items():
+        suffix = f" {image.layers[image.origin[path]].digest}" if layer else ""
+        yield f"{escape(path)} {_format_capabilities(capabilities)}{suffix}"
+
+
+def _format_capabilities(capabilities: FileCapabilities) -> str:
+    """Returns capabilities as `getcap -n` of libcap prints them."""
+    return capabilities.to_text() + (f" [rootid={capabilities.rootid}]" if capabilities.rootid else "")
+
+
+def _image_to_json(path: str, image: image_reader.Image, all_layers: bool) -> dict[str, Any]:
+    """Returns the JSON object of an image."""
+    layers = image.layers
+    result: dict[str, Any] = {
+        "path": path,
+        "platform": image.platform,
+        "files": [{**_file_to_json(*item), "layer": layers[image.origin[item[0]]].digest} for item in image.capabilities.items()],
+        "problems": image.problems,
+        "differences": [{"path": difference.path, "engines": difference.engines} for difference in image.differences],
+    }
+    if all_layers:
+        result["layers"] = [
+            {"digest": layer.digest, "files": [_file_to_json(*item) for item in sorted(layer.capabilities.items())]}
+            for layer in layers
+        ]
+    return result
+
+
+def _file_to_json(path: str, capabilities: FileCapabilities) -> dict[str, Any]:
+    """Returns the JSON object of a file, without its layer."""
+    return {"path": path, "capabilities": capabilities.to_text(), "rootid": capabilities.rootid}
