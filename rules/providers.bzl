@@ -22,7 +22,7 @@ ImageInfo = provider(
         "layers": "list of LayerInfo: the layers that Bazel builds, the lowest first.",
         "layout": "File: the image as an OCI layout directory.",
         "manifest": "File: the OCI image manifest.",
-        "platform": "str: os/architecture/variant; the variant is empty if the image has none.",
+        "platform": "str: os/architecture or os/architecture/variant; empty if it is not known.",
     },
 )
 

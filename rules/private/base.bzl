@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ImageInfo")
 load(":input_images.bzl", "convert_to_layout", "find_image")
-load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform", "format_platform")
+load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":request.bzl", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
 
 _BaseInfo = provider(
@@ -11,7 +11,7 @@ _BaseInfo = provider(
         "contents": "File: JSON, the list of the files of the image.",
         "files": "depset of File: the inputs of actions that read `layout`.",
         "layout": "File: the OCI layout directory.",
-        "platform": "str: os/architecture/variant, the platform of the image that `contents` lists.",
+        "platform": "str: os/architecture or os/architecture/variant, the platform of the image that `contents` lists.",
     },
 )
 
@@ -20,7 +20,7 @@ def _prepare_base_impl(target, ctx):
     image = None if ImageInfo in target else find_image("base", target, problems)
     if not image or not image.file:
         return []  # The image that has the base reports the problems.
-    return [_list_base_contents(ctx, "setcap_base", ctx.label, image, format_platform(find_cpu_platform(ctx)))]
+    return [_list_base_contents(ctx, "setcap_base", ctx.label, image, find_cpu_platform(ctx))]
 
 prepare_base = aspect(
     doc = "Lists the files of a base image once for all images that use it, so that each does not read the layers of the base.",
@@ -37,7 +37,7 @@ def _list_base_contents(ctx, name, label, image, platform):
       name: str, a part of the names of the outputs.
       label: Label of the base, for messages.
       image: struct from find_image(), without problems.
-      platform: str, os/architecture/variant of the image to list.
+      platform: str, the platform of the image to list.
 
     Returns:
       _BaseInfo.
@@ -65,7 +65,7 @@ def base_image(ctx, platform, problems):
 
     Args:
       ctx: the context of a rule with REQUEST_ATTRS and the attribute base, to which the aspect prepare_base applies.
-      platform: str, os/architecture/variant of the image.
+      platform: str, the platform of the image.
       problems: list of str, to which problems are added.
 
     Returns:

@@ -13,52 +13,45 @@ EntriesInfo = provider(
     },
 )
 
-def new_line_writer(attribute, owner, mode = ""):
-    """Returns a writer of the lines of one attribute's entries.
+def write_line(attribute, path, type = "", **fields):
+    """Returns the line for one entry.
 
     Args:
-      attribute: str, the attribute, for messages.
-      owner: struct of uid and gid.
-      mode: str, the octal permissions of files; "" for the default of the tool.
+      attribute: str, the attribute that has the entry, for messages.
+      path: str, the path in the image.
+      type: str, "directory" or "symlink"; "" for a file, because there may be many files.
+      **fields: further fields of the line.
 
     Returns:
-      struct with the function write_line(path, type, **fields), which returns one line.
+      str, JSON.
     """
+    entry = {"attribute": attribute, "path": path} | ({"type": type} if type else {})
+    return json.encode(entry | fields)
 
-    # Defaults are left out, because there may be many lines.
-    common = {"attribute": attribute} | {name: id for name, id in (("gid", owner.gid), ("uid", owner.uid)) if id}
-    common_of_files = common | ({"mode": mode} if mode else {})
-
-    def write_line(path, type = "", **fields):
-        entry = common | {"type": type} if type else common_of_files
-        return json.encode(entry | {"path": path} | fields)
-
-    return struct(write_line = write_line)
-
-def list_files(files, path_of, writer):
+def list_files(attribute, files, path_of):
     """Returns the entries of files, and of directories with everything in them.
 
     Args:
+      attribute: str, the attribute that has the files.
       files: depset of File.
       path_of: function from a File to its path in the image.
-      writer: struct from new_line_writer().
 
     Returns:
       EntriesInfo.
     """
 
     def write_file(file, directory_expander):
-        return write_lines(file, path_of(file), writer, directory_expander)
+        return write_lines(attribute, file, path_of(file), directory_expander)
 
     return EntriesInfo(inputs = [files], items = files, map_each = write_file)
 
-def write_lines(file, path, writer, directory_expander):
+def write_lines(attribute, file, path, directory_expander):
     """Returns the lines for one File.
 
     Args:
+      attribute: str, the attribute that has the file.
       file: File.
       path: str, its path in the image.
-      writer: struct from new_line_writer().
       directory_expander: DirectoryExpander, from Args.map_each.
 
     Returns:
@@ -67,21 +60,21 @@ def write_lines(file, path, writer, directory_expander):
     if file.is_directory:
         if file.is_source:
             # Bazel does not know the contents of a source directory; the tool reads it.
-            return [writer.write_line(path, type = "directory", source = file.path)]
+            return [write_line(attribute, path, type = "directory", source = file.path)]
 
         # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links.
-        return [writer.write_line(path, type = "directory")] + [
-            writer.write_line(path + "/" + child.tree_relative_path, source = child.path)
+        return [write_line(attribute, path, type = "directory")] + [
+            write_line(attribute, path + "/" + child.tree_relative_path, source = child.path)
             for child in directory_expander.expand(file)
         ]
     if file.is_source:
-        return [writer.write_line(path, source = file.path)]
+        return [write_line(attribute, path, source = file.path)]
     if hasattr(file, "is_symlink"):
         # Bazel 8 or later.
-        return [writer.write_line(path, type = "symlink" if file.is_symlink else "", source = file.path)]
+        return [write_line(attribute, path, type = "symlink" if file.is_symlink else "", source = file.path)]
 
     # Bazel 7 does not tell which outputs are unresolved symlinks; the tool finds out.
-    return [writer.write_line(path, output = file.path)]
+    return [write_line(attribute, path, output = file.path)]
 
 def runfiles_path(short_path, workspace):
     """Returns the path of a file below the runfiles directory.
@@ -95,17 +88,17 @@ def runfiles_path(short_path, workspace):
     """
     return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
 
-def list_runfiles(target, path, workspace, writer):
+def list_runfiles(attribute, target, path, workspace):
     """Returns the entries of a program's runfiles directory, as Bazel lays it out beside the program.
 
     The layout is that of --nolegacy_external_runfiles on every Bazel version: other repositories are beside the main one,
     and not a second time below <workspace>/external.
 
     Args:
+      attribute: str, the attribute that has the program.
       target: Target, executable.
       path: str, the program's path in the image.
       workspace: str, ctx.workspace_name.
-      writer: struct from new_line_writer().
 
     Returns:
       list of EntriesInfo.
@@ -126,20 +119,20 @@ def list_runfiles(target, path, workspace, writer):
         if file == program:
             # The program is in its runfiles too. A link keeps its bytes in the layer once.
             up = "../" * len(relative.split("/"))
-            return [writer.write_line(root + relative, type = "symlink", target = up + path.split("/")[-1])]
-        return write_lines(file, root + relative, writer, directory_expander)
+            return [write_line(attribute, root + relative, type = "symlink", target = up + path.split("/")[-1])]
+        return write_lines(attribute, file, root + relative, directory_expander)
 
     def write_symlink(link, directory_expander):
-        return write_lines(link.target_file, root + runfiles_path(link.path, workspace), writer, directory_expander)
+        return write_lines(attribute, link.target_file, root + runfiles_path(link.path, workspace), directory_expander)
 
     def write_root_symlink(link, directory_expander):
-        return write_lines(link.target_file, root + link.path, writer, directory_expander)
+        return write_lines(attribute, link.target_file, root + link.path, directory_expander)
 
     def write_empty_file(short_path):
         # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
         if short_path.startswith("external/"):
-            return writer.write_line(root + short_path[len("external/"):])
-        return writer.write_line(root + runfiles_path(short_path, workspace))
+            return write_line(attribute, root + short_path[len("external/"):])
+        return write_line(attribute, root + runfiles_path(short_path, workspace))
 
     link_targets = depset([link.target_file for link in runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()])
     entries = [
@@ -150,5 +143,5 @@ def list_runfiles(target, path, workspace, writer):
     ]
     mapping = target[DefaultInfo].files_to_run.repo_mapping_manifest
     if mapping:
-        entries.append(list_files(depset([mapping]), lambda _file: root + "_repo_mapping", writer))
+        entries.append(list_files(attribute, depset([mapping]), lambda _file: root + "_repo_mapping"))
     return entries

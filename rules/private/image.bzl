@@ -4,21 +4,21 @@ load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "list_files", "list_runfiles", "new_line_writer")
+load(":entries.bzl", "list_files", "list_runfiles")
 load(":image_actions.bzl", "assemble_image", "write_layout")
 load(":input_images.bzl", "ANY_IMAGE")
 load(":layer_actions.bzl", "copy_lower_files", "pack_layer")
-load(":layer_attributes.bzl", "LAYER_ATTRS", "check_compression_level", "find_path_fault", "list_file_capabilities", "parse_mode", "parse_owner")
+load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
-load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform", "format_platform")
+load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform")
 load(":runtime_settings.bzl", "SETTINGS_ATTRS", "write_runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
 
 def _image_impl(ctx):
     problems = []
-    platform = find_image_platform(ctx, problems)
+    platform = find_image_platform(ctx)
     layers = _list_layers(ctx, problems)
-    base = base_image(ctx, format_platform(platform), problems)
+    base = base_image(ctx, platform, problems)
     lower = struct(
         base = base,
         blobs = base.layers + [layer.info for layer in layers],
@@ -29,9 +29,6 @@ def _image_impl(ctx):
     copies_files = ctx.attr.file_capabilities and (lower.blobs or base.layouts)
     repeats_directories = not binary_path and layers and (lower.contents or len(layers) > 1)
     check_image_effect(ctx, copies_files, repeats_directories, problems)
-    if binary_path or copies_files or repeats_directories:
-        check_compression_level(ctx, problems)
-    writer = new_line_writer("binary", parse_owner(ctx.attr.owner, problems), parse_mode(ctx.attr.mode, problems)) if binary_path else None
 
     # From here on, each action of the target reports the problems of all attributes, whichever fails first.
     attributes = _resolve_attributes(ctx, platform, binary_path, base, problems)
@@ -39,7 +36,7 @@ def _image_impl(ctx):
     own_layers = []
     unmatched_paths = ctx.actions.declare_file(ctx.label.name + ".unmatched_paths.json") if binary_path and copies_files else None
     if binary_path:
-        info = _pack_binary(ctx, binary_path, writer, lower, unmatched_paths, attributes.problems)
+        info = _pack_binary(ctx, binary_path, lower, unmatched_paths, attributes.problems)
         own_layers.append(struct(attribute = "binary", info = info))
     elif repeats_directories:
         info = pack_layer(ctx, ctx.label.name + "_directories", attributes.problems, lower = lower, sets_entries = False)
@@ -51,7 +48,7 @@ def _image_impl(ctx):
             ctx.label.name + "_copied",
             attributes.problems,
             capabilities = list_file_capabilities(ctx, removable = True),
-            platform = format_platform(platform),
+            platform = platform,
             lower = lower,
             unmatched_paths = unmatched_paths,
         )
@@ -85,7 +82,7 @@ def _image_impl(ctx):
             layers = all_layers,
             layout = layout,
             manifest = assembled.manifest,
-            platform = format_platform(platform),
+            platform = platform,
         ),
     ]
 
@@ -119,7 +116,7 @@ def _find_binary_path(ctx, problems):
 
 def _resolve_attributes(ctx, platform, binary_path, base, problems):
     """Declares the action that checks the attributes of the image's config and manifest."""
-    spec = platform | {
+    spec = {
         "annotate_capabilities": ctx.attr.annotate_capabilities,
         "annotations": ctx.attr.annotations,
         "cmd": ctx.attr.cmd or None,
@@ -129,6 +126,7 @@ def _resolve_attributes(ctx, platform, binary_path, base, problems):
         "exposed_ports": ctx.attr.exposed_ports,
         "labels": ctx.attr.labels,
         "mtime": ctx.attr.mtime,
+        "platform": platform,
         "stop_signal": ctx.attr.stop_signal,
         "user": ctx.attr.user,
         "volumes": ctx.attr.volumes,
@@ -136,7 +134,7 @@ def _resolve_attributes(ctx, platform, binary_path, base, problems):
     }
     return resolve_attributes(ctx, spec, base, problems)
 
-def _pack_binary(ctx, path, writer, lower, unmatched_paths, problems):
+def _pack_binary(ctx, path, lower, unmatched_paths, problems):
     """Declares the layer of the binary, its runfiles and its capabilities."""
     binary = ctx.executable.binary
     capabilities = list_file_capabilities(ctx, removable = bool(unmatched_paths))
@@ -149,8 +147,8 @@ def _pack_binary(ctx, path, writer, lower, unmatched_paths, problems):
         ctx,
         ctx.label.name + "_binary",
         problems,
-        entries = [list_files(depset([binary]), lambda _file: path, writer)] +
-                  list_runfiles(ctx.attr.binary, path, ctx.workspace_name, writer),
+        entries = [list_files("binary", depset([binary]), lambda _file: path)] +
+                  list_runfiles("binary", ctx.attr.binary, path, ctx.workspace_name),
         capabilities = capabilities,
         lower = lower,
         program = path,
@@ -163,13 +161,13 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
     layers = [
         struct(
             attribute = layer.attribute,
-            is_checked = True,
             disabled_checks = getattr(layer.info, "disabled_checks", []),
             info = layer.info,
+            is_checked = True,
         )
         for layer in lower.layers
     ] + [
-        struct(attribute = layer.attribute, is_checked = False, disabled_checks = [], info = layer.info)
+        struct(attribute = layer.attribute, disabled_checks = [], info = layer.info, is_checked = False)
         for layer in own_layers
     ]
     return check_programs(

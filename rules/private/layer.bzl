@@ -3,26 +3,19 @@
 load("//rules:providers.bzl", "LayerInfo")
 load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "EntriesInfo", "list_files", "list_runfiles", "new_line_writer")
+load(":entries.bzl", "EntriesInfo", "list_files", "list_runfiles", "write_line")
 load(":layer_actions.bzl", "pack_layer")
-load(":layer_attributes.bzl", "LAYER_ATTRS", "check_compression_level", "find_path_fault", "list_file_capabilities", "parse_mode", "parse_owner")
+load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
 load(":stamp.bzl", "find_placeholders", "stamp_attrs")
 
 def _layer_impl(ctx):
     problems = []
-    owner = parse_owner(ctx.attr.owner, problems)
-    mode = parse_mode(ctx.attr.mode, problems)
-    check_compression_level(ctx, problems)
     if not ctx.attr.srcs:
         check_effect(ctx, ["hard_link_duplicates", "mode"], "the layer has no srcs", problems)
     if ctx.attr.stamp and not find_placeholders(ctx.attr.mtime):
         problems.append(format_problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
-    entries = (
-        _list_srcs(ctx, new_line_writer("srcs", owner, mode), problems) +
-        [_list_symlinks(ctx, new_line_writer("symlinks", owner))] +
-        [_list_directories(ctx, new_line_writer("directories", owner))]
-    )
+    entries = _list_srcs(ctx, problems) + [_list_symlinks(ctx), _list_directories(ctx)]
     info = pack_layer(ctx, ctx.label.name, problems, entries = entries, capabilities = list_file_capabilities(ctx))
     checked = []
     if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
@@ -36,7 +29,7 @@ def _layer_impl(ctx):
         info,
     ]
 
-def _list_srcs(ctx, writer, problems):
+def _list_srcs(ctx, problems):
     """Returns the entries of the attribute srcs, a list of EntriesInfo; adds problems."""
     entries = []
     for path, target in ctx.attr.srcs.items():
@@ -46,12 +39,12 @@ def _list_srcs(ctx, writer, problems):
         if fault:
             problems.append(format_problem("srcs", path, fault))
         elif path.endswith("/"):
-            entries.append(list_files(files, _path_inside(path), writer))
+            entries.append(list_files("srcs", files, _path_inside(path)))
         elif program and program in files.to_list() and not program.is_source:
-            entries.append(list_files(depset([program]), _path_itself(path), writer))
-            entries.extend(list_runfiles(target, path, ctx.workspace_name, writer))
+            entries.append(list_files("srcs", depset([program]), _path_itself(path)))
+            entries.extend(list_runfiles("srcs", target, path, ctx.workspace_name))
         elif len(files.to_list()) == 1:
-            entries.append(list_files(files, _path_itself(path), writer))
+            entries.append(list_files("srcs", files, _path_itself(path)))
         else:
             problems.append(format_problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
                 format_label(target.label),
@@ -66,14 +59,14 @@ def _path_itself(path):
 def _path_inside(directory):
     return lambda file: directory + file.basename
 
-def _list_symlinks(ctx, writer):
+def _list_symlinks(ctx):
     """Returns the entries of the attribute symlinks."""
-    lines = [writer.write_line(path, type = "symlink", target = target) for path, target in ctx.attr.symlinks.items()]
+    lines = [write_line("symlinks", path, type = "symlink", target = target) for path, target in ctx.attr.symlinks.items()]
     return EntriesInfo(inputs = [], items = lines, map_each = None)
 
-def _list_directories(ctx, writer):
+def _list_directories(ctx):
     """Returns the entries of the attribute directories."""
-    lines = [writer.write_line(path, type = "directory") for path in ctx.attr.directories]
+    lines = [write_line("directories", path, type = "directory") for path in ctx.attr.directories]
     return EntriesInfo(inputs = [], items = lines, map_each = None)
 
 layer = rule(

@@ -6,7 +6,7 @@ subcommand in tools/rules_setcap/packer/commands.
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":base.bzl", "add_base_labels")
-load(":layer_attributes.bzl", "EXTENSIONS", "valid_compression_level")
+load(":layer_attributes.bzl", "EXTENSIONS")
 load(":messages.bzl", "format_label")
 load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "find_placeholders", "list_status_files")
@@ -50,6 +50,9 @@ def pack_layer(
     request = start_request(ctx, "layer")
     for group in entries:
         request.add_all(group.items, map_each = group.map_each, allow_closure = True, expand_directories = False)
+    if entries:
+        request.add(ctx.attr.owner, format = "--owner=%s")
+        request.add(ctx.attr.mode, format = "--mode=%s")
     _add_blob_flags(ctx, request, info, capabilities)
     request.add(ctx.attr.mtime, format = "--mtime=%s")
     request.add_all(status_files, format_each = "--stamp=%s")
@@ -190,7 +193,7 @@ def _add_blob_flags(ctx, request, info, capabilities):
     request.add(info.blob, format = "--output=%s")
     request.add(info.metadata, format = "--metadata=%s")
     request.add(ctx.attr.compression, format = "--compression=%s")
-    request.add(valid_compression_level(ctx), format = "--level=%s")
+    request.add(ctx.attr.compression_level, format = "--level=%s")
     request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(assignment) for assignment in capabilities], format_each = "--capabilities=%s")

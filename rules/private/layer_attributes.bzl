@@ -1,12 +1,10 @@
-"""Attributes that the rules `image`, `layer` and `setcap` share, and checks of their values."""
+"""Attributes that the rules `image`, `layer` and `setcap` share."""
 
 load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
-load(":messages.bzl", "format_problem")
 load(":request.bzl", "REQUEST_ATTRS")
 load(":threads.bzl", "THREADS_ATTRS")
 
 EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
-_MAX_LEVELS = {"gzip": 9, "libdeflate": 12, "zstd": 19}
 
 # The attributes of every rule that writes a layer.
 BLOB_ATTRS = REQUEST_ATTRS | LIBDEFLATE_ATTRS | THREADS_ATTRS | {
@@ -108,49 +106,10 @@ xattrs = {"/app/data": ["user.origin=build"]},
     ),
 }
 
-# (uid_t) -1 means "no change" to chown(2).
-_MAX_ID = 4294967294
-
-def parse_owner(text, problems):
-    """Parses the attribute owner.
-
-    Args:
-      text: str, uid:gid.
-      problems: list of str, to which problems are added.
-
-    Returns:
-      struct of uid and gid, int.
-    """
-    numbers = text.split(":")
-    if len(numbers) != 2 or not all([number.isdigit() and len(number) < 20 for number in numbers]):
-        problems.append(format_problem("owner", text, "not a valid owner; write uid:gid in numbers, as \"65532:65532\""))
-        return struct(uid = 0, gid = 0)
-    ids = [int(number, 10) for number in numbers]
-    out_of_range = [number for number in ids if number > _MAX_ID]
-    if out_of_range:
-        problems.append(format_problem("owner", text, "{} is out of range (0 to {})".format(out_of_range[0], _MAX_ID)))
-        return struct(uid = 0, gid = 0)
-    return struct(uid = ids[0], gid = ids[1])
-
-def parse_mode(text, problems):
-    """Checks the attribute mode.
-
-    Args:
-      text: str, octal.
-      problems: list of str, to which problems are added.
-
-    Returns:
-      str: the mode; "" if it is not valid.
-    """
-    if 0 < len(text) and len(text) < 6 and not text.strip("01234567") and int(text, 8) < 4096:
-        return text
-    problems.append(format_problem("mode", text, "not a valid mode; write it in octal, as \"0755\""))
-    return ""
-
 def find_path_fault(path):
     """Checks that a path in the image is absolute.
 
-    The tool checks paths too, but reports each of a target's files, and a wrong path of a target is one problem.
+    The tool checks the path of each file. A wrong path of a target with many files is one problem, so the rule reports it.
 
     Args:
       path: str.
@@ -160,37 +119,6 @@ def find_path_fault(path):
     """
     if not path.startswith("/"):
         return "must be absolute; write {}".format(json.encode("/" + path))
-    return ""
-
-def check_compression_level(ctx, problems):
-    """Checks the attribute compression_level.
-
-    Args:
-      ctx: the context of a rule with BLOB_ATTRS.
-      problems: list of str, to which problems are added.
-    """
-    fault = _find_level_fault(ctx)
-    if fault:
-        problems.append(format_problem("compression_level", ctx.attr.compression_level, fault))
-
-def valid_compression_level(ctx):
-    """Returns the compression level, or 0, the default, if the attribute is not valid.
-
-    Args:
-      ctx: the context of a rule with BLOB_ATTRS.
-
-    Returns:
-      int.
-    """
-    return 0 if _find_level_fault(ctx) else ctx.attr.compression_level
-
-def _find_level_fault(ctx):
-    """Returns what is wrong with compression_level; "" if it is valid."""
-    level, compression = ctx.attr.compression_level, ctx.attr.compression
-    if level and compression == "none":
-        return "has no effect: compression is \"none\"; leave it out"
-    if level and (level < 0 or level > _MAX_LEVELS[compression]):
-        return "is out of range (1 to {} for {})".format(_MAX_LEVELS[compression], compression)
     return ""
 
 def list_file_capabilities(ctx, removable = False):

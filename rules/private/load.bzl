@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ClientInfo")
 load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
 load(":launcher.bzl", "for_host")
-load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform", "format_platform")
+load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "stamp_attrs")
 
@@ -24,8 +24,8 @@ def _write_archive(ctx, layout, destination):
     if layout.directory:
         request.add_all([layout.directory], format_each = "--layout=%s", expand_directories = False)
         add_label(request, "image", ctx.attr.image.label, layout.directory)
-    if platform["os"]:
-        request.add(format_platform(platform), format = "--platform=%s")
+    if platform:
+        request.add(platform, format = "--platform=%s")
     request.add(destination, format = "--destination=%s")
     request.add(archive, format = "--output=%s")
     run_request(

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":layer_actions.bzl", "rewrite_tar")
-load(":layer_attributes.bzl", "BLOB_ATTRS", "check_compression_level", "list_file_capabilities")
+load(":layer_attributes.bzl", "BLOB_ATTRS", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
 
 def _setcap_impl(ctx):
@@ -13,7 +13,6 @@ def _setcap_impl(ctx):
     if fault:
         problems.append(format_problem("tar", format_label(ctx.attr.tar.label), fault))
         tars = []
-    check_compression_level(ctx, problems)
     info = rewrite_tar(ctx, ctx.label.name, problems, capabilities = list_file_capabilities(ctx, removable = True), tars = tars)
     checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
     return [

@@ -1,18 +1,16 @@
-"""The line that each kind of File becomes; File.is_symlink is of Bazel 8 and later."""
+"""Tests of the lines that each kind of File becomes. File.is_symlink exists since Bazel 8."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-load("//rules/private:entries.bzl", "new_line_writer", "write_lines")  # buildifier: disable=bzl-visibility
+load("//rules/private:entries.bzl", "write_lines")  # buildifier: disable=bzl-visibility
 
 def _file(**fields):
     return struct(**({"is_directory": False, "is_source": False, "path": "p"} | fields))
 
 def _entry_lines_impl(ctx):
     env = unittest.begin(ctx)
-    writer = new_line_writer("srcs", struct(gid = 0, uid = 7), "0644")
     children = struct(expand = lambda _directory: [_file(path = "p/a", tree_relative_path = "a")])
-    common = {"attribute": "srcs", "path": "/x", "uid": 7}
-    file = common | {"mode": "0644"}
-    directory = common | {"type": "directory"}
+    file = {"attribute": "srcs", "path": "/x"}
+    directory = file | {"type": "directory"}
     for fields, expected in [
         # Bazel 7.
         ({}, [file | {"output": "p"}]),
@@ -22,9 +20,9 @@ def _entry_lines_impl(ctx):
         # Bazel 8.
         ({"is_symlink": False}, [file | {"source": "p"}]),
         ({"is_source": True, "is_symlink": False}, [file | {"source": "p"}]),
-        ({"is_symlink": True}, [common | {"source": "p", "type": "symlink"}]),
+        ({"is_symlink": True}, [file | {"source": "p", "type": "symlink"}]),
     ]:
-        lines = write_lines(_file(**fields), "/x", writer, children)
+        lines = write_lines("srcs", _file(**fields), "/x", children)
         asserts.equals(env, expected, [json.decode(line) for line in lines])
     return unittest.end(env)
 

@@ -230,7 +230,7 @@ def test_changes_of_files_that_are_not_copied(layout, tmp_path):
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
         'file_capabilities: "/usr/bin/pong": neither the binary\'s layer nor the layers below have this path; did you mean "/usr/bin/ping"?',
         f'modes: "/usr/bin/replaced": {unnamed}',
-        'owners: "/usr/bin/ping": "root" is not a valid owner; write uid:gid in numbers, as "65532:65532"',
+        'owners: "/usr/bin/ping": "root": not a valid owner; write uid:gid in numbers, as "65532:65532"',
         'file_capabilities: "/usr/bin/ping": mode 0640 has no execute bit; capabilities are for programs: set mode = "0755"',
     ]
     # Beside a layer of the binary's own, that layer's action has reported paths that neither has.

@@ -17,9 +17,6 @@ NO_BINARY = "has no effect: the image has no binary; set binary, or set the attr
 COPIED = "has no effect: the image has no binary; for files that are copied from the base, set modes, owners or xattrs"
 NO_STAMP = "has no effect: there is no placeholder such as {STABLE_GIT_COMMIT} in"
 EVERYTHING = [
-    'compression_level: 5: has no effect: compression is "none"; leave it out',
-    'owner: "0:4294967295": 4294967295 is out of range (0 to 4294967294)',
-    'mode: "rwx": not a valid mode; write it in octal, as "0755"',
     'user: "4294967296": uid 4294967296 is out of range (0 to 2147483647, which is what container engines take)',
     'stop_signal: "SIGTRM": not a known signal; did you mean "SIGTERM"?',
     'volumes: "/data/../etc": must not have "//", "/./" or "/../"; write the path without them',
@@ -28,6 +25,9 @@ EVERYTHING = [
     'labels: "revision={STABLE_GIT_COMMIT}": has the placeholder {STABLE_GIT_COMMIT}; '
     "set stamp = True, or write {{STABLE_GIT_COMMIT}} for the text {STABLE_GIT_COMMIT}",
     "%s",
+    'compression_level: 5: has no effect: compression is "none"; leave it out',
+    'owner: "0:4294967295": gid 4294967295 is out of range (0 to 4294967294)',
+    'mode: "rwx": not a valid mode; write it in octal, as "0755"',
     'mtime: "yesterday": not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970',
     'modes: "/nowhere": no entry of this layer has this path',
     'file_capabilities: "cap_net_rwa": unknown capability; did you mean "cap_net_raw"?',
@@ -111,9 +111,9 @@ MESSAGES = {
         'created: "0": is given beside created_file; keep one',
     ],
     "layer_mistakes": [
-        'owner: "4294967295:0": 4294967295 is out of range (0 to 4294967294)',
-        'mode: "1000755": not a valid mode; write it in octal, as "0755"',
         "compression_level: 20: is out of range (1 to 9 for gzip)",
+        'owner: "4294967295:0": uid 4294967295 is out of range (0 to 4294967294)',
+        'mode: "1000755": not a valid mode; write it in octal, as "0755"',
         'mtime: "253402300800": is out of range (-62135596800 to 253402300799 seconds since 1970)',
     ],
     "path_of_a_directory": ['binary_path: "/usr/bin/": must be the path of a file; write "/usr/bin/program"'],

@@ -69,7 +69,9 @@ def image(tmp_path) -> Callable[..., packer.Done]:
     def assemble(*flags: str, **spec: Any) -> packer.Done:
         (tmp_path / "layer").write_text(json.dumps(LAYER))
         flags = ('--named=["base","//:base"]=base', "--base-name=//:base", *flags)
-        given = "--attributes=" + json.dumps({**SPEC, **spec})
+        attributes = {**SPEC, **spec}
+        platform = [attributes.pop(name) for name in ("os", "architecture", "variant")]
+        given = "--attributes=" + json.dumps({**attributes, "platform": "/".join(filter(None, platform))})
         own = [flag for flag in flags if not flag.startswith(("--base-manifest=", "--base-config="))]
         resolved = packer.run("attributes", given, *own, "--output=spec", "--problems-output=problems", cwd=tmp_path)
         assert resolved == (0, "")

@@ -7,6 +7,7 @@ import os
 import tempfile
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,3 +79,40 @@ def test_what_json_tells_apart_is_not_alike():
     found = entries.parse_entries([f'{{"attribute":"uids","path":"/{name}","uid":{uid}}}' for name, uid in uids.items()], problems)
     assert list(found) == ["/a"]
     assert [problem.endswith(': "uid" is unknown or of the wrong type') for problem in problems] == [True, True]
+
+
+def test_owner_and_mode_are_defaults_of_lines_without_them():
+    problems = Problems()
+    defaults = entries.parse_defaults("5:6", "0644", problems)
+    lines = [
+        {"path": "/file"},
+        {"path": "/program", "mode": "0755"},
+        {"path": "/link", "type": "symlink", "target": "file"},
+        {"path": "/directory", "type": "directory"},
+    ]
+    found = entries.parse_entries([json.dumps(line) for line in lines], problems, defaults=defaults)
+    assert {path: (entry.mode, entry.uid, entry.gid) for path, entry in found.items()} == {
+        "/file": (0o644, 5, 6),
+        "/program": (0o755, 5, 6),
+        "/link": (0o777, 5, 6),
+        "/directory": (0o755, 5, 6),
+    }
+    assert list(problems) == []
+
+
+def test_the_usual_owner_and_mode_add_no_fields():
+    assert entries.parse_defaults("0:0", "0755", Problems()) == {}
+
+
+@pytest.mark.parametrize(
+    "owner, mode, expected",
+    [
+        ("root", "0755", 'owner: "root": not a valid owner; write uid:gid in numbers, as "65532:65532"'),
+        ("0:4294967295", "0755", 'owner: "0:4294967295": gid 4294967295 is out of range (0 to 4294967294)'),
+        ("0:0", "rwx", 'mode: "rwx": not a valid mode; write it in octal, as "0755"'),
+    ],
+)
+def test_owner_and_mode_that_are_not_valid(owner, mode, expected):
+    problems = Problems()
+    assert entries.parse_defaults(owner, mode, problems) == {}
+    assert list(problems) == [expected]

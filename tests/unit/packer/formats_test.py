@@ -51,8 +51,8 @@ def test_what_is_wrong_with_them(tmp_path):
     assert [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()] == [
         'modes: "/a": mode "rwx" is not valid; write it in octal, as "0755"',
         'modes: "/b": no entry of this layer has this path',
-        'owners: "/a": "root" is not a valid owner; write uid:gid in numbers, as "65532:65532"',
-        'owners: "/a": gid 4294967295 is out of range (0 to 4294967294)',
+        'owners: "/a": "root": not a valid owner; write uid:gid in numbers, as "65532:65532"',
+        'owners: "/a": "0:4294967295": gid 4294967295 is out of range (0 to 4294967294)',
         'xattrs: "comment=x": of /a: must be "name=value", the name with its namespace, as user.comment',
         'xattrs: "user.a": of /a: must be "name=value", the name with its namespace, as user.comment',
         'xattrs: "user.b=0xabc": of /a: the value must be hex after 0x, or base64 after 0s',

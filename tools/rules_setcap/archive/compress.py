@@ -14,6 +14,7 @@ import struct
 import zlib
 
 from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.problems import Problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Gzip:
     def __init__(self, level: int) -> None:
         """
         Raises:
-          InputError: the level is none, or this interpreter's zlib gives other bytes than others do.
+          InputError: this interpreter's zlib gives other bytes than others do.
         """
         library = f"this interpreter's library ({zlib.ZLIB_RUNTIME_VERSION})"
         instead = f'{_TOOLCHAIN}, or compression = "none"'
@@ -148,16 +149,36 @@ class _Once:
         return self._result
 
 
+def check_level(compression: str, level: int, problems: Problems) -> int:
+    """Returns a compression level; if it is not valid, adds a problem and returns 0, which stands for the default.
+
+    Args:
+      compression: a key of MEDIA_TYPES.
+      level: the level, 0 for the default.
+      problems: the collector of problems.
+    """
+    if not level:
+        return 0
+    known = {"gzip": _GZIP, "libdeflate": _LIBDEFLATE, "zstd": _ZSTD}.get(compression)
+    if known is None:
+        problems.add("compression_level", level, f'has no effect: compression is "{compression}"; leave it out')
+        return 0
+    if level not in known:
+        problems.add("compression_level", level, f"is out of range (1 to {max(known)} for {compression})")
+        return 0
+    return level
+
+
 def codec(compression: str, level: int, library: str) -> Gzip | Frames | None:
     """The codec of a key of MEDIA_TYPES; None where the tar is stored as it is.
 
     Args:
       compression: the key.
-      level: of gzip 1 to 9, of zstd 1 to 19, of libdeflate 1 to 12; 0 for the default of each.
+      level: from check_level(); 0 for the default of each.
       library: path of libdeflate, if it is that.
 
     Raises:
-      InputError: the level is none, or the library does not give the known bytes.
+      InputError: the library does not give the known bytes.
     """
     if compression == "none":
         return None
@@ -272,8 +293,6 @@ def _check(
     """Whether a library gives the known bytes, or an error; once a process."""
     if (level, library) in _checked:
         return
-    if level not in known:
-        raise InputError([problem("compression_level", level, f"{name} has levels 1 to {max(known)}")])
     if zlib.crc32(b"".join([compress(sample()) for sample in samples])) != known[level]:
         what = f"{library} compresses to other bytes than those of rules_setcap, so that the digest would differ; {instead}"
         raise InputError([problem("compression", name, what)])

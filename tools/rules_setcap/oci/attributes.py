@@ -26,11 +26,6 @@ def check(spec: Mapping[str, Any], problems: list[str]) -> None:
       spec: the attributes, as the rule writes them.
       problems: list to add to.
     """
-    if spec["os"]:
-        fault = platforms.find_fault(spec["os"], spec["architecture"], spec["variant"])
-        if fault:
-            text = "/".join(filter(None, (spec["os"], spec["architecture"], spec["variant"])))
-            problems.append(problem("platform", text, fault))
     if spec["user"]:
         problems += [problem("user", spec["user"], fault) for fault in _user_faults(spec["user"])]
     if spec["stop_signal"] and (fault := signals.find_fault(spec["stop_signal"])):
@@ -44,6 +39,24 @@ def check(spec: Mapping[str, Any], problems: list[str]) -> None:
                 problems.append(problem(name, word, "must not have a NUL character"))
     if spec["entrypoint"] and not spec["entrypoint"][0]:
         problems.append(problem("entrypoint", "", "the program must not be empty"))
+
+
+def resolve_platform(text: str, problems: list[str]) -> dict[str, str]:
+    """Returns os, architecture and variant of the attribute platform; adds a problem if it is not a known platform.
+
+    Args:
+      text: the attribute, or the platform that Bazel builds for; "" if that is not known.
+      problems: list to add to.
+    """
+    try:
+        platform = platforms.parse_platform(text)
+        fault = platforms.find_fault(**platform)
+    except ValueError as error:
+        platform = {"os": "", "architecture": "", "variant": ""}
+        fault = str(error) if text else 'the CPU of the target platform is not known; set the attribute, as "linux/amd64"'
+    if fault:
+        problems.append(problem("platform", text, fault))
+    return platform
 
 
 def parse_ports(ports: Sequence[str], problems: list[str]) -> list[str]:

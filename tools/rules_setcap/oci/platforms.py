@@ -42,6 +42,18 @@ _ALIASES = {
 }
 
 
+def parse_platform(text: str) -> dict[str, str]:
+    """Parses os/architecture or os/architecture/variant; the variant is "" if there is none.
+
+    Raises:
+      ValueError: the text is neither; the error says what to write.
+    """
+    words = text.split("/")
+    if not 2 <= len(words) <= 3 or not all(words):
+        raise ValueError('not a valid platform; write os/architecture, as "linux/amd64"')
+    return dict(zip(("os", "architecture", "variant"), [*words, ""], strict=False))
+
+
 def find_fault(os: str, architecture: str, variant: str) -> str:
     """Returns what is wrong with a platform, as a sentence; "" if it is a known one."""
     if architecture in _SYSTEMS and os in _ARCHITECTURES:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from rules_setcap.actions.arguments import Arguments
+from rules_setcap.archive import compress
+from rules_setcap.diagnostics.problems import Problems
 
 
-def take_blob_options(arguments: Arguments) -> dict[str, Any]:
+def take_blob_options(arguments: Arguments, problems: Problems) -> dict[str, Any]:
     """Returns the keyword arguments of layer_writer.write_layer() that say how the blob is written."""
+    compression = arguments.take_value("compression")
     return {
-        "compression": arguments.take_value("compression"),
-        "level": arguments.take_number("level", "0"),
+        "compression": compression,
+        "level": compress.check_level(compression, arguments.take_number("level", "0"), problems),
         "library": arguments.take_value("library", ""),
         "threads": arguments.take_number("threads", "1"),
         "created_by": arguments.take_value("created-by"),

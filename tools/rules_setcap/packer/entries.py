@@ -37,13 +37,55 @@ _FIELD_TYPES = {
 _BATCH = 256  # Lines that are parsed at once.
 
 
-def parse_entries(lines: list[str], problems: Problems, digests: Digests = dict) -> dict[str, Entry]:
+def parse_defaults(owner: str, mode: str, problems: Problems) -> dict[str, Any]:
+    """Parses the attributes owner and mode of a target.
+
+    Args:
+      owner: uid:gid.
+      mode: octal permissions of files.
+      problems: the collector of problems.
+
+    Returns:
+      The fields that lines without them have. Fields with the default of every entry are left out.
+    """
+    fields: dict[str, Any] = {}
+    try:
+        uid, gid = parse_owner(owner)
+        fields = {"uid": uid, "gid": gid} if uid or gid else {}
+    except ValueError as error:
+        problems.add("owner", owner, str(error))
+    if _parse_octal(mode) is None:
+        problems.add("mode", mode, 'not a valid mode; write it in octal, as "0755"')
+    elif _parse_octal(mode) != MODES[FILE]:
+        fields["mode"] = mode
+    return fields
+
+
+def parse_owner(text: str) -> tuple[int, int]:
+    """Parses uid:gid, in numbers.
+
+    Raises:
+      ValueError: the text is not valid; the error says why.
+    """
+    numbers = text.split(":")
+    if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise ValueError('not a valid owner; write uid:gid in numbers, as "65532:65532"')
+    for name, number in zip(("uid", "gid"), numbers, strict=True):
+        if int(number[:11]) > MAX_ID:
+            raise ValueError(f"{name} {number} is out of range (0 to {MAX_ID})")
+    return int(numbers[0]), int(numbers[1])
+
+
+def parse_entries(
+    lines: list[str], problems: Problems, digests: Digests = dict, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Entry]:
     """Parses the lines of a layer's entries. Entries that repeat each other become one.
 
     Args:
       lines: an entry each; the list is emptied, because many lines take much memory.
       problems: the collector of problems.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
+      defaults: fields of lines without them, from parse_defaults().
 
     Returns:
       The entries by path.
@@ -53,7 +95,7 @@ def parse_entries(lines: list[str], problems: Problems, digests: Digests = dict)
     while lines:
         batch = lines[: -_BATCH - 1 : -1]
         del lines[-_BATCH:]
-        for entry in _parse_batch(batch, problems, digests):
+        for entry in _parse_batch(batch, problems, digests, defaults or {}):
             first = entries.setdefault(entry.path, entry)
             # Runfiles may have the same file more than once.
             if first is not entry and first[:-1] != entry[:-1]:
@@ -106,13 +148,17 @@ def copy_attributes_to_hard_links(entries: dict[str, Entry], problems: Problems)
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
 
 
-def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests) -> Iterator[Entry]:
+def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
     """Yields the entries of some lines.
 
     A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, and
     the other fields once for each combination of their values. Lines that do not pass are parsed one by one.
     """
     objects = _decode_lines(lines)
+    for name, value in defaults.items():
+        for fields in objects:
+            if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
+                fields.setdefault(name, value)
     if not _have_plain_paths(objects):
         for line, fields in zip(lines, objects):
             yield from _parse_line(line, fields, problems, digests)

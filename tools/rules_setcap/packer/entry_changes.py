@@ -13,10 +13,10 @@ from __future__ import annotations
 import binascii
 import re
 
-from rules_setcap.archive.entry import HARDLINK, MAX_ID, Entry
+from rules_setcap.archive.entry import HARDLINK, Entry
 from rules_setcap.archive.paths import clean
 from rules_setcap.diagnostics.errors import quote
-from rules_setcap.packer.entries import parse_mode
+from rules_setcap.packer.entries import parse_mode, parse_owner
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
 TYPE_CHECKING = False
@@ -113,23 +113,14 @@ def _change_entry(entry: Entry, change: Mapping[str, Any], path: str, problems: 
     if attribute == "modes":
         return entry._replace(mode=parse_mode(change["mode"], attribute, path, problems))
     if attribute == "owners":
-        uid, gid = _parse_owner(change["owner"], path, problems)
+        try:
+            uid, gid = parse_owner(change["owner"])
+        except ValueError as error:
+            problems.add(attribute, path, f"{quote(change['owner'])}: {error}")
+            return entry
         return entry._replace(uid=uid, gid=gid)
     xattrs = {**dict(entry.xattrs), **_parse_xattrs(change["xattrs"], path, problems)}
     return entry._replace(xattrs=tuple(sorted(xattrs.items())))
-
-
-def _parse_owner(text: str, path: str, problems: Problems) -> tuple[int, int]:
-    """Parses a value of the attribute owners: uid:gid. Returns the root user, and adds a problem, if it is not valid."""
-    numbers = text.split(":")
-    if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
-        problems.add("owners", path, f'{quote(text)} is not a valid owner; write uid:gid in numbers, as "65532:65532"')
-        return 0, 0
-    for name, number in zip(("uid", "gid"), numbers):
-        if int(number[:11]) > MAX_ID:
-            problems.add("owners", path, f"{name} {number} is out of range (0 to {MAX_ID})")
-            return 0, 0
-    return int(numbers[0]), int(numbers[1])
 
 
 def _parse_xattrs(pairs: Sequence[str], path: str, problems: Problems) -> dict[str, bytes]:

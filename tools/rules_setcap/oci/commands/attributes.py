@@ -12,7 +12,7 @@ import json
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, about
-from rules_setcap.oci import attributes, base, formats, values
+from rules_setcap.oci import attributes, base, formats, platforms, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     output, problems_output = arguments.take_value("output"), arguments.take_value("problems-output")
     arguments.check_all_taken()
 
+    spec |= attributes.resolve_platform(spec.pop("platform"), problems)
     attributes.check(spec, problems)
     for name in ("annotations", "env", "labels"):
         spec[name] = values.resolve_pairs(name, spec[name], paths[name], status, problems)
@@ -53,7 +54,7 @@ def _check_base(spec: dict[str, Any], layout: str, platform: str, name: str, pro
             config = base.load_layout(layout, spec).config
         elif platform:
             # Another image of this build, whose config is not there yet: all that is known is the platform.
-            config = dict(zip(("os", "architecture", "variant"), platform.split("/")))
+            config = platforms.parse_platform(platform)
             formats.check_platform(spec, config, name, problems)
             return
         else:

@@ -12,8 +12,8 @@ import tempfile
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about
 from rules_setcap.oci import lower_layers
-from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
       OSError: a file cannot be read or written.
     """
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
-    blob, mtime = take_blob_options(arguments), read_mtime(arguments, problems)
+    blob, mtime = take_blob_options(arguments, problems), read_mtime(arguments, problems)
     changes = [json.loads(text) for text in arguments.take_values("change")]
     requests = [json.loads(text) for text in arguments.take_values("capabilities")]
     assigned = assignments.parse_assignments(requests, problems)

@@ -8,8 +8,8 @@ from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import merged
-from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer import assignments, entries, layer_writer, parent_directories, placement, tar_styles
+from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
@@ -32,8 +32,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
       OSError: a file cannot be read or written.
     """
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
+    blob = take_blob_options(arguments, problems)
+    defaults = entries.parse_defaults(arguments.take_value("owner", "0:0"), arguments.take_value("mode", "0755"), problems)
     mtime = read_mtime(arguments, problems)
-    blob = take_blob_options(arguments)
     program = json.loads(arguments.take_value("program", '""'))
     requests, changes = ([json.loads(text) for text in arguments.take_values(name)] for name in ("capabilities", "change"))
     if file := arguments.take_value("capabilities-from", ""):
@@ -49,7 +50,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     arguments.check_all_taken()
 
     # The entries of the layer.
-    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests)
+    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults)
     entries.set_directory_mode(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
     by_path = placement.place_entries(by_path, lower, named, replaces, problems)

@@ -6,8 +6,8 @@ import json
 import os
 
 from rules_setcap.diagnostics import files
-from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer import assignments, tar_rewriter
+from rules_setcap.packer.blob_options import take_blob_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
       OSError: a file cannot be read or written.
     """
     output, metadata, tar = arguments.take_value("output"), arguments.take_value("metadata"), arguments.take_value("tar")
-    blob = take_blob_options(arguments)
+    blob = take_blob_options(arguments, problems)
     requests = [json.loads(text) for text in arguments.take_values("capabilities")]
     assigned = assignments.parse_assignments(requests, problems)
     existing = arguments.take_value("existing-capabilities", tar_rewriter.KEEP)
