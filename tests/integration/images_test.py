@@ -137,7 +137,7 @@ def test_an_index_as_base_brings_what_its_layout_links_to(workspace):
 
 
 def test_a_digest_needs_no_blob(workspace):
-    done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapVerdict', //:digest_test)")
+    done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapImageTest', //:digest_test)")
     graph = json.loads(done.stdout)
     fragments = {each["id"]: each for each in graph["pathFragments"]}
 
