@@ -22,6 +22,6 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     drop_zero_rootid = arguments.take_value("drop-zero-rootid", "")
     arguments.check_all_taken()
     if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
-        raise InputError([*problems, problem("tar", tar, "a directory, and setcap takes one tar")])
+        raise InputError([*problems, problem("tar", tar, "is a directory, not a tar")])
     said = setcap.Retrofit(tar, granted, others, bool(drop_zero_rootid), problems).write(output, **blob)
     files.write_json(metadata, said)
