@@ -1,6 +1,6 @@
 """Reports which lines of rules_setcap the tests ran; fails below the floor in pyproject.toml.
 
-    ./bazelw test //... --test_env=COVERAGE=1
+    ./bazelw test --config=coverage //...
     ./bazelw run //tests:coverage
 
 Lines that run in another process than pytest's are not counted.
@@ -23,10 +23,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         data_files = _collect(pathlib.Path("bazel-testlogs"), pathlib.Path(directory))
         if not data_files:
-            print("no data; run: ./bazelw test //... --test_env=COVERAGE=1", file=sys.stderr)
+            print("no data; run: ./bazelw test --config=coverage //...", file=sys.stderr)
             return 2
         report = coverage.Coverage(data_file=os.path.join(directory, "combined"), config_file="pyproject.toml")
-        report.set_option("paths:source", ["tools/rules_setcap", "*/tools/rules_setcap"])
         report.combine(data_files, strict=True)
         percent = report.report(skip_covered=True)
     floor = float(str(report.get_option("report:fail_under")))

@@ -23,8 +23,11 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
 
     Args:
       ctx: the context of a rule with REQUEST_ATTRS and CHECK_ATTRS.
-      layers: list of struct of attribute (str, for messages), disabled_checks (list of str), info (LayerInfo) and is_checked
-        (bool, whether the layer's own target checks its programs), the lowest first.
+      layers: list of struct, the layers, the lowest first:
+        attribute: str, the attribute that has the layer, for messages.
+        is_checked: bool, whether the target of the layer declares this action too. The image does not repeat its checks.
+        disabled_checks: list of str, the checks that are turned off for the layer.
+        info: LayerInfo.
       base_contents: list of File, the contents of the base and the metadata of its layers, the lowest first.
       config: File, the config of the image; None for a layer.
       binary: str, the path of the image's binary; None if it has no binary.
@@ -42,19 +45,19 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
         [
             json.encode({
                 "attribute": layer.attribute,
-                "disabled_checks": layer.disabled_checks,
                 "is_checked": layer.is_checked,
+                "disabled_checks": layer.disabled_checks,
             })
             for layer in layers
         ],
-        format_each = "--layer-of=%s",
+        format_each = "--layer-settings=%s",
     )
     if config:
         request.add(config, format = "--config=%s")
     if binary:
-        request.add(binary, format = "--binary=%s")
+        request.add(json.encode(binary), format = "--binary=%s")
     if program_attribute:
-        request.add(program_attribute, format = "--started=%s")
+        request.add(program_attribute, format = "--program-attribute=%s")
     request.add(json.encode(ctx.attr.disabled_checks), format = "--disabled-checks=%s")
     request.add(output, format = "--output=%s")
     run_request(

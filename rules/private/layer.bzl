@@ -19,7 +19,7 @@ def _layer_impl(ctx):
     info = pack_layer(ctx, ctx.label.name, problems, entries = entries, capabilities = list_file_capabilities(ctx))
     checked = []
     if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
-        checked = check_programs(ctx, [struct(attribute = "file_capabilities", disabled_checks = [], info = info, is_checked = False)])
+        checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(

@@ -63,9 +63,8 @@ def pack_layer(
     request.add(ctx.attr.parent_directories, format = "--parent-directories=%s")
     request.add(ctx.attr.tar_style, format = "--tar-style=%s")
     if program:
-        request.add(program, format = "--program=%s")
+        request.add(json.encode(program), format = "--program=%s")
     if capabilities_from:
-        request.add(json.encode(program), format = "--capabilities-to=%s")
         request.add(capabilities_from.file, format = "--capabilities-from=%s")
         add_label(request, "linux_capabilities_from", capabilities_from.label, capabilities_from.file)
         inputs.append(capabilities_from.file)

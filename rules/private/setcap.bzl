@@ -14,7 +14,7 @@ def _setcap_impl(ctx):
         problems.append(format_problem("tar", format_label(ctx.attr.tar.label), fault))
         tars = []
     info = rewrite_tar(ctx, ctx.label.name, problems, capabilities = list_file_capabilities(ctx, removable = True), tars = tars)
-    checked = check_programs(ctx, [struct(attribute = "file_capabilities", disabled_checks = [], info = info, is_checked = False)])
+    checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(

@@ -160,7 +160,7 @@ def _copy(tmp_path: pathlib.Path, layout: pathlib.Path, *flags: str) -> packer.D
 
 
 def test_a_file_of_umocis_layers(layout, tmp_path):
-    done = _copy(tmp_path, layout, packer.grant("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.grant("/usr/bin/replaced", "kill"))
+    done = _copy(tmp_path, layout, packer.assign("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.assign("/usr/bin/replaced", "kill"))
     assert done == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
         usr, folder, ping, replaced = archive.getmembers()
@@ -182,7 +182,7 @@ def test_a_file_of_umocis_layers(layout, tmp_path):
 
 def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
     names = ("bin/removed", "opt/gone/tool", "opt/opaque/old", "usr/bin/latest", "bin/script", "var", "loop/x", "usr/bin/pong", "../etc")
-    done = _copy(tmp_path, layout, *(packer.grant(f"/{name}", "kill") for name in names))
+    done = _copy(tmp_path, layout, *(packer.assign(f"/{name}", "kill") for name in names))
     assert done.status == 1
     nowhere = "neither the binary's layer nor the layers below have this path"
     assert [line.removeprefix("//app:image: file_capabilities: ") for line in done.stderr.splitlines()] == [
@@ -202,8 +202,8 @@ def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
 def test_modes_owners_and_attributes_of_copied_files(layout, tmp_path):
     """By the path that file_capabilities has; other extended attributes of the base stay."""
     flags = [
-        packer.grant("/sbin/ping", "kill"),
-        packer.grant("/usr/bin/replaced", "kill"),
+        packer.assign("/sbin/ping", "kill"),
+        packer.assign("/usr/bin/replaced", "kill"),
         packer.change("modes", "/sbin/ping", mode="0711"),
         packer.change("owners", "/sbin/ping/", owner="5:6"),
         packer.change("xattrs", "/sbin/ping", xattrs=["user.more=1"]),
@@ -219,8 +219,8 @@ def test_modes_owners_and_attributes_of_copied_files(layout, tmp_path):
 
 def test_changes_of_files_that_are_not_copied(layout, tmp_path):
     flags = [
-        packer.grant("/usr/bin/ping", "kill"),
-        packer.grant("/usr/bin/pong", "kill"),
+        packer.assign("/usr/bin/ping", "kill"),
+        packer.assign("/usr/bin/pong", "kill"),
         packer.change("modes", "/usr/bin/ping", mode="0640"),
         packer.change("modes", "/usr/bin/replaced", mode="x"),
         packer.change("owners", "/usr/bin/ping", owner="root"),
@@ -235,7 +235,7 @@ def test_changes_of_files_that_are_not_copied(layout, tmp_path):
     ]
     # Beside a layer of the binary's own, that layer's action has reported paths that neither has.
     (tmp_path / "unmatched").write_text('["/usr/bin/ping"]')
-    flags = [packer.grant("/usr/bin/ping", "kill"), packer.change("modes", "/app/x", mode="0700"), "--unmatched-paths=unmatched"]
+    flags = [packer.assign("/usr/bin/ping", "kill"), packer.change("modes", "/app/x", mode="0700"), "--unmatched-paths=unmatched"]
     assert _copy(tmp_path, layout, *flags) == (0, "")
 
 
@@ -246,14 +246,14 @@ def test_changes_of_files_of_two_layers(tmp_path):
     (tmp_path / "contents").write_text(json.dumps({"capabilities": {}, "contents": contents}))
     flags = [
         "--base-contents=contents",
-        packer.grant("/app/x", "kill"),
-        packer.grant("/bin/ping", "kill"),
+        packer.assign("/app/x", "kill"),
+        packer.assign("/bin/ping", "kill"),
         packer.change("modes", "/app/x", mode="0700"),
         packer.change("modes", "/bin/ping", mode="0711"),
     ]
     assert layer.pack(*flags, "--unmatched-paths=unmatched") == (0, "")
     assert json.loads((tmp_path / "unmatched").read_bytes()) == ["/bin/ping"]
-    wrong = packer.change("owners", "/bin/pong", owner="0:0"), packer.grant("/bin/pong", "kill"), packer.grant("/usr/bin/png", "kill")
+    wrong = packer.change("owners", "/bin/pong", owner="0:0"), packer.assign("/bin/pong", "kill"), packer.assign("/usr/bin/png", "kill")
     nowhere = "neither the binary's layer nor the layers below have this path"
     assert layer.pack(*flags, *wrong[1:], "--unmatched-paths=unmatched") == (
         1,
@@ -280,7 +280,7 @@ def test_not_a_byte_is_trusted_before_its_digest(layout, tmp_path):
     data[9] ^= 1  # The operating system in gzip's header: it unpacks to the same.
     blob.write_bytes(data)
     (tmp_path / "run").mkdir()
-    done = _copy(tmp_path / "run", changed, packer.grant("/usr/bin/ping", "kill"))
+    done = _copy(tmp_path / "run", changed, packer.assign("/usr/bin/ping", "kill"))
     assert done.status == 1 and manifest["layers"][0]["digest"] in done.stderr and "digest sha256:" in done.stderr
     assert os.listdir(tmp_path / "run") == ["arguments"]
 
@@ -319,7 +319,7 @@ def test_archives(name, archives, layout, tmp_path):
         [require.tool("skopeo"), "inspect", "--raw", f"oci:{tmp_path}/layout"], check=True, capture_output=True
     ).stdout
     assert "sha256:" + hashlib.sha256(inspected).hexdigest() == manifest["digest"]
-    assert _copy(tmp_path, tmp_path / "layout", packer.grant("/sbin/ping", "kill")) == (0, "")
+    assert _copy(tmp_path, tmp_path / "layout", packer.assign("/sbin/ping", "kill")) == (0, "")
 
 
 @pytest.mark.parametrize("place", ["content", "padding"])
@@ -375,7 +375,7 @@ def test_the_size_of_a_layer_is_checked(layout, tmp_path):
     index["manifests"][0].update(digest=f"sha256:{digest}", size=len(data))
     (tmp_path / "changed/index.json").write_text(json.dumps(index))
     (tmp_path / "run").mkdir()
-    done = _copy(tmp_path / "run", tmp_path / "changed", packer.grant("/usr/bin/ping", "kill"))
+    done = _copy(tmp_path / "run", tmp_path / "changed", packer.assign("/usr/bin/ping", "kill"))
     size = manifest["layers"][0]["size"] - 1
     assert done.status == 1 and f"{manifest['layers'][0]['digest']} has {size} bytes and digest {manifest['layers'][0]['digest']}" in done.stderr
 

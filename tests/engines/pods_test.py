@@ -24,7 +24,7 @@ from support import machine
 
 _COUNT = 200
 _FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep"}
-_MANIFESTS = [*pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/verdicts/manifests").glob("*.yaml")]
+_MANIFESTS = [*pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/image_tests/manifests").glob("*.yaml")]
 _ADD = [[], ["NET_BIND_SERVICE"], ["BPF"], ["NET_BIND_SERVICE", "BPF"], ["ALL"]]
 _CONTAINERS = 10  # Of a pod.
 
@@ -60,7 +60,7 @@ def _pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, 
 
 
 def test_grants(kubelet, layouts, tmp_path):
-    """Runs all combinations of what a container's securityContext says about capabilities, as //tests/verdicts:kernel_test has them."""
+    """Runs all combinations of what a container's securityContext says about capabilities, as //tests/image_tests:kernel_test has them."""
     containers = []
     for image, add, drop, escalation, user in itertools.product(layouts, _ADD, ([], ["ALL"]), (None, False), (None, 0)):
         context: dict[str, Any] = {"capabilities": {"add": add, "drop": drop}}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities import FileCapabilities
-from rules_setcap.containers.versions import Runtime
+from rules_setcap.containers.engines import Engine
 from rules_setcap.diagnostics.errors import InputError, escape
 from rules_setcap.getcap import cli
 from rules_setcap.getcap.allowlist import Allowlist
@@ -195,7 +195,7 @@ def test_the_allowlist_of_an_image_allows_all_findings(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
         (image,) = image_reader.read(str(path))
-    review = review_image(image, [Runtime("docker")])
+    review = review_image(image, [Engine("docker")])
     text = format_allowlist([review], Allowlist())
     allowlist = parse_allowlist(text.encode(), "allow.txt")
     assert allowlist.filter_findings(review) == []

@@ -1,11 +1,10 @@
-"""Images about which container engines differ are findings; ordinary ones are not."""
+"""The files about whose capabilities container engines differ are reported, and no others."""
 
 from __future__ import annotations
 
 import json
-import pathlib
 import tarfile
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +17,10 @@ from support import oci_layout
 from support.image import RECORD, layout, tar
 from support.oci_layout import Member, directory
 
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterable
+
 NET = capabilities.from_text("cap_net_bind_service=p")
 ADMIN = capabilities.from_text("cap_net_admin=ep")
 TEXTS = {None: None, NET: NET.to_text(), ADMIN: ADMIN.to_text(), "refused": "refused"}
@@ -25,11 +28,14 @@ OVERLAYS = {"containerd overlayfs", "docker overlay2", "podman overlay"}
 DOCKER, CONTAINERD, PODMAN = ({name for name in ENGINES if name.startswith(each)} for each in ("docker", "containerd", "podman"))
 BELOW = [("/app", NET, "file"), ("/d", None, "directory"), ("/d/x", NET, "file"), ("/l", None, ">d")]
 
-# Layers, what is printed, and the engines that have something else there, by path.
+# By name: layers, and the capabilities that are listed, by path.
 AGREED = {
     "a hard link with the same capabilities": ([[("/a", NET, "file"), ("/b", NET, "=/a")]], {"/a": NET, "/b": NET}),
-    "a hard link to a hard link": ([[("/a", NET, "file"), ("/b", NET, "=/a"), ("/c", NET, "=/b")]], {"/a": NET, "/b": NET, "/c": NET}),
-    "a hard link without any": ([[("/a", None, "file"), ("/b", None, "=/a")], [("/c", NET, "file")]], {"/c": NET}),
+    "a hard link to a hard link": (
+        [[("/a", NET, "file"), ("/b", NET, "=/a"), ("/c", NET, "=/b")]],
+        {"/a": NET, "/b": NET, "/c": NET},
+    ),
+    "a hard link without capabilities": ([[("/a", None, "file"), ("/b", None, "=/a")], [("/c", NET, "file")]], {"/c": NET}),
     "a hard link to a symbolic link": ([[("/a", NET, "file"), ("/s", None, ">a"), ("/t", None, "=/s")]], {"/a": NET}),
     "a hard link through a symbolic link of its layer": (
         [[("/d", None, "directory"), ("/d/x", NET, "file"), ("/l", None, ">d"), ("/h", NET, "=/l/x")]],
@@ -39,18 +45,28 @@ AGREED = {
         [[("/a", NET, "file"), ("/b", NET, "=/a")], [("/a", None, "file")]],
         {"/b": NET},
     ),
-    "a hard link below, and its target removed": ([[("/a", NET, "file"), ("/b", NET, "=/a")], [("/.wh.a", None, "file")]], {"/b": NET}),
+    "a hard link below, and its target removed": (
+        [[("/a", NET, "file"), ("/b", NET, "=/a")], [("/.wh.a", None, "file")]],
+        {"/b": NET},
+    ),
     "a file in place of a symbolic link": ([BELOW, [("/l", ADMIN, "file")]], {"/app": NET, "/d/x": NET, "/l": ADMIN}),
     "a directory in place of a symbolic link": ([BELOW, [("/l", None, "directory")]], {"/app": NET, "/d/x": NET}),
     "a file in place of a directory": ([BELOW, [("/d", ADMIN, "file")]], {"/app": NET, "/d": ADMIN}),
-    "a directory in place of a file": ([BELOW, [("/app", None, "directory"), ("/app/x", ADMIN, "file")]], {"/app/x": ADMIN, "/d/x": NET}),
-    "a whiteout of what is not there": ([BELOW, [("/d/.wh.y", None, "file"), ("/.wh.z", None, "file")]], {"/app": NET, "/d/x": NET}),
+    "a directory in place of a file": (
+        [BELOW, [("/app", None, "directory"), ("/app/x", ADMIN, "file")]],
+        {"/app/x": ADMIN, "/d/x": NET},
+    ),
+    "a whiteout of a missing file": ([BELOW, [("/d/.wh.y", None, "file"), ("/.wh.z", None, "file")]], {"/app": NET, "/d/x": NET}),
     "a new file through a symbolic link, without capabilities": ([BELOW, [("/l/y", None, "file")]], {"/app": NET, "/d/x": NET}),
-    "a file in place of a parent, which others refuse": ([BELOW, [("/app/x", None, "file")]], {"/d/x": NET}),
-    "AUFS's own files": ([BELOW, [("/.wh..wh.aufs", None, "file"), ("/.wh..wh.orph", None, "directory")]], {"/app": NET, "/d/x": NET}),
+    "a file below a file, which replaces it": ([BELOW, [("/app/x", None, "file")]], {"/d/x": NET}),
+    "AUFS's own files": (
+        [BELOW, [("/.wh..wh.aufs", None, "file"), ("/.wh..wh.orph", None, "directory")]],
+        {"/app": NET, "/d/x": NET},
+    ),
 }
+# By name: layers, the capabilities that are listed, and by path the engines with other capabilities.
 DIFFERING = {
-    "a hard link without the record": (
+    "a hard link without the capability record": (
         [[("/a", NET, "file"), ("/b", None, "=/a")]],
         {},
         {path: {NET: PODMAN | {"umoci"}} for path in ("/a", "/b")},
@@ -60,7 +76,7 @@ DIFFERING = {
         {"/a": ADMIN, "/b": ADMIN},
         {path: {NET: {"umoci"}} for path in ("/a", "/b")},
     ),
-    "a hard link that gives capabilities, and is replaced": (
+    "a hard link with capabilities that is replaced": (
         [[("/x", None, "file"), ("/t", ADMIN, "=/x"), ("/t", NET, "file")]],
         {"/t": NET, "/x": ADMIN},
         {"/t": {"refused": DOCKER | PODMAN}, "/x": {"refused": DOCKER | PODMAN, None: {"umoci"}}},
@@ -100,7 +116,7 @@ DIFFERING = {
         {"/app": NET, "/d/new/x": ADMIN},
         {"/d/new/x": {None: {"containerd native", "docker vfs", "podman vfs"}}},
     ),
-    "a path twice": (
+    "a path with two entries": (
         [[("/a", NET, "file"), ("/a", ADMIN, "file")]],
         {"/a": ADMIN},
         {"/a": {"refused": DOCKER | PODMAN}},
@@ -108,29 +124,31 @@ DIFFERING = {
 }
 
 
-def _read(directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]) -> image_reader.Image:
-    (read,) = image_reader.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
-    return read
+def _read_image(
+    directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]
+) -> image_reader.Image:
+    (image,) = image_reader.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
+    return image
 
 
 @pytest.mark.parametrize("name", AGREED)
-def test_engines_agree(tmp_path, name):
+def test_no_differences_are_reported_where_engines_agree(tmp_path, name):
     layers, expected = AGREED[name]
-    read = _read(tmp_path, layers)
-    assert (read.capabilities, read.problems, read.differences) == (expected, [], ())
+    image = _read_image(tmp_path, layers)
+    assert (image.capabilities, image.problems, image.differences) == (expected, [], ())
 
 
 @pytest.mark.parametrize("name", DIFFERING)
-def test_engines_differ(tmp_path, name):
+def test_differences_are_reported_where_engines_differ(tmp_path, name):
     layers, expected, others = DIFFERING[name]
-    read = _read(tmp_path, layers)
-    assert read.capabilities == expected
-    assert read.problems == [str(each) for each in read.differences]
-    assert [each.path for each in read.differences] == sorted(others)
-    for each in read.differences:
-        want = dict.fromkeys(ENGINES, TEXTS[expected.get(each.path)])
-        want |= {engine: TEXTS[value] for value, engines in others[each.path].items() for engine in engines}
-        assert each.engines == want
+    image = _read_image(tmp_path, layers)
+    assert image.capabilities == expected
+    assert image.problems == [str(difference) for difference in image.differences]
+    assert [difference.path for difference in image.differences] == sorted(others)
+    for difference in image.differences:
+        texts = dict.fromkeys(ENGINES, TEXTS[expected.get(difference.path)])
+        texts |= {engine: TEXTS[value] for value, engines in others[difference.path].items() for engine in engines}
+        assert difference.engines == texts
 
 
 def test_text_and_json_name_the_engines(tmp_path, capsys):
@@ -144,42 +162,42 @@ def test_text_and_json_name_the_engines(tmp_path, capsys):
         for name in "ab"
     ]
     assert cli.main(["--json", str(image)]) == 1
-    (found,) = json.loads(capsys.readouterr().out)["images"]
-    assert [each["path"] for each in found["differences"]] == ["/a", "/b"]
-    assert found["differences"][0]["engines"]["docker vfs"] is None
-    assert found["differences"][0]["engines"]["umoci"] == "cap_net_bind_service=p"
+    (report,) = json.loads(capsys.readouterr().out)["images"]
+    assert [difference["path"] for difference in report["differences"]] == ["/a", "/b"]
+    assert report["differences"][0]["engines"]["docker vfs"] is None
+    assert report["differences"][0]["engines"]["umoci"] == "cap_net_bind_service=p"
 
 
-def test_attributes_of_overlayfs(tmp_path):
-    """A redirect shows a directory of the layers below at another path."""
+def test_redirects_of_overlayfs_are_reported_if_there_are_lower_layers(tmp_path):
+    """A redirect shows a directory of the lower layers at another path."""
     app = Member("app", records={RECORD: NET.to_xattr().decode("latin-1")})
     redirect = Member("e", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.redirect": "/d"})
-    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
-    assert read.problems == [
+    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
+    assert image.problems == [
         '"/e": has trusted.overlay.redirect, which overlayfs obeys and Docker and podman keep; remove it from the layer'
     ]
-    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "without", [redirect])))
-    assert read.problems == []
+    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "without", [redirect])))
+    assert image.problems == []
 
 
-def test_an_opaque_attribute(tmp_path):
-    """containerd drops it, and umoci knows no overlayfs."""
+def test_the_opaque_attribute_of_overlayfs_is_a_difference(tmp_path):
+    """containerd ignores it, and umoci does not use overlayfs."""
     records = {RECORD: NET.to_xattr().decode("latin-1")}
     below = [directory("d"), Member("d/x", records=records)]
     opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
-    (read,) = image_reader.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
-    (difference,) = read.differences
+    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (difference,) = image.differences
     assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh..."])
-def test_whiteouts_that_name_no_file(tmp_path, name):
+def test_whiteouts_without_a_name_are_rejected(tmp_path, name):
     with pytest.raises(InputError, match="is not a valid whiteout"):
-        _read(tmp_path, [BELOW, [(f"/d/{name}", None, "file")]])
+        _read_image(tmp_path, [BELOW, [(f"/d/{name}", None, "file")]])
 
 
-def test_what_every_engine_refuses(tmp_path):
+def test_layers_that_every_engine_refuses_are_rejected(tmp_path):
     with pytest.raises(InputError, match='"/a/x": every engine refuses the layer: '):
-        _read(tmp_path, [[("/a", None, ">b"), ("/b", None, ">a"), ("/a/x", NET, "file")]])
+        _read_image(tmp_path, [[("/a", None, ">b"), ("/b", None, ">a"), ("/a/x", NET, "file")]])
     with pytest.raises(InputError, match='"/b" is a hard link to "/a", which is not a file'):
-        _read(tmp_path / "2", [[("/b", NET, "=/a")]])
+        _read_image(tmp_path / "2", [[("/b", NET, "=/a")]])

@@ -1,109 +1,115 @@
-"""Links, whiteouts and deep paths: any input of 1 MiB ends within 30 s of CPU time and 256 MiB, or is refused by a limit's name."""
+"""getcap reads layers of hostile links, whiteouts and paths within limits of time and memory, or rejects them.
+
+The limits for an input of 1 MiB are 30 s of CPU time and 256 MiB. A message names the limit that the input exceeds.
+"""
 
 from __future__ import annotations
 
 import gzip
 import os
-import pathlib
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable, Iterator
 
 CAPABILITY = {"SCHILY.xattr.security.capability": "\x01\0\0\x02\0\x04" + "\0" * 14}
 SECONDS, MEMORY = 30, 256 << 20
 
 
-def _entry(name: str, type: bytes = tarfile.REGTYPE, link: str = "", records: dict[str, str] | None = None) -> bytes:
+def _make_entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", records: dict[str, str] | None = None) -> bytes:
     info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.pax_headers = type, link, records or {}
+    info.type, info.linkname, info.pax_headers = kind, link, records or {}
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
-def _differing() -> Iterator[bytes]:
-    """A hard link that engines differ about, so that the layer is unpacked by the rules of each."""
-    yield _entry("capable", records=CAPABILITY)
-    yield _entry("hard", tarfile.LNKTYPE, "capable")
+def _make_difference() -> Iterator[bytes]:
+    """Yields a hard link about which engines differ, so that the layer is unpacked by the rules of every engine."""
+    yield _make_entry("capable", records=CAPABILITY)
+    yield _make_entry("hard", tarfile.LNKTYPE, "capable")
 
 
-def _chain() -> Iterator[bytes]:
-    """Forty links, each of two thousand parts."""
-    yield _entry("l0", tarfile.SYMTYPE, "d")
+def _make_chain() -> Iterator[bytes]:
+    """Yields forty symbolic links, each with a target of two thousand parts."""
+    yield _make_entry("l0", tarfile.SYMTYPE, "d")
     for number in range(1, 39):
-        yield _entry(f"l{number}", tarfile.SYMTYPE, "./" * 2000 + f"l{number - 1}")
-    yield _entry("d", tarfile.DIRTYPE)
+        yield _make_entry(f"l{number}", tarfile.SYMTYPE, "./" * 2000 + f"l{number - 1}")
+    yield _make_entry("d", tarfile.DIRTYPE)
 
 
 def symlink_chain() -> Iterator[bytes]:
-    yield from _chain()
+    yield from _make_chain()
     for number in range(20000):
-        yield _entry(f"l38/f{number}")
+        yield _make_entry(f"l38/f{number}")
 
 
-def forgotten_chain() -> Iterator[bytes]:
-    """What was resolved cannot be kept, because a link is replaced before each file."""
-    yield from _differing()
-    yield from _chain()
+def uncached_chain() -> Iterator[bytes]:
+    """Replaces a link before each file, so that no resolved path can be cached."""
+    yield from _make_difference()
+    yield from _make_chain()
     for number in range(20000):
-        yield _entry(f"l38/f{number}")
-        yield _entry("other", tarfile.SYMTYPE, f"{number}")
+        yield _make_entry(f"l38/f{number}")
+        yield _make_entry("other", tarfile.SYMTYPE, f"{number}")
 
 
 def many_opaque() -> Iterator[bytes]:
     for number in range(50000):
-        yield _entry(f"d/{number % 100}/f{number}")
+        yield _make_entry(f"d/{number % 100}/f{number}")
     for _ in range(2000):
-        yield _entry(".wh..wh..opq")
+        yield _make_entry(".wh..wh..opq")
 
 
 def deep_opaque() -> Iterator[bytes]:
-    yield from _differing()
-    yield _entry("a/" * 2000 + "x")
+    yield from _make_difference()
+    yield _make_entry("a/" * 2000 + "x")
     for number in range(3000):
-        yield _entry("a/" * (2000 - number % 2000) + ".wh..wh..opq")
+        yield _make_entry("a/" * (2000 - number % 2000) + ".wh..wh..opq")
 
 
 def deep_names() -> Iterator[bytes]:
     for number in range(3000):
-        yield _entry(f"{number}/" + "a/" * 2040 + "x")
+        yield _make_entry(f"{number}/" + "a/" * 2040 + "x")
 
 
 def implied_directories() -> Iterator[bytes]:
-    yield from _differing()
+    yield from _make_difference()
     for number in range(6000):
-        yield _entry(f"{number}/" + "a/" * 40 + "x")
+        yield _make_entry(f"{number}/" + "a/" * 40 + "x")
 
 
 def many_directories() -> Iterator[bytes]:
-    yield from _differing()
+    yield from _make_difference()
     for number in range(130000):
-        yield _entry(f"{number}", tarfile.DIRTYPE)
+        yield _make_entry(f"{number}", tarfile.DIRTYPE)
 
 
 def one_path() -> Iterator[bytes]:
-    yield from _differing()
+    yield from _make_difference()
     for _ in range(250000):
-        yield _entry("same")
+        yield _make_entry("same")
 
 
 def many_links() -> Iterator[bytes]:
-    yield from _differing()
+    yield from _make_difference()
     for number in range(60000):
-        yield _entry(f"h{number}", tarfile.LNKTYPE, "capable")
+        yield _make_entry(f"h{number}", tarfile.LNKTYPE, "capable")
 
 
 def many_whiteouts() -> Iterator[bytes]:
-    yield from _differing()
+    yield from _make_difference()
     for number in range(100000):
-        yield _entry(f"d/.wh.{number}")
+        yield _make_entry(f"d/.wh.{number}")
 
 
 @pytest.mark.parametrize(
-    "make",
+    "make_entries",
     [
         symlink_chain,
-        forgotten_chain,
+        uncached_chain,
         many_opaque,
         deep_opaque,
         deep_names,
@@ -114,11 +120,11 @@ def many_whiteouts() -> Iterator[bytes]:
         many_whiteouts,
     ],
 )
-def test_time_and_memory(tmp_path: pathlib.Path, make: Callable[[], Iterator[bytes]]):
+def test_time_and_memory_are_limited(tmp_path: pathlib.Path, make_entries: Callable[[], Iterator[bytes]]):
     path = tmp_path / "layer.tar.gz"
     with gzip.open(path, "wb", 6) as stream:
-        for part in make():
-            stream.write(part)
+        for entry in make_entries():
+            stream.write(entry)
         stream.write(bytes(1024))
     with open(tmp_path / "errors", "w+") as errors:
         process = subprocess.Popen(["tools/getcap/getcap", path], stdout=subprocess.DEVNULL, stderr=errors)
@@ -126,7 +132,7 @@ def test_time_and_memory(tmp_path: pathlib.Path, make: Callable[[], Iterator[byt
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         text = errors.read()
-    print(f"{make.__name__}: {path.stat().st_size} bytes, {usage.ru_utime:.1f} s, {usage.ru_maxrss >> 10} MiB")
+    print(f"{make_entries.__name__}: {path.stat().st_size} bytes, {usage.ru_utime:.1f} s, {usage.ru_maxrss >> 10} MiB")
     assert "Traceback" not in text
-    assert process.returncode in (0, 1) or process.returncode == 2 and "limit" in text, text[:400]
+    assert process.returncode in (0, 1) or (process.returncode == 2 and "limit" in text), text[:400]
     assert usage.ru_utime < SECONDS and usage.ru_maxrss << 10 < MEMORY

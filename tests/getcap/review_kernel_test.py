@@ -1,4 +1,4 @@
-"""What getcap --review says about containers and files is what the kernel does."""
+"""The usability of privileges, as getcap --review computes it, is what the kernel does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities.names import NAMES
-from rules_setcap.containers.versions import BEHAVIOURS, Runtime
+from rules_setcap.containers.engines import BEHAVIOURS, Engine
 from rules_setcap.getcap.privileges import NO, PARTLY, YES, PrivilegedFile
 from rules_setcap.getcap.review_image import review_image
 from rules_setcap.oci import image_reader
@@ -20,26 +20,26 @@ from support import packer, require
 from support.container import Bundle
 
 PROBE = pathlib.Path("tests/runtime/probe")
-SAMPLE = "chown net_bind_service net_raw setuid setfcap sys_chroot mknod audit_write net_admin sys_ptrace bpf".split()
+SAMPLE = ["chown", "net_bind_service", "net_raw", "setuid", "setfcap", "sys_chroot", "mknod", "audit_write", "net_admin", "sys_ptrace", "bpf"]
 FILES = {f"/app/{name}_{flags}": f"cap_{name}={flags}" for name in SAMPLE for flags in ("p", "ep", "ei")}
 FILES["/app/two"] = "cap_net_bind_service,cap_bpf=p"
 
 
-def _held() -> int:
-    """Returns the bounding set of the tests themselves: this machine lets a container have no more."""
+def _read_bounding_set() -> int:
+    """Returns the bounding set of the test, as a mask; a container on this machine cannot have more."""
     text = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(r"^CapBnd:\s*([0-9a-f]+)$", text, re.MULTILINE)[1], 16)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
-    """A layer of the files, and a container's root file system in which GNU tar unpacked it."""
+def image_and_bundle(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
+    """Returns an image with the files, and a container in whose root filesystem GNU tar unpacked them."""
     require.root()
     layer = packer.Layer(tmp_path_factory.mktemp("layer"))
     for path in FILES:
         layer.add(path, PROBE.read_bytes())
     layer.add("/app/su", PROBE.read_bytes(), mode="4755")
-    assert layer.pack(*(packer.grant(path, text) for path, text in FILES.items())) == (0, "")
+    assert layer.pack(*(packer.assign(path, text) for path, text in FILES.items())) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
     (image,) = image_reader.read(str(layer.blob))
@@ -47,40 +47,41 @@ def made(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     return image, bundle
 
 
-def _reviewed(image: image_reader.Image) -> dict[str, PrivilegedFile]:
-    return {file.path: file for file in review_image(image, [Runtime(name) for name in BEHAVIOURS]).files}
+def _review_files(image: image_reader.Image) -> dict[str, PrivilegedFile]:
+    """Returns the files of an image with their usability under every engine, by path."""
+    return {file.path: file for file in review_image(image, [Engine(name) for name in BEHAVIOURS]).files}
 
 
 @pytest.mark.parametrize("runtime", BEHAVIOURS)
-def test_use_by_default(made: tuple[image_reader.Image, Bundle], runtime: str):
-    """Every file, in a container with the bounding set that the runtime grants by default."""
-    image, bundle = made
+def test_the_default_usability_is_what_the_kernel_does(image_and_bundle: tuple[image_reader.Image, Bundle], runtime: str):
+    """Runs every file in a container with the bounding set that the runtime grants by default."""
+    image, bundle = image_and_bundle
     default = BEHAVIOURS[runtime][-1].default_capabilities
-    assert not default & ~_held()
+    assert not default & ~_read_bounding_set()
     names = [name.upper() for bit, name in enumerate(NAMES) if default >> bit & 1]
-    files = _reviewed(image)
+    files = _review_files(image)
     assert set(files) == {*FILES, "/app/su"}
     answers = set()
     for path, file in files.items():
-        use = file.usability[runtime]
+        usability = file.usability[runtime]
         outcome = bundle.run(bounding=names, args=[path])
-        answers.add(use.answer)
-        if "does not start" in use.reason:
-            assert use.answer == NO
+        answers.add(usability.answer)
+        if "does not start" in usability.reason:
+            assert usability.answer == NO
             assert outcome.status != 0 and "operation not permitted" in outcome.output, path
             continue
         assert outcome.status == 0, (path, outcome)
         permitted = int(re.search(r"^CapPrm:\s*([0-9a-f]+)$", outcome.output, re.MULTILINE)[1], 16)
-        assert permitted == use.capabilities, path
-        asked = file.assigned or default
-        assert use.answer == (YES if permitted == asked else PARTLY if permitted else NO), path
+        assert permitted == usability.capabilities, path
+        expected = file.assigned or default
+        assert usability.answer == (YES if permitted == expected else PARTLY if permitted else NO), path
     assert answers == {YES, PARTLY, NO}
 
 
 @pytest.mark.parametrize("privilege", ["capabilities", "set-user-ID"])
 @pytest.mark.parametrize("how", ["write", "mmap"])
-def test_a_write_by_another_user(tmp_path: pathlib.Path, privilege: str, how: str):
-    """Rule RSC201: write(2) clears capabilities and set-user-ID bits; a write through a shared mapping does not."""
+def test_a_write_through_a_shared_mapping_keeps_privileges(tmp_path: pathlib.Path, privilege: str, how: str):
+    """write(2) clears them. Rule RSC201 depends on the difference."""
     require.root()
     tmp_path.chmod(0o755)
     path = tmp_path / "file"

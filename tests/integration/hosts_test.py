@@ -86,8 +86,8 @@ def test_names_that_linux_alone_has():
                     used.add((path, node.value))
     assert used == {
         ("tools/rules_setcap/diagnostics/progress.py", "/proc/self/io"),
-        ("tools/rules_setcap/packer/layer.py", "os.SEEK_DATA"),
-        ("tools/rules_setcap/packer/layer.py", "os.SEEK_HOLE"),
+        ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_DATA"),
+        ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_HOLE"),
     }
 
 

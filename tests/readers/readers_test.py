@@ -47,10 +47,10 @@ def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     made.add("/app/large", LARGE)
     made.add("/var/lib/data", type="directory", mode="0700")
     done = made.pack(
-        packer.grant("/app/server", "net_bind_service"),
-        packer.grant("/" + NAMES[1], "cap_setuid=ep"),
-        packer.grant("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
-        packer.grant("/app/empty-record", "="),
+        packer.assign("/app/server", "net_bind_service"),
+        packer.assign("/" + NAMES[1], "cap_setuid=ep"),
+        packer.assign("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
+        packer.assign("/app/empty-record", "="),
         *packer.compressed(request.param),
     )
     assert done == (0, "")

@@ -73,7 +73,7 @@ def compressed(compression: str) -> list[str]:
     return [f"--compression={compression}", *library]
 
 
-def grant(path: str, *words: str, attribute: str = "file_capabilities") -> str:
+def assign(path: str, *words: str, attribute: str = "file_capabilities") -> str:
     """The flag that gives `path` capabilities."""
     return "--capabilities=" + json.dumps({"attribute": attribute, "path": path, "capabilities": words})
 

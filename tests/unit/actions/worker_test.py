@@ -85,7 +85,7 @@ def _outputs(directory: pathlib.Path, name: str) -> list[bytes]:
 
 def test_same_bytes_as_without_a_worker(tmp_path, worker):
     (tmp_path / "program").write_bytes(b"\x7fELF" + random.Random(0).randbytes(1 << 20) * 2)
-    request = _request("one", {"path": "/app", "source": "program"}, grants=(packer.grant("/app", "bpf"),))
+    request = _request("one", {"path": "/app", "source": "program"}, grants=(packer.assign("/app", "bpf"),))
     assert worker.ask(*request) == (0, "")
     expected = _outputs(tmp_path, "one")
     assert worker.ask(*request) == (0, "")

@@ -60,7 +60,7 @@ def test_capabilities(system, programs, tmp_path):
     """In a layer, and in the tar of another rule."""
     said = f'//app:image: file_capabilities: "/server": a program for {SYSTEMS[system]}; capabilities are for programs of Linux: {BUILD}\n'
     layer = packer.Layer(tmp_path).add("/server", programs[system].read_bytes())
-    grant = packer.grant("/server", "bpf")
+    grant = packer.assign("/server", "bpf")
     assert layer.pack(grant) == (1, said)
     assert layer.pack() == (0, "")
     flags = ["--tar=blob", "--output=out", "--metadata=out.json", "--compression=none", "--created-by=test"]
@@ -71,12 +71,12 @@ def test_capabilities(system, programs, tmp_path):
 def test_binary_without_capabilities(system, programs, tmp_path):
     """What is built on a Mac without --platforms: the check of the image finds it."""
     layer = packer.Layer(tmp_path).add("/server", programs[system].read_bytes())
-    assert layer.pack("--program=/server") == (0, "")
+    assert layer.pack('--program="/server"') == (0, "")
 
     def check(os: str, *off: str) -> packer.Done:
         (tmp_path / "config").write_text(json.dumps({"os": os, "architecture": "amd64", "config": {"Entrypoint": ["/server"]}}))
-        flags = ["--config=config", "--layer=metadata", "--binary=/server", "--disabled-checks=" + json.dumps(off), "--output=checked"]
-        return packer.run("check", *flags, "--layer-of=" + json.dumps({"attribute": "binary", "disabled_checks": []}), cwd=tmp_path)
+        flags = ["--config=config", "--layer=metadata", '--binary="/server"', "--disabled-checks=" + json.dumps(off), "--output=checked"]
+        return packer.run("check", *flags, "--layer-settings=" + json.dumps({"attribute": "binary", "disabled_checks": [], "is_checked": False}), cwd=tmp_path)
 
     if system == "linux":
         assert check("linux") == (0, "")

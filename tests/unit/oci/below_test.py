@@ -100,7 +100,7 @@ def test_a_link_is_followed(tmp_path, base):
     """The entry goes to where /bin leads, and /bin stays a link; capabilities and modes are meant for the same file."""
     layer = packer.Layer(tmp_path).add("/bin/foo", b"\x7fELF").add("/bin/foo.runfiles/_main/foo", type="symlink", target="../../foo")
     layer.add("/lib/foo/x.so", b"").add("/lib", type="directory")
-    flags = [base, packer.grant("/bin/foo", "net_raw"), packer.change("modes", "/bin/foo", mode="0500")]
+    flags = [base, packer.assign("/bin/foo", "net_raw"), packer.change("modes", "/bin/foo", mode="0500")]
     assert _entries(layer, *flags) == {
         "usr": "5 0755 0:0",
         "usr/bin": "5 0755 0:0",
@@ -189,7 +189,7 @@ def test_two_names_of_one_place(tmp_path, base):
 def test_links_that_lead_in_circles(tmp_path):
     flag = _base(tmp_path, [symlink("a", "b"), symlink("b", "a")])
     layer = packer.Layer(tmp_path).add("/a/x", b"\x7fELF")
-    assert _refused(layer, flag, packer.grant("/a/x", "bpf")) == ['srcs: "/a/x": more than 40 symbolic links lead from "/a"']
+    assert _refused(layer, flag, packer.assign("/a/x", "bpf")) == ['srcs: "/a/x": more than 40 symbolic links lead from "/a"']
 
 
 def test_whiteouts_of_the_base(tmp_path):

@@ -29,7 +29,7 @@ def _layer(directory: pathlib.Path) -> packer.Layer:
     return layer.add("/link", type="symlink", target="opt")
 
 
-GRANT = packer.grant("/opt/ä1/file", "setuid", "bpf")
+GRANT = packer.assign("/opt/ä1/file", "setuid", "bpf")
 
 
 def _bytes(layer: packer.Layer, *flags: str, **options) -> tuple[bytes, bytes]:
@@ -125,12 +125,12 @@ def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[
         packer.change("xattrs", "/noise", xattrs=["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]),
     )
     flags = [*packer.compressed(compression), *changes]
-    grants = (GRANT, packer.grant("/noise", "cap_setfcap,cap_net_raw=eip"))
+    grants = (GRANT, packer.assign("/noise", "cap_setfcap,cap_net_raw=eip"))
     assert layer.pack("--hard-link-duplicates=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
     made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
     os.rename(layer.blob, directory / "layer")
     again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]
-    assert packer.run("setcap", *again, packer.grant("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
+    assert packer.run("setcap", *again, packer.assign("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
     return {**made, **{f"setcap's {name}": _digest(directory / name) for name in ("blob", "metadata")}}
 
 

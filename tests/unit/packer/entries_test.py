@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rules_setcap.archive.entry import Entry
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer import entries
 
 # Mostly right, and next to what is: one look at all of the paths must find what a look at each does.
@@ -45,42 +47,42 @@ ALIKE = st.lists(st.builds(lambda path: json.dumps({"path": path, "uid": 7}), PA
 @settings(max_examples=1500, deadline=None)
 @given(st.one_of(LINES, ALIKE))
 def test_many_at_once_give_what_each_gives(lines):
-    expected: dict[str, entries.Entry] = {}
-    wrong: list[str] = []
+    expected: dict[str, Entry] = {}
+    wrong = Problems()
     for line in lines:
         # Beside what is none, so that each field is looked at.
-        for path, entry in entries.read([line, "none"], wrong).items():
+        for path, entry in entries.parse_entries([line, "none"], wrong).items():
             expected.setdefault(path, entry)
-    wrong = [problem for problem in wrong if problem != 'entries: "none": not a JSON object']
-    problems: list[str] = []
+    single_problems = [problem for problem in wrong if problem != 'entries: "none": not a JSON object']
+    problems = Problems()
     left = list(lines)
-    found = entries.read(left, problems)
+    found = entries.parse_entries(left, problems)
     assert left == []
     assert {path: [(field, type(field)) for field in entry] for path, entry in found.items()} == {
         path: [(field, type(field)) for field in entry] for path, entry in expected.items()
     }
-    assert [problem for problem in problems if "two entries for one path" not in problem] == wrong
+    assert [problem for problem in problems if "two entries for one path" not in problem] == single_problems
 
 
 def test_links_have_targets_and_files_have_sources():
-    problems: list[str] = []
+    problems = Problems()
     lines = [{"path": "/a", "target": "b"}, {"path": "/b", "type": "directory", "target": "b"}, {"path": "/c", "type": "symlink", "target": "b", "source": "/dev"}]
-    assert entries.read([json.dumps(line) for line in lines], problems) == {}
+    assert entries.parse_entries([json.dumps(line) for line in lines], problems) == {}
     what = "links have a target, files and directories a source; never both"
-    assert problems == [f'srcs: "/{name}": {what}' for name in "abc"]
+    assert list(problems) == [f'srcs: "/{name}": {what}' for name in "abc"]
 
 
 def test_what_json_tells_apart_is_not_alike():
-    problems: list[str] = []
+    problems = Problems()
     uids = {"a": "1", "b": "true", "c": "1.0"}
     # An attribute of no other test: what was seen before decides.
-    found = entries.read([f'{{"attribute":"uids","path":"/{name}","uid":{uid}}}' for name, uid in uids.items()], problems)
+    found = entries.parse_entries([f'{{"attribute":"uids","path":"/{name}","uid":{uid}}}' for name, uid in uids.items()], problems)
     assert list(found) == ["/a"]
     assert [problem.endswith(': "uid" is unknown or of the wrong type') for problem in problems] == [True, True]
 
 
 def test_owner_and_mode_are_defaults_of_lines_without_them():
-    problems: list[str] = []
+    problems = Problems()
     defaults = entries.parse_defaults("5:6", "0644", problems)
     lines = [
         {"path": "/file"},
@@ -88,18 +90,18 @@ def test_owner_and_mode_are_defaults_of_lines_without_them():
         {"path": "/link", "type": "symlink", "target": "file"},
         {"path": "/directory", "type": "directory"},
     ]
-    found = entries.read([json.dumps(line) for line in lines], problems, defaults=defaults)
+    found = entries.parse_entries([json.dumps(line) for line in lines], problems, defaults=defaults)
     assert {path: (entry.mode, entry.uid, entry.gid) for path, entry in found.items()} == {
         "/file": (0o644, 5, 6),
         "/program": (0o755, 5, 6),
         "/link": (0o777, 5, 6),
         "/directory": (0o755, 5, 6),
     }
-    assert problems == []
+    assert list(problems) == []
 
 
 def test_the_usual_owner_and_mode_add_no_fields():
-    assert entries.parse_defaults("0:0", "0755", []) == {}
+    assert entries.parse_defaults("0:0", "0755", Problems()) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,6 @@ def test_the_usual_owner_and_mode_add_no_fields():
     ],
 )
 def test_owner_and_mode_that_are_not_valid(owner, mode, expected):
-    problems: list[str] = []
+    problems = Problems()
     assert entries.parse_defaults(owner, mode, problems) == {}
-    assert problems == [expected]
+    assert list(problems) == [expected]

@@ -90,14 +90,14 @@ def test_equal_files_become_links_where_asked(tmp_path):
     layer = packer.Layer(tmp_path)
     for name, content in {"b": b"\x7fELFsame", "a": b"\x7fELFsame", "c": b"\x7fELFelse", "mode": b"\x7fELFsame", "cap": b"\x7fELFsame", "x": b"", "y": b""}.items():
         layer.add(f"/{name}", content, mode="0700" if name == "mode" else "0755")
-    grant = packer.grant("/cap", "kill")
+    grant = packer.assign("/cap", "kill")
     assert not any(entry.islnk() for entry in _entries(layer, grant).values())
     entries = _entries(layer, "--hard-link-duplicates=yes", grant)
     assert {name: entry.linkname for name, entry in entries.items() if entry.islnk()} == {"b": "a"}
     twin = packer.Layer(tmp_path / "twin")
     (tmp_path / "twin").mkdir()
     twin.add("/a", b"\x7fELFsame").add("/b", b"\x7fELFsame")
-    both = _entries(twin, "--hard-link-duplicates=yes", packer.grant("/a", "kill"), packer.grant("/b", "kill"))
+    both = _entries(twin, "--hard-link-duplicates=yes", packer.assign("/a", "kill"), packer.assign("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
     # Files with different extended attributes stay apart; with equal ones they are joined.

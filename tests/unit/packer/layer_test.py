@@ -9,14 +9,16 @@ import pathlib
 
 import pytest
 
+from rules_setcap.archive.entry import Entry
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.packer import entries, layer, styles
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.packer import entries, layer_writer, tar_styles
 
 SIZES = {"one byte": 1, "small": 1000, "a byte less than a block": (1 << 20) - 1, "a block": 1 << 20, "large": (3 << 20) + 5}
 
 
-def _write(directory: pathlib.Path, found: dict[str, entries.Entry]) -> bytes:
-    layer.write(
+def _write(directory: pathlib.Path, found: dict[str, Entry]) -> bytes:
+    layer_writer.write_layer(
         str(directory / "blob"),
         found.values(),
         {},
@@ -26,7 +28,7 @@ def _write(directory: pathlib.Path, found: dict[str, entries.Entry]) -> bytes:
         threads=1,
         mtime=0,
         created_by="test",
-        style=styles.STYLES["plain"],
+        style=tar_styles.TAR_STYLES["plain"],
     )
     return (directory / "blob").read_bytes()
 
@@ -39,9 +41,9 @@ def _pack(directory: pathlib.Path, size: int, then: int) -> None:
     """
     source = directory / "source"
     source.write_bytes(os.urandom(size))
-    problems: list[str] = []
-    found = entries.read([json.dumps({"path": "/file", "source": str(source)})], problems)
-    assert problems == []
+    problems = Problems()
+    found = entries.parse_entries([json.dumps({"path": "/file", "source": str(source)})], problems)
+    assert not problems
     with open(source, "r+b") as file:
         file.truncate(then)
     _write(directory, found)
@@ -65,7 +67,7 @@ def test_file_systems_that_know_no_holes(error, tmp_path, monkeypatch):
         file.seek(5 << 20)
         file.write(b"x")
         file.truncate(7 << 20)
-    found = entries.read([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], [])
+    found = entries.parse_entries([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], [])
     expected = _write(tmp_path, found)
     assert os.stat(tmp_path / "blob").st_blocks * 512 < 3 << 20  # Where they are known, they are holes again.
     seek = os.lseek

@@ -34,16 +34,16 @@ def test_all_problems_at_once(layer):
     layer.add("/app/text", b"text").add("/app/nothing")
     assert _refused(
         layer,
-        packer.grant("/app/server", "net_bind_servce", "bfp", attribute="linux_capabilities"),
-        packer.grant("/app/run.sh", "cap_net_raw=ep"),
-        packer.grant("/app/data", "cap_net_raw=ep"),
-        packer.grant("/app/link", "cap_net_raw=ep"),
-        packer.grant("/app/far", "cap_net_raw=ep"),
-        packer.grant("/app", "cap_net_raw=ep"),
-        packer.grant("/app/text", "cap_net_raw=ep"),
-        packer.grant("/app/nothing", "cap_net_raw=ep"),
-        packer.grant("/app/sever", "cap_net_raw=ep"),
-        packer.grant("app/server", "cap_net_raw=ep"),
+        packer.assign("/app/server", "net_bind_servce", "bfp", attribute="linux_capabilities"),
+        packer.assign("/app/run.sh", "cap_net_raw=ep"),
+        packer.assign("/app/data", "cap_net_raw=ep"),
+        packer.assign("/app/link", "cap_net_raw=ep"),
+        packer.assign("/app/far", "cap_net_raw=ep"),
+        packer.assign("/app", "cap_net_raw=ep"),
+        packer.assign("/app/text", "cap_net_raw=ep"),
+        packer.assign("/app/nothing", "cap_net_raw=ep"),
+        packer.assign("/app/sever", "cap_net_raw=ep"),
+        packer.assign("app/server", "cap_net_raw=ep"),
         "--problem=owner: \"root\": not an owner",
     ) == [
         'owner: "root": not an owner',
@@ -63,27 +63,27 @@ def test_all_problems_at_once(layer):
 
 def test_two_grants_for_one_file(layer):
     layer.add("/app/second", type="hardlink", target="/app/server")
-    assert _refused(layer, packer.grant("/app/server", "bpf"), packer.grant("/app/second", "kill", attribute="linux_capabilities")) == [
+    assert _refused(layer, packer.assign("/app/server", "bpf"), packer.assign("/app/second", "kill", attribute="linux_capabilities")) == [
         'linux_capabilities: "/app/second": the same file as "/app/server", which has capabilities already; keep one'
     ]
-    assert _refused(layer, packer.grant("/app/server", "bpf"), packer.grant("/app/server/", "kill", attribute="linux_capabilities")) == [
+    assert _refused(layer, packer.assign("/app/server", "bpf"), packer.assign("/app/server/", "kill", attribute="linux_capabilities")) == [
         'linux_capabilities: "/app/server": has capabilities from file_capabilities already; keep one of the two'
     ]
 
 
 def test_partial_effective_set(layer):
-    assert _refused(layer, packer.grant("/app/server", "cap_bpf=ep cap_kill=p")) == [
+    assert _refused(layer, packer.assign("/app/server", "cap_bpf=ep cap_kill=p")) == [
         'file_capabilities: "cap_bpf=ep cap_kill+p": effective for some capabilities only; '
         "a file has one effective bit for all of them: write e for every capability or for none"
     ]
 
 
 def test_an_empty_list_is_no_record_and_an_empty_string_is_refused(layer):
-    assert layer.pack(packer.grant("/app/server")) == (0, "")
+    assert layer.pack(packer.assign("/app/server")) == (0, "")
     assert layer.metadata()["capabilities"] == {}
     os.unlink(layer.blob)
     os.unlink(layer.directory / "metadata")
-    assert _refused(layer, packer.grant("/app/server", "")) == [
+    assert _refused(layer, packer.assign("/app/server", "")) == [
         'file_capabilities: "": no capability; write a name, or leave it out'
     ]
 
@@ -206,8 +206,8 @@ HELD = {
 @pytest.mark.parametrize("text", HELD, ids=lambda text: text[:40])
 def test_capabilities_from_a_file(layer, text):
     (layer.directory / "source").write_text(text)
-    flags = "--capabilities-from=source", '--capabilities-to="/app/server"'
-    said, *_ = _refused(layer, packer.grant("/app/server", "kill", attribute="linux_capabilities"), *flags)
+    flags = "--capabilities-from=source", '--program="/app/server"'
+    said, *_ = _refused(layer, packer.assign("/app/server", "kill", attribute="linux_capabilities"), *flags)
     assert said.startswith(HELD[text])
 
 

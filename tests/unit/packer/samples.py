@@ -105,7 +105,7 @@ class Sample(NamedTuple):
         """The packer's flags and entries; writes the sources into `directory`."""
         lines = [f"--mtime={self.mtime}", f"--parent-directories={self.parents}", f"--threads={self.threads}"]
         lines += packers.compressed(self.compression) + ["--hard-link-duplicates=yes"] * self.hard_link_duplicates
-        lines += [packers.grant(path, *grant.words) for path, grant in self.grants.items()]
+        lines += [packers.assign(path, *grant.words) for path, grant in self.grants.items()]
         for path, change in self.changes.items():
             if change.mode is not None:
                 lines.append(packers.change("modes", path, mode=f"{change.mode:04o}"))

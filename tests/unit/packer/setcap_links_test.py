@@ -24,7 +24,7 @@ def _capabilities(tmp_path) -> dict[str, str]:
 def test_an_entry_through_a_symbolic_link(tmp_path):
     """A grant names the file that it becomes; all engines unpack it there."""
     tar = write(tmp_path, without_end(make_tar(DIRECTORY, LINK, {"name": "l/x"})), END)
-    assert retrofit(tmp_path, tar, packer.grant("/d/x", "cap_net_raw=ep")) == (0, "")
+    assert retrofit(tmp_path, tar, packer.assign("/d/x", "cap_net_raw=ep")) == (0, "")
     assert _capabilities(tmp_path) == ({"l/x": "cap_net_raw=ep"}, {"/d/x": "cap_net_raw=ep"})
     contents = json.loads((tmp_path / "metadata").read_text())["contents"]
     assert (contents["files"], contents["links"]) == (["/d/x"], {"/l": "d"})
@@ -32,7 +32,7 @@ def test_an_entry_through_a_symbolic_link(tmp_path):
 
 def test_a_grant_through_a_symbolic_link(tmp_path):
     tar = make_tar(DIRECTORY, LINK, {"name": "d/x"})
-    assert problems_of(tmp_path, tar, packer.grant("/l/x", "cap_net_raw=ep")) == [
+    assert problems_of(tmp_path, tar, packer.assign("/l/x", "cap_net_raw=ep")) == [
         'file_capabilities: "/l/x": no entry of the tar has this path; did you mean "/d/x"?'
     ]
 
@@ -40,7 +40,7 @@ def test_a_grant_through_a_symbolic_link(tmp_path):
 def test_a_file_that_is_replaced_through_a_symbolic_link(tmp_path):
     """It would lose what the grant gives it."""
     tar = make_tar(DIRECTORY, LINK, {"name": "d/x"}, {"name": "l/x"})
-    assert problems_of(tmp_path, tar, packer.grant("/d/x", "cap_net_raw=ep")) == [
+    assert problems_of(tmp_path, tar, packer.assign("/d/x", "cap_net_raw=ep")) == [
         'tar: "/d/x": is there twice; unpackers take the later one, people may mean the other'
     ]
 
@@ -48,7 +48,7 @@ def test_a_file_that_is_replaced_through_a_symbolic_link(tmp_path):
 def test_a_hard_link_through_a_symbolic_link(tmp_path):
     """It repeats the record of its target: engines that call lchown would clear it."""
     tar = write(tmp_path, without_end(make_tar(DIRECTORY, LINK, {"name": "d/x"}, {"name": "h", "type": tarfile.LNKTYPE, "link": "l/x"})), END)
-    assert retrofit(tmp_path, tar, packer.grant("/d/x", "cap_net_raw=ep")) == (0, "")
+    assert retrofit(tmp_path, tar, packer.assign("/d/x", "cap_net_raw=ep")) == (0, "")
     assert _capabilities(tmp_path) == (dict.fromkeys(["d/x", "h"], "cap_net_raw=ep"), dict.fromkeys(["/d/x", "/h"], "cap_net_raw=ep"))
 
 

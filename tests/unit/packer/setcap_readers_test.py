@@ -135,7 +135,7 @@ def test_nothing_changes_if_no_capabilities_do(tmp_path, name):
 def test_what_programs_write(go, tmp_path, name):
     tar = shapes.canonical()[name]
     paths = [path for path in programs(tar) if path.isascii()]
-    status, said, written = retrofit(tmp_path, tar, *(packer.grant(path, "cap_setuid=ep") for path in paths))
+    status, said, written = retrofit(tmp_path, tar, *(packer.assign(path, "cap_setuid=ep") for path in paths))
     assert (status, said) == (0, "")
     assert compare(go, tmp_path, [(tar, written)])["Go"] == 1
 
@@ -149,7 +149,7 @@ def test_pax_headers_that_change(go, tmp_path):
         path = programs(tar)[0]
         if path.isascii():
             for grant in (["cap_setuid=ep"], []):
-                status, said, written = retrofit(tmp_path, tar, packer.grant(path, *grant))
+                status, said, written = retrofit(tmp_path, tar, packer.assign(path, *grant))
                 assert (status, said) == (0, ""), name
                 pairs.append((tar, written))
     print(compare(go, tmp_path, pairs))
@@ -165,7 +165,7 @@ def test_random_archives(go, tmp_path):
             paths = [path for path in programs(tar) if contents.is_text(path) and chance.random() < 0.7]
         except reader.ArchiveError:
             continue
-        flags = [packer.grant(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
+        flags = [packer.assign(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
         status, said, written = retrofit(tmp_path, tar, *flags, chance.choice(["--existing-capabilities=keep", "--existing-capabilities=remove"]))
         if status:
             refused += 1
@@ -177,6 +177,6 @@ def test_random_archives(go, tmp_path):
 def test_a_pax_header_that_becomes_too_large(tmp_path):
     size = (1 << 20) - 30
     tar = shapes.extension({b"comment": b"x" * size}) + shapes.program() + END
-    status, said, _ = retrofit(tmp_path, tar, packer.grant("/program", "kill"))
+    status, said, _ = retrofit(tmp_path, tar, packer.assign("/program", "kill"))
     assert status == 1
     assert '"/program": its pax header would have 1048620 bytes; container engines read at most 1048576' in said

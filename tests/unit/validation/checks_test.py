@@ -1,4 +1,4 @@
-"""Checks of programs, on the merged root filesystem that layers make: real programs, and what the kernel would say."""
+"""The checks find programs that the kernel would not start, and programs that would lose their capabilities."""
 
 from __future__ import annotations
 
@@ -27,30 +27,38 @@ OFF = '(disabled_checks = ["{}"] turns this off)'
 def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     if os.uname().machine != "x86_64":
         pytest.fail("the expected messages name the loader of x86_64")
-    folder = tmp_path_factory.mktemp("programs")
+    directory = tmp_path_factory.mktemp("programs")
     for name, (source, flags) in SOURCES.items():
-        (folder / "source.c").write_text(source)
-        subprocess.run([require.tool("gcc"), "source.c", "-o", name, *flags], cwd=folder, check=True)
-    return folder
+        (directory / "source.c").write_text(source)
+        subprocess.run([require.tool("gcc"), "source.c", "-o", name, *flags], cwd=directory, check=True)
+    return directory
 
 
-class Checked:
-    """An image in the making: layers, the lowest first, and what the check says of it."""
+class CheckedImage:
+    """An image whose layers are packed one after the other, the lowest first."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
-        self._flags: list[str] = []
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.flags: list[str] = []
         self._layers = 0
 
-    def base(self, *members: Member) -> Checked:
-        layout = oci_layout.write(self._folder / "base", list(members))
+    def base(self, *members: Member) -> CheckedImage:
+        """Adds a base with one layer."""
+        layout = oci_layout.write(self.directory / "base", list(members))
         flags = [f"--layout={layout}", "--platform=linux/amd64/", "--output=base.json"]
-        assert packer.run("contents", *flags, cwd=self._folder) == (0, "")
-        self._flags.append("--base-contents=base.json")
+        assert packer.run("contents", *flags, cwd=self.directory) == (0, "")
+        self.flags.append("--base-contents=base.json")
         return self
 
-    def layer(self, attribute: str, files: dict[str, Any], *flags: str, off: Sequence[str] = ()) -> Checked:
-        """Packs a layer of files: path -> a file to copy, bytes, or "-> target"."""
+    def layer(self, attribute: str, files: dict[str, Any], *flags: str, disabled: Sequence[str] = ()) -> CheckedImage:
+        """Packs a layer.
+
+        Args:
+          attribute: the attribute that has the layer, for messages.
+          files: by path, the path of a file, the bytes of a file, or "-> TARGET" for a symbolic link.
+          *flags: further flags of the packer.
+          disabled: names of checks that are turned off for the layer.
+        """
         self._layers += 1
         lines = []
         for number, (path, content) in enumerate(files.items()):
@@ -59,36 +67,46 @@ class Checked:
                 continue
             source = content
             if isinstance(content, bytes):
-                source = self._folder / f"source{self._layers}-{number}"
+                source = self.directory / f"source{self._layers}-{number}"
                 source.write_bytes(content)
             lines.append(json.dumps({"path": path, "source": str(source)}))
         name = f"layer{self._layers}"
         outputs = [f"--output={name}.tar", f"--metadata={name}.json", "--compression=none", "--created-by=test"]
-        assert packer.run("layer", *outputs, *flags, *lines, cwd=self._folder) == (0, "")
-        self._flags += [f"--layer={name}.json", "--layer-of=" + json.dumps({"attribute": attribute, "disabled_checks": off})]
+        assert packer.run("layer", *outputs, *flags, *lines, cwd=self.directory) == (0, "")
+        settings = {"attribute": attribute, "disabled_checks": disabled, "is_checked": False}
+        self.flags += [f"--layer={name}.json", "--layer-settings=" + json.dumps(settings)]
         return self
 
-    def run(self, config: dict[str, Any] | None = None, off: Sequence[str] = (), **flags: str) -> tuple[int, list[str]]:
-        """Exit status, and a line for each problem or remark."""
-        options = [f"--{name}={value}" for name, value in flags.items()]
+    def run(
+        self, config: dict[str, Any] | None = None, disabled: Sequence[str] = (), binary: str = "", program_attribute: str = ""
+    ) -> tuple[int, list[str]]:
+        """Returns the exit code of the check, and a line for each problem or remark.
+
+        Args:
+          config: the config of the image; None to check the layers alone.
+          disabled: names of checks that are turned off.
+          binary: the path of the binary.
+          program_attribute: the attribute that names the program to execute.
+        """
+        options = [f"--binary={json.dumps(binary)}", f"--program-attribute={program_attribute}"]
         if config is not None:
-            (self._folder / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
+            (self.directory / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
             options.append("--config=config.json")
-        (self._folder / "checked").unlink(missing_ok=True)
-        done = packer.run("check", "--output=checked", "--disabled-checks=" + json.dumps(off), *options, *self._flags, cwd=self._folder)
-        assert (self._folder / "checked").exists() == (done.status == 0)
+        (self.directory / "checked").unlink(missing_ok=True)
+        done = packer.run("check", "--output=checked", "--disabled-checks=" + json.dumps(disabled), *options, *self.flags, cwd=self.directory)
+        assert (self.directory / "checked").exists() == (done.status == 0)
         return done.status, [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()]
 
 
 @pytest.fixture
-def image(tmp_path: pathlib.Path) -> Checked:
-    return Checked(tmp_path)
+def image(tmp_path: pathlib.Path) -> CheckedImage:
+    return CheckedImage(tmp_path)
 
 
-RAW = packer.grant("/app/x", "cap_net_raw=ep")
+RAW = packer.assign("/app/x", "cap_net_raw=ep")
 
 
-def test_a_static_program_needs_nothing(image, programs):
+def test_a_static_program_needs_no_loader(image, programs):
     image.layer("binary", {"/app/x": programs / "static"}, RAW)
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
 
@@ -100,15 +118,15 @@ NO_LOADER = (
 
 
 @pytest.mark.parametrize("flags", [[], [RAW]])
-def test_a_loader_that_no_layer_has(image, programs, flags):
+def test_a_loader_that_no_layer_has_is_a_problem(image, programs, flags):
     """The first image of a new user: a dynamically linked program over no base."""
-    image.layer("binary", {"/app/x": programs / "dynamic"}, "--program=/app/x", *flags)
+    image.layer("binary", {"/app/x": programs / "dynamic"}, '--program="/app/x"', *flags)
     expected = f'binary: "/app/x": {NO_LOADER} {OFF.format("loader")}'
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (1, [expected])
-    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x", off=["loader"]) == (0, [])
+    assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x", disabled=["loader"]) == (0, [])
 
 
-def test_a_loader_through_links(image, programs):
+def test_a_loader_is_found_through_links(image, programs):
     """As in Debian: /lib64 is a link, and so is the loader in it."""
     image.base(
         *[symlink("lib64", "usr/lib64"), symlink("usr/lib64/ld-linux-x86-64.so.2", "../lib/x86_64-linux-gnu/ld.so")],
@@ -118,7 +136,7 @@ def test_a_loader_through_links(image, programs):
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (0, [])
 
 
-def test_a_loader_that_a_layer_takes_away(image, programs):
+def test_a_loader_that_a_layer_replaces_is_missing(image, programs):
     image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"))
     image.layer("layers", {LOADER: "-> nowhere"})
     image.layer("binary", {"/app/x": programs / "dynamic"}, RAW)
@@ -143,29 +161,29 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
-@pytest.mark.parametrize("of", ["binary", "entrypoint"])
-def test_scripts(image, text, of):
+@pytest.mark.parametrize("attribute", ["binary", "entrypoint"])
+def test_a_script_needs_its_interpreter(image, text, attribute):
     image.base(Member("bin/sh", content=b"\x7fELF"), Member("usr/bin/env", content=b"\x7fELF"))
-    image.layer("binary" if of == "binary" else "layers", {"/app/x": text})
-    flags = {"binary": "/app/x"} if of == "binary" else {"started": "entrypoint"}
+    image.layer("binary" if attribute == "binary" else "layers", {"/app/x": text})
+    flags = {"binary": "/app/x"} if attribute == "binary" else {"program_attribute": "entrypoint"}
     status, lines = image.run({"Entrypoint": ["/app/x"], "Env": ["PATH=/bin"]}, **flags)
     assert status == bool(SCRIPTS[text])
-    assert len(lines) == status and all(line.startswith(f'{of}: "/app/x": is a script, and ') for line in lines)
+    assert len(lines) == status and all(line.startswith(f'{attribute}: "/app/x": is a script, and ') for line in lines)
     assert all(SCRIPTS[text] in line for line in lines)
 
 
 @pytest.mark.parametrize("mode, expected", [(0o755, 1), (0o644, 0)])
-def test_a_script_of_the_base(image, mode, expected):
-    """Only an executable file is a script to the kernel; the mode of others is for the engine to say."""
+def test_a_script_of_the_base_is_checked_if_it_is_executable(image, mode, expected):
+    """The kernel only executes files with an execute bit; the engine reports others."""
     image.base(Member("entry.sh", mode=mode, content=b"#!/bin/bash\n"))
-    status, lines = image.run({"Entrypoint": ["/entry.sh"]}, started="entrypoint")
+    status, lines = image.run({"Entrypoint": ["/entry.sh"]}, program_attribute="entrypoint")
     assert (status, len(lines)) == (expected, expected)
 
 
-def test_all_problems_at_once(image, programs):
+def test_all_problems_are_reported_at_once(image, programs):
     image.layer("binary", {"/app/x": programs / "dynamic"}, RAW)
-    image.layer("layers", {"/app/y": programs / "dynamic"}, packer.grant("/app/y", "bpf"))
-    status, lines = image.run({"Entrypoint": ["/init"]}, off=["speed"], binary="/app/x", started="entrypoint")
+    image.layer("layers", {"/app/y": programs / "dynamic"}, packer.assign("/app/y", "bpf"))
+    status, lines = image.run({"Entrypoint": ["/init"]}, disabled=["speed"], binary="/app/x", program_attribute="entrypoint")
     assert status == 1
     assert [line.partition(": ")[0] for line in lines] == ["disabled_checks", "binary", "layers", "entrypoint"]
 
@@ -186,71 +204,63 @@ STARTS: list[tuple[list[str], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("argv, config, message", STARTS)
 @pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
-def test_the_program_that_is_started(image, argv, config, message, key):
+def test_the_first_program_must_exist(image, argv, config, message, key):
     image.layer("layers", {"/bin/sh": b"\x7fELF"})
-    started = "entrypoint" if key == "Entrypoint" else "cmd"
-    status, lines = image.run({key: argv, **config}, started=started)
+    attribute = "entrypoint" if key == "Entrypoint" else "cmd"
+    status, lines = image.run({key: argv, **config}, program_attribute=attribute)
     assert status == bool(message)
-    assert all(line.startswith(f"{started}: {json.dumps(argv[0])}: {message}") for line in lines)
-    assert image.run({key: argv, **config}, off=["program"], started=started) == (0, [])
+    assert all(line.startswith(f"{attribute}: {json.dumps(argv[0])}: {message}") for line in lines)
+    assert image.run({key: argv, **config}, disabled=["program"], program_attribute=attribute) == (0, [])
 
 
-def test_origin_over_a_base(image, programs):
-    """The trap of a JRE's java: found by $ORIGIN until the program gets a capability."""
+def test_a_library_that_only_origin_finds_is_a_problem(image, programs):
+    """The java of a JRE finds its libraries by $ORIGIN, until it gets a capability."""
     image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"), directory("opt/lib"), Member("opt/lib/libgreet.so"))
-    java = packer.grant("/opt/bin/java", "net_raw")
+    java = packer.assign("/opt/bin/java", "net_raw")
     image.layer("file_capabilities", {"/opt/bin/java": programs / "origin"}, java)
     status, lines = image.run({})
-    # libc.so.6 is in no layer either: an image of this base does not start at all, but the loader is there.
+    # No layer has libc.so.6 either, so the program does not start anyway, but the loader exists.
     assert status == 1
     assert lines[0].startswith('file_capabilities: "/opt/bin/java": needs libgreet.so, libc.so.6, and looks in RUNPATH "$ORIGIN/../lib", which the loader ignores')
-    assert image.run({}, off=["runpath"]) == (0, [])
+    assert image.run({}, disabled=["runpath"]) == (0, [])
 
 
-def test_the_image_does_not_repeat_the_checks_of_a_layer(image, programs):
-    image.base(directory("lib64"), Member(LOADER[1:], content=b"\x7fELF"))
-    image.layer("layers", {"/opt/bin/java": programs / "origin"}, packer.grant("/opt/bin/java", "net_raw"))
-    assert image.run({})[0] == 1
-    image._flags[-1] = "--layer-of=" + json.dumps({"attribute": "layers", "disabled_checks": [], "is_checked": True})
-    assert image.run({}) == (0, [])
-
-
-@pytest.mark.parametrize("folder", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
-def test_libraries_that_the_loader_finds_elsewhere(image, programs, folder):
-    image.base(*(Member(f"{folder}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(folder), Member(LOADER[1:]))
+@pytest.mark.parametrize("library_directory", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
+def test_libraries_in_default_directories_are_found(image, programs, library_directory):
+    image.base(*(Member(f"{library_directory}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(library_directory), Member(LOADER[1:]))
     path = "/opt/app/bin/x"  # Its $ORIGIN does not lead into a directory that the loader trusts.
-    image.layer("binary", {path: programs / "origin"}, packer.grant(path, "net_raw"))
+    image.layer("binary", {path: programs / "origin"}, packer.assign(path, "net_raw"))
     assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
 
 
-def test_a_layer_alone(image, programs):
-    """Without the image, libraries of the C library count as there, and no loader is asked for."""
-    image.layer("file_capabilities", {"/opt/bin/x": programs / "origin"}, packer.grant("/opt/bin/x", "net_raw"))
+def test_a_layer_alone_assumes_the_libraries_of_the_c_library(image, programs):
+    """Without the image, it is not known whether the loader and the C library exist."""
+    image.layer("file_capabilities", {"/opt/bin/x": programs / "origin"}, packer.assign("/opt/bin/x", "net_raw"))
     status, lines = image.run()
     assert status == 1
     assert lines[0].startswith('file_capabilities: "/opt/bin/x": needs libgreet.so, and looks in RUNPATH') and "unless the loader finds it elsewhere" in lines[0]
 
 
-def test_a_layer_alone_that_needs_the_c_library(image, programs):
+def test_a_layer_alone_may_need_the_c_library(image, programs):
     image.layer("file_capabilities", {"/app/x": programs / "dynamic"}, RAW)
     assert image.run() == (0, [])
 
 
-def test_a_program_that_another_layer_replaces(image, programs):
-    """What the lower one has says nothing of the other: neither its capabilities nor its loader."""
+def test_a_program_that_another_layer_replaces_is_not_checked(image, programs):
+    """Neither the capabilities nor the loader of the lower program apply to the other."""
     path = "/opt/app/x"
     image.base(Member(LOADER[1:]))
-    image.layer("layers", {path: programs / "origin"}, packer.grant(path, "net_raw"))
+    image.layer("layers", {path: programs / "origin"}, packer.assign(path, "net_raw"))
     assert image.run({})[0] == 1
     image.layer("binary", {path: programs / "static"})
     assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
 
 
-def test_another_architecture(image, programs):
-    image.layer("binary", {"/app/x": programs / "static"}, "--program=/app/x")
-    (image._folder / "config.json").write_text(json.dumps({"architecture": "arm64"}))
+def test_a_program_for_another_architecture_is_a_problem(image, programs):
+    image.layer("binary", {"/app/x": programs / "static"}, '--program="/app/x"')
+    (image.directory / "config.json").write_text(json.dumps({"architecture": "arm64"}))
     assert image.run(binary="/app/x", config=None) == (0, [])
-    done = packer.run("check", "--output=checked", "--disabled-checks=[]", "--config=config.json", "--binary=/app/x", *image._flags, cwd=image._folder)
+    done = packer.run("check", "--output=checked", "--disabled-checks=[]", "--config=config.json", '--binary="/app/x"', *image.flags, cwd=image.directory)
     assert done == (
         1,
         '//app:image: binary: "/app/x": a program for amd64 in an image for arm64; build both for one platform '
@@ -259,66 +269,65 @@ def test_another_architecture(image, programs):
     )
 
 
-def test_an_invalid_elf_file(image):
+def test_an_invalid_elf_file_is_a_problem(image):
     image.layer("binary", {"/app/x": b"\x7fELF\x09\x09" + bytes(60)}, RAW)
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (
         1,
         ['binary: "/app/x": invalid ELF file: invalid ELF class or byte order ' + OFF.format("format")],
     )
-    assert image.run({"Entrypoint": ["/app/x"]}, off=["format"], binary="/app/x") == (0, [])
+    assert image.run({"Entrypoint": ["/app/x"]}, disabled=["format"], binary="/app/x") == (0, [])
 
 
 ENTRYPOINT = {"Entrypoint": ["/entrypoint.sh", "/app/x"], "User": "65532"}
 
 
 def test_a_script_before_the_program_is_a_remark(image, programs):
-    """The commonest layout works as long as no_new_privs is not set."""
+    """Most images are like this, and work unless no_new_privs is set."""
     image.layer("layers", {"/entrypoint.sh": b"#!/bin/sh\nexec \"$@\"\n", "/bin/sh": b"\x7fELF"})
     image.layer("binary", {"/app/x": programs / "static"}, RAW)
-    status, lines = image.run(ENTRYPOINT, binary="/app/x", started="entrypoint")
+    status, lines = image.run(ENTRYPOINT, binary="/app/x", program_attribute="entrypoint")
     assert (status, len(lines)) == (0, 1)
     assert lines[0] == (
         'binary: "/app/x": the container starts "/entrypoint.sh", which does not have these capabilities. That works, unless no_new_privs is '
         'set (Kubernetes allowPrivilegeEscalation: false): "/app/x" then gets none. For such pods, start "/app/x" itself; "/entrypoint.sh" is '
         'a script, which cannot have capabilities, and its interpreter "/bin/sh" would give them to every script'
     )
-    assert (image._folder / "checked").read_text() == lines[0] + "\n"
-    for quiet in ({"off": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}, {"config": {**ENTRYPOINT, "User": "root:0"}}):
-        assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "started": "entrypoint", **quiet}) == (0, [])
+    assert (image.directory / "checked").read_text() == lines[0] + "\n"
+    for quiet in ({"disabled": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}, {"config": {**ENTRYPOINT, "User": "root:0"}}):
+        assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "program_attribute": "entrypoint", **quiet}) == (0, [])
 
 
 @pytest.mark.parametrize("first", ["/bin/tini", "tini", "/usr/bin/tini"])
-def test_a_wrapper_that_follows_the_advice(image, programs, first):
-    """Through links, by name on PATH; with what the remark says to give it, the remark is gone."""
+def test_the_advice_for_a_wrapper_removes_the_remark(image, programs, first):
+    """The wrapper is found through links, and by name on PATH."""
     config = {"Entrypoint": [first, "--", "/app/x"], "User": "app"}
     image.base(symlink("bin", "usr/bin"), directory("usr/bin"), Member("usr/bin/tini", content=b"\x7fELF"))
     image.layer("binary", {"/app/x": programs / "static"}, RAW)
-    status, (line,) = image.run(config, binary="/app/x", started="entrypoint")
-    assert status == 0 and line.endswith('or give "/usr/bin/tini" "cap_net_raw=p" by file_capabilities')
-    image.layer("file_capabilities", {"/usr/bin/tini": programs / "static"}, packer.grant("/usr/bin/tini", "cap_net_raw=p"))
-    assert image.run(config, binary="/app/x", started="entrypoint") == (0, [])
+    status, (line,) = image.run(config, binary="/app/x", program_attribute="entrypoint")
+    assert status == 0 and line.endswith('or assign "cap_net_raw=p" to "/usr/bin/tini" by file_capabilities')
+    image.layer("file_capabilities", {"/usr/bin/tini": programs / "static"}, packer.assign("/usr/bin/tini", "cap_net_raw=p"))
+    assert image.run(config, binary="/app/x", program_attribute="entrypoint") == (0, [])
 
 
-def test_as_many_links_as_the_kernel_follows(image, programs):
+def test_as_many_links_are_followed_as_by_the_kernel(image, programs):
     """path_resolution(7): 40; the 41st is ELOOP."""
     image.base(*(symlink(f"l{number}", f"l{number - 1}") for number in range(1, 42)), symlink("l0", "bin"), directory("bin"))
     image.layer("layers", {"/bin/x": programs / "static"})
-    assert image.run({"Entrypoint": ["/l39/x"]}, started="entrypoint") == (0, [])
-    status, lines = image.run({"Entrypoint": ["/l40/x"]}, started="entrypoint")
+    assert image.run({"Entrypoint": ["/l39/x"]}, program_attribute="entrypoint") == (0, [])
+    status, lines = image.run({"Entrypoint": ["/l40/x"]}, program_attribute="entrypoint")
     assert status == 1 and "no such program" in lines[0]
 
 
-def test_the_first_line_of_a_script_as_far_as_the_kernel_reads_it(image):
+def test_the_first_line_of_a_script_is_read_as_far_as_the_kernel_reads_it(image):
     """execve(2): 255 characters."""
     image.layer("layers", {"/x": b"#!/bin/sh " + b"a" * 300 + b"\n", "/y": b"#!/bin/sh " + b"a" * 244 + b"\n"})
-    scripts = json.loads((image._folder / "layer1.json").read_bytes())["contents"]["scripts"]
+    scripts = json.loads((image.directory / "layer1.json").read_bytes())["contents"]["scripts"]
     assert {path: len(line) for path, line in scripts.items()} == {"/x": 254, "/y": 252}
 
 
-def test_a_wrapper_that_another_layer_replaces(image, programs):
-    """Its capabilities are gone with it."""
+def test_a_wrapper_that_another_layer_replaces_loses_its_capabilities(image, programs):
     config = {"Entrypoint": ["/bin/tini", "/app/x"], "User": "app"}
-    image.layer("layers", {"/bin/tini": programs / "static"}, packer.grant("/bin/tini", "net_raw"))
+    image.layer("layers", {"/bin/tini": programs / "static"}, packer.assign("/bin/tini", "net_raw"))
     image.layer("binary", {"/app/x": programs / "static"}, RAW)
     assert image.run(config, binary="/app/x") == (0, [])
     image.layer("layers", {"/bin/tini": programs / "static"})
@@ -326,20 +335,19 @@ def test_a_wrapper_that_another_layer_replaces(image, programs):
     assert status == 0 and 'the container starts "/bin/tini", which does not have these capabilities' in line
 
 
-def test_an_image_for_windows(image):
-    """The checks of Linux programs do not apply."""
-    image.layer("binary", {"/app/x.exe": b"MZ"}, "--program=/app/x.exe")
-    (image._folder / "config.json").write_text(json.dumps({"os": "windows", "config": {"Entrypoint": ["C:\\app\\x.exe"]}}))
-    flags = ["--config=config.json", "--binary=/app/x.exe", "--started=entrypoint"]
-    assert packer.run("check", "--output=checked", "--disabled-checks=[]", *flags, *image._flags, cwd=image._folder) == (0, "")
+def test_an_image_for_windows_has_no_checks_of_linux(image):
+    image.layer("binary", {"/app/x.exe": b"MZ"}, '--program="/app/x.exe"')
+    (image.directory / "config.json").write_text(json.dumps({"os": "windows", "config": {"Entrypoint": ["C:\\app\\x.exe"]}}))
+    flags = ["--config=config.json", '--binary="/app/x.exe"', "--program-attribute=entrypoint"]
+    assert packer.run("check", "--output=checked", "--disabled-checks=[]", *flags, *image.flags, cwd=image.directory) == (0, "")
 
 
-def test_unknown_checks(image):
-    assert image.run(off=["speed", "architecure"]) == (
+def test_an_unknown_check_is_a_problem(image):
+    assert image.run(disabled=["speed", "architecure"]) == (
         1,
         [
             'disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
-            'disabled_checks: "architecure": unknown check; did you mean "architecture"? the checks are architecture, format, loader, program, '
-            "runpath, wrapper",
+            'disabled_checks: "architecure": unknown check; the checks are architecture, format, loader, program, runpath, '
+            'wrapper; did you mean "architecture"?',
         ],
     )

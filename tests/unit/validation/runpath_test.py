@@ -1,4 +1,4 @@
-"""The check "runpath" agrees with the real loader: each program runs with a capability, as a user other than root."""
+"""The check "runpath" agrees with the real loader, which each program runs with a capability and as a user other than root."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.executables import elf
 from rules_setcap.validation import checks
 from support import require
@@ -19,11 +20,11 @@ USER = "65532:65532"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A root file system with the C library, and a library that programs are linked with."""
+    """Returns a root file system that has the C library, and a library that the programs need."""
     require.root()
     base = tmp_path_factory.mktemp("root")
-    for folder in (base, *base.parents[:2]):
-        folder.chmod(0o755)  # The programs' user looks for files in it.
+    for directory in (base, *base.parents[:2]):
+        directory.chmod(0o755)  # So that the user of the programs can search it.
     (base / "proc").mkdir()
     (base / "f.c").write_text("int f(void) { return 0; }")
     (base / "main.c").write_text("int f(void); int main(void) { return f(); }")
@@ -35,11 +36,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return base
 
 
-def _gcc(folder: pathlib.Path, *arguments: str) -> None:
-    subprocess.run([require.tool("gcc"), *arguments], cwd=folder, check=True)
+def _gcc(directory: pathlib.Path, *arguments: str) -> None:
+    subprocess.run([require.tool("gcc"), *arguments], cwd=directory, check=True)
 
 
 def _starts(root: pathlib.Path, path: str) -> bool:
+    """Returns whether a program starts as USER."""
     # The loader reads the program's path from /proc.
     script = f'mount --rbind /proc "$0/proc" && exec chroot --userspec={USER} "$0" "$1"'
     done = subprocess.run([require.tool("unshare"), "--mount", "sh", "-c", script, root, path], capture_output=True, text=True)
@@ -47,7 +49,8 @@ def _starts(root: pathlib.Path, path: str) -> bool:
     return done.returncode == 0
 
 
-# RUNPATH, the directory of the program, that of its library ({LIB}: what ld.so(8) puts in place of $LIB), whether it starts.
+# RUNPATH, the directory of the program, that of its library ({LIB} stands for what ld.so(8) replaces $LIB by), whether the
+# program starts.
 CASES = [
     ("$ORIGIN", "/opt/app", "/opt/app", False),
     ("$ORIGIN/lib", "/opt/app", "/opt/app/lib", False),
@@ -69,26 +72,27 @@ CASES = [
 
 
 @pytest.mark.parametrize("kind", ["RUNPATH", "RPATH"])
-@pytest.mark.parametrize("runpath, folder, library, starts", CASES)
-def test_what_the_loader_ignores(root: pathlib.Path, kind: str, runpath: str, folder: str, library: str, starts: bool):
+@pytest.mark.parametrize("runpath, directory, library, starts", CASES)
+def test_the_check_ignores_what_the_loader_ignores(root: pathlib.Path, kind: str, runpath: str, directory: str, library: str, starts: bool):
     multiarch = subprocess.run(["gcc", "-print-multiarch"], check=True, capture_output=True, text=True).stdout.strip()
-    place = root / library.replace("{LIB}", f"lib/{multiarch}")[1:] / "libf.so"
-    program = root / folder[1:] / "program"
-    for path in (place, program):
+    library_path = root / library.replace("{LIB}", f"lib/{multiarch}")[1:] / "libf.so"
+    program = root / directory[1:] / "program"
+    for path in (library_path, program):
         path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(root / "libf.so", place)
+    shutil.copy(root / "libf.so", library_path)
     tags = "enable" if kind == "RUNPATH" else "disable"
     _gcc(root, "main.c", "-o", str(program), "-L.", "-lf", f"-Wl,--{tags}-new-dtags,-rpath,{runpath}")
     try:
-        assert _starts(root, f"{folder}/program")  # Without capabilities.
+        assert _starts(root, f"{directory}/program")  # Without capabilities.
         subprocess.run([require.tool("setcap"), "cap_net_bind_service=p", program], check=True)
-        assert _starts(root, f"{folder}/program") == starts
+        assert _starts(root, f"{directory}/program") == starts
         with open(program, "rb") as file:
-            messages = checks.check(checks.Program("binary", f"{folder}/program", elf.describe(file), True, ()), None)
+            problems = Problems()
+            checks.check_program(checks.Program("binary", f"{directory}/program", elf.describe(file), True, ()), None, problems)
     finally:
-        os.unlink(place)
+        os.unlink(library_path)
         os.unlink(program)
-    # Where one part is ignored and another is not, the check of one file cannot know which has the library.
+    # If the loader ignores only some directories, the check of one file cannot know which of them has the library.
     expected = runpath.startswith("$ORIGIN:") or not starts
-    assert bool(messages) == expected, messages
-    assert all(f'in {kind} "' in text for text in messages)
+    assert bool(problems) == expected, list(problems)
+    assert all(f'in {kind} "' in problem for problem in problems)

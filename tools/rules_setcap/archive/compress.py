@@ -14,6 +14,7 @@ import struct
 import zlib
 
 from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.problems import Problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,22 +149,22 @@ class _Once:
         return self._result
 
 
-def check_level(compression: str, level: int, problems: list[str]) -> int:
+def check_level(compression: str, level: int, problems: Problems) -> int:
     """Returns a compression level; if it is not valid, adds a problem and returns 0, which stands for the default.
 
     Args:
       compression: a key of MEDIA_TYPES.
       level: the level, 0 for the default.
-      problems: list to add to.
+      problems: the collector of problems.
     """
     if not level:
         return 0
     known = {"gzip": _GZIP, "libdeflate": _LIBDEFLATE, "zstd": _ZSTD}.get(compression)
     if known is None:
-        problems.append(problem("compression_level", level, f'has no effect: compression is "{compression}"; leave it out'))
+        problems.add("compression_level", level, f'has no effect: compression is "{compression}"; leave it out')
         return 0
     if level not in known:
-        problems.append(problem("compression_level", level, f"is out of range (1 to {max(known)} for {compression})"))
+        problems.add("compression_level", level, f"is out of range (1 to {max(known)} for {compression})")
         return 0
     return level
 

@@ -98,16 +98,24 @@ BEHAVIOURS = {
     ),
     "containerd": (
         EngineBehaviour((1, 4), _FOURTEEN, True, True, "containerd v1.4: oci/spec_opts.go, WithCapabilities"),
-        EngineBehaviour((1, 5, 11), _FOURTEEN, False, True, "containerd v1.5.11, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour(
+            (1, 5, 11), _FOURTEEN, False, True, "containerd v1.5.11, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"
+        ),
         EngineBehaviour((1, 6, 0), _FOURTEEN, True, True, "containerd v1.6.0: oci/spec_opts.go, WithCapabilities"),
-        EngineBehaviour((1, 6, 2), _FOURTEEN, False, True, "containerd v1.6.2, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"),
+        EngineBehaviour(
+            (1, 6, 2), _FOURTEEN, False, True, "containerd v1.6.2, CVE-2022-24769: oci/spec_opts.go, WithCapabilities"
+        ),
     ),
     # nerdctl has the defaults of the containerd library that it is built with; nerdctl 1.0 is built with 1.6.8.
-    "nerdctl": (EngineBehaviour((1, 0), _FOURTEEN, False, True, "nerdctl v1.0: pkg/cmd/container/run_security_linux.go, generateCapOpts"),),
+    "nerdctl": (
+        EngineBehaviour((1, 0), _FOURTEEN, False, True, "nerdctl v1.0: pkg/cmd/container/run_security_linux.go, generateCapOpts"),
+    ),
     # 1.24.3 adds the option add_inheritable_capabilities, which is on by default in the 1.24 branch only.
     "cri-o": (
         EngineBehaviour((1, 18), _CRIO, True, True, "cri-o v1.18: server/container_create_linux.go, setupCapabilities"),
-        EngineBehaviour((1, 24, 0), _CRIO, False, True, "cri-o v1.24.0, CVE-2022-27652: server/container_create.go, setupCapabilities"),
+        EngineBehaviour(
+            (1, 24, 0), _CRIO, False, True, "cri-o v1.24.0, CVE-2022-27652: server/container_create.go, setupCapabilities"
+        ),
         EngineBehaviour((1, 24, 3), _CRIO, True, True, "cri-o v1.24.3: pkg/config/config.go, AddInheritableCapabilities"),
         EngineBehaviour((1, 25, 0), _CRIO, False, True, "cri-o v1.25.0: internal/factory/container, SpecSetupCapabilities"),
     ),

@@ -77,7 +77,9 @@ def format_security_context(
         lines.append("allowPrivilegeEscalation: true")
     elif harden:
         if needed and uid != 0:
-            lines.append("# The program is the first that the container executes. If another executes it, that one needs the same capabilities.")
+            lines.append(
+                "# The program is the first that the container executes. If another executes it, that one needs the same capabilities."
+            )
         lines.append("allowPrivilegeEscalation: false")
     if drop or add:
         lines.append("capabilities:")

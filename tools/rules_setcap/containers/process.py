@@ -192,7 +192,9 @@ def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] |
         if _is_decimal(group):
             if int(group) > _LAST_UID:
                 problems.add(setting.where, group, f"gid is out of range (0 to {_LAST_UID})")
-        elif group and gids is not None and group not in gids and not (settings.engine_name == "podman" and group == "keep-groups"):
+        elif (
+            group and gids is not None and group not in gids and not (settings.engine_name == "podman" and group == "keep-groups")
+        ):
             problems.add(setting.where, group, "no such group in the image's /etc/group; write the gid")
     problems.raise_if_any()
 
@@ -259,9 +261,14 @@ def _format_settings(settings: tuple[Setting[str], ...]) -> str:
 
 
 def _check_conflicts(
-    add_all: Setting[str] | None, drop_all: Setting[str] | None, added: tuple[Setting[str], ...], dropped: tuple[Setting[str], ...]
+    add_all: Setting[str] | None,
+    drop_all: Setting[str] | None,
+    added: tuple[Setting[str], ...],
+    dropped: tuple[Setting[str], ...],
 ) -> None:
-    """Checks that podman accepts the added and dropped capabilities together (containers/common pkg/capabilities, MergeCapabilities).
+    """Checks that podman accepts the added and dropped capabilities together.
+
+    The source is containers/common pkg/capabilities, MergeCapabilities.
 
     Raises:
       InputError: it does not; the error has every conflict.
@@ -318,7 +325,10 @@ def _compute_no_new_privs(settings: Settings, engine: Engine, because: dict[str,
         "docker": "off unless dockerd runs with --no-new-privileges",
         "nerdctl": "nerdctl's default",
         "podman": "podman's default",
-    }.get(engine.name, "the kubelet sets it for allowPrivilegeEscalation: false alone (pkg/securitycontext/util.go, AddNoNewPrivileges)")
+    }.get(
+        engine.name,
+        "the kubelet sets it for allowPrivilegeEscalation: false alone (pkg/securitycontext/util.go, AddNoNewPrivileges)",
+    )
     return False
 
 

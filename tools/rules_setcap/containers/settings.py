@@ -149,7 +149,11 @@ def normalize_target(path: str) -> str:
     if "\0" in path:
         raise ValueError("has a NUL")
     if not path.startswith("/"):
-        raise ValueError(f"must be absolute; write {quote('/' + path)}" if path else "must not be empty; write an absolute path in the container")
+        raise ValueError(
+            f"must be absolute; write {quote('/' + path)}"
+            if path
+            else "must not be empty; write an absolute path in the container"
+        )
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
@@ -186,7 +190,9 @@ def parse_capability(name: str, engine_name: str) -> str:
             raise ValueError("several in one; Docker takes one name each time the option is given")
         closest = names.suggest_name(name)
         spelling = closest.removeprefix("cap_").upper()
-        raise ValueError(f'unknown capability; did you mean "{spelling}"?' if closest else "unknown capability; capabilities(7) lists them")
+        raise ValueError(
+            f'unknown capability; did you mean "{spelling}"?' if closest else "unknown capability; capabilities(7) lists them"
+        )
     if lowered.startswith("cap_"):
         bare = lowered[len("cap_") :].upper()
         if engine_name == "containerd":

@@ -46,3 +46,9 @@ def find_closest_path(path: str, paths: Iterable[str], cutoff: float = 0.6) -> s
             break
         compared.append(name)
     return next(iter(difflib.get_close_matches(path, compared, n=1, cutoff=cutoff)), "")
+
+
+def suggest_path(path: str, paths: Iterable[str], cutoff: float = 0.6) -> str:
+    """Returns '; did you mean "..."?' with the closest of many paths, or "" if none is similar enough; arguments as above."""
+    near = find_closest_path(path, paths, cutoff)
+    return f"; did you mean {quote(near)}?" if near else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rules_setcap.containers import fixes
 from rules_setcap.containers.docker import command_line
 from rules_setcap.containers.engines import Engine, parse_engine
+from rules_setcap.containers.fixes import find_fixes_of_refusal
 from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.settings import Settings
 from rules_setcap.containers.verdict import Plan, make_candidate_plans
@@ -50,12 +50,15 @@ def explain_container(arguments: Sequence[str]) -> int:
         run_as_non_root = plan.settings.run_as_non_root
         if not run_as_non_root or not all(message.startswith(run_as_non_root.where) for message in error.problems):
             raise
-        report = explain_report.make_refusal_report(error.problems, fixes.find_fixes_of_refusal(plan, error), plan.settings.notes)
+        report = explain_report.make_refusal_report(error.problems, find_fixes_of_refusal(plan, error), plan.settings.notes)
         explain_report.print_report(report, options.json)
         return _BAD
     unknown = verdict.chain.unknown_reason
     report = explain_report.make_report(
-        verdict, plan.settings.notes, plan.image.problems, [judge_plan(candidate) for candidate in make_candidate_plans(plan)] if unknown else []
+        verdict,
+        plan.settings.notes,
+        plan.image.problems,
+        [judge_plan(candidate) for candidate in make_candidate_plans(plan)] if unknown else [],
     )
     explain_report.print_report(report, options.json)
     if not verdict.is_proven:
@@ -97,20 +100,20 @@ def _make_plan(options: argparse.Namespace) -> Plan:
       InputError: the settings or the image are invalid.
       OSError: a file cannot be read.
     """
-    selected_runtime = parse_engine(options.runtime) if options.runtime else None
-    settings = _read_settings(options, selected_runtime.name if selected_runtime else "")
-    if selected_runtime and selected_runtime.name != settings.engine_name:
+    engine = parse_engine(options.runtime) if options.runtime else None
+    settings = _read_settings(options, engine.name if engine else "")
+    if engine and engine.name != settings.engine_name:
         raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
     image = _read_only_image(options.image, options.platform)
-    return Plan(image, settings, selected_runtime or Engine(settings.engine_name), options.program)
+    return Plan(image, settings, engine or Engine(settings.engine_name), options.program)
 
 
-def _read_settings(options: argparse.Namespace, runtime_name: str) -> Settings:
+def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
     """Returns the settings of the container.
 
     Args:
       options: the command line.
-      runtime_name: the runtime that --runtime names; "" for the default.
+      engine_name: the engine that --runtime names; "" for the default.
     """
     if options.docker_run is not None:
         return command_line.read_command_line(options.docker_run, "--docker-run")
@@ -119,24 +122,24 @@ def _read_settings(options: argparse.Namespace, runtime_name: str) -> Settings:
 
         return files.read_service(read_file(options.compose, limits.YAML), options.compose, options.service, os.environ)
     if options.kubernetes is not None:
-        return _read_kubernetes_settings(options.kubernetes, options.container, runtime_name or "containerd")
-    return _make_default_settings(runtime_name or "docker")
+        return _read_kubernetes_settings(options.kubernetes, options.container, engine_name or "containerd")
+    return _make_default_settings(engine_name or "docker")
 
 
-def _read_kubernetes_settings(path: str, container: str | None, runtime_name: str) -> Settings:
+def _read_kubernetes_settings(path: str, container: str | None, engine_name: str) -> Settings:
     """Returns the settings of a container in a file of manifests."""
     from rules_setcap.containers import kubernetes
 
-    if runtime_name not in ("containerd", "cri-o"):
-        raise InputError([problem("--runtime", runtime_name, "nodes of Kubernetes run containerd or cri-o; write one of these")])
-    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML), path, runtime_name, partial=True)
+    if engine_name not in ("containerd", "cri-o"):
+        raise InputError([problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")])
+    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML), path, engine_name, partial=True)
     return kubernetes.select_container(manifest, container, path, "--container", "--kubernetes").settings
 
 
-def _make_default_settings(runtime_name: str) -> Settings:
+def _make_default_settings(engine_name: str) -> Settings:
     """Returns the settings of a container that a runtime starts from an image, without other options."""
-    where = f"{runtime_name} run" if runtime_name in ("docker", "nerdctl", "podman") else "the container"
-    return Settings(where=where, engine_name=runtime_name)
+    where = f"{engine_name} run" if engine_name in ("docker", "nerdctl", "podman") else "the container"
+    return Settings(where=where, engine_name=engine_name)
 
 
 def _read_only_image(path: str, platform: str) -> image_reader.Image:

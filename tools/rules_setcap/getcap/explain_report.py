@@ -95,12 +95,16 @@ def _describe_verdict(verdict: Verdict) -> str:
     if effective:
         parts.append(f"with {format_capabilities(effective)} effective")
     if permitted & ~effective:
-        parts.append(f"with {format_capabilities(permitted & ~effective)} permitted, and not effective until the program makes it so")
+        parts.append(
+            f"with {format_capabilities(permitted & ~effective)} permitted, and not effective until the program makes it so"
+        )
     if verdict.requested & ~permitted:
         parts.append(f"without {format_capabilities(verdict.requested & ~permitted)}")
     if not verdict.requested:
         parts.append(
-            f"with {format_capabilities(process.effective)} effective" if process.effective else "without capabilities, and asks for none"
+            f"with {format_capabilities(process.effective)} effective"
+            if process.effective
+            else "without capabilities, and asks for none"
         )
     return ("may run " if verdict.doubt else "runs ") + ", ".join(parts)
 

@@ -42,7 +42,7 @@ def review_images(arguments: Sequence[str]) -> int:
     """
     options = _parse_options(arguments)
     # nerdctl grants the same capabilities as containerd.
-    runtimes = [parse_engine(options.runtime)] if options.runtime else [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]
+    engines = [parse_engine(options.runtime)] if options.runtime else [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]
     allowlist = Allowlist()
     if options.allow is not None:
         allowlist = allowlist_format.parse_allowlist(read_file(options.allow, limits.TEXT), options.allow)
@@ -50,7 +50,7 @@ def review_images(arguments: Sequence[str]) -> int:
     errors: list[str] = []
     for path in options.images:
         try:
-            reviews += [(path, image.platform, review_image(image, runtimes)) for image in read_images(path, options.platform)]
+            reviews += [(path, image.platform, review_image(image, engines)) for image in read_images(path, options.platform)]
         except InputError as error:
             errors += error.problems
         except OSError as error:

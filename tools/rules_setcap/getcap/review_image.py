@@ -71,14 +71,14 @@ class Review:
     findings: list[Finding]
 
 
-def review_image(image: Image, runtimes: Iterable[Engine]) -> Review:
+def review_image(image: Image, engines: Iterable[Engine]) -> Review:
     """Reviews an image.
 
     Args:
       image: the image.
-      runtimes: the runtimes whose defaults decide which privileges a container can use.
+      engines: the container engines whose defaults decide which privileges a container can use.
     """
-    processes = {str(runtime): start_default_process(image, runtime) for runtime in runtimes}
+    processes = {str(engine): start_default_process(image, engine) for engine in engines}
     files: list[PrivilegedFile] = []
     findings: list[Finding] = []
     invalid_paths: set[str] = set()
@@ -128,7 +128,7 @@ def describe_finding(finding: Finding) -> str:
 
 
 def _describe_user(processes: dict[str, InitialProcess | str]) -> str:
-    """Returns the user of the image's process, which is the same for all runtimes."""
+    """Returns the user of the image's process, which is the same for all engines."""
     process = next(iter(processes.values()))
     return process if isinstance(process, str) else f"uid {process.uid}: {process.because['uid']}"
 

@@ -47,7 +47,7 @@ SET_GROUP_ID = Rule(
 MORE_THAN_ALLOWED = Rule(
     "RSC004",
     "more-than-allowed",
-    "A file has more privileges than its line of the allowlist allows, or others.",
+    "A file has more privileges than its line of the allowlist allows, or other ones.",
     "The image changed. Remove the new privileges, or review them and change the line of the allowlist.",
 )
 STALE_ALLOWLIST = Rule(
@@ -91,8 +91,8 @@ ROOTID = Rule(
     "RSC105",
     "rootid",
     "A file's capabilities have an effect only in some user namespaces.",
-    'They have an effect only in user namespaces whose root is that uid: capabilities(7), "Namespaced file capabilities". Write them '
-    "without rootid.",
+    'The rootid is the uid of the root user of these namespaces: capabilities(7), "Namespaced file capabilities". Write the '
+    "capabilities without a rootid.",
 )
 NOT_EXECUTABLE = Rule(
     "RSC106",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rules_setcap.oci.nodes import Node
 
 
-def start_default_process(image: Image, runtime: Engine) -> InitialProcess | str:
-    """Returns the process of a container that a runtime starts from an image, without other settings.
+def start_default_process(image: Image, engine: Engine) -> InitialProcess | str:
+    """Returns the process of a container that an engine starts from an image, without other settings.
 
     Returns:
       The process before it executes the image's program; a sentence if the process is unknown, because the image's user is.
@@ -30,9 +30,9 @@ def start_default_process(image: Image, runtime: Engine) -> InitialProcess | str
     config = value if isinstance(value, dict) else {}
     value = config.get("Labels")
     labels = {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
-    settings = Settings(where=str(runtime), engine_name=runtime.name)
+    settings = Settings(where=str(engine), engine_name=engine.name)
     try:
-        return compute_initial_process(settings, runtime, str(config.get("User") or ""), image.users, labels)
+        return compute_initial_process(settings, engine, str(config.get("User") or ""), image.users, labels)
     except InputError as error:
         return "; ".join(error.problems)
 

@@ -1,71 +1,98 @@
 """Assigns capabilities to the entries of a layer.
 
-A grant is the value of one attribute for one path, as the user wrote it:
-`{"attribute": "linux_capabilities", "path": "/app/server", "capabilities": ["net_bind_service"]}`.
+The rules pass each assignment as a JSON object: the value of one attribute for one path, as the user wrote it, for
+instance `{"attribute": "linux_capabilities", "path": "/app/server", "capabilities": ["net_bind_service"]}`.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
-from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.paths import clean
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.executables.formats import BUILD_FOR_LINUX, system
-from rules_setcap.packer.entries import no_entry
+from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from rules_setcap.diagnostics.problems import Problems
+
+START = 256
+"""The number of bytes that find_fault() needs of a file: as many as the kernel reads (BINPRM_BUF_SIZE,
+include/uapi/linux/binfmts.h)."""
 
 
+class Assignment:
+    """The capabilities that an attribute assigns to a path.
 
-Grant = namedtuple("Grant", ("attribute", "path", "removed", "value"))
-"""One grant, read. attribute, path: str; removed: bool, whether there are no words: no capabilities, rather than
-an empty set; value: FileCapabilities, or None if there is none."""
+    Attributes:
+      attribute: the attribute, for messages.
+      path: the path in the image.
+      value: the capabilities; None if the file is to have none, not even an empty set.
+    """
+
+    __slots__ = ("attribute", "path", "value")
+
+    def __init__(self, attribute: str, path: str, value: capabilities.FileCapabilities | None) -> None:
+        """Creates an assignment; the arguments are its attributes."""
+        self.attribute = attribute
+        self.path = path
+        self.value = value
+
+    def move(self, path: str) -> Assignment:
+        """Returns the same assignment for another path."""
+        return Assignment(self.attribute, path, self.value)
 
 
-def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
-    """The grants, each path once.
+def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems) -> list[Assignment]:
+    """Parses assignments.
 
     Args:
-      texts: JSON, as above.
-      problems: gets what is wrong.
+      requests: the assignments, as the rules pass them.
+      problems: the collector of problems.
+
+    Returns:
+      The assignments, one for each path.
     """
-    found: dict[str, Grant] = {}
-    for text in texts:
-        fields = json.loads(text)
-        attribute, path, words = fields["attribute"], fields["path"], fields["capabilities"]
+    assignments: dict[str, Assignment] = {}
+    for request in requests:
+        attribute, path, words = request["attribute"], request["path"], request["capabilities"]
         value = None
         try:
             value = capabilities.from_list(words) if words else None
         except capabilities.CapabilityError as error:
-            problems += [f"{attribute}: {text}" for text in error.problems]
+            problems.extend(f"{attribute}: {text}" for text in error.problems)
         try:
             path = clean(path)
         except ValueError as error:
-            problems.append(problem(attribute, path, str(error)))
+            problems.add(attribute, path, str(error))
             continue
-        if path in found:
-            said = f"has capabilities from {found[path].attribute} already; keep one of the two"
-            problems.append(problem(attribute, path, said))
+        if path in assignments:
+            what = f"has capabilities from {assignments[path].attribute} already; keep one of the two"
+            problems.add(attribute, path, what)
             continue
-        found[path] = Grant(attribute, path, not words, value)
-    return list(found.values())
+        assignments[path] = Assignment(attribute, path, value)
+    return list(assignments.values())
 
 
-def held(file: str, path: str, problems: list[str]) -> list[str]:
-    """Reads the capabilities of a path from a file; returns them as a text for parse(), or nothing if the file is invalid.
+def read_request(file: str, path: str, problems: Problems) -> list[Mapping[str, Any]]:
+    """Reads the file of the attribute linux_capabilities_from.
 
     Args:
-      file: path of a JSON object: `capabilities`, a list of str, and `source`, str, where they are from.
-      path: as JSON.
-      problems: list to which problems are added.
+      file: a JSON object: `capabilities`, a list of strings, and `source`, a string that says where they come from.
+      path: the path of the image's binary, to which the capabilities are assigned.
+      problems: the collector of problems.
+
+    Returns:
+      The assignment, as parse_assignments() takes it, in a list; an empty list if the file is not valid or has no
+      capabilities.
 
     Raises:
       OSError: the file cannot be read.
@@ -73,7 +100,8 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
     with open_regular(file) as stream:
         data = stream.read(limits.CAPABILITIES_FILE + 1)
     if len(data) > limits.CAPABILITIES_FILE:
-        problems.append(problem("linux_capabilities_from", file, f"is too large (limit CAPABILITIES_FILE: {limits.CAPABILITIES_FILE} bytes)"))
+        what = f"is too large (limit CAPABILITIES_FILE: {limits.CAPABILITIES_FILE} bytes)"
+        problems.add("linux_capabilities_from", file, what)
         return []
     try:
         fields = strict_json.parse(data)
@@ -83,79 +111,72 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
     source = fields.get("source") if isinstance(fields, dict) else None
     if not isinstance(source, str) or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         what = "must be a JSON object with source, a string, and capabilities, a list of strings"
-        problems.append(problem("linux_capabilities_from", file, what))
+        problems.add("linux_capabilities_from", file, what)
         return []
-    if not words:
-        return []
-    return [json.dumps({"attribute": source, "path": json.loads(path), "capabilities": words})]
+    return [{"attribute": source, "path": path, "capabilities": words}] if words else []
 
 
-def resolve(
-    grants: Iterable[Grant], entries: dict[str, Entry], problems: list[str]
+def assign_capabilities(
+    assignments: Iterable[Assignment], entries: Mapping[str, Entry], problems: Problems
 ) -> dict[str, capabilities.FileCapabilities]:
-    """The capabilities by path, of hard links as of what they link to.
+    """Finds the entry of each assignment, and checks that it can have capabilities.
 
     Args:
-      grants: from parse().
-      entries: the layer's, by path.
-      problems: gets what is wrong with the entries that are to carry them.
+      assignments: the assignments, from parse_assignments().
+      entries: the entries of the layer, by path.
+      problems: the collector of problems.
+
+    Returns:
+      The capabilities by path. Hard links have those of the files that they link to.
     """
-    found: dict[str, capabilities.FileCapabilities] = {}
-    for attribute, path, _, value in grants:
+    assigned: dict[str, capabilities.FileCapabilities] = {}
+    for assignment in assignments:
+        attribute, path = assignment.attribute, assignment.path
         entry = entries.get(path)
         if entry is None:
-            problems.append(problem(attribute, path, no_entry(path, entries)))
+            problems.add(attribute, path, describe_unmatched_entry(path, entries))
             continue
         if entry.type == HARDLINK and (target := entries.get(entry.target)):
             entry = target
         if entry.type == SYMLINK:
-            problems.append(problem(attribute, path, describe_link(path, lambda at: _target(entries, at))))
-        elif fault := unfit(entry.type, entry.mode, _start(entry)):
-            problems.append(problem(attribute, path, fault))
-        elif entry.path in found:
-            problems.append(problem(attribute, path, f"the same file as {quote(entry.path)}, which has capabilities already; keep one"))
-        elif value is not None:
-            found[entry.path] = value
+            problems.add(attribute, path, describe_link(path, lambda link: _find_link_target(entries, link)))
+        elif fault := find_fault(entry.type, entry.mode, _read_start(entry)):
+            problems.add(attribute, path, fault)
+        elif entry.path in assigned:
+            problems.add(attribute, path, f"the same file as {quote(entry.path)}, which has capabilities already; keep one")
+        elif assignment.value is not None:
+            assigned[entry.path] = assignment.value
     for entry in entries.values():
-        # An unpacker that calls lchown on a link clears the attribute of all: each says it again.
-        if entry.type == HARDLINK and entry.target in found:
-            found[entry.path] = found[entry.target]
-    return found
+        # Unpackers that call lchown(2) on a hard link clear the attribute of the file, so each link repeats it.
+        if entry.type == HARDLINK and entry.target in assigned:
+            assigned[entry.path] = assigned[entry.target]
+    return assigned
 
 
-START = 256
-"""How many bytes of a file unfit() looks at: as many as the kernel does (BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h)."""
-
-
-def describe_link(path: str, target_of: Callable[[str], str | None]) -> str:
-    """Returns why a symbolic link cannot carry capabilities, and which file to name instead.
+def describe_link(path: str, find_target: Callable[[str], str | None]) -> str:
+    """Returns why a symbolic link cannot have capabilities, and which file to name instead.
 
     Args:
-      path: of the link.
-      target_of: returns the target of a symbolic link by its path; None for what is not one.
+      path: the path of the link.
+      find_target: returns the target of the symbolic link at a path; None if there is no symbolic link.
     """
     steps = [path]
-    while len(steps) <= limits.LINKS and (target := target_of(steps[-1])) is not None:
+    while len(steps) <= limits.LINKS and (target := find_target(steps[-1])) is not None:
         steps.append(posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target)))
     on_the_way = f" ({' -> '.join(map(quote, steps[1:]))})" if len(steps) > 2 else ""
     return f"a symbolic link; the kernel looks at the file it leads to{on_the_way}: name {quote(steps[-1])}"
 
 
-def _target(entries: dict[str, Entry], path: str) -> str | None:
-    entry = entries.get(path)
-    return entry.target if entry and entry.type == SYMLINK else None
-
-
-def unfit(type: str, mode: int, start: bytes | None) -> str:
-    """Returns why an entry that is not a link cannot carry capabilities; "" if it can.
+def find_fault(kind: str, mode: int, start: bytes | None) -> str:
+    """Returns why an entry that is not a link cannot have capabilities; "" if it can.
 
     Args:
-      type: a type of entries.py.
-      mode: permissions.
-      start: the first START bytes of a file, or None if they are not known.
+      kind: the type of the entry.
+      mode: its permissions.
+      start: the first START bytes of a file; None if they are not known.
     """
-    if type != FILE:
-        return f"a {type}; capabilities are for programs"
+    if kind != FILE:
+        return f"a {kind}; capabilities are for programs"
     if mode & 0o111 == 0:
         return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
     if start is None or start[:4] == b"\x7fELF":
@@ -169,7 +190,12 @@ def unfit(type: str, mode: int, start: bytes | None) -> str:
     return "not an ELF program; the kernel ignores its capabilities"
 
 
-def _start(entry: Entry) -> bytes | None:
+def _find_link_target(entries: Mapping[str, Entry], path: str) -> str | None:
+    entry = entries.get(path)
+    return entry.target if entry and entry.type == SYMLINK else None
+
+
+def _read_start(entry: Entry) -> bytes | None:
     """Returns the first bytes of a file; None if it cannot be read."""
     if not entry.source:
         return b""
@@ -177,4 +203,4 @@ def _start(entry: Entry) -> bytes | None:
         with open(entry.source, "rb") as file:
             return file.read(START)
     except OSError:
-        return None  # Whoever packs it says so.
+        return None  # The error is reported when the file is packed.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rules_setcap.actions.arguments import Arguments
 from rules_setcap.archive import compress
 
+if TYPE_CHECKING:
+    from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
-def take_blob_options(arguments: Arguments, problems: list[str]) -> dict[str, Any]:
-    """Returns the keyword arguments of layer.write() that say how the blob is written.
 
-    Args:
-      arguments: the arguments of the action.
-      problems: list to which a message is added if the compression level is not valid.
-    """
+def take_blob_options(arguments: Arguments, problems: Problems) -> dict[str, Any]:
+    """Returns the keyword arguments of layer_writer.write_layer() that say how the blob is written."""
     compression = arguments.take_value("compression")
     return {
         "compression": compression,

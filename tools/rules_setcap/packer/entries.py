@@ -1,56 +1,62 @@
-"""Reads the entries of a layer from the rules' lines and checks them; collects all problems.
+"""Parses the entries of a layer: a line of the request for each file, directory and link.
 
-An entry is a JSON object: `path` (absolute), `type` ("file", "directory", "symlink", "hardlink"; by default "file"),
-`source` (the file or directory to copy, or the symbolic link to repeat; a file without a source is empty), `output` (in
-place of `source` on Bazel 7: an action's output, which may be an unresolved symlink), `target` (of links), `mode` (octal
-text), `uid`, `gid`, `attribute` (of the target, for messages).
+rules/private/entries.bzl writes the lines. Each is a JSON object with these fields:
+
+- `path`: absolute path in the image.
+- `type`: "file" (the default), "directory", "symlink" or "hardlink".
+- `source`: the file or directory to copy, or the symbolic link to repeat. A file without a source is empty.
+- `output`: in place of `source` on Bazel 7: an output of an action, which may be an unresolved symlink.
+- `target`: what a link leads to.
+- `mode`: permissions in octal.
+- `uid`, `gid`: numbers; 0 by default.
+- `attribute`: the attribute that the entry is from, for messages.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import os
-import stat
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text, clean
-from rules_setcap.diagnostics.errors import problem, quote
-from rules_setcap.diagnostics.suggestions import find_closest_path
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.packer.sources import fill_template, read_output, read_source
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     Digests = Callable[[], Mapping[str, str]]
 
-_TYPES = {
+_FIELD_TYPES = {
     **dict.fromkeys(("path", "type", "source", "output", "target", "mode", "attribute"), str),
     **dict.fromkeys(("uid", "gid"), int),
 }
-_AT_ONCE = 256  # Lines.
+_BATCH = 256  # Lines that are parsed at once.
 
 
-def parse_defaults(owner: str, mode: str, problems: list[str]) -> dict[str, Any]:
+def parse_defaults(owner: str, mode: str, problems: Problems) -> dict[str, Any]:
     """Parses the attributes owner and mode of a target.
 
     Args:
       owner: uid:gid.
       mode: octal permissions of files.
-      problems: list to which a message is added for each attribute that is not valid.
+      problems: the collector of problems.
 
     Returns:
-      The fields that lines without them have; those that are the defaults of every entry are left out.
+      The fields that lines without them have. Fields with the default of every entry are left out.
     """
     fields: dict[str, Any] = {}
     try:
         uid, gid = parse_owner(owner)
         fields = {"uid": uid, "gid": gid} if uid or gid else {}
     except ValueError as error:
-        problems.append(problem("owner", owner, str(error)))
-    if _permissions(mode) is None:
-        problems.append(problem("mode", mode, 'not a valid mode; write it in octal, as "0755"'))
-    elif _permissions(mode) != MODES[FILE]:
+        problems.add("owner", owner, str(error))
+    if _parse_octal(mode) is None:
+        problems.add("mode", mode, 'not a valid mode; write it in octal, as "0755"')
+    elif _parse_octal(mode) != MODES[FILE]:
         fields["mode"] = mode
     return fields
 
@@ -59,25 +65,27 @@ def parse_owner(text: str) -> tuple[int, int]:
     """Parses uid:gid, in numbers.
 
     Raises:
-      ValueError: it is not valid; the text says why.
+      ValueError: the text is not valid; the error says why.
     """
     numbers = text.split(":")
-    if len(numbers) != 2 or not all(part.isascii() and part.isdecimal() for part in numbers):
+    if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
         raise ValueError('not a valid owner; write uid:gid in numbers, as "65532:65532"')
-    for name, part in zip(("uid", "gid"), numbers, strict=True):
-        if int(part[:11]) > MAX_ID:
-            raise ValueError(f"{name} {part} is out of range (0 to {MAX_ID})")
+    for name, number in zip(("uid", "gid"), numbers, strict=True):
+        if int(number[:11]) > MAX_ID:
+            raise ValueError(f"{name} {number} is out of range (0 to {MAX_ID})")
     return int(numbers[0]), int(numbers[1])
 
 
-def read(lines: list[str], problems: list[str], digests: Digests = dict, defaults: Mapping[str, Any] | None = None) -> dict[str, Entry]:
-    """Reads entries; those that repeat each other become one.
+def parse_entries(
+    lines: list[str], problems: Problems, digests: Digests = dict, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Entry]:
+    """Parses the lines of a layer's entries. Entries that repeat each other become one.
 
     Args:
-      lines: one entry per line; the list is emptied, because many lines take much memory.
-      problems: gets a message for each problem.
+      lines: an entry each; the list is emptied, because many lines take much memory.
+      problems: the collector of problems.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
-      defaults: from parse_defaults().
+      defaults: fields of lines without them, from parse_defaults().
 
     Returns:
       The entries by path.
@@ -85,101 +93,118 @@ def read(lines: list[str], problems: list[str], digests: Digests = dict, default
     entries: dict[str, Entry] = {}
     lines.reverse()
     while lines:
-        some = lines[: -_AT_ONCE - 1 : -1]
-        del lines[-_AT_ONCE:]
-        for entry in _entries(some, problems, digests, defaults or {}):
-            known = entries.setdefault(entry.path, entry)
+        batch = lines[: -_BATCH - 1 : -1]
+        del lines[-_BATCH:]
+        for entry in _parse_batch(batch, problems, digests, defaults or {}):
+            first = entries.setdefault(entry.path, entry)
             # Runfiles may have the same file more than once.
-            if known is not entry and known[:-1] != entry[:-1]:
-                problems.append(
-                    problem(
-                        entry.attribute,
-                        entry.path,
-                        f"two entries for one path: {_what(known)} (from {known.attribute}) and {_what(entry)}; keep one",
-                    )
-                )
+            if first is not entry and first[:-1] != entry[:-1]:
+                what = f"two entries for one path: {_describe(first)} (from {first.attribute}) and {_describe(entry)}; keep one"
+                problems.add(entry.attribute, entry.path, what)
     return entries
 
 
-def set_directories(entries: dict[str, Entry], mode: int) -> None:
-    """Sets the permissions of directories that have the default ones."""
+def parse_mode(text: str, attribute: str, path: str, problems: Problems) -> int:
+    """Parses permissions in octal.
+
+    Args:
+      text: the permissions.
+      attribute: the attribute that has them, for messages.
+      path: the path that has them, for messages.
+      problems: the collector of problems.
+
+    Returns:
+      The permissions; 0 if they are not valid.
+    """
+    mode = _parse_octal(text)
+    if mode is None:
+        problems.add(attribute, path, f'mode {quote(text)} is not valid; write it in octal, as "0755"')
+    return mode or 0
+
+
+def set_directory_mode(entries: dict[str, Entry], mode: int) -> None:
+    """Gives directories that have the default permissions those of a tar style."""
     for path, entry in entries.items():
         if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
             entries[path] = entry._replace(mode=mode)
 
 
-def settle_links(entries: dict[str, Entry], problems: list[str]) -> None:
-    """Copies mode, owner and attributes of targets to hard links: unpackers apply a link's header to the shared file."""
+def copy_attributes_to_hard_links(entries: dict[str, Entry], problems: Problems) -> None:
+    """Copies mode, owner and extended attributes of files to their hard links.
+
+    Unpackers apply the header of a hard link to the file that it shares.
+
+    Args:
+      entries: the entries by path; they are changed.
+      problems: the collector of problems.
+    """
     for path, entry in entries.items():
         if entry.type == HARDLINK:
             target = entries.get(entry.target)
             if target is None or target.type != FILE:
                 what = f"hard link to {quote(entry.target)}, which is not a file of this layer"
-                problems.append(problem(entry.attribute, path, what))
+                problems.add(entry.attribute, path, what)
             else:
                 entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
 
 
-def no_entry(path: str, entries: Mapping[str, Entry]) -> str:
-    """Returns the message for a path that matches no entry, with the closest match."""
-    near = find_closest_path(path, [name for name, entry in entries.items() if entry.type == FILE])
-    return "no entry of this layer has this path" + (f"; did you mean {quote(near)}?" if near else "")
+def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
+    """Yields the entries of some lines.
 
-
-def no_path(path: str, files: Iterable[str]) -> str:
-    """Returns the message for a path that is neither in the binary's layer nor below it, with the closest match."""
-    near = find_closest_path(path, files, 0.8)
-    return "neither the binary's layer nor the layers below have this path" + (f"; did you mean {quote(near)}?" if near else "")
-
-
-def _entries(lines: Sequence[str], problems: list[str], digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
-    """Yields the entries of some lines; the fields of lines that are alike, as most are, are checked once."""
-    objects = _objects(lines)
+    A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, and
+    the other fields once for each combination of their values. Lines that do not pass are parsed one by one.
+    """
+    objects = _decode_lines(lines)
     for name, value in defaults.items():
         for fields in objects:
             if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
                 fields.setdefault(name, value)
-    if not _plain(objects):
-        for line, fields in zip(lines, objects):
-            yield from _parse(line, fields, problems, digests)
+    if not _have_plain_paths(objects):
+        for line, fields in zip(lines, objects, strict=True):
+            yield from _parse_line(line, fields, problems, digests)
         return
-    for line, fields in zip(lines, objects):
+    for line, fields in zip(lines, objects, strict=True):
         path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
         try:
-            like = _like(**fields)
-        except TypeError:  # A list or an object, which is of the wrong type.
-            like = None
-        if like is None or (source or output) and (like.target or source and output):
-            yield from _parse(line, {**fields, "path": path, "source": source, "output": output}, problems, digests)
-        elif output:
-            yield from _from_output(output, like, path, problems, digests)
-        elif source:
-            yield from from_source(source, like, path, problems)
+            template = _parse_template(**fields)
+        except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
+            template = None
+        if template is None or ((source or output) and (template.target or (source and output))):
+            yield from _parse_line(line, {**fields, "path": path, "source": source, "output": output}, problems, digests)
+        elif source or output:
+            yield from _read_input(source, output, template, path, problems, digests)
         else:
-            yield _at(path, like)
+            yield fill_template(path, template)
 
 
-def _objects(lines: Sequence[str]) -> list[Any]:
-    """Parses each line as JSON; None if it is not valid. To parse many at once takes a third of the time."""
-    values = _json("[" + ",".join(lines) + "]")
+def _decode_lines(lines: Sequence[str]) -> list[Any]:
+    """Decodes each line as JSON; None if it is not valid. Decoding many at once takes a third of the time."""
+    values = _decode("[" + ",".join(lines) + "]")
     if isinstance(values, list) and len(values) == len(lines):
         return values
-    return [_json(line) for line in lines]
+    return [_decode(line) for line in lines]
 
 
-def _plain(objects: Sequence[Any]) -> bool:
-    """Returns whether all paths and sources are valid; False also if _parse() has to look at each."""
+def _decode(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _have_plain_paths(objects: Sequence[Any]) -> bool:
+    """Returns whether all paths and sources are valid; False also if _parse_line() has to check each."""
     try:
         names = [fields["path"] for fields in objects]
         paths = "/\0".join(names) + "/"
         sources = "".join([fields.get("source", "") + fields.get("output", "") for fields in objects])
     except (AttributeError, KeyError, TypeError):
         return False
-    apart = len(objects) - 1
+    separators = len(objects) - 1
     return (
         all(names)
         and paths.startswith("/")
-        and paths.count("/\0/") == paths.count("\0") == apart
+        and paths.count("/\0/") == paths.count("\0") == separators
         and not ("//" in paths or "/./" in paths or "/../" in paths or "/.wh." in paths or "\0" in sources)
         and paths.isascii()
         and sources.isascii()
@@ -187,42 +212,34 @@ def _plain(objects: Sequence[Any]) -> bool:
 
 
 @functools.lru_cache(64, typed=True)
-def _like(**fields: Any) -> Entry | None:
-    """Returns an entry with these fields, which are not its path and source; None if they are not valid."""
-    problems: list[str] = []
-    entry = next(iter(_parse("", {**fields, "path": "/like"}, problems, dict)), None)
+def _parse_template(**fields: Any) -> Entry | None:
+    """Returns an entry with the given fields, which are all but its path and source; None if they are not valid."""
+    problems = Problems()
+    entry = next(iter(_parse_line("", {**fields, "path": "/template"}, problems, dict)), None)
     return None if problems else entry
 
 
-def _at(path: str, like: Entry, source: str = "", size: int = 0) -> Entry:
-    """Returns an entry like another, at a path."""
-    _, kind, _, target, mode, uid, gid, _, xattrs, attribute = like
-    return _new(Entry, (path, kind, source, target, mode, uid, gid, size, xattrs, attribute))
+def _parse_line(line: str, fields: object, problems: Problems, digests: Digests) -> Iterable[Entry]:
+    """Returns the entries of one line; none, and adds problems, if it is not valid.
 
-
-_new = tuple.__new__  # As Entry._replace() does in the end, in a tenth of the time.
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> Iterable[Entry]:
-    """Returns the entries of one line; none, and problems, if it is wrong."""
+    Args:
+      line: the line, for messages.
+      fields: the line, decoded.
+      problems: the collector of problems.
+      digests: as for parse_entries().
+    """
     if not isinstance(fields, dict):
-        problems.append(problem("entries", line, "not a JSON object"))
+        problems.add("entries", line, "not a JSON object")
         return ()
     attribute = fields.get("attribute", "srcs")
-    if wrong := [name for name, value in fields.items() if type(value) is not _TYPES.get(name)]:
-        problems.append(problem(str(attribute), line, f"{quote(wrong[0])} is unknown or of the wrong type"))
+    if invalid := [name for name, value in fields.items() if type(value) is not _FIELD_TYPES.get(name)]:
+        problems.add(str(attribute), line, f"{quote(invalid[0])} is unknown or of the wrong type")
         return ()
     path, kind = fields.get("path", ""), fields.get("type", FILE)
     source, output = fields.get("source", ""), fields.get("output", "")
     target, mode = fields.get("target", ""), fields.get("mode", "")
     uid, gid = fields.get("uid", 0), fields.get("gid", 0)
+    known = len(problems)
     try:
         path = clean(path)
         if kind == HARDLINK:
@@ -230,101 +247,45 @@ def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> 
         for text in (source, output, target):
             check_text(text)
     except ValueError as error:
-        wrong.append(problem(attribute, path, str(error)))
+        problems.add(attribute, path, str(error))
     if kind not in MODES:
-        wrong.append(problem(attribute, path, f"unknown type {quote(kind)}"))
+        problems.add(attribute, path, f"unknown type {quote(kind)}")
     if kind == SYMLINK and not (target or source):
-        wrong.append(problem(attribute, path, "a symbolic link must lead somewhere; write its target"))
-    if target and (source or output or kind in (FILE, DIRECTORY)) or source and kind == HARDLINK:
-        wrong.append(problem(attribute, path, "links have a target, files and directories a source; never both"))
+        problems.add(attribute, path, "a symbolic link must lead somewhere; write its target")
+    if (target and (source or output or kind in (FILE, DIRECTORY))) or (source and kind == HARDLINK):
+        problems.add(attribute, path, "links have a target, files and directories a source; never both")
     if output and (source or kind != FILE):
-        wrong.append(problem(attribute, path, "only a file has an output, and then no source"))
-    permissions = read_mode(mode, attribute, path, wrong) if mode else MODES.get(kind, 0)
-    if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
-        numbers = {"uid": uid, "gid": gid}
-        beyond = [(name, number) for name, number in numbers.items() if not 0 <= number <= MAX_ID]
-        wrong += [problem(attribute, path, f"{name} {number} is out of range (0 to {MAX_ID})") for name, number in beyond]
-    if wrong:
-        problems += wrong
+        problems.add(attribute, path, "only a file has an output, and then no source")
+    permissions = parse_mode(mode, attribute, path, problems) if mode else MODES.get(kind, 0)
+    for name, number in (("uid", uid), ("gid", gid)):
+        if not 0 <= number <= MAX_ID:
+            problems.add(attribute, path, f"{name} {number} is out of range (0 to {MAX_ID})")
+    if len(problems) > known:
         return ()
     entry = Entry(path, kind, "", target, permissions, uid, gid, 0, (), attribute)
-    if output:
-        return _from_output(output, entry, path, problems, digests)
-    return from_source(source, entry, path, problems) if source else (entry,)
+    return _read_input(source, output, entry, path, problems, digests) if source or output else (entry,)
 
 
-def read_mode(text: str, attribute: str, path: str, problems: list[str]) -> int:
-    """Parses permissions in octal; returns 0, and adds a problem, if they are not valid."""
-    mode = _permissions(text)
-    if mode is None:
-        problems.append(problem(attribute, path, f'mode {quote(text)} is not valid; write it in octal, as "0755"'))
-    return mode or 0
+def _read_input(source: str, output: str, template: Entry, path: str, problems: Problems, digests: Digests) -> Iterable[Entry]:
+    """Returns the entries of a source or an output: one, or those of a directory; none if there is a problem."""
+    entry = read_output(output, template, path, problems, digests) if output else read_source(source, template, path, problems)
+    if entry is None:
+        return ()
+    if entry.type == DIRECTORY:
+        from rules_setcap.packer import source_directories
+
+        return source_directories.list_directory(entry, source_directories.default_file_mode(template), problems)
+    return (entry,)
 
 
 @functools.lru_cache
-def _permissions(text: str) -> int | None:
+def _parse_octal(text: str) -> int | None:
     if 0 < len(text) <= 5 and text.isascii() and not text.strip("01234567") and int(text, 8) <= 0o7777:
         return int(text, 8)
     return None
 
 
-def _from_output(output: str, like: Entry, path: str, problems: list[str], digests: Digests) -> Iterable[Entry]:
-    """Returns the entry of an action's output: a file like another, or a symbolic link."""
-    try:
-        status = os.lstat(output)
-        if stat.S_ISLNK(status.st_mode):
-            text = os.readlink(output)
-            # A sandbox consists of links into bazel-out, and ctx.actions.symlink(target_file = ...) makes them: no more
-            # time for these, there are many.
-            if "/bazel-out/" not in text or not text.startswith("/"):
-                from rules_setcap.packer import links
-
-                if links.is_unresolved(output, text, digests):
-                    return symlink(text, like, path, problems)
-            status = os.stat(output)
-    except OSError as error:
-        return _unreadable(output, like, path, error, problems)
-    return _from_status(status, output, like, path, problems)
-
-
-def from_source(source: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
-    """Returns the entry of a source, like another one, at a path; for a directory, also all that is in it."""
-    try:
-        if like.type == SYMLINK:
-            return symlink(os.readlink(source), like, path, problems)
-        status = os.stat(source)
-    except OSError as error:
-        return _unreadable(source, like, path, error, problems)
-    return _from_status(status, source, like, path, problems)
-
-
-def _from_status(status: os.stat_result, source: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
-    if stat.S_ISREG(status.st_mode) and like.type == FILE:
-        return (_at(path, like, source, status.st_size),)
-    if stat.S_ISDIR(status.st_mode):
-        from rules_setcap.packer import walk
-
-        return walk.walk(_at(path, like, source), problems)
-    problems.append(problem(like.attribute, path, f"its source {quote(source)} is not a {like.type}"))
-    return ()
-
-
-def _unreadable(source: str, like: Entry, path: str, error: OSError, problems: list[str]) -> Iterable[Entry]:
-    what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-    problems.append(problem(like.attribute, path, f"its source {quote(source)} {what}"))
-    return ()
-
-
-def symlink(text: str, like: Entry, path: str, problems: list[str]) -> Iterable[Entry]:
-    """Returns a symbolic link with the owner of another entry."""
-    try:
-        return (like._replace(path=path, type=SYMLINK, source="", target=check_text(text), mode=MODES[SYMLINK], size=0),)
-    except ValueError as error:
-        problems.append(problem(like.attribute, path, str(error)))
-        return ()
-
-
-def _what(entry: Entry) -> str:
+def _describe(entry: Entry) -> str:
     """Describes an entry for a message."""
     if entry.type == FILE:
         return f"the file {quote(entry.source)}" if entry.source else "an empty file"

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from rules_setcap.diagnostics.errors import problem
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def read_mtime(arguments: Arguments, problems: list[str]) -> int:
-    """Reads --mtime, in seconds since 1970; 0, and a problem, if it is not a valid time.
+def read_mtime(arguments: Arguments, problems: Problems) -> int:
+    """Reads the flag --mtime.
 
     Args:
-      arguments: with --mtime, as the user wrote it, and --stamp, a status file for each that its placeholders need.
-      problems: list to add to.
+      arguments: --mtime, as the user wrote it, and --stamp, the status files that its placeholder needs.
+      problems: the collector of problems.
+
+    Returns:
+      The time in seconds since 1970; 0 if it is not valid.
 
     Raises:
       OSError: a status file cannot be read.
     """
-    text, stamp = arguments.take_value("mtime", "0"), arguments.take_values("stamp")
+    text, status_files = arguments.take_value("mtime", "0"), arguments.take_values("stamp")
     if text.isascii() and text.isdecimal() and len(text) < 12:
         return int(text)
-    from rules_setcap.actions import stamps  # Few layers need them, and loading takes time.
+    from rules_setcap.actions import stamps  # Few layers need these modules, and importing them takes time.
     from rules_setcap.archive import times
 
     try:
-        return times.parse_seconds(stamps.Status(stamp).expand(text))
+        return times.parse_seconds(stamps.Status(status_files).expand(text))
     except ValueError as error:
-        problems.append(problem("mtime", text, str(error)))
+        problems.add("mtime", text, str(error))
         return 0

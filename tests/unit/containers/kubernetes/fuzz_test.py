@@ -1,4 +1,4 @@
-"""Whatever a manifest says, pods or an InputError come out, and of pods a standing or an InputError."""
+"""Fuzz tests: any manifest, and any pod of it, is either read or refused with an InputError."""
 
 from __future__ import annotations
 
@@ -30,14 +30,30 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=5),
     st.sampled_from(
-        ["v1", "apps/v1", "batch/v1", "Pod", "Deployment", "CronJob", "List", "ALL", "KILL", "CAP_BPF", "windows", "Unconfined", "/a"]
+        [
+            "v1",
+            "apps/v1",
+            "batch/v1",
+            "Pod",
+            "Deployment",
+            "CronJob",
+            "List",
+            "ALL",
+            "KILL",
+            "CAP_BPF",
+            "windows",
+            "Unconfined",
+            "/a",
+        ]
     ),
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=5)), max_leaves=20
 )
 CONTAINERS = st.lists(
-    st.one_of(VALUES, st.fixed_dictionaries({"name": st.sampled_from("abc")}, optional={"securityContext": VALUES, "ports": VALUES})),
+    st.one_of(
+        VALUES, st.fixed_dictionaries({"name": st.sampled_from("abc")}, optional={"securityContext": VALUES, "ports": VALUES})
+    ),
     max_size=3,
 )
 PODS = st.fixed_dictionaries(
@@ -51,10 +67,11 @@ PODS = st.fixed_dictionaries(
 )
 
 
-def _read(data: bytes) -> None:
-    for runtime in ("containerd", "cri-o"):
+def _check(data: bytes) -> None:
+    """Reads a manifest, evaluates its pods and computes the processes of their containers."""
+    for engine_name in ("containerd", "cri-o"):
         try:
-            pods = manifests.read_pods(data, "file.yaml", runtime)
+            pods = manifests.read_pods(data, "file.yaml", engine_name)
         except InputError as error:
             assert error.problems and all("\n" not in problem and problem.startswith("file.yaml") for problem in error.problems)
             continue
@@ -72,8 +89,8 @@ def _read(data: bytes) -> None:
 
 @FUZZ
 @given(st.one_of(PODS, VALUES))
-def test_any_values(value):
-    _read(json.dumps(value).encode())
+def test_any_values_are_read_or_refused(value):
+    _check(json.dumps(value).encode())
 
 
 @FUZZ
@@ -88,7 +105,7 @@ def test_any_values(value):
         max_size=4,
     ),
 )
-def test_real_manifests_with_changes(data, changes):
+def test_damaged_manifests_are_read_or_refused(data, changes):
     for start, length, text in changes:
         data = data[:start] + text + data[start + length :]
-    _read(data)
+    _check(data)

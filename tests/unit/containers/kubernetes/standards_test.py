@@ -1,4 +1,4 @@
-"""Pod Security Standards: each control by itself, over a pod that satisfies them all."""
+"""Tests of each control of the Pod Security Standards, with changes to a pod that satisfies all of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ POD = {
     "spec": {
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [
-            {"name": name, "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}} for name in ("x", "y")
+            {"name": name, "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+            for name in ("x", "y")
         ],
     },
 }
@@ -26,27 +27,30 @@ CONTEXT = ONE + ".securityContext"
 
 
 def _evaluate(changes: dict[str, object]) -> standards.Evaluation:
-    """How the pod stands with some values changed, or taken out where they are None; keys are paths."""
+    """Evaluates POD with some changes.
+
+    Args:
+      changes: the new values by path; None removes a value. The keys of a path are separated by "." or "/".
+    """
     pod = copy.deepcopy(POD)
     for path, value in changes.items():
         *steps, last = path.replace("[1]", ".1").split("/") if "/" in path else path.replace("[1]", ".1").split(".")
-        here = pod
+        parent = pod
         for step in steps:
-            here = here[int(step)] if isinstance(here, list) else here.setdefault(step, {})
+            parent = parent[int(step)] if isinstance(parent, list) else parent.setdefault(step, {})
         if value is None:
-            del here[last]
+            del parent[last]
         else:
-            here[last] = value
-    # One that the API server would refuse is evaluated all the same.
+            parent[last] = value
     return standards.evaluate_pod(manifests.read_pods(json.dumps(pod, indent=1).encode(), "pod.json")[0])
 
 
-def test_a_pod_that_satisfies_all():
+def test_a_pod_that_satisfies_all_controls_is_restricted():
     assert _evaluate({}) == standards.Evaluation("restricted", ())
 
 
-BROKEN = [
-    # What is changed, the level left, the control, the field.
+VIOLATIONS = [
+    # The changes, the level that the pod still satisfies, the violated control, and the field.
     ({CONTEXT + ".windowsOptions": {"hostProcess": True}}, "privileged", "HostProcess", CONTEXT + ".windowsOptions.hostProcess"),
     ({"spec.securityContext.windowsOptions": {"hostProcess": True}}, "privileged", "HostProcess", None),
     ({"spec.hostNetwork": True}, "privileged", "Host Namespaces", "spec.hostNetwork"),
@@ -85,14 +89,24 @@ BROKEN = [
         "AppArmor",
         'metadata.annotations["container.apparmor.security.beta.kubernetes.io/x"]',
     ),
-    ({"spec.securityContext.seLinuxOptions": {"type": "spc_t"}}, "privileged", "SELinux", "spec.securityContext.seLinuxOptions.type"),
+    (
+        {"spec.securityContext.seLinuxOptions": {"type": "spc_t"}},
+        "privileged",
+        "SELinux",
+        "spec.securityContext.seLinuxOptions.type",
+    ),
     ({CONTEXT + ".seLinuxOptions": {"user": "u"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.user"),
     ({CONTEXT + ".seLinuxOptions": {"role": "r"}}, "privileged", "SELinux", CONTEXT + ".seLinuxOptions.role"),
     ({CONTEXT + ".procMount": "Other"}, "privileged", "/proc Mount Type", CONTEXT + ".procMount"),
     ({CONTEXT + ".procMount": "Unmasked", "spec.hostUsers": False}, "baseline", "/proc Mount Type", CONTEXT + ".procMount"),
     ({CONTEXT + ".seccompProfile": {"type": "Unconfined"}}, "privileged", "Seccomp", CONTEXT + ".seccompProfile.type"),
     ({"spec.securityContext.seccompProfile": None}, "baseline", "Seccomp", CONTEXT),
-    ({"spec.securityContext.sysctls": [{"name": "kernel.msgmax"}]}, "privileged", "Sysctls", "spec.securityContext.sysctls[0].name"),
+    (
+        {"spec.securityContext.sysctls": [{"name": "kernel.msgmax"}]},
+        "privileged",
+        "Sysctls",
+        "spec.securityContext.sysctls[0].name",
+    ),
     ({CONTEXT + ".allowPrivilegeEscalation": None}, "baseline", "Privilege Escalation", CONTEXT),
     ({CONTEXT + ".allowPrivilegeEscalation": True}, "baseline", "Privilege Escalation", CONTEXT + ".allowPrivilegeEscalation"),
     ({CONTEXT + ".runAsNonRoot": False}, "baseline", "Running as Non-root", CONTEXT + ".runAsNonRoot"),
@@ -103,17 +117,17 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("changes, level, control, path", BROKEN, ids=lambda value: str(value)[:50])
-def test_a_control_that_is_broken(changes, level, control, path):
-    standing = _evaluate(changes)
-    assert standing.level == level
-    broken = {"privileged": "baseline", "baseline": "restricted"}[level]
-    found = [one for one in standing.violations if one.level == broken]
-    assert {one.control for one in found} == {control}
-    assert path is None or any(one.where.partition(": ")[2] == path for one in found)
+@pytest.mark.parametrize("changes, level, control, path", VIOLATIONS, ids=lambda value: str(value)[:50])
+def test_a_violation_names_its_control_and_field(changes, level, control, path):
+    evaluation = _evaluate(changes)
+    assert evaluation.level == level
+    violated_level = {"privileged": "baseline", "baseline": "restricted"}[level]
+    violations = [violation for violation in evaluation.violations if violation.level == violated_level]
+    assert {violation.control for violation in violations} == {control}
+    assert path is None or any(violation.where.partition(": ")[2] == path for violation in violations)
 
 
-KEPT = [
+ALLOWED = [
     {"spec.hostNetwork": False, "spec.hostUsers": True},
     {CONTEXT + ".capabilities.add": ["NET_BIND_SERVICE"], CONTEXT + ".capabilities.drop": ["KILL", "ALL"]},
     {"spec.volumes": [{"name": "v", "csi": {}}, {"name": "w", "image": {}}, {"name": "x", "emptyDir": {}}]},
@@ -122,25 +136,25 @@ KEPT = [
     {"spec.securityContext.sysctls": [{"name": "net.ipv4.tcp_wmem", "value": "1"}]},
     {"metadata/annotations": {"container.apparmor.security.beta.kubernetes.io/x": "localhost/x", "other": "x"}},
     {"spec.securityContext.appArmorProfile": {"type": "Localhost"}, CONTEXT + ".procMount": "Default"},
-    # Whom a user namespace, or Windows, spares.
+    # Controls that do not apply to a pod with a user namespace, or of Windows.
     {"spec.hostUsers": False, "spec.securityContext.runAsNonRoot": False, CONTEXT + ".runAsUser": 0},
     {"spec.os": {"name": "windows"}, CONTEXT + ".allowPrivilegeEscalation": None, CONTEXT + ".capabilities": None},
 ]
 
 
-@pytest.mark.parametrize("changes", KEPT, ids=lambda value: str(value)[:50])
-def test_what_every_level_allows(changes):
+@pytest.mark.parametrize("changes", ALLOWED, ids=lambda value: str(value)[:50])
+def test_an_allowed_value_is_not_a_violation(changes):
     assert _evaluate(changes) == standards.Evaluation("restricted", ())
 
 
-def test_every_container_counts():
+def test_init_and_ephemeral_containers_are_evaluated():
     for section in ("initContainers", "ephemeralContainers"):
-        standing = _evaluate({"spec." + section: [{"name": "z"}]})
-        assert {one.control for one in standing.violations} == {"Privilege Escalation", "Capabilities"}
-        assert {one.where.partition(": ")[2] for one in standing.violations} == {f"spec.{section}[0]"}
+        violations = _evaluate({"spec." + section: [{"name": "z"}]}).violations
+        assert {violation.control for violation in violations} == {"Privilege Escalation", "Capabilities"}
+        assert {violation.where.partition(": ")[2] for violation in violations} == {f"spec.{section}[0]"}
 
 
-def test_wrong_types_are_problems():
+def test_fields_of_a_wrong_type_are_problems():
     with pytest.raises(InputError) as refused:
         _evaluate({"spec.hostPID": "yes", ONE + ".ports": [{"hostPort": "80"}]})
     assert [problem.partition(": ")[2] for problem in refused.value.problems] == [

@@ -98,7 +98,7 @@ def _read_value(text: str, at: int, where: str) -> tuple[str, str, int]:
     while end < len(text) and text[end] != quote:
         end += 2 if text[end] == "\\" else 1
     if end >= len(text):
-        raise InputError([problem(where, text[at : at + 40].split("\n")[0], f"no closing {quote}")])
+        raise InputError([problem(where, text[at : at + 40].partition("\n")[0], f"no closing {quote}")])
     value = text[at + 1 : end]
     if quote == "'":
         return quote, value.replace("\\'", "'"), end + 1

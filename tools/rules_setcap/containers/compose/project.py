@@ -1,4 +1,4 @@
-"""Reads the files beside a Compose file that Compose reads by default: the variables of .env, and the names of overriding files."""
+"""Reads the context of a Compose file: the variables of .env, and which other files Compose would read."""
 
 from __future__ import annotations
 

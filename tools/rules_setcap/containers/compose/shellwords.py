@@ -1,7 +1,7 @@
-"""Splits the text of a Compose file's command or entrypoint into words, as Compose does.
+r"""Splits the text of a Compose file's command or entrypoint into words, as Compose does.
 
 Compose uses mattn/go-shellwords (shellwords.go, Parser.Parse), which differs from a shell. It removes a backslash in double
-quotes before any character. It reads "\\n" and "\\t" as a line feed and a tab. At the first of ; & | < > that is not quoted,
+quotes before any character. It reads "\n" and "\t" as a line feed and a tab. At the first of ; & | < > that is not quoted,
 it discards the rest of the text without a warning.
 """
 

@@ -217,7 +217,10 @@ class SettingsReader:
         return name.replace("/", "."), value
 
     def _check_sysctls(self) -> None:
-        """Refuses sysctls of the network together with the host's network, as runc and podman do (runc libcontainer/configs/validate)."""
+        """Refuses sysctls of the network together with the host's network.
+
+        runc and podman refuse them too (runc libcontainer/configs/validate).
+        """
         network = self._read_last("network", str)
         if network and network.value == "host":
             for sysctl in self._read_all("sysctl", self._line.restore):

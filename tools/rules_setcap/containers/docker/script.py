@@ -184,7 +184,9 @@ class _Splitter:
         elif self.braces and (character == "," or self.text.startswith("..", self.at)):
             self.braces[-1] = True
         elif character == "}" and self.braces and self.braces.pop():
-            raise ValueError("has braces that bash replaces by several words, and sh does not; write the words out, or quote them")
+            raise ValueError(
+                "has braces that bash replaces by several words, and sh does not; write the words out, or quote them"
+            )
 
     def read_expansion(self, is_quoted: bool) -> None:
         """Reads an expansion, or a "$" that begins none.
@@ -251,4 +253,3 @@ class _Splitter:
                 level += 1
             at += 1
         raise ValueError(f"no end of {quote(text[begin : begin + 20])}; write {quote(close)}, or quote it")
-

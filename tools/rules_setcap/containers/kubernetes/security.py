@@ -1,126 +1,109 @@
-"""What a container's securityContext comes to, together with its pod's."""
+"""Reads the settings of a container from its securityContext, and from that of its pod."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
 from rules_setcap.containers.yaml_documents import Field
+from rules_setcap.diagnostics.suggestions import suggest
+
+T = TypeVar("T")
 
 _POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _LAST_ID = (1 << 31) - 1  # k8s.io/apimachinery, IsValidUserID
 
 # Fields of k8s.io/api/core/v1 (types.go): SecurityContext, PodSecurityContext, Capabilities.
-_BOTH = frozenset("appArmorProfile runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split())
-_OF_CONTAINER = _BOTH.union("allowPrivilegeEscalation capabilities privileged procMount readOnlyRootFilesystem".split())
-_OF_POD = _BOTH.union("fsGroup fsGroupChangePolicy seLinuxChangePolicy supplementalGroups supplementalGroupsPolicy sysctls".split())
-_OF_CAPABILITIES = frozenset(("add", "drop"))
+_FIELDS_OF_BOTH = frozenset(
+    "appArmorProfile runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
+)
+_FIELDS_OF_CONTAINER = _FIELDS_OF_BOTH.union(
+    "allowPrivilegeEscalation capabilities privileged procMount readOnlyRootFilesystem".split()
+)
+_FIELDS_OF_POD = _FIELDS_OF_BOTH.union(
+    "fsGroup fsGroupChangePolicy seLinuxChangePolicy supplementalGroups supplementalGroupsPolicy sysctls".split()
+)
+_FIELDS_OF_CAPABILITIES = frozenset(("add", "drop"))
 
 
-def settings(container: Field, name: str, spec: Field, volumes: dict[str, str], runtime: str) -> Settings:
-    """What the kubelet makes of a container (pkg/securitycontext/util.go, DetermineEffectiveSecurityContext).
+def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, str], engine_name: str) -> Settings:
+    """Returns the settings of a container, as the kubelet determines them.
 
-    Problems go to the fields' list.
+    The source is pkg/securitycontext/util.go, DetermineEffectiveSecurityContext. The fields collect the problems.
 
     Args:
       container: the container.
       name: its name.
-      spec: its pod's spec.
-      volumes: kinds of the pod's volumes by name.
-      runtime: the nodes' runtime.
+      spec: the spec of its pod.
+      volumes: the kinds of the pod's volumes by name.
+      engine_name: the engine of the nodes, as Settings.engine_name.
     """
-    own, pod = container.get("securityContext"), spec.get("securityContext")
-    _known(own, _OF_CONTAINER, "")
-    _known(pod, _OF_POD, "only a container has it; move it to the container's securityContext")
-    for misplaced in sorted(_OF_CONTAINER):
+    context, pod_context = container.get("securityContext"), spec.get("securityContext")
+    _check_known(context, _FIELDS_OF_CONTAINER, "")
+    _check_known(pod_context, _FIELDS_OF_POD, "only a container has it; move it to the container's securityContext")
+    for misplaced in sorted(_FIELDS_OF_CONTAINER):
         for owner in (container, spec):
-            if here := owner.get(misplaced):
-                here.problem("belongs into securityContext; Kubernetes ignores it here", misplaced)
-    _check_proc_mount(own, spec)
-    image = container.get("image")
-    adds = own.at("capabilities", "add") if own else None
-    drops = own.at("capabilities", "drop") if own else None
-    _known(own.get("capabilities") if own else None, _OF_CAPABILITIES, "")
-    privileged = _said(own, "privileged", Field.boolean)
-    escalation = _said(own, "allowPrivilegeEscalation", Field.boolean)
+            if field := owner.get(misplaced):
+                field.problem("belongs into securityContext; Kubernetes ignores it here", misplaced)
+    _check_proc_mount(context, spec)
+    adds = context.at("capabilities", "add") if context else None
+    drops = context.at("capabilities", "drop") if context else None
+    _check_known(context.get("capabilities") if context else None, _FIELDS_OF_CAPABILITIES, "")
+    privileged = _read_member(context, "privileged", Field.boolean)
+    escalation = _read_member(context, "allowPrivilegeEscalation", Field.boolean)
     if escalation and not escalation.value:
-        _refused(own, adds, privileged)
-    user, group = _id("runAsUser", own, pod), _id("runAsGroup", own, pod)
-    group_of_pod = pod.get("runAsGroup") if pod else None
-    if group_of_pod and pod and not pod.get("runAsUser") and runtime == "containerd":
-        # containerd internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user"
-        what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
-        group_of_pod.problem(what)
+        _check_escalation(context, adds, privileged)
+    user, group = _read_id("runAsUser", context, pod_context), _read_id("runAsGroup", context, pod_context)
+    _check_pod_group(pod_context, engine_name)
     return Settings(
         where=container.where,
-        engine_name=runtime,
+        engine_name=engine_name,
         name=name,
-        image=_said(container, "image", Field.scalar) if image else None,
+        image=_read_member(container, "image", Field.scalar),
         user=Setting(f"{user.value}:{group.value}" if group else str(user.value), user.where) if user else None,
-        added=_capabilities(adds, runtime),
-        dropped=_capabilities(drops, runtime),
+        added=_read_capabilities(adds, engine_name),
+        dropped=_read_capabilities(drops, engine_name),
         privileged=privileged,
         no_new_privs=Setting(not escalation.value, escalation.where) if escalation else None,
-        run_as_non_root=_said(own, "runAsNonRoot", Field.boolean) or _said(pod, "runAsNonRoot", Field.boolean),
-        entrypoint=_words(container.get("command")),
-        command=_words(container.get("args")),
-        read_only=_said(own, "readOnlyRootFilesystem", Field.boolean),
-        mounts=_mounts(container.get("volumeMounts"), volumes),
-        user_namespace=_user_namespace(spec),
-        environment=_environment(container.get("env")),
-        other_variables=_said(container, "envFrom", lambda field: "envFrom"),
-        directory=_said(container, "workingDir", Field.text),
-        network=_said(spec, "hostNetwork", lambda field: "host" if field.boolean() else None),
-        sysctls=_sysctls(pod),
+        run_as_non_root=(
+            _read_member(context, "runAsNonRoot", Field.boolean) or _read_member(pod_context, "runAsNonRoot", Field.boolean)
+        ),
+        entrypoint=_read_words(container.get("command")),
+        command=_read_words(container.get("args")),
+        read_only=_read_member(context, "readOnlyRootFilesystem", Field.boolean),
+        mounts=_read_mounts(container.get("volumeMounts"), volumes),
+        user_namespace=_read_user_namespace(spec),
+        environment=_read_environment(container.get("env")),
+        other_variables=_read_member(container, "envFrom", lambda field: "envFrom"),
+        directory=_read_member(container, "workingDir", Field.text),
+        network=_read_member(spec, "hostNetwork", lambda field: "host" if field.boolean() else None),
+        sysctls=_read_sysctls(pod_context),
     )
 
 
-def volumes(spec: Field, claims: Iterable[Field]) -> dict[str, str]:
-    """The kinds of a pod's volumes by name: "emptyDir"; claims are those of a StatefulSet."""
-    found = {text: "persistentVolumeClaim" for claim in claims if (text := claim.text())}
+def read_volumes(spec: Field, claims: Iterable[Field]) -> dict[str, str]:
+    """Returns the kinds of a pod's volumes, such as "emptyDir", by name.
+
+    Args:
+      spec: the spec of the pod.
+      claims: the names in volumeClaimTemplates of a StatefulSet.
+    """
+    kinds = {text: "persistentVolumeClaim" for claim in claims if (text := claim.text())}
     members = spec.get("volumes")
     for volume in members.items() if members else []:
         fields = volume.fields()
         name = fields["name"].text() if "name" in fields else None
         if name:
-            found[name] = next((kind for kind in fields if kind != "name"), "emptyDir")
-    return found
-
-
-def _known(field: Field | None, known: frozenset[str], elsewhere: str) -> None:
-    """Refuses fields that Kubernetes does not know there, as `kubectl` with validation does."""
-    for name, member in field.fields().items() if field else ():
-        if name not in known:
-            if elsewhere and name in _OF_CONTAINER:
-                member.problem(elsewhere, name)
-                continue
-            near = difflib.get_close_matches(name[:64], sorted(known), n=1, cutoff=0.6)
-            member.problem("unknown field" + (f'; did you mean "{near[0]}"?' if near else ""), name)
-
-
-def _refused(own: Field | None, adds: Field | None, privileged: Setting[bool] | None) -> None:
-    """What the API server refuses (pkg/apis/core/validation/validation.go, ValidateSecurityContext).
-
-    The documentation has it that SYS_ADMIN implies allowPrivilegeEscalation: the API server looks for
-    "CAP_SYS_ADMIN" alone, and the kubelet sets no_new_privs for what it lets through.
-    """
-    field = own.get("allowPrivilegeEscalation") if own else None
-    if field and privileged and privileged.value:
-        field.problem("the API server refuses it together with privileged: true")
-    if field and adds and any(name.node.value == "CAP_SYS_ADMIN" for name in adds.items()):
-        field.problem("the API server refuses it together with CAP_SYS_ADMIN")
-
-
-def _check_proc_mount(own: Field | None, spec: Field) -> None:
-    """Refuses what the API server does (pkg/apis/core/validation/validation.go, validateProcMount)."""
-    proc, users = own.get("procMount") if own else None, spec.get("hostUsers")
-    if proc and proc.text() == "Unmasked" and (not users or users.boolean()):
-        proc.problem("the API server refuses it unless the pod has hostUsers: false")
+            kinds[name] = next((kind for kind in fields if kind != "name"), "emptyDir")
+    return kinds
 
 
 def check_sysctls(spec: Field) -> None:
-    """Refuses what the API server (pkg/apis/core/validation/validation.go, validateSysctls) and the kernel do."""
+    """Adds problems for sysctls that the API server or the kernel refuses.
+
+    The source for the API server is pkg/apis/core/validation/validation.go, validateSysctls.
+    """
     network, users, sysctls = spec.get("hostNetwork"), spec.get("hostUsers"), spec.at("securityContext", "sysctls")
     for member in sysctls.items() if sysctls else []:
         name, value = member.get("name"), member.get("value")
@@ -134,88 +117,152 @@ def check_sysctls(spec: Field) -> None:
                 value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
 
 
-def _sysctls(pod: Field | None) -> tuple[Setting[tuple[str, str]], ...]:
-    members = pod.get("sysctls") if pod else None
-    found = []
+def _check_known(field: Field | None, known: frozenset[str], advice: str) -> None:
+    """Adds a problem for each member that Kubernetes does not know, as `kubectl` with validation does.
+
+    Args:
+      field: a securityContext, or a part of it.
+      known: the names of members that Kubernetes knows there.
+      advice: the message for a member that a container's securityContext may have; "" for none.
+    """
+    for name, member in field.fields().items() if field else ():
+        if name not in known:
+            if advice and name in _FIELDS_OF_CONTAINER:
+                member.problem(advice, name)
+            else:
+                member.problem("unknown field" + suggest(name, sorted(known)), name)
+
+
+def _check_escalation(context: Field | None, adds: Field | None, privileged: Setting[bool] | None) -> None:
+    """Adds a problem for settings that the API server refuses together with allowPrivilegeEscalation: false.
+
+    The source is pkg/apis/core/validation/validation.go, ValidateSecurityContext. According to the documentation, SYS_ADMIN
+    implies allowPrivilegeEscalation. But the API server compares with "CAP_SYS_ADMIN" only, and the kubelet sets
+    no_new_privs for all that it accepts.
+    """
+    field = context.get("allowPrivilegeEscalation") if context else None
+    if field and privileged and privileged.value:
+        field.problem("the API server refuses it together with privileged: true")
+    if field and adds and any(name.node.value == "CAP_SYS_ADMIN" for name in adds.items()):
+        field.problem("the API server refuses it together with CAP_SYS_ADMIN")
+
+
+def _check_proc_mount(context: Field | None, spec: Field) -> None:
+    """Adds a problem for a procMount that the API server refuses (pkg/apis/core/validation/validation.go, validateProcMount)."""
+    proc, users = context.get("procMount") if context else None, spec.get("hostUsers")
+    if proc and proc.text() == "Unmasked" and (not users or users.boolean()):
+        proc.problem("the API server refuses it unless the pod has hostUsers: false")
+
+
+def _check_pod_group(pod_context: Field | None, engine_name: str) -> None:
+    """Adds a problem for a pod with a group and without a user, which containerd does not start.
+
+    The source is internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user".
+    """
+    group = pod_context.get("runAsGroup") if pod_context else None
+    if group and pod_context and not pod_context.get("runAsUser") and engine_name == "containerd":
+        what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
+        group.problem(what)
+
+
+def _read_sysctls(pod_context: Field | None) -> tuple[Setting[tuple[str, str]], ...]:
+    """Returns the names, with dots, and the values of a pod's sysctls."""
+    members = pod_context.get("sysctls") if pod_context else None
+    sysctls = []
     for member in members.items() if members else []:
         name, value = member.get("name"), member.get("value")
         if name and value:
-            found.append(Setting(((name.text() or "").replace("/", "."), value.text() or ""), member.where))
-    return tuple(found)
+            sysctls.append(Setting(((name.text() or "").replace("/", "."), value.text() or ""), member.where))
+    return tuple(sysctls)
 
 
-def _said[T](field: Field | None, name: str, read: Callable[[Field], T | None]) -> Setting[T] | None:
-    """What a field says, if it is there and right."""
+def _read_member(field: Field | None, name: str, read: Callable[[Field], T | None]) -> Setting[T] | None:
+    """Returns the value of a member; None if it does not exist or is not valid.
+
+    Args:
+      field: the mapping.
+      name: the name of the member.
+      read: returns the value of a field; None, and a problem of the field, if it is not valid.
+    """
     member = field.get(name) if field else None
     value = read(member) if member else None
     return Setting(value, member.where) if member and value is not None else None
 
 
-def _id(name: str, own: Field | None, pod: Field | None) -> Setting[int] | None:
-    said = _said(own, name, Field.integer) or _said(pod, name, Field.integer)
-    if said and not 0 <= said.value <= _LAST_ID:
-        for owner in (own, pod):
-            if owner and (member := owner.get(name)) and member.where == said.where:
-                member.problem(f"not 0 to {_LAST_ID}")
+def _read_id(name: str, context: Field | None, pod_context: Field | None) -> Setting[int] | None:
+    """Returns a uid or gid from the securityContext of a container, or else from that of its pod."""
+    setting = _read_member(context, name, Field.integer) or _read_member(pod_context, name, Field.integer)
+    if setting and not 0 <= setting.value <= _LAST_ID:
+        for owner in (context, pod_context):
+            if owner and (member := owner.get(name)) and member.where == setting.where:
+                member.problem(f"out of range (0 to {_LAST_ID})")
         return None
-    return said
+    return setting
 
 
-def _capabilities(field: Field | None, runtime: str) -> tuple[Setting[str], ...]:
-    found = []
+def _read_capabilities(field: Field | None, engine_name: str) -> tuple[Setting[str], ...]:
+    """Returns the capabilities of a list, as parse_capability() spells them."""
+    capabilities = []
     for member in field.items() if field else []:
         name = member.text()
         if name is not None:
             try:
-                found.append(Setting(parse_capability(name, runtime), member.where))
+                capabilities.append(Setting(parse_capability(name, engine_name), member.where))
             except ValueError as error:
                 member.problem(str(error))
-    return tuple(found)
+    return tuple(capabilities)
 
 
-def _words(field: Field | None) -> Setting[tuple[str, ...]] | None:
-    """command or args; an empty list says nothing (Kubernetes takes the image's)."""
+def _read_words(field: Field | None) -> Setting[tuple[str, ...]] | None:
+    """Returns the words of command or args; None for an empty list, for which Kubernetes takes the image's."""
     words = [word.text() for word in field.items()] if field else []
     return Setting(tuple(word or "" for word in words), field.where) if field and words else None
 
 
-def _environment(field: Field | None) -> tuple[Setting[tuple[str, str | None]], ...]:
-    """env; what valueFrom gives, or refers to another variable, is not known here."""
-    found: list[Setting[tuple[str, str | None]]] = []
+def _read_environment(field: Field | None) -> tuple[Setting[tuple[str, str | None]], ...]:
+    """Returns the variables of env. A value that comes from valueFrom, or refers to another variable, is not known."""
+    variables: list[Setting[tuple[str, str | None]]] = []
     for member in field.items() if field else []:
         name, value = member.get("name"), member.get("value")
         text = value.scalar() if value else None
-        if name and (of := name.text()):
+        if name and (variable := name.text()):
             known = "" if text is None and not member.get("valueFrom") else text
-            found.append(Setting((of, known if known is not None and "$(" not in known else None), member.where))
-    return tuple(found)
+            variables.append(Setting((variable, known if known is not None and "$(" not in known else None), member.where))
+    return tuple(variables)
 
 
-def _mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Setting[Mount], ...]:
-    found = []
+def _read_mounts(field: Field | None, volumes: dict[str, str]) -> tuple[Setting[Mount], ...]:
+    """Returns the mounts of volumeMounts.
+
+    Args:
+      field: volumeMounts.
+      volumes: the kinds of the pod's volumes by name.
+    """
+    mounts = []
     for member in field.items() if field else []:
         name, path = member.get("name"), member.get("mountPath")
-        volume, where = name.text() if name else None, path.text() if path else None
+        volume, target = name.text() if name else None, path.text() if path else None
         if volume is not None and name and volume not in volumes:
-            near = difflib.get_close_matches(volume[:64], volumes, n=1, cutoff=0.6)
-            name.problem("the pod has no such volume" + (f'; did you mean "{near[0]}"?' if near else ""))
-        if where is None or path is None:
+            name.problem("the pod has no such volume" + suggest(volume, volumes))
+        if target is None or path is None:
             if not path:
                 member.problem("a mount without mountPath", volume or "")
             continue
         try:
-            # The API server takes a relative one too, and runtimes put "/" before it.
-            found.append(Setting(Mount(normalize_target("/" + where.lstrip("/")), volumes.get(volume or "", ""), None), path.where))
+            # The API server also accepts a relative path, and engines prefix "/".
+            mount = Mount(normalize_target("/" + target.lstrip("/")), volumes.get(volume or "", ""), None)
+            mounts.append(Setting(mount, path.where))
         except ValueError as error:
             path.problem(str(error))
-    return tuple(found)
+    return tuple(mounts)
 
 
-def _user_namespace(spec: Field) -> Setting[str] | None:
-    said = _said(spec, "hostUsers", Field.boolean)
-    for name in ("hostIPC", "hostNetwork", "hostPID") if said and not said.value else ():
+def _read_user_namespace(spec: Field) -> Setting[str] | None:
+    """Returns the user namespace of a pod, "host" or "pod"; None if the pod does not set it."""
+    users = _read_member(spec, "hostUsers", Field.boolean)
+    for name in ("hostIPC", "hostNetwork", "hostPID") if users and not users.value else ():
         shared = spec.get(name)
         if shared and shared.boolean():
             # pkg/apis/core/validation/validation.go, validateHostUsers
             shared.problem("the API server refuses it together with hostUsers: false")
-    return Setting("host" if said.value else "pod", said.where) if said else None
+    return Setting("host" if users.value else "pod", users.where) if users else None

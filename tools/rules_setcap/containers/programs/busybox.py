@@ -1,4 +1,8 @@
-"""BusyBox: one program that is many, by the name that it is called by (https://busybox.net/downloads/BusyBox.html)."""
+"""BusyBox, whose name or first argument selects one of its applets (https://busybox.net/downloads/BusyBox.html).
+
+The models agree with Debian's BusyBox 1.38.0 (tests/getcap/programs_test.py). Alpine's build differs
+in FEATURE_PREFER_APPLETS and FEATURE_SH_STANDALONE; where these matter, the next program is unknown.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from rules_setcap.containers.programs.shells import make_shell_model
 
 
 def follow_busybox(call: Call) -> Execution | None:
-    """The program itself: its first argument is an applet if its name is not."""
+    """Follows the applet that argv[0] names, or argv[1] if argv[0] is BusyBox itself."""
     argv = call.argv
     if posixpath.basename(call.name).startswith("busybox"):
         argv = argv[1:]
@@ -25,27 +29,27 @@ def follow_busybox(call: Call) -> Execution | None:
         return None
     state = call.state
     if name != "su" and state.process.ruid:
-        # libbb/appletlib.c, check_suid: an applet that is not set-user-ID drops the effective ids; for root nothing happens.
+        # libbb/appletlib.c, check_suid: an applet that does not need set-user-ID drops the effective ids, unless root runs it.
         process = credentials.setuid(credentials.setgid(state.process, state.process.rgid), state.process.ruid)
         state = replace(state, process=process)
-    following = APPLETS[name](replace(call, argv=argv, state=state))
-    if following and not following.file and following.argv[0] in APPLETS and following.argv[0]:
-        # FEATURE_PREFER_APPLETS and FEATURE_SH_STANDALONE, which Debian's build has and Alpine's has not.
-        path = call.system.find_program(following.argv[0], following.state)
+    execution = APPLETS[name](replace(call, argv=argv, state=state))
+    if execution and not execution.file and execution.argv[0] in APPLETS and execution.argv[0]:
+        # FEATURE_PREFER_APPLETS and FEATURE_SH_STANDALONE: Debian's build has them, Alpine's does not.
+        path = call.system.find_program(execution.argv[0], execution.state)
         if path and not call.system.is_busybox(path):
             raise NotFollowed(f"executes {path}, or its own applet of that name")
-    return following
+    return execution
 
 
-def _chroot(call: Call) -> Execution | None:
-    """chroot NEWROOT [PROG ARGS]: coreutils/chroot.c."""
+def _follow_chroot(call: Call) -> Execution | None:
+    """Follows the applet chroot NEWROOT [PROG ARGS]: coreutils/chroot.c."""
     directory = users.get_argument(call, 1)
     state = replace(change_root(call, call.state, directory), directory="/")
     return call.execute(call.argv[2:] or (state.get_variable("SHELL") or "/bin/sh", "-i"), state)
 
 
-def _env(call: Call) -> Execution | None:
-    """env [-i0] [-u NAME] [-] [NAME=VALUE]... [PROG ARGS]: coreutils/env.c. It has no -S."""
+def _follow_env(call: Call) -> Execution | None:
+    """Follows the applet env [-i0] [-u NAME] [-] [NAME=VALUE]... [PROG ARGS], which has no -S: coreutils/env.c."""
     for word in call.argv[1:]:
         if word is None or not word.startswith("-"):
             break
@@ -54,27 +58,27 @@ def _env(call: Call) -> Execution | None:
     return passthrough.follow_env(call)
 
 
-def _setpriv(call: Call) -> Execution | None:
-    """setpriv [--nnp] [--inh-caps CAPS] [--ambient-caps CAPS] PROG ARGS: util-linux/setpriv.c."""
-    found, rest = options.parse_options(call.argv[1:], "d", {"dump": 0, "nnp": 0, "no-new-privs": 0, "inh-caps": 1, "ambient-caps": 1})
+def _follow_setpriv(call: Call) -> Execution | None:
+    """Follows the applet setpriv [--nnp] [--inh-caps CAPS] [--ambient-caps CAPS] PROG ARGS: util-linux/setpriv.c."""
+    parsed, rest = options.parse_options(call.argv[1:], "d", {"dump": 0, "nnp": 0, "no-new-privs": 0, "inh-caps": 1, "ambient-caps": 1})
     process = call.state.process
-    for name, value in found:
+    for name, value in parsed:
         if name in ("d", "dump"):
             return None
         if name in ("nnp", "no-new-privs"):
             process = process._replace(no_new_privs=True)
-    given = dict(found)
-    if "inh-caps" in given:
+    values = dict(parsed)
+    if "inh-caps" in values:
         mask = process.inheritable
-        for each in given["inh-caps"].split(","):
-            bit = _capability(each)
-            mask = mask | bit if each[0] == "+" else mask & ~bit
+        for text in values["inh-caps"].split(","):
+            bit = _parse_change(text)
+            mask = mask | bit if text[0] == "+" else mask & ~bit
         process = credentials.capset(process, inheritable=mask)
-    if "ambient-caps" in given:
-        for each in given["ambient-caps"].split(","):
-            bit = _capability(each)
-            if each[0] == "+":
-                # A capability that the kernel refuses is a warning.
+    if "ambient-caps" in values:
+        for text in values["ambient-caps"].split(","):
+            bit = _parse_change(text)
+            if text[0] == "+":
+                # The applet warns of a capability that the kernel refuses, and goes on.
                 if not process.securebits & credentials.SECBIT_NO_CAP_AMBIENT_RAISE:
                     process = process._replace(ambient=process.ambient | bit & process.permitted & process.inheritable)
             else:
@@ -84,8 +88,8 @@ def _setpriv(call: Call) -> Execution | None:
     return call.execute(rest, replace(call.state, process=process))
 
 
-def _capability(text: str) -> int:
-    """Reads +cap_name, -cap_name or +cap_<number>."""
+def _parse_change(text: str) -> int:
+    """Returns the mask of +NAME, -NAME, +cap_NAME or +cap_NUMBER."""
     name = text[1:]
     bit = find_number("cap_" + name.removeprefix("cap_"))
     if bit is None and name.startswith("cap_") and name[4:].isdigit():
@@ -98,9 +102,9 @@ def _capability(text: str) -> int:
 APPLETS: Mapping[str, Model] = {
     "ash": make_shell_model(bash=False, drops=False),
     "chpst": daemontools.follow_chpst,
-    "chroot": _chroot,
+    "chroot": _follow_chroot,
     "chrt": passthrough.make_passthrough_model("mprfobi", skip=1, ends="m p"),
-    "env": _env,
+    "env": _follow_env,
     "envdir": daemontools.follow_chpst,
     "envuidgid": daemontools.follow_chpst,
     "flock": passthrough.follow_flock,
@@ -115,7 +119,7 @@ APPLETS: Mapping[str, Model] = {
     "runsv": passthrough.make_unfollowed_model("starts the run script of a service"),
     "runsvdir": passthrough.make_unfollowed_model("starts the run scripts of services"),
     "script": passthrough.make_unfollowed_model("starts a shell in a terminal"),
-    "setpriv": _setpriv,
+    "setpriv": _follow_setpriv,
     "setsid": passthrough.make_passthrough_model("c"),
     "setuidgid": daemontools.follow_chpst,
     "sh": make_shell_model(bash=False, drops=False),
@@ -130,3 +134,4 @@ APPLETS: Mapping[str, Model] = {
     "watch": passthrough.make_unfollowed_model("executes a program again and again"),
     "xargs": passthrough.make_unfollowed_model("adds what it reads to a command"),
 }
+"""The applets that execute programs, by name."""

@@ -1,4 +1,8 @@
-"""The user switchers of daemontools, runit and s6."""
+"""Programs of s6, runit and daemontools, most of which change to another user.
+
+The models agree with s6 2.15.1.0 and chpst of runit 2.3.1 (tests/getcap/programs_test.py). The programs of daemontools are
+those that are links to chpst.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from rules_setcap.containers.programs.model import Call, Execution, NotFollowed,
 
 
 def follow_s6_setuidgid(call: Call) -> Execution | None:
-    """s6-setuidgid: https://skarnet.org/software/s6/s6-setuidgid.html; it executes two more programs of s6."""
-    found, rest = options.parse_options(call.argv[1:], "")
+    """Follows s6-setuidgid, which executes two more programs of s6: https://skarnet.org/software/s6/s6-setuidgid.html."""
+    _, rest = options.parse_options(call.argv[1:], "")
     if len(rest) < 2 or rest[0] is None:
         raise ProgramFails("too few arguments") if None not in rest else NotFollowed("has arguments that are not known here")
     directory = call.path.rpartition("/")[0]
@@ -20,91 +24,93 @@ def follow_s6_setuidgid(call: Call) -> Execution | None:
 
 
 def follow_s6_envuidgid(call: Call) -> Execution | None:
-    """s6-envuidgid: https://skarnet.org/software/s6/s6-envuidgid.html; it sets UID, GID and GIDLIST."""
-    found, rest = options.parse_options(call.argv[1:], "ugGinBD:")
-    if found:
+    """Follows s6-envuidgid, which sets UID, GID and GIDLIST: https://skarnet.org/software/s6/s6-envuidgid.html."""
+    parsed, rest = options.parse_options(call.argv[1:], "ugGinBD:")
+    if parsed:
         raise NotFollowed("has options that are not followed here")
     if len(rest) < 2 or rest[0] is None:
         raise ProgramFails("too few arguments") if None not in rest else NotFollowed("has arguments that are not known here")
     user = find_user(call, rest[0])
     if user is None:
         raise ProgramFails(f'no such user: "{rest[0]}"')
-    groups = tuple(each.gid for each in call.system.read_groups(call.state) if user.name in each.members)
+    groups = tuple(group.gid for group in call.system.read_groups(call.state) if user.name in group.members)
     state = call.state.with_variables(UID=str(user.uid), GID=str(user.gid), GIDLIST=",".join(map(str, groups)) or str(user.gid))
     return call.execute(rest[1:], state)
 
 
 def follow_s6_applyuidgid(call: Call) -> Execution | None:
-    """s6-applyuidgid: https://skarnet.org/software/s6/s6-applyuidgid.html."""
-    found, rest = options.parse_options(call.argv[1:], "zu:g:G:U")
+    """Follows s6-applyuidgid: https://skarnet.org/software/s6/s6-applyuidgid.html."""
+    parsed, rest = options.parse_options(call.argv[1:], "zu:g:G:U")
     uid: int | None = None
     gid: int | None = None
     groups: tuple[int, ...] | None = None
     state = call.state
-    for name, value in found:
+    for name, value in parsed:
         if name == "u":
             uid = users.parse_id(value)
         elif name == "g":
             gid = users.parse_id(value)
         elif name == "G":
-            groups = _numbers(value)
+            groups = _parse_ids(value)
         elif name == "U":
             uid = users.parse_id(state.get_variable("UID") or "")
             gid = users.parse_id(state.get_variable("GID") or "")
-            groups = _numbers(state.get_variable("GIDLIST") or "")
+            groups = _parse_ids(state.get_variable("GIDLIST") or "")
     if not rest:
         raise ProgramFails("no program is given")
     if groups is not None:
         groups = tuple(dict.fromkeys((state.process.egid if gid is None else gid, *groups)))
     process = users.change_ids(state.process, uid or None, gid or None, groups)
     environment = dict(state.environment)
-    if any(name == "z" for name, _ in found):
+    if any(name == "z" for name, _ in parsed):
         for name in ("UID", "GID", "GIDLIST"):
             environment.pop(name, None)
     return call.execute(rest, replace(state, process=process, environment=environment))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(users.parse_id(each) for each in text.split(",")) if text else ()
+def _parse_ids(text: str) -> tuple[int, ...]:
+    """Parses ids with commas between."""
+    return tuple(users.parse_id(word) for word in text.split(",")) if text else ()
 
 
 def follow_chpst(call: Call) -> Execution | None:
-    """chpst of runit and the programs that it is a link to: chpst(8); its src/chpst.c."""
+    """Follows chpst of runit, and the programs of daemontools that are links to it: chpst(8); src/chpst.c."""
     name = call.name.rpartition("/")[2]
     if name in ("setuidgid", "envuidgid", "envdir", "pgrphack", "setlock", "softlimit"):
-        return _daemontools(call, name)
-    found, rest = options.parse_options(call.argv[1:], "u:U:b:e:m:d:o:p:f:c:r:t:/:C:n:l:L:vP012V")
+        return _follow_link_to_chpst(call, name)
+    parsed, rest = options.parse_options(call.argv[1:], "u:U:b:e:m:d:o:p:f:c:r:t:/:C:n:l:L:vP012V")
     state = call.state
-    change_to: str | None = None
-    for option, value in found:
+    user_spec: str | None = None
+    for option, value in parsed:
         if option == "V":
             return None
         if option == "e":
             raise NotFollowed(f"reads variables from {value}")
         if option == "u":
-            change_to = value
+            user_spec = value
         elif option == "U":
             state = state.with_variables(UID=None, GID=None)
     if not rest:
         raise ProgramFails("no program is given")
     # chpst.c, main: chroot and chdir come before the change of the user.
-    for option, value in found:
+    for option, value in parsed:
         if option == "/":
             state = replace(change_root(call, state, value), directory="/")
-    for option, value in found:
+    for option, value in parsed:
         if option == "C":
             state = replace(state, directory=users.resolve_directory(state, value))
-    if change_to is not None:
-        state = replace(state, process=_colon_user(call, state.process, change_to))
-    if any(option == "b" for option, _ in found):
+    if user_spec is not None:
+        state = replace(state, process=_change_user(call, state.process, user_spec))
+    if any(option == "b" for option, _ in parsed):
         raise NotFollowed("executes a program by another name")
     return call.execute(rest, state)
 
 
-def _daemontools(call: Call, name: str) -> Execution | None:
+def _follow_link_to_chpst(call: Call, name: str) -> Execution | None:
+    """Follows chpst under the name of a program of daemontools."""
     if name == "setuidgid":
         user = users.get_argument(call, 1)
-        return call.execute(call.argv[2:], replace(call.state, process=_colon_user(call, call.state.process, user)))
+        return call.execute(call.argv[2:], replace(call.state, process=_change_user(call, call.state.process, user)))
     if name == "envuidgid":
         users.get_argument(call, 1)
         return call.execute(call.argv[2:], call.state.with_variables(UID=None, GID=None))
@@ -119,8 +125,8 @@ def _daemontools(call: Call, name: str) -> Execution | None:
     return call.execute(rest)
 
 
-def _colon_user(call: Call, process: execve.Process, spec: str) -> execve.Process:
-    """user[:group[:group...]], or numbers after a colon (runit's uidgid.c)."""
+def _change_user(call: Call, process: execve.Process, spec: str) -> execve.Process:
+    """Returns the process after the change to USER[:GROUP[:GROUP...]] or :UID:GID[:GID...] (runit's uidgid.c)."""
     numeric = spec.startswith(":")
     names = spec.removeprefix(":").split(":")
     ids: list[int] = []
@@ -141,11 +147,5 @@ def _colon_user(call: Call, process: execve.Process, spec: str) -> execve.Proces
         if user is None:
             raise ProgramFails(f'no such user: "{names[0]}"')
         uid, gids = user.uid, ids or [user.gid]
-    return _gid_first(process, uid, gids[0], tuple(gids))
-
-
-def _gid_first(process: execve.Process, uid: int, gid: int, groups: tuple[int, ...]) -> execve.Process:
-    """Sets the gid before the groups, and then the uid."""
-    process = credentials.setgid(process, gid)
-    process = credentials.setgroups(process, groups)
+    process = credentials.setgroups(credentials.setgid(process, gids[0]), tuple(gids))
     return credentials.setuid(process, uid)

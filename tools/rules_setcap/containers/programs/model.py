@@ -1,7 +1,7 @@
-"""The terms of the models.
+"""The types that models of programs share, and the lookups and system calls that several of them need.
 
-A model is a function of a Call. It returns what the program executes next, or None if it executes nothing. It raises
-NotFollowed where that cannot be known, and ProgramFails where the program stops with an error.
+A model is a function of a Call. It returns the program that is executed next, or None if the program executes none. It
+raises NotFollowed if the next program is not known, and ProgramFails if the program stops with an error.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rules_setcap.capabilities import execve
 from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, Denied, capable
 
 Argument = str | None
-"""An argument; None stands for any number of arguments that are not known."""
+"""An argument of a program; None stands for any number of arguments that are not known."""
 
 
 class NotFollowed(Exception):
-    """The next program is not known; the text says why, and follows the program's name in a sentence."""
+    """The next program is not known; the text is the reason, and follows the program's name in a sentence."""
 
 
 class ProgramFails(Exception):
-    """The program stops with an error before it executes the next one; the text says why."""
+    """The program stops with an error before it executes the next one; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Group:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """A process between two execve(2).
+    """The state of a process between two execve(2) calls.
 
     Attributes:
-      process: its credentials.
-      environment: its variables; None is a value that is not known, or a variable that may be unset.
+      process: the credentials.
+      environment: the variables; None is a value that is not known, or a variable that may be unset.
       others: a regular expression of the other variables that may be set; "" if all others are unset.
-      directory: its current directory, in its root directory.
-      root: its root directory, in the container's.
+      directory: the current directory, as a path in `root`; it contains a NUL if it is not known.
+      root: the root directory, as a path in the container; "" is the container's own.
     """
 
     process: execve.Process
@@ -65,20 +65,20 @@ class ProcessState:
     root: str = ""
 
     def with_variables(self, **variables: str | None) -> ProcessState:
-        """Returns the state with some variables set."""
+        """Returns the state with some variables set; None is a value that is not known."""
         return replace(self, environment={**self.environment, **variables})
 
     def may_be_set(self, name: str) -> bool:
-        """Returns whether it is not known if a variable is set, and to what."""
+        """Returns whether the value of a variable is not known, or whether it is set at all."""
         if name in self.environment:
             return self.environment[name] is None
         return bool(self.others) and re.fullmatch(self.others, name) is not None
 
     def get_variable(self, name: str) -> str | None:
-        """Returns the value of a variable, None if it is unset.
+        """Returns the value of a variable; None if it is unset.
 
         Raises:
-          NotFollowed: that is not known.
+          NotFollowed: the value is not known.
         """
         if name in self.environment:
             value = self.environment[name]
@@ -92,13 +92,13 @@ class ProcessState:
 
 @dataclass(frozen=True)
 class Execution:
-    """What a program executes.
+    """The execution of the next program.
 
     Attributes:
-      argv: its words, the program's name first.
-      state: the process before this execve(2).
-      file: the file's path, if it is not found by argv[0].
-      loaded: whether the program is loaded by the running one (ld.so(8)) instead of executed.
+      argv: the arguments, the program's name first.
+      state: the state of the process before this execve(2).
+      file: the path of the file; "" if argv[0] is looked up.
+      loaded: whether the running program loads the next one into its own process (ld.so(8)) instead of executing it.
     """
 
     argv: Sequence[Argument]
@@ -108,13 +108,19 @@ class Execution:
 
 
 class System:
-    """What programs look up in the image that they run in."""
+    """The system that a program runs in: an interface, so that models do not depend on images.
+
+    container_system.ContainerSystem implements it.
+    """
 
     def read_users(self, state: ProcessState) -> Sequence[User]:
         """Returns the lines of /etc/passwd.
 
+        Args:
+          state: the process that reads the file.
+
         Raises:
-          NotFollowed: there is one that is not known here.
+          NotFollowed: the process sees a file that is not known here.
         """
         raise NotImplementedError
 
@@ -123,7 +129,15 @@ class System:
         raise NotImplementedError
 
     def find_program(self, name: str, state: ProcessState) -> str:
-        """Returns the path of a program as execvp(3) finds it; "" if there is none."""
+        """Returns the path of a program as execvp(3) finds it; "" if it finds none.
+
+        Args:
+          name: a name that is looked up on PATH, or a path.
+          state: the process that executes the program.
+
+        Raises:
+          NotFollowed: the PATH or the current directory is not known.
+        """
         raise NotImplementedError
 
     def is_busybox(self, path: str) -> bool:
@@ -137,14 +151,14 @@ class System:
 
 @dataclass(frozen=True)
 class Call:
-    """A program that runs.
+    """A running program, about which a model is asked.
 
     Attributes:
-      argv: its words.
-      state: the process after the execve(2).
-      system: the image.
-      path: of the script or program as it was executed.
-      loader: its PT_INTERP, which tells the C library; "" of a static program.
+      argv: the arguments, the program's name first.
+      state: the state of the process after the execve(2).
+      system: the system that the program runs in.
+      path: the path of the program, or of the script that it interprets, as it was executed.
+      loader: the PT_INTERP of the program, which tells glibc from musl; "" of a static program.
     """
 
     argv: Sequence[Argument]
@@ -155,24 +169,30 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What messages of the program begin with."""
+        """argv[0]; "" if it is missing or not known."""
         return (self.argv[0] if self.argv else "") or ""
 
     def execute(self, argv: Sequence[Argument], state: ProcessState | None = None) -> Execution | None:
-        """Returns the execution of the words that are left; None if there are none."""
+        """Returns the execution of a command; None if the command is empty.
+
+        Args:
+          argv: the command.
+          state: the state of the process that executes it; that of the call if None.
+        """
         return Execution(tuple(argv), state or self.state) if argv else None
 
 
-Model = Callable[[Call], "Execution | None"]
+Model = Callable[[Call], Execution | None]
+"""A model of a program: returns what the program executes, None if it executes nothing."""
 
 
 def parse_decimal(text: str) -> int | None:
-    """Returns an unsigned decimal number, None if the text is not one."""
+    """Parses an unsigned decimal number of at most 10 digits; returns None if the text is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
 
 
 def find_user(call: Call, name: str, by_uid: bool = False) -> User | None:
-    """Looks a user up by name (getpwnam(3)) or by uid (getpwuid(3)), which is first in /etc/passwd."""
+    """Returns the first user of /etc/passwd with a name (getpwnam(3)) or a uid (getpwuid(3)); None if there is none."""
     users = call.system.read_users(call.state)
     if by_uid:
         return next((user for user in users if user.uid == int(name)), None)
@@ -180,18 +200,22 @@ def find_user(call: Call, name: str, by_uid: bool = False) -> User | None:
 
 
 def find_group(call: Call, name: str) -> Group | None:
-    """Looks a group up by name (getgrnam(3))."""
+    """Returns the first group of /etc/group with a name (getgrnam(3)); None if there is none."""
     return next((group for group in call.system.read_groups(call.state) if group.name == name), None)
 
 
 def list_group_ids(call: Call, name: str, gid: int) -> tuple[int, ...]:
-    """Returns a user's groups, the given one first (getgrouplist(3))."""
-    found = [gid, *(group.gid for group in call.system.read_groups(call.state) if name in group.members)]
-    return tuple(dict.fromkeys(found))
+    """Returns the gids of a user's groups, `gid` first (getgrouplist(3))."""
+    gids = [gid, *(group.gid for group in call.system.read_groups(call.state) if name in group.members)]
+    return tuple(dict.fromkeys(gids))
 
 
 def change_root(call: Call, state: ProcessState, directory: str) -> ProcessState:
-    """chroot(2)."""
+    """Returns the state after chroot(2).
+
+    Raises:
+      Denied: CAP_SYS_CHROOT is not effective.
+    """
     if not capable(state.process, CAP_SYS_CHROOT):
         raise Denied("chroot", CAP_SYS_CHROOT)
     path = posixpath.normpath(posixpath.join(state.directory, directory))

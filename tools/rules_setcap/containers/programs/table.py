@@ -1,4 +1,12 @@
-"""The programs that are followed, by name. A program that is not here is taken to be the one that a container is about."""
+"""The table of programs that have a model, by file name.
+
+A program that is not in the table is taken to be the one that the container is about. To add a program, see the docstring
+of this package (__init__.py): write the model, and add the file name to
+
+  _COREUTILS   if it is a part of GNU coreutils (coreutils-single has these in one binary),
+  _UNFOLLOWED  if it executes programs that nothing here can know, with the reason,
+  MODELS       in all other cases.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +27,7 @@ _COREUTILS: Mapping[str, Model] = {
     "timeout": passthrough.follow_timeout,
 }
 
-_UNKNOWN = {
+_UNFOLLOWED = {
     "aa-exec": "changes the AppArmor profile",
     "authbind": "is not followed here",
     "circusd": "starts the programs of its configuration",
@@ -56,7 +64,7 @@ _UNKNOWN = {
 
 MODELS: Mapping[str, Model] = {
     **_COREUTILS,
-    **{name: passthrough.make_unfollowed_model(reason) for name, reason in _UNKNOWN.items()},
+    **{name: passthrough.make_unfollowed_model(reason) for name, reason in _UNFOLLOWED.items()},
     "ash": make_shell_model(bash=False, drops=False),
     "bash": make_shell_model(bash=True, drops=True),
     "busybox": busybox.follow_busybox,
@@ -113,14 +121,14 @@ _LOADER = re.compile(r"ld(-linux[-a-z0-9_]*|-musl-[a-z0-9_]+|64|-[0-9.]+)?\.so(\
 
 
 def find_model(path: str, name: str) -> Model | None:
-    """Returns the model of a program; None if it is not followed.
+    """Returns the model of a program; None if it has none.
 
     Args:
-      path: of the file, without symbolic links: /bin/dash.
-      name: what it is called: sh.
+      path: the path of the file, without symbolic links: /bin/dash.
+      name: argv[0] of the program: sh.
     """
-    base, called = posixpath.basename(path), posixpath.basename(name)
-    if _LOADER.fullmatch(base):
+    file_name, called_name = posixpath.basename(path), posixpath.basename(name)
+    if _LOADER.fullmatch(file_name):
         return passthrough.follow_loader
-    # A program that is many goes by its name; else the file decides, and then the name of a link to it.
-    return MODELS.get(base) or MODELS.get(called)
+    # The file decides, because links have any name. A file without a model may still be one that is called by a known name.
+    return MODELS.get(file_name) or MODELS.get(called_name)

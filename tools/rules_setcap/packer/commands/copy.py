@@ -1,51 +1,69 @@
-"""Packs files of the layers below again, with other capabilities, modes, owners and extended attributes."""
+"""Packs files of lower layers again, with other capabilities and attributes.
+
+rules/private/layer_actions.bzl, copy_lower_files(), writes the command line.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.diagnostics.errors import about
 from rules_setcap.oci import lower_layers
-from rules_setcap.packer import assignments, copies, layer, styles
+from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Writes the blob and the metadata of a layer.
+
+    Args:
+      arguments: the flags.
+      problems: the collector of problems.
+
+    Raises:
+      InputError: there are problems.
+      OSError: a file cannot be read or written.
+    """
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     blob, mtime = take_blob_options(arguments, problems), read_mtime(arguments, problems)
-    changed = arguments.take_values("change")
-    parsed = assignments.parse(arguments.take_values("capabilities"), problems)
+    changes = [json.loads(text) for text in arguments.take_values("change")]
+    requests = [json.loads(text) for text in arguments.take_values("capabilities")]
+    assigned = assignments.parse_assignments(requests, problems)
     unmatched_paths = arguments.take_value("unmatched-paths", "")
     if unmatched_paths:
-        missing = files.read_json(unmatched_paths)
-        parsed = [grant for grant in parsed if grant.path in missing]
-    layouts, platform, pairs = arguments.take_values("below-layout"), arguments.take_value("platform", ""), arguments.take_values("below-blob")
+        paths = files.read_json(unmatched_paths)
+        assigned = [assignment for assignment in assigned if assignment.path in paths]
+    layouts, platform, pairs = (
+        arguments.take_values("below-layout"),
+        arguments.take_value("platform", ""),
+        arguments.take_values("below-blob"),
+    )
     arguments.check_all_taken()
     if about(problems, "base", "platform"):
-        raise InputError(problems)
+        problems.raise_if_any()  # The base cannot be read.
 
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
-        found: dict[str, Any] = {}
-        places: dict[str, str] = {}
-        if parsed:
-            blobs = [each for layout in layouts for each in lower_layers.of_layout(layout, platform)] + lower_layers.of_pairs(pairs)
-            found, parsed, places = copies.find(parsed, blobs, directory, problems)
-        if changed:
-            from rules_setcap.packer import changes
+        copied = lower_files.LowerFiles({}, [], {})
+        if assigned:
+            blobs = [each for layout in layouts for each in lower_layers.of_layout(layout, platform)]
+            blobs += lower_layers.of_pairs(pairs)
+            copied = lower_files.copy_lower_files(assigned, blobs, directory, problems)
+        if changes:
+            from rules_setcap.packer import entry_changes  # Few layers need it, and importing it takes time.
 
-            changes.apply_to_copies(changed, found, places, not unmatched_paths, problems)
-        granted = assignments.resolve(parsed, found, problems)
-        if problems:
-            raise InputError(problems)
-        said = layer.write(output, found.values(), granted, mtime=mtime, style=styles.STYLES["plain"], **blob)
-    # A layer without entries does not become a part of the image.
-    files.write_json(metadata, {**said, "empty": not found})
+            entry_changes.change_copies(changes, copied.entries, copied.located, bool(unmatched_paths), problems)
+        capabilities = assignments.assign_capabilities(copied.assignments, copied.entries, problems)
+        problems.raise_if_any()
+        style = tar_styles.TAR_STYLES["plain"]
+        description = layer_writer.write_layer(output, copied.entries.values(), capabilities, mtime=mtime, style=style, **blob)
+    # An image leaves out a layer without entries.
+    files.write_json(metadata, {**description, "empty": not copied.entries})

@@ -1,107 +1,146 @@
-"""Packs entries into a blob, and writes its metadata."""
+"""Packs files into a layer. rules/private/layer_actions.bzl, pack_layer(), writes the command line."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about, problem, quote
+from rules_setcap.diagnostics.errors import about, quote
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import merged
-from rules_setcap.packer import assignments, directories, entries, layer, styles
+from rules_setcap.packer import assignments, entries, layer_writer, parent_directories, placement, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
+from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from rules_setcap.actions.arguments import Arguments
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Writes the blob and the metadata of a layer.
+
+    Args:
+      arguments: the flags, and a line for each entry.
+      problems: the collector of problems.
+
+    Raises:
+      InputError: there are problems.
+      OSError: a file cannot be read or written.
+    """
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     blob = take_blob_options(arguments, problems)
     defaults = entries.parse_defaults(arguments.take_value("owner", "0:0"), arguments.take_value("mode", "0755"), problems)
     mtime = read_mtime(arguments, problems)
-    requested, changed = arguments.take_values("capabilities"), arguments.take_values("change")
+    program = json.loads(arguments.take_value("program", '""'))
+    requests, changes = ([json.loads(text) for text in arguments.take_values(name)] for name in ("capabilities", "change"))
     if file := arguments.take_value("capabilities-from", ""):
-        requested += assignments.held(file, arguments.take_value("capabilities-to"), problems)
-    parents = arguments.take_value("parent-directories", directories.ALL)
-    hard_link_duplicates = arguments.take_value("hard-link-duplicates", "")
+        requests += assignments.read_request(file, program, problems)
+    which_parents = arguments.take_value("parent-directories", parent_directories.ALL)
+    link_duplicates = arguments.take_value("hard-link-duplicates", "")
     replaces = arguments.take_values("replaces")
-    below = _below(arguments.take_values("base-contents"), arguments.take_values("below"), arguments.take_values("below-name"), replaces, problems)
-    style = styles.STYLES[arguments.take_value("tar-style", "plain")]
-    program, unmatched_file = arguments.take_value("program", ""), arguments.take_value("unmatched-paths", "")
+    lower = _merge_lower_layers(
+        arguments.take_values("base-contents"),
+        arguments.take_values("below"),
+        arguments.take_values("below-name"),
+        replaces,
+        problems,
+    )
+    style = tar_styles.TAR_STYLES[arguments.take_value("tar-style", "plain")]
+    unmatched_output = arguments.take_value("unmatched-paths", "")
     arguments.check_all_taken()
 
-    by_path = entries.read(arguments.entries, problems, arguments.digests, defaults)
-    entries.set_directories(by_path, style.directory_mode)
+    # The entries of the layer.
+    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults)
+    entries.set_directory_mode(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
-    by_path = directories.place(by_path, below, named, replaces, problems)
-    directories.add_parents(by_path, below, parents, style.directory_mode, problems)
-    locate = _locator(below)
-    wrong: list[str] = []
-    parsed = assignments.parse(requested, wrong)
-    if changed:
-        from rules_setcap.packer import changes  # Few layers need it, and to load it takes time.
+    by_path = placement.place_entries(by_path, lower, named, replaces, problems)
+    parent_directories.add_parent_directories(by_path, lower, which_parents, style.directory_mode, problems)
 
-        copied = [grant.path for grant in parsed if unmatched_file and grant.attribute == "file_capabilities"]
-        named |= changes.apply(changed, by_path, copied, problems, locate)
-    entries.settle_links(by_path, problems)
-    problems += wrong
-    unmatched = []
-    if unmatched_file:
-        unmatched = [grant for grant in parsed if grant.attribute == "file_capabilities" and locate(grant.path) not in by_path]
-        parsed = [grant for grant in parsed if grant not in unmatched]
-        if not about(problems, "base", "platform"):
-            missing = [grant for grant in unmatched if not below.kind(locate(grant.path))]
-            problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in missing]
-    granted = assignments.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
-    if problems:
-        raise InputError(problems)
-    if hard_link_duplicates:
-        from rules_setcap.packer import duplicates
+    # Their attributes and capabilities.
+    locate = _make_locator(lower)
+    assignment_problems = Problems()
+    assigned = assignments.parse_assignments(requests, assignment_problems)
+    if changes:
+        from rules_setcap.packer import entry_changes  # Few layers need it, and importing it takes time.
 
-        duplicates.link(by_path, granted)
-    described = layer.write(output, by_path.values(), granted, mtime=mtime, style=style, named=named, program=locate(program), **blob)
-    # A layer without entries does not become a part of the image.
-    files.write_json(metadata, {**described, **({} if by_path else {"empty": True})})
-    if unmatched_file:
-        files.write_whole(unmatched_file, json.dumps(sorted(grant.path for grant in unmatched)).encode())
+        copied = [each.path for each in assigned if unmatched_output and each.attribute == "file_capabilities"]
+        named |= entry_changes.change_entries(changes, by_path, copied, problems, locate)
+    entries.copy_attributes_to_hard_links(by_path, problems)
+    problems.extend(assignment_problems)
+    unmatched: list[assignments.Assignment] = []
+    if unmatched_output:
+        unmatched = [each for each in assigned if each.attribute == "file_capabilities" and locate(each.path) not in by_path]
+        assigned = [each for each in assigned if each not in unmatched]
+        _check_unmatched(unmatched, lower, locate, problems)
+    moved = [each.move(locate(each.path)) for each in assigned]
+    capabilities = assignments.assign_capabilities(moved, by_path, problems)
+    problems.raise_if_any()
+
+    if link_duplicates:
+        from rules_setcap.packer import hard_link_duplicates
+
+        hard_link_duplicates.link_duplicates(by_path, capabilities)
+    description = layer_writer.write_layer(
+        output, by_path.values(), capabilities, mtime=mtime, style=style, named=named, program=locate(program), **blob
+    )
+    # An image leaves out a layer without entries.
+    files.write_json(metadata, {**description, **({} if by_path else {"empty": True})})
+    if unmatched_output:
+        files.write_whole(unmatched_output, json.dumps(sorted(each.path for each in unmatched)).encode())
 
 
-def _locator(below: merged.Merged) -> Callable[[str], str]:
-    """Returns a function like below.locate() that returns a path as it is where links lead in circles: place() reports those."""
+def _merge_lower_layers(
+    base: Sequence[str], layers: Sequence[str], labels: Sequence[str], replaces: Collection[str], problems: Problems
+) -> merged.Merged:
+    """Returns the merged root filesystem of the lower layers.
+
+    Args:
+      base: paths of the contents of base images and of the metadata of their layers, the lowest first.
+      layers: paths of the metadata of the layers between the base and this one, the lowest first.
+      labels: the label of each of `layers`, as JSON.
+      replaces: paths of lower entries that an entry of another kind may replace.
+      problems: the collector of problems: entries of `layers` that replace one of another kind.
+    """
+    lower = merged.Merged()
+    # If the platform is not valid, the base has no contents.
+    for path in base if not about(problems, "platform") else ():
+        lower.apply(files.read_json(path))
+    problems.extend(lower.problems)
+    lower.changed.clear()
+    for path, label in zip(layers, labels, strict=True):
+        for replacement in lower.apply(files.read_json(path)):
+            if replacement.path not in replaces:
+                where = quote(replacement.path)
+                what = f"{replacement.above} at {where} would replace {replacement.below} of a layer below"
+                problems.add("layers", json.loads(label), f"{what}; to replace it, add {where} to replaces")
+    return lower
+
+
+def _make_locator(lower: merged.Merged) -> Callable[[str], str]:
+    """Returns a function like lower.locate() that never fails.
+
+    It returns the path itself if links lead in a circle; place_entries() reports those.
+    """
 
     def locate(path: str) -> str:
         try:
-            return below.locate(path)
+            return lower.locate(path)
         except ValueError:
             return path
 
     return locate
 
 
-def _below(base: list[str], layers: list[str], names: list[str], replaces: list[str], problems: list[str]) -> merged.Merged:
-    """Reads the merged root filesystem of the layers below.
-
-    Args:
-      base: paths of the contents of base images and of the metadata of their layers, the lowest first.
-      layers: paths of the metadata of the layers between the base and this one, the lowest first.
-      names: the label of each of `layers`, as JSON.
-      replaces: paths of lower entries that may be replaced by an entry of another kind.
-      problems: gets entries of `layers` that replace one of another kind.
-    """
-    below = merged.Merged()
-    # The base has no contents for a platform that is not valid.
-    for path in base if not about(problems, "platform") else ():
-        below.apply(files.read_json(path))
-    problems += below.problems
-    below.changed.clear()
-    for path, name in zip(layers, names):
-        for each in below.apply(files.read_json(path)):
-            if each.path not in replaces:
-                where = quote(each.path)
-                what = f"{each.above} at {where} would replace {each.below} of a layer below; to replace it, add {where} to replaces"
-                problems.append(problem("layers", json.loads(name), what))
-    return below
+def _check_unmatched(
+    unmatched: Sequence[assignments.Assignment], lower: merged.Merged, locate: Callable[[str], str], problems: Problems
+) -> None:
+    """Adds a problem for each path that the lower layers do not have either. The other files are copied from there."""
+    if about(problems, "base", "platform"):
+        return  # The base could not be read.
+    for assignment in unmatched:
+        if not lower.kind(locate(assignment.path)):
+            problems.add(assignment.attribute, assignment.path, describe_unmatched_file(assignment.path, lower.files))

@@ -1,27 +1,40 @@
-"""Copies a tar into a blob, with capabilities of other entries."""
+"""Copies a tar into a layer, with other capabilities. rules/private/layer_actions.bzl, rewrite_tar(), writes the command line."""
 
 from __future__ import annotations
 
+import json
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, problem
-from rules_setcap.packer import assignments, setcap
+from rules_setcap.packer import assignments, tar_rewriter
 from rules_setcap.packer.blob_options import take_blob_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Writes the blob and the metadata of a layer.
+
+    Args:
+      arguments: the flags.
+      problems: the collector of problems.
+
+    Raises:
+      InputError: there are problems.
+      OSError: a file cannot be read or written.
+    """
     output, metadata, tar = arguments.take_value("output"), arguments.take_value("metadata"), arguments.take_value("tar")
     blob = take_blob_options(arguments, problems)
-    granted = assignments.parse(arguments.take_values("capabilities"), problems)
-    others = arguments.take_value("existing-capabilities", setcap.KEEP)
-    drop_zero_rootid = arguments.take_value("drop-zero-rootid", "")
+    requests = [json.loads(text) for text in arguments.take_values("capabilities")]
+    assigned = assignments.parse_assignments(requests, problems)
+    existing = arguments.take_value("existing-capabilities", tar_rewriter.KEEP)
+    drop_zero_rootid = bool(arguments.take_value("drop-zero-rootid", ""))
     arguments.check_all_taken()
-    if os.path.isdir(tar):  # In the source tree: for Bazel it is a file.
-        raise InputError([*problems, problem("tar", tar, "is a directory, not a tar")])
-    said = setcap.Retrofit(tar, granted, others, bool(drop_zero_rootid), problems).write(output, **blob)
-    files.write_json(metadata, said)
+    if os.path.isdir(tar):  # A directory in the source tree; to Bazel it is a file.
+        problems.add("tar", tar, "is a directory, not a tar")
+        problems.raise_if_any()
+    rewriter = tar_rewriter.TarRewriter(tar, assigned, existing, drop_zero_rootid)
+    files.write_json(metadata, rewriter.write_layer(output, problems, **blob))

@@ -1,82 +1,106 @@
-"""Checks the programs of a layer or of an image, from metadata alone."""
+"""Checks the programs of a layer or an image. rules/private/checks.bzl writes the command line.
+
+It reads the metadata of layers, and no blob.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci.merged import Merged
 from rules_setcap.validation import checks
+from rules_setcap.validation.checked_image import CheckedImage
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+    from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> list[str]:
-    output, off = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
+def run_command(arguments: Arguments, problems: Problems) -> list[str]:
+    """Checks the programs, and writes the remarks to a file.
+
+    Args:
+      arguments: the flags.
+      problems: the collector of problems.
+
+    Returns:
+      The remarks, which are printed.
+
+    Raises:
+      InputError: there are problems.
+      OSError: a file cannot be read or written.
+    """
+    output, disabled = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
     merged = Merged()
     for path in arguments.take_values("base-contents"):
         merged.apply(files.read_json(path))
     layers = []
-    for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-of")):
+    for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-settings"), strict=True):
         metadata = files.read_json(path)
         if not metadata.get("empty"):
             merged.apply(metadata)
             layers.append((metadata, json.loads(text)))
-    config, binary = arguments.take_value("config", ""), arguments.take_value("binary", "")
-    started = arguments.take_value("started", "")
+    config, binary = arguments.take_value("config", ""), json.loads(arguments.take_value("binary", '""'))
+    program_attribute = arguments.take_value("program-attribute", "")
     arguments.check_all_taken()
     if merged.problems:
-        raise InputError(problems + merged.problems)
+        problems.extend(merged.problems)
+        problems.raise_if_any()
 
-    image = checks.Image(files.read_json(config), merged) if config else None
-    binary = image.merged.locate(binary) if image and binary else binary
+    image = CheckedImage(files.read_json(config), merged) if config else None
+    if image:
+        binary = merged.locate(binary)
     programs: dict[str, checks.Program] = {}
-    for metadata, layer in layers:
+    for metadata, settings in layers:
         for path in programs.keys() & set(metadata["contents"]["files"]):
             del programs[path]  # This layer replaces it.
-        programs.update({program.path: program for program in _programs(metadata, layer, off, merged, binary)})
-    problems += checks.unknown(off) + (merged.uncertain() if config else [])
+        for program in _list_programs(metadata, settings, disabled, merged, binary):
+            programs[program.path] = program
+    checks.check_names(disabled, problems)
+    if image:
+        problems.extend(merged.uncertain())
     for program in programs.values():
-        problems += checks.check(program, image)
+        checks.check_program(program, image, problems)
     remarks = []
     if image:
-        # The entrypoint is the binary by default, which has been checked.
-        if started and image.argv and image.find(image.argv[0]) not in programs:
-            problems += checks.check_start(image, started, off)
-        remarks = checks.remarks(list(programs.values()), image, off)
-    if problems:
-        raise InputError(problems)
-    files.write_whole(output, "".join(text + "\n" for text in remarks).encode())
+        # By default, the entrypoint is the binary, which has been checked.
+        if program_attribute and image.argv and image.find_program(image.argv[0]) not in programs:
+            checks.check_entrypoint(image, program_attribute, disabled, problems)
+        remarks = checks.list_wrapper_remarks(list(programs.values()), image, disabled)
+    problems.raise_if_any()
+    files.write_whole(output, "".join(remark + "\n" for remark in remarks).encode())
     return remarks
 
 
-def _programs(metadata: Mapping[str, Any], layer: Mapping[str, Any], off: list[str], merged: Merged, binary: str) -> list[checks.Program]:
-    """Returns the programs of a layer that have capabilities in the image, and the image's binary.
+def _list_programs(
+    metadata: Mapping[str, Any], settings: Mapping[str, Any], disabled: Collection[str], merged: Merged, binary: str
+) -> Iterator[checks.Program]:
+    """Yields the programs of a layer that have capabilities in the image, and the image's binary.
 
     Args:
-      metadata: of the layer.
-      layer: `attribute`, for messages; `disabled_checks`, names of checks that are off for the layer; `is_checked`,
-        whether the layer's own target has made LAYER_CHECKS.
-      off: names of checks that are off for the target.
+      metadata: the metadata of the layer.
+      settings: a dict: attribute, for messages; disabled_checks, the checks that are turned off for the layer;
+        is_checked, whether the target of the layer has made the checks of a layer.
+      disabled: the checks that are turned off for the target.
       merged: the merged root filesystem.
-      binary: path of the binary; "" if there is none.
+      binary: the path of the binary; "" if there is none.
     """
-    programs = []
-    paths = {**dict.fromkeys(metadata["capabilities"]), **({binary: None} if binary in metadata["contents"]["files"] else {})}
+    names = {*disabled, *settings["disabled_checks"], *(checks.LAYER_CHECKS if settings["is_checked"] else ())}
+    paths = dict.fromkeys(metadata["capabilities"])
+    if binary in metadata["contents"]["files"]:
+        paths[binary] = None
     for path in paths:
         text = metadata["capabilities"].get(path, "=")
         if path != binary and merged.capabilities.get(path) != text:
-            continue  # Another layer replaces it by something else.
+            continue  # A layer above replaces the file.
         value = capabilities.from_text(text)
-        # An empty set raises nothing, so that the loader does not enter secure-execution mode.
-        capable = bool(value.permitted | value.inheritable)
-        if capable or path == binary:
-            names = [*off, *layer["disabled_checks"], *(checks.LAYER_CHECKS if layer.get("is_checked") else ())]
-            programs.append(checks.Program(layer["attribute"], path, metadata["programs"].get(path), capable, names))
-    return programs
+        # An empty set grants nothing, so the loader does not enter secure-execution mode.
+        has_capabilities = bool(value.permitted | value.inheritable)
+        if has_capabilities or path == binary:
+            yield checks.Program(settings["attribute"], path, metadata["programs"].get(path), has_capabilities, names)

@@ -8,9 +8,9 @@ import subprocess
 
 from support import layout as layouts
 
-HERE = pathlib.Path("tests/verdicts").absolute()
+HERE = pathlib.Path("tests/image_tests").absolute()
 RIGHT = """\
-//tests/verdicts:{name}: if the image is right, write
+//tests/image_tests:{name}: if the image is right, write
   expected = {{
     "/app/helper": "cap_bpf=p",
     "/usr/bin/first": "cap_net_raw=ep",
@@ -26,14 +26,14 @@ def _report(name: str) -> str:
 
 def test_a_file_too_many():
     assert _report("extra") == (
-        '//tests/verdicts:extra: expected: "/usr/bin/first": has cap_net_raw=ep, which is not expected\n' + RIGHT.format(name="extra")
+        '//tests/image_tests:extra: expected: "/usr/bin/first": has cap_net_raw=ep, which is not expected\n' + RIGHT.format(name="extra")
     )
 
 
 def test_others_than_expected():
     assert _report("missing") == (
-        '//tests/verdicts:missing: expected: "/app/other": has no capabilities, and cap_kill=ep is expected\n'
-        '//tests/verdicts:missing: expected: "/usr/bin/first": has cap_net_raw=ep, and cap_net_raw=p is expected\n'
+        '//tests/image_tests:missing: expected: "/app/other": has no capabilities, and cap_kill=ep is expected\n'
+        '//tests/image_tests:missing: expected: "/usr/bin/first": has cap_net_raw=ep, and cap_net_raw=p is expected\n'
         + RIGHT.format(name="missing")
     )
 
@@ -43,14 +43,14 @@ def test_capabilities_that_engines_differ_about():
     lines = _report("hidden").splitlines()
     assert [line.split(": ")[1:3] for line in lines[:2]] == [[f'"/{name}"', "container engines differ"] for name in ("ping", "ping4")]
     for line in lines[:2]:
-        assert line.startswith("//tests/verdicts:hidden: ") and line.endswith("; cap_net_raw=ep in podman overlay, podman vfs, umoci")
+        assert line.startswith("//tests/image_tests:hidden: ") and line.endswith("; cap_net_raw=ep in podman overlay, podman vfs, umoci")
 
 
 def test_a_manifest_that_grants_too_little():
-    at = "tests/verdicts/manifests/not_granted.yaml"
+    at = "tests/image_tests/manifests/not_granted.yaml"
     container = "spec.template.spec.containers[0]"
     (line,) = _report("not_granted").splitlines()
-    assert line.startswith(f'//tests/verdicts:not_granted: {at}:10: {container}: "/app/server" does not start ("operation not permitted"): ')
+    assert line.startswith(f'//tests/image_tests:not_granted: {at}:10: {container}: "/app/server" does not start ("operation not permitted"): ')
     context = f"{container}.securityContext.capabilities"
     assert "not in the bounding set, which holds only cap_chown (" in line
     assert f"): all others are dropped ({at}:15: {context}.drop[0])" in line
@@ -67,7 +67,7 @@ def test_another_digest():
     assert lines[1].endswith(f"  config {manifest['config']['digest']}")
     assert lines[2].endswith(f"  layer 0 {manifest['layers'][0]['digest']}")
     layouts.config(layout)
-    assert lines[-1] == f"  buildozer 'set digest \"{digest}\"' //tests/verdicts:other_digest"
+    assert lines[-1] == f"  buildozer 'set digest \"{digest}\"' //tests/image_tests:other_digest"
 
 
 def test_a_pod_security_standard():

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from rules_setcap.archive.entry import Entry
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer import entries
 
 BIN = "bazel-out/k8-fastbuild/bin"
@@ -26,11 +28,11 @@ def execroot(tmp_path, monkeypatch) -> pathlib.Path:
     return directory
 
 
-def _read(fields: dict[str, Any], digests: dict[str, bytes] = {}) -> entries.Entry:
+def _read(fields: dict[str, Any], digests: dict[str, bytes] = {}) -> Entry:
     encoded = {path: base64.b64encode(digest.hex().encode()).decode() for path, digest in digests.items()}
-    problems: list[str] = []
-    found = entries.read([json.dumps({"path": "/x", "mode": "0644", "uid": 7, **fields})], problems, lambda: encoded)
-    assert problems == []
+    problems = Problems()
+    found = entries.parse_entries([json.dumps({"path": "/x", "mode": "0644", "uid": 7, **fields})], problems, lambda: encoded)
+    assert not problems
     return found["/x"]
 
 
@@ -101,6 +103,6 @@ def test_an_ordinary_output(execroot):
 
 def test_a_text_that_no_tar_holds(execroot):
     os.symlink(b"\xff", f"{BIN}/link")
-    problems: list[str] = []
-    assert entries.read([json.dumps({"path": "/x", "output": f"{BIN}/link"})], problems) == {}
-    assert problems == ['srcs: "/x": is not UTF-8']
+    problems = Problems()
+    assert entries.parse_entries([json.dumps({"path": "/x", "output": f"{BIN}/link"})], problems) == {}
+    assert list(problems) == ['srcs: "/x": is not UTF-8']
