@@ -47,7 +47,7 @@ def _image_actions_impl(ctx):
 
     # The bytes of a layer do not depend on how an image is assembled or read.
     names = [file.basename for file in actions["SetcapLayer"].inputs.to_list() if _ROOMS + "oci/" in file.short_path]
-    asserts.equals(env, ["__init__.py", "contents.py", "merged.py", "nodes.py", "rootfs.py", "symlinks.py"], sorted(names))
+    asserts.equals(env, ["__init__.py", "layer_contents.py", "merged_contents.py", "nodes.py", "symlinks.py"], sorted(names))
     return analysistest.end(env)
 
 _ROOMS = "tools/rules_setcap/"

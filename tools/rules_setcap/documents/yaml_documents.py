@@ -147,7 +147,7 @@ class Field:
             return True
         if self.node.plain and self.node.value in _FALSE:
             return False
-        self.problem("neither true nor false")
+        self.problem("must be true or false")
         return None
 
     def integer(self) -> int | None:

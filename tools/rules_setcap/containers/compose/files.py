@@ -109,7 +109,7 @@ class _ServiceFinder:
             is_text = isinstance(extends.node.value, str)
             parent, parent_file = (extends, None) if is_text else (extends.get("service"), extends.get("file"))
             if not parent:
-                extends.problem("names no service", "")
+                extends.problem("has no service", "")
                 return []
             name = read_text(parent, self._environment) or ""
             if parent_file:

@@ -205,7 +205,7 @@ class SettingsReader:
 
     def _read_mounts(self, chain: list[Field]) -> tuple[Setting[Mount], ...]:
         """Returns volumes, in the short and the long form, and tmpfs."""
-        found: list[Setting[Mount]] = []
+        volumes: list[Setting[Mount]] = []
         for field in _find_fields(chain, "volumes"):
             for member in field.items():
                 if isinstance(member.node.value, str):
@@ -213,8 +213,8 @@ class SettingsReader:
                 else:
                     mount = self._read_long_volume(member)
                 if mount:
-                    found.append(mount)
-        return (*found, *self._convert_members(chain, "tmpfs", mounts.parse_tmpfs))
+                    volumes.append(mount)
+        return (*volumes, *self._convert_members(chain, "tmpfs", mounts.parse_tmpfs))
 
     def _read_long_volume(self, field: Field) -> Setting[Mount] | None:
         """Returns the mount of a member of volumes in the long form; None if there are problems."""
@@ -270,4 +270,4 @@ def _parse_boolean(text: str) -> bool:
         return True
     if text.lower() in ("0", "f", "false", "n", "no", "off"):
         return False
-    raise ValueError("neither true nor false")
+    raise ValueError("must be true or false")

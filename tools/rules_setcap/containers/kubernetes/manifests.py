@@ -68,7 +68,7 @@ def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", part
     """
     documents = parse_documents(data, file)
     if not documents:
-        raise InputError([f"{file}: no Kubernetes object in it"])
+        raise InputError([f"{file}: has no Kubernetes object"])
     collector = Collector(engine_name)
     pods: list[Pod] = []
     for document in documents:

@@ -135,7 +135,7 @@ def read_pod_spec(
             separated = collector.separate(member)
             container = _read_container(separated, section, spec, volumes, collector.engine_name, is_strict)
             if container and is_strict and container.name in names:
-                separated.problem("a second container of this name", container.name)
+                separated.problem("duplicate container name; give each container its own", container.name)
             elif container:
                 # The API server accepts every text as a capability, and the engine refuses the one container. For all other
                 # problems, the API server refuses the whole pod.

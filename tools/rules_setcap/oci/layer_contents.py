@@ -1,18 +1,18 @@
-"""Lists the entries of a layer for its metadata, so that no later step reads the blob for them.
+"""Lists the entries of a layer for its metadata, so that later actions do not read the blob.
 
-`contents` is a JSON object:
+The list, `contents` in the metadata, is a JSON object:
 
     files        paths of files, devices and FIFOs, sorted
     directories  path -> [mode, uid, gid]
     links        path -> target of the symbolic link
-    parents      directories that are there because something is below them, and not because a target names them
+    parents      directories that exist because something is below them, and not because a target names them
     xattrs       path of a directory -> name -> value in hex
     hidden       paths that the layer deletes from the layers below (whiteouts)
-    opaque       directories whose lower content the layer hides (opaque whiteouts)
+    opaque       directories in which the layer hides the content of the layers below (opaque whiteouts)
     scripts      path -> first line of a script without "#!"
     loaders      path -> PT_INTERP of a dynamically linked program
 
-Empty keys but the first three are left out. Paths that are not UTF-8 are left out: no
+The first three keys are always there, the others if they are not empty. Paths that are not UTF-8 are left out, because no
 attribute can name them.
 """
 
@@ -23,6 +23,7 @@ from rules_setcap.archive.paths import is_text
 from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.executables import elf
+from rules_setcap.oci.nodes import OPAQUE, WHITEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,18 +32,16 @@ if TYPE_CHECKING:
     from rules_setcap.archive.entry import Entry
     from rules_setcap.archive.reader import Member
     from rules_setcap.archive.work import Work
-    from rules_setcap.oci.rootfs import Tree
-
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+    from rules_setcap.oci.root_filesystem import RootFilesystem
 
 
-class Contents:
-    """Collects the entries of a layer."""
+class LayerContents:
+    """A collector of the entries of a layer."""
 
     def __init__(self, work: Work | None = None) -> None:
         """
         Args:
-          work: counts the memory of what is listed, where that comes from outside.
+          work: counts the memory of the list if the entries come from outside; None if Bazel made them.
         """
         self._work = work
         self._files: list[str] = []
@@ -60,7 +59,7 @@ class Contents:
 
         Args:
           entries: the entries.
-          named: paths of directories that the target names.
+          named: the paths of the directories that the target names.
         """
         for entry in entries:
             if entry.type == DIRECTORY:
@@ -75,7 +74,7 @@ class Contents:
                 self._files.append(entry.path)
 
     def add_member(self, member: Member) -> None:
-        """Adds an entry of a tar; the last of equal paths counts.
+        """Adds an entry of a tar; of several entries with one path, the last counts.
 
         Raises:
           WorkError: the list takes too much memory.
@@ -83,12 +82,12 @@ class Contents:
         path = member.path
         if path == "/" or not is_text(path):
             return
-        self._keep(path, member.link)
+        self._count_texts(path, member.link)
         folder, _, name = path.rpartition("/")
-        if name == _OPAQUE:
+        if name == OPAQUE:
             self._opaque.append(folder)
-        elif name.startswith(_WHITEOUT):
-            self._hidden.append(f"{folder}/{name[len(_WHITEOUT):]}")
+        elif name.startswith(WHITEOUT):
+            self._hidden.append(f"{folder}/{name[len(WHITEOUT):]}")
         elif member.type == DIRECTORY:
             self._directories[path] = (member.mode, member.uid, member.gid)
             self._add_xattrs(path, {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)})
@@ -98,20 +97,20 @@ class Contents:
         else:
             self._files.append(path)
 
-    def add_tree(self, tree: Tree, interpreters: Mapping[tuple[int, int], tuple[str, str]]) -> None:
+    def add_root_filesystem(self, root: RootFilesystem, interpreters: Mapping[tuple[int, int], tuple[str, str]]) -> None:
         """Adds the merged root filesystem of an image.
 
         Args:
-          tree: the root filesystem.
-          interpreters: results of interpreter(), by the layer and the entry of the file.
+          root: the root filesystem.
+          interpreters: the results of find_interpreter(), by the layer and the entry of the file.
 
         Raises:
           WorkError: the list takes too much memory.
         """
-        for path, node in tree.walk():
+        for path, node in root.walk():
             if not is_text(path):
                 continue
-            self._keep(path, node.link)
+            self._count_texts(path, node.link)
             if node.type == DIRECTORY:
                 self._directories[path] = (node.mode, node.uid, node.gid)
                 self._add_xattrs(path, node.xattrs)
@@ -120,22 +119,22 @@ class Contents:
                     self._links[path] = node.link
             else:
                 self._files.append(path)
-                if node.mode & 0o111 and (found := interpreters.get((node.layer, node.entry))):
-                    self._add_interpreter(path, found)
+                if node.mode & 0o111 and (interpreter := interpreters.get((node.layer, node.entry))):
+                    self._add_interpreter(path, interpreter)
 
     def add_start(self, path: str, mode: int, start: bytes) -> None:
-        """Adds how execve(2) would start a file.
+        """Adds the interpreter or the loader of a file, if it is an executable script or program.
 
         Args:
-          path: of the file.
+          path: the path of the file.
           mode: its permissions.
-          start: its first bytes; PT_INTERP is found if it is among them.
+          start: its first bytes; PT_INTERP is found only if it is in them.
         """
-        if mode & 0o111 and start[:1] in (b"#", b"\x7f") and (found := interpreter(start)):
-            self._add_interpreter(path, found)
+        if mode & 0o111 and start[:1] in (b"#", b"\x7f") and (interpreter := find_interpreter(start)):
+            self._add_interpreter(path, interpreter)
 
     def encode(self) -> dict[str, Any]:
-        """Returns `contents`, as described above."""
+        """Returns `contents`, as the docstring of this module describes it."""
         contents: dict[str, Any] = {
             "files": sorted(self._files),
             "directories": dict(sorted(self._directories.items())),
@@ -149,9 +148,9 @@ class Contents:
                 contents[name] = dict(sorted(table.items()))
         return contents
 
-    def _keep(self, *texts: str) -> None:
+    def _count_texts(self, *texts: str) -> None:
+        """Counts the memory of texts: each text itself, and its JSON twice."""
         if self._work is not None:
-            # The text itself, and the JSON of it and of all others, twice.
             self._work.keep(sum(200 + 4 * len(text) for text in texts if text))
 
     def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
@@ -161,12 +160,16 @@ class Contents:
         if texts:
             self._xattrs[path] = texts
 
-    def _add_interpreter(self, path: str, found: tuple[str, str]) -> None:
-        (self._scripts if found[0] == "script" else self._loaders)[path] = found[1]
+    def _add_interpreter(self, path: str, interpreter: tuple[str, str]) -> None:
+        kind, text = interpreter
+        (self._scripts if kind == "script" else self._loaders)[path] = text
 
 
-def interpreter(start: bytes) -> tuple[str, str] | None:
-    """Reads from the first bytes of a file how execve(2) would start it.
+def find_interpreter(start: bytes) -> tuple[str, str] | None:
+    """Finds the program that execve(2) starts for a file.
+
+    Args:
+      start: the first bytes of the file.
 
     Returns:
       ("script", the first line without "#!"), ("loader", PT_INTERP), or None for anything else.

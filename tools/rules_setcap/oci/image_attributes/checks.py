@@ -1,66 +1,75 @@
-"""Checks of an image's attributes that need nothing but the attributes."""
+"""Checks the attributes of an image that can be checked without reading the base."""
 
 from __future__ import annotations
 
 import re
 
 from rules_setcap.archive.paths import clean
-from rules_setcap.diagnostics.errors import problem, quote
-from rules_setcap.oci import platforms, signals
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci.image_attributes.signals import find_signal_fault
+from rules_setcap.oci.platforms import find_platform_fault, parse_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
 _MAX_ID = (1 << 31) - 1
-"""The last uid and gid that container engines take (github.com/moby/sys/user)."""
+"""The greatest uid and gid that container engines accept (github.com/moby/sys/user)."""
 
 _MAX_NAME = 255  # LOGIN_NAME_MAX without its NUL.
 _PROTOCOLS = ("sctp", "tcp", "udp")
 
 
-def check(spec: Mapping[str, Any], problems: list[str]) -> None:
-    """Adds what is wrong with the attributes.
+def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
+    """Checks the attributes of an image.
 
     Args:
       spec: the attributes, as the rule writes them.
-      problems: list to add to.
+      problems: collects what is wrong.
     """
     if spec["user"]:
-        problems += [problem("user", spec["user"], fault) for fault in _user_faults(spec["user"])]
-    if spec["stop_signal"] and (fault := signals.find_fault(spec["stop_signal"])):
-        problems.append(problem("stop_signal", spec["stop_signal"], fault))
+        for fault in _find_user_faults(spec["user"]):
+            problems.add("user", spec["user"], fault)
+    if spec["stop_signal"] and (fault := find_signal_fault(spec["stop_signal"])):
+        problems.add("stop_signal", spec["stop_signal"], fault)
     _check_directories("working_dir", [spec["working_dir"]] if spec["working_dir"] else [], problems)
     _check_directories("volumes", spec["volumes"], problems)
     parse_ports(spec["exposed_ports"], problems)
     for name in ("entrypoint", "cmd"):
         for word in spec[name] or ():
             if "\0" in word:
-                problems.append(problem(name, word, "must not have a NUL character"))
+                problems.add(name, word, "must not have a NUL character")
     if spec["entrypoint"] and not spec["entrypoint"][0]:
-        problems.append(problem("entrypoint", "", "the program must not be empty"))
+        problems.add("entrypoint", "", "the program must not be empty")
 
 
-def resolve_platform(text: str, problems: list[str]) -> dict[str, str]:
+def resolve_platform(text: str, problems: Problems) -> dict[str, str]:
     """Returns os, architecture and variant of the attribute platform; adds a problem if it is not a known platform.
 
     Args:
       text: the attribute, or the platform that Bazel builds for; "" if that is not known.
-      problems: list to add to.
+      problems: collects what is wrong.
     """
     try:
-        platform = platforms.parse_platform(text)
-        fault = platforms.find_fault(**platform)
+        platform = parse_platform(text)
+        fault = find_platform_fault(**platform)
     except ValueError as error:
         platform = {"os": "", "architecture": "", "variant": ""}
         fault = str(error) if text else 'the CPU of the target platform is not known; set the attribute, as "linux/amd64"'
     if fault:
-        problems.append(problem("platform", text, fault))
+        problems.add("platform", text, fault)
     return platform
 
 
-def parse_ports(ports: Sequence[str], problems: list[str]) -> list[str]:
-    """Returns `port/protocol` of each port; tcp where no protocol is given."""
+def parse_ports(ports: Sequence[str], problems: Problems | None = None) -> list[str]:
+    """Returns `port/protocol` for each port; the protocol is tcp where none is written.
+
+    Args:
+      ports: the attribute exposed_ports.
+      problems: collects invalid ports; None if the ports have been checked.
+    """
+    problems = Problems() if problems is None else problems
     parsed: dict[str, str] = {}
     for text in ports:
         number, slash, protocol = text.partition("/")
@@ -79,14 +88,14 @@ def parse_ports(ports: Sequence[str], problems: list[str]) -> list[str]:
         elif port in parsed:
             fault = f"the same port as {quote(parsed[port])}; keep one"
         if fault:
-            problems.append(problem("exposed_ports", text, fault))
+            problems.add("exposed_ports", text, fault)
         parsed.setdefault(port, text)
     return list(parsed)
 
 
-def _user_faults(text: str) -> list[str]:
-    """Returns what is wrong with a user, a sentence each."""
-    parts = text.split(":")
+def _find_user_faults(user: str) -> list[str]:
+    """Returns what is wrong with a user, one sentence for each fault."""
+    parts = user.split(":")
     if len(parts) > 2 or not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*", part, re.ASCII) for part in parts):
         return ["not a valid user; write uid, uid:gid, or names"]
     faults = []
@@ -98,21 +107,21 @@ def _user_faults(text: str) -> list[str]:
     return faults
 
 
-def _check_directories(attribute: str, paths: Sequence[str], problems: list[str]) -> None:
-    """Adds a problem for each path that is not absolute, not plain, or that repeats another."""
-    known: set[str] = set()
+def _check_directories(attribute: str, paths: Sequence[str], problems: Problems) -> None:
+    """Adds a problem for each path that is not absolute, is not normalized, or repeats another."""
+    checked: set[str] = set()
     for path in paths:
-        plain = path.rstrip("/")
+        directory = path.rstrip("/")
         fault = ""
         try:
-            if path.startswith("/") and not plain:
+            if path.startswith("/") and not directory:
                 fault = "the root directory cannot be a volume" if attribute == "volumes" else ""
             else:
-                plain = clean(path)
+                directory = clean(path)
         except ValueError as error:
             fault = str(error)
-        if not fault and plain in known:
+        if not fault and directory in checked:
             fault = "is there twice; keep one"
         if fault:
-            problems.append(problem(attribute, path, fault))
-        known.add(plain)
+            problems.add(attribute, path, fault)
+        checked.add(directory)

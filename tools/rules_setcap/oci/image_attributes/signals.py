@@ -1,10 +1,11 @@
-"""The names of signals that container engines know: github.com/moby/sys/signal, for Linux."""
+"""Checks the names of signals: those that container engines know for Linux (github.com/moby/sys/signal)."""
 
 from __future__ import annotations
 
 import re
 
 from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.suggestions import find_closest
 
 _NAMES = frozenset(
     (
@@ -15,7 +16,7 @@ _NAMES = frozenset(
 _LAST = 64  # SIGRTMAX.
 
 
-def find_fault(text: str) -> str:
+def find_signal_fault(text: str) -> str:
     """Returns what is wrong with the name or the number of a signal, as a sentence; "" if there is such a signal."""
     if text.isascii() and text.isdecimal():
         return "" if 1 <= int(text[:9]) <= _LAST and text[0] != "0" else f"signal {text} is out of range (1 to {_LAST})"
@@ -23,9 +24,7 @@ def find_fault(text: str) -> str:
         return ""
     if re.fullmatch(r"SIGRTM(IN\+|AX-)[0-9]+", text, re.ASCII):
         return "is out of range (SIGRTMIN+1 to SIGRTMIN+15, SIGRTMAX-1 to SIGRTMAX-14)"
-    import difflib
-
     name = re.sub("^SIG", "", text.upper())
-    near = [name] if name in _NAMES else difflib.get_close_matches(name, sorted(_NAMES), n=1)
-    hint = f"did you mean {quote('SIG' + near[0])}?" if near else 'write it as "SIGTERM" or "15"'
+    closest = name if name in _NAMES else find_closest(name, sorted(_NAMES))
+    hint = f"did you mean {quote('SIG' + closest)}?" if closest else 'write it as "SIGTERM" or "15"'
     return f"not a known signal; {hint}"
