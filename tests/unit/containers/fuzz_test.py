@@ -7,7 +7,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules_setcap.containers import yaml_documents
+from rules_setcap.documents import yaml_documents
 from rules_setcap.containers.compose import dotenv, files, shellwords
 from rules_setcap.containers.docker import command_line, flags
 from rules_setcap.containers.process import compute_initial_process
@@ -174,7 +174,7 @@ PARTS = st.sampled_from(
 @given(st.one_of(st.binary(max_size=60), st.lists(PARTS, max_size=25).map(lambda parts: "".join(parts).encode())))
 def test_any_document_is_read_or_refused(data):
     try:
-        documents = yaml_documents.load(data, "file.yaml")
+        documents = yaml_documents.parse_documents(data, "file.yaml")
     except InputError as error:
         _check_error(error)
         return

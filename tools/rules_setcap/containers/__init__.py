@@ -4,7 +4,7 @@ The room, in the order of the data:
 
 - docker/, compose/ and kubernetes/ read the settings of a container: command lines of docker, podman and nerdctl, Compose
   files, and Kubernetes manifests. settings.py defines their common form; mounts.py and security_options.py parse values
-  that command lines and Compose files share; yaml_documents.py reads YAML with the line of every value.
+  that command lines and Compose files share.
 - engines.py knows what each version of each container engine grants by default.
 - process.py is the process model: it computes the capability sets of the container's first process.
 - programs/ and shell/ model the programs that execute others (tini, su, shells); container_system.py is the system that they

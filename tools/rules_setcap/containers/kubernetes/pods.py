@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes import images, security
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.yaml_documents import Field
+from rules_setcap.documents.yaml_documents import Field
 
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
 

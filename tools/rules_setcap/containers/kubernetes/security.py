@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
-from rules_setcap.containers.yaml_documents import Field
+from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.diagnostics.suggestions import suggest
 
 T = TypeVar("T")

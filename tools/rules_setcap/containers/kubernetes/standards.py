@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes.pods import Pod
 from rules_setcap.containers.settings import Setting, Settings
-from rules_setcap.containers.yaml_documents import Field
+from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.diagnostics.errors import InputError
 
 VERSION = "v1.36"
