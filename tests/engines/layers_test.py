@@ -1,4 +1,4 @@
-"""Container engines unpack random layers into the root filesystems that tools/packer/engines.py says.
+"""Container engines unpack random layers into the root filesystems that rules_setcap.oci.engines computes.
 
 To repeat a run with the seed that it printed, or with more layers:
 
@@ -23,7 +23,8 @@ import pytest
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
 from rules_setcap.archive.reader import Archive, ArchiveError
 from rules_setcap.archive.records import CAPABILITY
-from rules_setcap.oci import comparison, nodes, root_filesystem
+from rules_setcap.oci import nodes, root_filesystem
+from rules_setcap.oci.engines import comparison
 from rules_setcap.oci.engines.table import ENGINES
 from support import engines
 from support.image import layout
@@ -44,10 +45,10 @@ def _model(name: str, tars: list[bytes]) -> Any:
     """Returns the engine of this name in memory, with the layers unpacked."""
     model = ENGINES[name](nodes.FilesystemBudget())
     for members in _members(tars):
-        model.begin()
+        model.begin_layer()
         for number, member in enumerate(members):
-            model.add(member, number)
-        model.end()
+            model.add_entry(member, number)
+        model.end_layer()
     return model
 
 
@@ -60,9 +61,7 @@ def _draw() -> dict[int, cases.Case]:
         case = cases.draw(chance)
         tars = cases.layers({number: case})
         # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
-        if all(
-            {path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).root())} == {str(number)} for name in ENGINES
-        ):
+        if all({path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).merge_layers())} == {str(number)} for name in ENGINES):
             drawn[number] = case
     return drawn
 
@@ -73,16 +72,13 @@ CASES = _draw()
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
     # The address of a socket has at most 107 bytes, and pytest's directories are longer.
-    with (
-        tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state,
-        engines.ENGINES[request.param](pathlib.Path(state)) as started,
-    ):
+    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
         yield request.param, started
 
 
 def _expected(model: Any) -> dict[str, Any]:
     found = {}
-    for path, node in nodes.walk_nodes(model.root()):
+    for path, node in nodes.walk_nodes(model.merge_layers()):
         if node.type in _TYPES.values():
             mode = 0 if node.type == SYMLINK else node.mode
             value = node.xattrs.get(CAPABILITY) if node.type == FILE else None
@@ -106,14 +102,7 @@ def _actual(root: pathlib.Path) -> dict[str, Any]:
         if kind:
             mode = 0 if kind == SYMLINK else stat.S_IMODE(there.st_mode)
             link = os.readlink(path) if kind == SYMLINK else ""
-            found[path.removeprefix(str(root))] = (
-                kind,
-                mode,
-                there.st_uid,
-                there.st_gid,
-                link,
-                _capability(path) if kind == FILE else None,
-            )
+            found[path.removeprefix(str(root))] = kind, mode, there.st_uid, there.st_gid, link, _capability(path) if kind == FILE else None
     return found
 
 
@@ -139,9 +128,7 @@ def _differing(name: str, engine: engines.Engine, chosen: dict[int, cases.Case],
         if len(chosen) == 1:
             return [f"{_show(*chosen.popitem())}\n  refused: {error}"]
         numbers = sorted(chosen)
-        halves = [
-            {number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])
-        ]
+        halves = [{number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])]
         return [each for at, half in enumerate(halves) for each in _differing(name, engine, half, _made(directory / str(at)))]
     expected = _expected(_model(name, tars))
     wrong: dict[int, list[str]] = {}
@@ -156,10 +143,7 @@ def _show(number: int, case: cases.Case) -> str:
     lines = [f"case {number}"]
     for layer in case:
         lines.append("  layer")
-        lines += [
-            f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}"
-            for entry in layer
-        ]
+        lines += [f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}" for entry in layer]
     return "\n".join(lines)
 
 
@@ -170,7 +154,7 @@ def _made(directory: pathlib.Path) -> pathlib.Path:
 
 def test_what_engines_unpack(engine, tmp_path):
     name, running = engine
-    taken = {number: case for number, case in CASES.items() if not _model(name, cases.layers({number: case})).refused}
+    taken = {number: case for number, case in CASES.items() if not _model(name, cases.layers({number: case})).refusal}
     numbers = sorted(taken)
     wrong = []
     for at in range(0, len(numbers), TOGETHER):
@@ -182,13 +166,13 @@ def test_what_engines_unpack(engine, tmp_path):
 
 def test_what_engines_refuse(engine, tmp_path):
     name, running = engine
-    refused = [number for number, case in CASES.items() if _model(name, cases.layers({number: case})).refused][:REFUSED]
+    refused = [number for number, case in CASES.items() if _model(name, cases.layers({number: case})).refusal][:REFUSED]
     wrong = []
     for number in refused:
         tars = cases.layers({number: CASES[number]})
         try:
             with running.unpacked(layout(tmp_path / str(number), *tars)):
-                wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refused}")
+                wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refusal}")
         except engines.Refused:
             pass
     assert not wrong, "\n".join(wrong)
@@ -202,23 +186,21 @@ def test_engines_agree_about_layers_that_are_not_unusual():
         tree = root_filesystem.RootFilesystem()
         try:
             for at, tar in enumerate(tars):
-                tree.apply(Archive(io.BytesIO(tar)), at)
+                tree.apply_layer(Archive(io.BytesIO(tar)), at)
         except ArchiveError:
-            assert all(_model(name, tars).refused for name in ENGINES), _show(number, case)
+            assert all(_model(name, tars).refusal for name in ENGINES), _show(number, case)
             continue
-        if tree.unusual:
+        if tree.engines_may_differ:
             continue
         usual += 1
         capabilities = _capabilities(tree.root)
         for name in ENGINES:
             model = _model(name, tars)
-            assert not model.refused, _show(number, case)
-            assert _capabilities(model.root()) == capabilities, _show(number, case)
+            assert not model.refusal, _show(number, case)
+            assert _capabilities(model.merge_layers()) == capabilities, _show(number, case)
     print(f"{usual} of {len(CASES)} cases are not unusual")
     assert usual > len(CASES) // 20
 
 
 def _capabilities(root: nodes.Node) -> dict[str, bytes]:
-    return {
-        path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs
-    }
+    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs}

@@ -183,9 +183,9 @@ def test_redirects_of_overlayfs_are_reported_if_there_are_lower_layers(tmp_path)
 def test_the_opaque_attribute_of_overlayfs_is_a_difference(tmp_path):
     """containerd ignores it, and umoci does not use overlayfs."""
     records = {RECORD: NET.to_xattr().decode("latin-1")}
-    below = [directory("d"), Member("d/x", records=records)]
+    lower = [directory("d"), Member("d/x", records=records)]
     opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
-    (image,) = image_reader.read_images(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (image,) = image_reader.read_images(str(oci_layout.write(tmp_path / "image", lower, [opaque])))
     (difference,) = image.differences
     assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
 

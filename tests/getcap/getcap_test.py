@@ -76,7 +76,7 @@ def test_all_platforms_of_an_index_are_listed():
 
 
 def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
-    below = tar(
+    lower = tar(
         ("/app/kept", NET, "file"),
         ("/app/replaced", NET, "file"),
         ("/app/removed", NET, "file"),
@@ -90,12 +90,12 @@ def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
         ("/opaque/new", BPF, "file"),
         ("/opaque/.wh..wh..opq", None, "file"),
     )
-    image = layout(tmp_path / "image", below, above)
+    image = layout(tmp_path / "image", lower, above)
     (content,) = image_reader.read_images(str(image))
     assert content.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
     assert list(content.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone", "/app/other"]
     assert content.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
-    digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
+    digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (lower, above)]
     assert run_getcap("--layer", image).output.splitlines() == [
         f"/app/kept cap_net_bind_service=p {digests[0]}",
         f"/app/other cap_net_bind_service=p {digests[0]}",
@@ -113,7 +113,7 @@ def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
         "layer": digests[1],
     }
     assert [len(layer["files"]) for layer in json_image["layers"]] == [5, 2]
-    assert (content.find_file("/link/kept").path, content.find_file("/app/removed"), content.find_file("/app")) == ("/app/kept", None, None)
+    assert (content.file("/link/kept").path, content.file("/app/removed"), content.file("/app")) == ("/app/kept", None, None)
 
 
 def _opaque_whiteout(path: str) -> tuple[str, None, str]:
@@ -123,11 +123,11 @@ def _opaque_whiteout(path: str) -> tuple[str, None, str]:
 
 def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
     """OCI image-spec, layer.md, "Opaque Whiteout". The order of a layer's entries makes no difference."""
-    below = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
+    lower = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
     entries = [("/opaque", None, "directory"), ("/opaque/sub", None, "directory"), ("/opaque/sub/new", BPF, "file")]
     for position in range(len(entries) + 1):
         above = tar(*entries[:position], _opaque_whiteout("/opaque"), *entries[position:])
-        (content,) = image_reader.read_images(str(layout(tmp_path / f"image{position}", below, above)))
+        (content,) = image_reader.read_images(str(layout(tmp_path / f"image{position}", lower, above)))
         assert (content.capabilities, content.problems) == ({"/opaque/sub/new": BPF}, [])
 
 

@@ -20,7 +20,19 @@ from support import packer, require
 from support.container import Bundle
 
 PROBE = pathlib.Path("tests/runtime/probe")
-SAMPLE = ["chown", "net_bind_service", "net_raw", "setuid", "setfcap", "sys_chroot", "mknod", "audit_write", "net_admin", "sys_ptrace", "bpf"]
+SAMPLE = [
+    "chown",
+    "net_bind_service",
+    "net_raw",
+    "setuid",
+    "setfcap",
+    "sys_chroot",
+    "mknod",
+    "audit_write",
+    "net_admin",
+    "sys_ptrace",
+    "bpf",
+]
 FILES = {f"/app/{name}_{flags}": f"cap_{name}={flags}" for name in SAMPLE for flags in ("p", "ep", "ei")}
 FILES["/app/two"] = "cap_net_bind_service,cap_bpf=p"
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 
 from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.problems import Problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
-
-    from rules_setcap.diagnostics.problems import Problems
 
 _KEY = r"(\{+)([A-Z_][A-Z0-9_]*)(\}+)"
 _TEXT = re.compile(_KEY, re.ASCII)
@@ -77,7 +76,7 @@ class Status:
 
         Args:
           attributes: where placeholders may stand, for the message.
-          problems: collects the problem.
+          problems: the collector of problems.
         """
         if self._values and not self.used:
             what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"

@@ -41,14 +41,14 @@ def registry(
       `repository` (str; "" where it is for the command line to say) and `tags` (list of str).
     """
     if repository and repository_file:
-        problems.append(problem("repository", repository, "is given beside repository_file; keep one"))
+        problems.add("repository", repository, "is given beside repository_file; keep one")
     elif repository_file:
         lines = values.read_lines(repository_file, "repository_file", problems)
         if len(lines) == 1:
             (line,) = lines
             repository = _line("repository_file", repository_file, line, reference.check_repository, status, problems)
         else:
-            problems.append(problem("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository"))
+            problems.add("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository")
     elif repository:
         repository = _value("repository", repository, reference.check_repository, status, problems)
     tags = [_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
@@ -74,7 +74,7 @@ def _value(attribute: str, text: str, check: Callable[[str], str | None], status
         stamped = status.expand(text)
         return check(stamped) or stamped
     except ValueError as error:
-        problems.append(problem(attribute, text, str(error)))
+        problems.add(attribute, text, str(error))
         return text
 
 
@@ -85,5 +85,5 @@ def _line(
     number, text = line
     found = Problems()
     value = _value(attribute, text.strip(), check, status, found)
-    problems += [problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found]
+    problems.extend(problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found)
     return value

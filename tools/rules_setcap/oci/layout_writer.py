@@ -100,9 +100,7 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
     root = os.path.dirname(index)
     blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, BLOBS)]
     if not blobs:
-        raise InputError(
-            [problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
-        )
+        raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
     _write_with_index(output, read_file(index), blobs)
 
 
@@ -164,9 +162,7 @@ def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str,
         for digest, data in documents.items():
             write_whole(blob_path(output, digest), data)
         write_whole(os.path.join(output, "oci-layout"), OCI_LAYOUT)
-        write_whole(
-            os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode()
-        )
+        write_whole(os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode())
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

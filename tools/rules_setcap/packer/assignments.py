@@ -7,6 +7,7 @@ instance `{"attribute": "linux_capabilities", "path": "/app/server", "capabiliti
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
@@ -17,7 +18,6 @@ from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.executables.formats import BUILD_FOR_LINUX, system
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
@@ -41,6 +41,7 @@ class Assignment:
     __slots__ = ("attribute", "path", "value")
 
     def __init__(self, attribute: str, path: str, value: capabilities.FileCapabilities | None) -> None:
+        """Creates an assignment; the arguments are its attributes."""
         self.attribute = attribute
         self.path = path
         self.value = value
@@ -166,16 +167,16 @@ def describe_link(path: str, find_target: Callable[[str], str | None]) -> str:
     return f"a symbolic link; the kernel looks at the file it leads to{on_the_way}: name {quote(steps[-1])}"
 
 
-def find_fault(type: str, mode: int, start: bytes | None) -> str:
+def find_fault(kind: str, mode: int, start: bytes | None) -> str:
     """Returns why an entry that is not a link cannot have capabilities; "" if it can.
 
     Args:
-      type: the type of the entry.
+      kind: the type of the entry.
       mode: its permissions.
       start: the first START bytes of a file; None if they are not known.
     """
-    if type != FILE:
-        return f"a {type}; capabilities are for programs"
+    if kind != FILE:
+        return f"a {kind}; capabilities are for programs"
     if mode & 0o111 == 0:
         return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
     if start is None or start[:4] == b"\x7fELF":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rules_setcap.actions.arguments import Arguments
 from rules_setcap.archive import compress
-from rules_setcap.diagnostics.problems import Problems
+
+if TYPE_CHECKING:
+    from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
 def take_blob_options(arguments: Arguments, problems: Problems) -> dict[str, Any]:

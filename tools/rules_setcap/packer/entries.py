@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text, clean
@@ -23,7 +24,6 @@ from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer.sources import fill_template, read_output, read_source
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
@@ -160,16 +160,16 @@ def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, def
             if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
                 fields.setdefault(name, value)
     if not _have_plain_paths(objects):
-        for line, fields in zip(lines, objects):
+        for line, fields in zip(lines, objects, strict=True):
             yield from _parse_line(line, fields, problems, digests)
         return
-    for line, fields in zip(lines, objects):
+    for line, fields in zip(lines, objects, strict=True):
         path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
         try:
             template = _parse_template(**fields)
         except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
             template = None
-        if template is None or (source or output) and (template.target or source and output):
+        if template is None or ((source or output) and (template.target or (source and output))):
             yield from _parse_line(line, {**fields, "path": path, "source": source, "output": output}, problems, digests)
         elif source or output:
             yield from _read_input(source, output, template, path, problems, digests)
@@ -252,7 +252,7 @@ def _parse_line(line: str, fields: object, problems: Problems, digests: Digests)
         problems.add(attribute, path, f"unknown type {quote(kind)}")
     if kind == SYMLINK and not (target or source):
         problems.add(attribute, path, "a symbolic link must lead somewhere; write its target")
-    if target and (source or output or kind in (FILE, DIRECTORY)) or source and kind == HARDLINK:
+    if (target and (source or output or kind in (FILE, DIRECTORY))) or (source and kind == HARDLINK):
         problems.add(attribute, path, "links have a target, files and directories a source; never both")
     if output and (source or kind != FILE):
         problems.add(attribute, path, "only a file has an output, and then no source")
@@ -266,14 +266,9 @@ def _parse_line(line: str, fields: object, problems: Problems, digests: Digests)
     return _read_input(source, output, entry, path, problems, digests) if source or output else (entry,)
 
 
-def _read_input(
-    source: str, output: str, template: Entry, path: str, problems: Problems, digests: Digests
-) -> Iterable[Entry]:
+def _read_input(source: str, output: str, template: Entry, path: str, problems: Problems, digests: Digests) -> Iterable[Entry]:
     """Returns the entries of a source or an output: one, or those of a directory; none if there is a problem."""
-    if output:
-        entry = read_output(output, template, path, problems, digests)
-    else:
-        entry = read_source(source, template, path, problems)
+    entry = read_output(output, template, path, problems, digests) if output else read_source(source, template, path, problems)
     if entry is None:
         return ()
     if entry.type == DIRECTORY:

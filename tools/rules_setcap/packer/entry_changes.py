@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import HARDLINK, Entry
 from rules_setcap.archive.paths import clean
@@ -19,7 +20,6 @@ from rules_setcap.diagnostics.errors import quote
 from rules_setcap.packer.entries import parse_mode, parse_owner
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from typing import Any

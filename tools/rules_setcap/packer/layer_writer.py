@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import compress, tar
 from rules_setcap.archive.blob import Blob
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD
-from rules_setcap.capabilities import FileCapabilities
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.executables import elf
 from rules_setcap.oci.layer_contents import LayerContents
-from rules_setcap.packer.tar_styles import TarStyle, sort_entries
+from rules_setcap.packer.tar_styles import sort_entries
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
+
+    from rules_setcap.capabilities import FileCapabilities
+    from rules_setcap.packer.tar_styles import TarStyle
 
 _TYPE_FLAGS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 _PADDING = bytes(tar.BLOCK)
@@ -77,10 +79,9 @@ def write_layer(
 
 @contextlib.contextmanager
 def open_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[Blob]:
-    """Opens a blob for writing, and closes it at the end of the block; without it if the block raises an error.
+    """Opens a blob for writing, and closes it at the end of the block. An error in the block leaves no file behind.
 
-    Args:
-      output, compression, level, library, threads: as for write_layer().
+    The arguments are those of write_layer().
     """
     codec = compress.codec(compression, level, library)
     with files.open_new_file(output) as file:
@@ -116,7 +117,7 @@ def describe_layer(
         diff_id: the digest of the uncompressed tar.
         capabilities: the capabilities by path, as cap_to_text(3) writes them.
         created_by: as the argument.
-        contents: the paths, as LayerContents.encode() returns them.
+        contents: the paths, as Contents.encode() returns them.
         programs: as the argument.
     """
     return {

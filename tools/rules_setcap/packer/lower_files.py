@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
@@ -12,7 +13,6 @@ from rules_setcap.oci import layer_blobs, layer_merge
 from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -92,9 +92,7 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(
-    nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: Work
-) -> dict[str, Entry]:
+def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:

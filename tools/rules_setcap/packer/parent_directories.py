@@ -9,11 +9,12 @@ in the lower layers, at the path to which the symbolic links of the lower layers
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, Entry
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.packer.placement import describe_kind
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.oci.merged_contents import MergedContents

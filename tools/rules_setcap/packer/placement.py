@@ -6,10 +6,11 @@ of the lower layers lead, and an entry that would replace one of another kind is
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -36,7 +37,8 @@ def place_entries(
         return entries
     placed: dict[str, Entry] = {}
     blocking_files: dict[str, str] = {}  # Memoized results of _find_file_at_or_above().
-    for path, entry in entries.items():
+    for path, original in entries.items():
+        entry = original
         try:
             real = lower.resolve_parents(path)
             if entry.type == DIRECTORY and lower.get_type(real) == SYMLINK:
@@ -57,7 +59,9 @@ def place_entries(
             entry = entry._replace(path=real)
         other = placed.setdefault(real, entry)
         if other is not entry and other[:-1] != entry[:-1]:
-            what = f"leads to {quote(real)} through the links of the layers below, which {other.attribute} names as well; keep one"
+            what = (
+                f"leads to {quote(real)} through the links of the layers below, which {other.attribute} names as well; keep one"
+            )
             problems.add(entry.attribute, path, what)
     return placed
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE, MODES
 from rules_setcap.archive.paths import clean
 from rules_setcap.packer import sources
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -95,7 +95,7 @@ def _read_kept_link(link: str, relative: str, source: str, root: str) -> str | N
         kept = not source.startswith("external/") and not _is_below(_find_repository(source, root), text, target)
     else:
         named = os.path.normpath(os.path.join(os.path.dirname(relative)[1:], text))
-        kept = named.split("/")[0] != ".." and target.startswith(root + "/") or not os.path.exists(link)
+        kept = (named.split("/")[0] != ".." and target.startswith(root + "/")) or not os.path.exists(link)
     return text if kept else None
 
 

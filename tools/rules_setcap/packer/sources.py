@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 

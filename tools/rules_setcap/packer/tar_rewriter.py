@@ -6,6 +6,7 @@ import binascii
 import itertools
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive import decompress, pax, reader, tar
@@ -22,7 +23,6 @@ from rules_setcap.packer import layer_writer
 from rules_setcap.packer.assignments import START, describe_link, find_fault
 from rules_setcap.packer.tar_tree import TarTree
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
@@ -40,13 +40,14 @@ class TarRewriter:
     """A copy of a tar with other capabilities, which is made in one pass."""
 
     def __init__(self, source: str, assignments: Iterable[Assignment], existing: str, drop_zero_rootid: bool) -> None:
-        """
+        """Prepares the copy of a tar.
+
         Args:
-          source: the path of the tar: uncompressed, or compressed by gzip, zstd or xz.
-          assignments: the capabilities of single files; one without a value removes those of its file.
-          existing: what happens to capabilities of files that no assignment names: KEEP, REMOVE, or FORBID if they are a
-            problem.
-          drop_zero_rootid: whether revision 3 with rootid 0 becomes revision 2, which means the same to the kernel.
+        source: the path of the tar: uncompressed, or compressed by gzip, zstd or xz.
+        assignments: the capabilities of single files; one without a value removes those of its file.
+        existing: what happens to capabilities of files that no assignment names: KEEP, REMOVE, or FORBID if they are a
+          problem.
+        drop_zero_rootid: whether revision 3 with rootid 0 becomes revision 2, which means the same to the kernel.
         """
         self._source = source
         self._assignments = {assignment.path: assignment for assignment in assignments}  # Those that match no entry so far.
@@ -70,7 +71,11 @@ class TarRewriter:
         Args:
           output: the path of the blob.
           problems: the collector of problems.
-          compression, level, library, threads, created_by: as for layer_writer.write_layer().
+          compression: as for layer_writer.write_layer().
+          level: as there.
+          library: as there.
+          threads: as there.
+          created_by: as there.
 
         Returns:
           The metadata, as layer_writer.describe_layer() returns it.
@@ -213,7 +218,7 @@ class TarRewriter:
         """Adds a problem for each assignment that matches no entry."""
         if not self._assignments:
             return
-        paths = [path for path, type in self._types.items() if type == FILE]
+        paths = [path for path, kind in self._types.items() if kind == FILE]
         for path, assignment in self._assignments.items():
             self._add_problem(assignment.attribute, path, "no entry of the tar has this path" + suggest_path(path, paths))
 
@@ -239,8 +244,10 @@ def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
         if name in left:
             new = left[name]
             left[name] = None
-            record = tar.record(name, new) if new is not None else b""
-        records.append(record)
+            if new is not None:
+                records.append(tar.record(name, new))
+        else:
+            records.append(record)
     records += [tar.record(name, new) for name, new in left.items() if new is not None]
     extension = b"".join(records)
     if extension == member.extension:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.diagnostics import limits
 from rules_setcap.oci import symlinks
 from rules_setcap.oci.nodes import WHITEOUT, FilesystemBudget
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 
@@ -16,9 +17,10 @@ class TarTree:
     """The directories and symbolic links of the entries that have been read so far."""
 
     def __init__(self, size: int) -> None:
-        """
+        """Creates an empty tree.
+
         Args:
-          size: bytes of the tar as it is stored, by which the work is limited.
+        size: bytes of the tar as it is stored, by which the work is limited.
         """
         self._links: dict[str, str] = {}  # Targets of symbolic links, by path.
         self._parents: set[str] = set()  # Paths that have entries below them.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -28,10 +28,11 @@ class CheckedImage:
     """
 
     def __init__(self, config: Mapping[str, Any], merged: MergedContents) -> None:
-        """
+        """Reads the config of an image.
+
         Args:
-          config: the config of the image.
-          merged: its merged root filesystem.
+        config: the config of the image.
+        merged: its merged root filesystem.
         """
         execution = config.get("config") or {}
         self.merged = merged

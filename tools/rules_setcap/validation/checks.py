@@ -7,12 +7,12 @@ name, with which a target turns it off.
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import problem, quote
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.validation import loaders, machines, runpaths, wrappers
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def find_faults(path: str, image: CheckedImage) -> Iterator[str]:
     if loader := merged.loaders.get(path):
         if not merged.find_file(loader):
             yield (
-                f"is linked dynamically, and its loader {quote(loader)} is not in the image: it does not start (\"no such file or "
+                f'is linked dynamically, and its loader {quote(loader)} is not in the image: it does not start ("no such file or '
                 'directory"); link it statically (linkopts = ["-static"] in cc_binary), or set base to an image that has the loader'
             )
         return

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Libraries of the C library and the compiler, which are where the loader looks by default.
 _SYSTEM_LIBRARIES = frozenset(
-    f"lib{name}" for name in "anl atomic c dl gcc_s m mvec pthread resolv rt stdc++ util".split()
+    f"lib{name}" for name in ["anl", "atomic", "c", "dl", "gcc_s", "m", "mvec", "pthread", "resolv", "rt", "stdc++", "util"]
 )
 _LOADER_PREFIXES = ("ld-linux", "ld64", "ld-musl-", "libc.musl-")
 _TRUSTED_DIRECTORIES = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")

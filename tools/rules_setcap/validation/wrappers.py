@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap import capabilities
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.oci.merged_contents import MergedContents
     from rules_setcap.validation.checked_image import CheckedImage

@@ -7,7 +7,7 @@ import json
 from rules_setcap.actions import stamps
 from rules_setcap.delivery import destination
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import descriptors
 
 TYPE_CHECKING = False
@@ -26,6 +26,5 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         found = destination.engine(attributes["tag"], status, problems)
     else:
         found = destination.registry(**attributes, **held, status=status, problems=problems)
-    if problems:
-        raise InputError(problems)
+    problems.raise_if_any()
     files.write_whole(output, descriptors.encode_document(found))

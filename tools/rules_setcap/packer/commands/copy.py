@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about
@@ -16,7 +17,6 @@ from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styl
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
@@ -42,7 +42,11 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     if unmatched_paths:
         paths = files.read_json(unmatched_paths)
         assigned = [assignment for assignment in assigned if assignment.path in paths]
-    layouts, platform, pairs = arguments.take_values("below-layout"), arguments.take_value("platform", ""), arguments.take_values("below-blob")
+    layouts, platform, pairs = (
+        arguments.take_values("below-layout"),
+        arguments.take_value("platform", ""),
+        arguments.take_values("below-blob"),
+    )
     arguments.check_all_taken()
     if about(problems, "base", "platform"):
         problems.raise_if_any()  # The base cannot be read.

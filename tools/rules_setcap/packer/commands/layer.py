@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about, quote
@@ -13,7 +14,6 @@ from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
@@ -43,7 +43,11 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     link_duplicates = arguments.take_value("hard-link-duplicates", "")
     replaces = arguments.take_values("replaces")
     lower = _merge_lower_layers(
-        arguments.take_values("base-contents"), arguments.take_values("below"), arguments.take_values("below-name"), replaces, problems
+        arguments.take_values("base-contents"),
+        arguments.take_values("below"),
+        arguments.take_values("below-name"),
+        replaces,
+        problems,
     )
     style = tar_styles.TAR_STYLES[arguments.take_value("tar-style", "plain")]
     unmatched_output = arguments.take_value("unmatched-paths", "")
@@ -107,7 +111,7 @@ def _merge_lower_layers(
         lower.apply_layer(files.read_json(path))
     problems.extend(lower.problems)
     lower.changed_directories.clear()
-    for path, label in zip(layers, labels):
+    for path, label in zip(layers, labels, strict=True):
         for replacement in lower.apply_layer(files.read_json(path)):
             if replacement.path not in replaces:
                 where = quote(replacement.path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.packer import assignments, tar_rewriter
 from rules_setcap.packer.blob_options import take_blob_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
@@ -34,7 +34,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     drop_zero_rootid = bool(arguments.take_value("drop-zero-rootid", ""))
     arguments.check_all_taken()
     if os.path.isdir(tar):  # A directory in the source tree; to Bazel it is a file.
-        problems.add("tar", tar, "a directory, and setcap takes one tar")
+        problems.add("tar", tar, "is a directory, not a tar")
         problems.raise_if_any()
     rewriter = tar_rewriter.TarRewriter(tar, assigned, existing, drop_zero_rootid)
     files.write_json(metadata, rewriter.write_layer(output, problems, **blob))

@@ -1,6 +1,6 @@
 """The subcommand of validation actions.
 
-    check  finds what keeps a program from starting, or from getting its capabilities
+check  finds what keeps a program from starting, or from getting its capabilities
 """
 
 NAMES = ("check",)

@@ -6,6 +6,7 @@ It reads the metadata of layers, and no blob.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.diagnostics import files
@@ -13,7 +14,6 @@ from rules_setcap.oci.merged_contents import MergedContents
 from rules_setcap.validation import checks
 from rules_setcap.validation.checked_image import CheckedImage
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
