@@ -23,7 +23,11 @@ from support.image import tar
 
 NET = capabilities.from_text("cap_net_bind_service=p")
 BELOW = tar(("/app", None, "directory"), ("/app/server", NET, "file"), ("/app/removed", NET, "file"))
-ABOVE = tar(("/app/.wh.removed", None, "file"), ("/link", None, ">app"), ("/usr/bin/ping", capabilities.from_text("cap_net_raw=ep"), "file"))
+ABOVE = tar(
+    ("/app/.wh.removed", None, "file"),
+    ("/link", None, ">app"),
+    ("/usr/bin/ping", capabilities.from_text("cap_net_raw=ep"), "file"),
+)
 EXPECTED = {"/app/server": "cap_net_bind_service=p", "/usr/bin/ping": "cap_net_raw=ep"}
 IMAGE = archives.image(BELOW, ABOVE, tar(("/empty", None, "directory")))
 
@@ -39,7 +43,11 @@ def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
         nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), work.Work()).walk())
-        found = {name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        found = {
+            name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text()
+            for name, node in nodes.items()
+            if node.xattrs
+        }
         assert found == EXPECTED
 
 
@@ -78,7 +86,9 @@ def test_skopeo(tmp_path: pathlib.Path, source: pathlib.Path):
 def test_skopeos_dir(tmp_path: pathlib.Path, source: pathlib.Path):
     """Refused with what to do."""
     name = layout.tagged(source, tmp_path / "source")
-    subprocess.run([require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True)
+    subprocess.run(
+        [require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True
+    )
     with pytest.raises(InputError, match=r"copy it with skopeo copy dir:\.\.\. oci:"):
         image_reader.read_images(str(tmp_path / "dir"))
 
@@ -88,7 +98,9 @@ def test_crane(tmp_path: pathlib.Path, source: pathlib.Path):
         name = f"{server.host}/app:1"
         subprocess.run([require.tool("crane"), "push", source, name], check=True, capture_output=True)
         for kind in ("tarball", "legacy", "oci"):
-            subprocess.run([require.tool("crane"), "pull", f"--format={kind}", name, tmp_path / kind], check=True, capture_output=True)
+            subprocess.run(
+                [require.tool("crane"), "pull", f"--format={kind}", name, tmp_path / kind], check=True, capture_output=True
+            )
             _check(tmp_path / kind, tmp_path)
 
 
@@ -134,14 +146,19 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
         docker("save", "--output", tmp_path / "several", "first:1", "test:1")
     for name in ("name", "two-names", "id"):
         _check(tmp_path / name, tmp_path)
-    assert sorted(sorted(image.capabilities) for image in image_reader.read_images(str(tmp_path / "several"))) == [sorted(EXPECTED), ["/other"]]
+    assert sorted(sorted(image.capabilities) for image in image_reader.read_images(str(tmp_path / "several"))) == [
+        sorted(EXPECTED),
+        ["/other"],
+    ]
 
 
 def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
     with _state() as state, engines.containerd(state) as socket:
 
         def ctr(*arguments: object) -> None:
-            subprocess.run([require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True)
+            subprocess.run(
+                [require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True
+            )
 
         ctr("import", "--no-unpack", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
         ctr("export", tmp_path / "both", "docker.io/library/test:1")

@@ -82,7 +82,9 @@ def run_services(client: commands.Client, count: int, seed: int, state: pathlib.
     return problems
 
 
-def run_fixed_cases(client: commands.Client, cases: list[fixes.RunCase], reports: list[comparison.Report], state: pathlib.Path) -> list[str]:
+def run_fixed_cases(
+    client: commands.Client, cases: list[fixes.RunCase], reports: list[comparison.Report], state: pathlib.Path
+) -> list[str]:
     """Applies the fixes of the reports, and runs the command lines again; returns the fixes that do not help.
 
     Args:

@@ -10,13 +10,13 @@ from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.fixes import find_fixes_of_refusal
 from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.kubernetes import Container, Manifest, Pod, find_containers_of_image, find_mentions, parse_manifest
-from rules_setcap.containers.kubernetes.images import reference
 from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform_settings, evaluate_pod
 from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.verdict import Plan, Verdict, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.oci.image_reader import Image
+from rules_setcap.oci.reference import parse_reference
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Attributes:
     """The attributes of a kubernetes_test.
 
     Attributes:
-      name: the image's name in the manifests; see kubernetes.images.names.
+      name: the image's name in the manifests; see oci.reference.names_same_image().
       runtime: the container runtime of the nodes.
       level: the Pod Security Standards level that the pods are to satisfy.
       programs: the paths of the programs that the containers are about, where that cannot be found.
@@ -50,7 +50,7 @@ def parse_attributes(name: str, runtime: str, level: str, programs: Sequence[str
     """
     problems: list[str] = []
     try:
-        reference(name)
+        parse_reference(name)
     except ValueError as error:
         problems.append(problem("image_name", name, str(error)))
     try:
