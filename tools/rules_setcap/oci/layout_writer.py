@@ -131,7 +131,7 @@ def copy_layout(output: str, source: str, attribute: str) -> None:
             reader = HashingReader(file)
             while data := reader.read(CHUNK):
                 copy.write(data)
-        digest, _ = reader.read_rest()
+            digest, _ = reader.read_rest()
         if digest != f"sha256:{name}":
             problems.add(attribute, source, f"{quote(os.path.join(BLOBS, name))} has digest {digest}")
     if problems:
