@@ -13,7 +13,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import base, image_reader
+from rules_setcap.oci import image_documents, image_reader
 from support import archives
 from support.archives import CONFIG, LAYER, MANIFEST, PLATFORM, Layout, config
 from support.image import tar
@@ -92,13 +92,13 @@ def test_other_things_are_passed_over(tmp_path: pathlib.Path, name: str, nested:
     made = Layout(tmp_path / "layout")
     entries = [OTHERS[name](made), {**made.image(TAR), "platform": PLATFORM}, made.image(tar(("/b", NET, "file")), architecture="arm64")]
     path = made.index(*([made.put({"schemaVersion": 2, "manifests": entries}, INDEX)] if nested else entries))
-    passed_over: list[base.Other] = []
-    assert [sorted(image.capabilities) for image in image_reader.read(str(path), passed_over=passed_over)] == [["/a"], ["/b"]]
+    passed_over: list[image_documents.NonImage] = []
+    assert [sorted(image.capabilities) for image in image_reader.read_images(str(path), non_images=passed_over)] == [["/a"], ["/b"]]
     ((digest, why),) = passed_over
     assert digest == entries[0]["digest"] and why.endswith("not an image")
-    assert [sorted(image.capabilities) for image in image_reader.read(str(path), "linux/arm64")] == [["/b"]]
+    assert [sorted(image.capabilities) for image in image_reader.read_images(str(path), "linux/arm64")] == [["/b"]]
     for architecture, digest in (("amd64", entries[1]["digest"]), ("arm64", entries[2]["digest"])):
-        chosen = base.load_layout(str(path), {**PLATFORM, "architecture": architecture, "variant": ""})
+        chosen = image_documents.read_layout_image(str(path), {**PLATFORM, "architecture": architecture, "variant": ""})
         assert chosen.config["architecture"] == architecture
 
 
@@ -107,10 +107,10 @@ def test_other_things_alone_are_no_image(tmp_path: pathlib.Path, name: str):
     made = Layout(tmp_path / "layout")
     entry = OTHERS[name](made)
     with pytest.raises(InputError) as refused:
-        image_reader.read(str(made.index(entry)))
+        image_reader.read_images(str(made.index(entry)))
     assert f"no image in it; {entry['digest']} is " in str(refused.value)
     with pytest.raises(InputError, match="has no image for linux/amd64; sha256:"):
-        base.load_layout(str(made.path), {**PLATFORM, "variant": ""})
+        image_documents.read_layout_image(str(made.path), {**PLATFORM, "variant": ""})
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -119,7 +119,7 @@ def test_the_only_image_beside_other_things(tmp_path: pathlib.Path, name: str):
     made = Layout(tmp_path / "layout")
     image = made.image(TAR)
     made.index(OTHERS[name](made), image)
-    assert base.only_descriptor(str(made.path)) == image
+    assert image_documents.find_only_descriptor(str(made.path)) == image
 
 
 def test_what_is_passed_over_is_printed(tmp_path: pathlib.Path):
@@ -190,12 +190,12 @@ def test_what_cannot_be_read_is_refused(tmp_path: pathlib.Path, name: str):
     made = Layout(tmp_path / "layout")
     made.index(*make(made))
     if "two images" in name:  # Both are printed; a base must be one.
-        assert len(image_reader.read(str(made.path))) == 2
+        assert len(image_reader.read_images(str(made.path))) == 2
         with pytest.raises(InputError, match=expected):
-            base.load_layout(str(made.path), {**PLATFORM, "variant": ""})
+            image_documents.read_layout_image(str(made.path), {**PLATFORM, "variant": ""})
         return
     with pytest.raises(InputError) as refused:
-        image_reader.read(str(made.path))
+        image_reader.read_images(str(made.path))
     (text,) = refused.value.problems
     assert text.startswith(f'image: "{made.path}": ') and expected in text
 
@@ -206,17 +206,17 @@ def test_an_image_for_two_platforms(tmp_path: pathlib.Path):
     image = made.image(TAR)
     made.index(*({**image, "platform": {**PLATFORM, "architecture": architecture}} for architecture in ("386", "amd64")))
     for architecture in ("386", "amd64"):
-        assert base.load_layout(str(made.path), {**PLATFORM, "architecture": architecture, "variant": ""}).manifest["layers"]
-    assert len(image_reader.read(str(made.path))) == 1
+        assert image_documents.read_layout_image(str(made.path), {**PLATFORM, "architecture": architecture, "variant": ""}).manifest["layers"]
+    assert len(image_reader.read_images(str(made.path))) == 1
 
 
 def test_an_image_without_layers(tmp_path: pathlib.Path):
     made = Layout(tmp_path / "layout")
     made.index(made.manifest(config(), []))
-    (image,) = image_reader.read(str(made.path))
+    (image,) = image_reader.read_images(str(made.path))
     assert (image.capabilities, image.layers) == ({}, [])
     # As Go writes a slice that is nil.
     own = {**config(), "rootfs": {"type": "layers", "diff_ids": None}}
     made.index(made.put({"schemaVersion": 2, "config": made.put(own, CONFIG), "layers": None}, MANIFEST))
-    (image,) = image_reader.read(str(made.path))
+    (image,) = image_reader.read_images(str(made.path))
     assert (image.capabilities, image.layers) == ({}, [])

@@ -55,7 +55,7 @@ HIDDEN: dict[str, Callable[[Layout], dict[str, Any]]] = {
 def _read(path: pathlib.Path) -> str:
     """Returns "read" if the capability is found, else why the image is refused."""
     try:
-        (image,) = image_reader.read(str(path))
+        (image,) = image_reader.read_images(str(path))
     except InputError as error:
         return str(error)
     assert image.capabilities == {"/a": NET}
@@ -72,9 +72,9 @@ def test_nothing_is_hidden_beside_an_image(tmp_path: pathlib.Path, name: str):
     made.index(made.image(tar(("/good", None, "file")), variant="v2"), entry)
     if alone != "read":
         with pytest.raises(InputError):
-            image_reader.read(str(made.path))
+            image_reader.read_images(str(made.path))
     else:
-        assert [sorted(image.capabilities) for image in image_reader.read(str(made.path))] == [[], ["/a"]]
+        assert [sorted(image.capabilities) for image in image_reader.read_images(str(made.path))] == [[], ["/a"]]
 
 
 # The engines that run each; all others refuse it, or do not see the capability.

@@ -162,7 +162,7 @@ def test_changed_documents_raise_nothing_else(tmp_path: pathlib.Path):
             members["index.json"] = _json(_mutated(index, random) if where == 2 else index)
         path = archives.write(tmp_path / "archive", members)
         try:
-            for image in image_reader.read(str(path), random.choice(["", "linux/amd64"])):
+            for image in image_reader.read_images(str(path), random.choice(["", "linux/amd64"])):
                 assert image.capabilities in ({"/a": NET}, {})
         except InputError as error:
             refused += 1

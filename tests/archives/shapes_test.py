@@ -15,7 +15,7 @@ import pytest
 from rules_setcap import capabilities
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import base, image_reader
+from rules_setcap.oci import image_documents, image_reader
 from support import archives, packer
 from support.image import layout, tar
 
@@ -93,7 +93,7 @@ def test_what_is_not_quite_an_archive_is_refused(tmp_path: pathlib.Path, name: s
     path = archives.write(tmp_path / "archive", members)
     if name != "manifest.json with null":  # No engine takes it, and it names no layer.
         with pytest.raises(InputError) as refused:
-            image_reader.read(str(path))
+            image_reader.read_images(str(path))
         (text,) = refused.value.problems
         assert text.startswith(f'image: "{path}": ') and expected in text
         assert "taken for an image archive, because" in text or "blobs/" in text
@@ -120,7 +120,7 @@ def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
     path = archives.write(tmp_path / "layer.tar", FILES[name])
     # The entry of a file with capabilities, before them.
     path.write_bytes(TAR[: TAR.index(bytes(1024))].ljust(1536, b"\0") + path.read_bytes())
-    (read,) = image_reader.read(str(path))
+    (read,) = image_reader.read_images(str(path))
     assert read.capabilities == {"/a": NET} and read.platform == ""
 
 
@@ -134,7 +134,7 @@ def test_a_tar_that_is_both_is_refused(tmp_path: pathlib.Path, name: str):
     path = tmp_path / "both.tar"
     path.write_bytes(entry + archive if name == "layer first" else end + entry + bytes(1024))
     with pytest.raises(InputError, match='"/a" has file capabilities, and no member of an image archive has'):
-        image_reader.read(str(path))
+        image_reader.read_images(str(path))
     status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
     assert status == 1 and "has file capabilities" in said
 
@@ -144,7 +144,7 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
     members = archives.nix(IMAGE)
     (layer,) = (name for name in members if name.endswith("layer.tar"))
     linked = {**members, "m/docker.json": members["manifest.json"], "manifest.json": "m/docker.json", "l.tar": members[layer], layer: "../l.tar"}
-    (read,) = image_reader.read(str(archives.write(tmp_path / "archive", linked)))
+    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", linked)))
     assert read.capabilities == {"/a": NET}
     path = tmp_path / "hard"
     with tarfile.open(path, "w") as archive:
@@ -155,7 +155,7 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
             else:
                 entry.size = len(data)
             archive.addfile(entry, None if isinstance(data, str) else io.BytesIO(data))
-    (read,) = image_reader.read(str(path))
+    (read,) = image_reader.read_images(str(path))
     assert read.capabilities == {"/a": NET}
 
 
@@ -186,8 +186,8 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
     index = {"schemaVersion": 2, "manifests": [archives.descriptor("application/vnd.oci.image.index.v1+json", inner)]}
     more = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
     path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
-    passed_over: list[base.Other] = []
-    found = image_reader.read(str(path), passed_over=passed_over)
+    passed_over: list[image_documents.NonImage] = []
+    found = image_reader.read_images(str(path), non_images=passed_over)
     assert [(image.platform, sorted(image.capabilities)) for image in found] == [("linux/amd64", ["/a"]), ("linux/arm64", ["/arm"])]
     assert [other.digest for other in passed_over] == [archives.digest(attestation)]
 
@@ -195,10 +195,10 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
 def test_the_same_member_twice(tmp_path: pathlib.Path):
     """Some writers repeat what images share; with other bytes readers would differ."""
     members = archives.nix(IMAGE)
-    (read,) = image_reader.read(str(archives.write(tmp_path / "archive", [*members.items(), *members.items()])))
+    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *members.items()])))
     assert read.capabilities == {"/a": NET}
     with pytest.raises(InputError, match="twice"):
-        image_reader.read(str(archives.write(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
+        image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
 
 
 def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None:
@@ -214,7 +214,7 @@ def test_only_regular_files_are_opened(tmp_path: pathlib.Path, make: Callable[[p
     paths = [image / "index.json", *sorted(path for path in (image / "blobs/sha256").iterdir())]
     _replace(paths[number], make)
     with pytest.raises(InputError, match="not a regular file|Is a directory"):
-        image_reader.read(str(image))
+        image_reader.read_images(str(image))
     status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/copy", f"--archive={image}"])
     assert status == 1 and ("not a regular file" in said or "Is a directory" in said or "without index.json" in said)
 
@@ -225,5 +225,5 @@ def test_links_to_blobs_are_followed(tmp_path: pathlib.Path):
     for number, path in enumerate([image / "index.json", *(image / "blobs/sha256").iterdir()]):
         path.rename(tmp_path / str(number))
         path.symlink_to(tmp_path / str(number))
-    (read,) = image_reader.read(str(image))
+    (read,) = image_reader.read_images(str(image))
     assert read.capabilities == {"/a": NET}

@@ -16,7 +16,7 @@ import pytest
 from rules_setcap import capabilities
 from rules_setcap.archive import work
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import image_reader, lower_layers
+from rules_setcap.oci import image_reader, layer_blobs, layer_merge
 from support import archives, engines, layout, packer, podman, registry, require, saved
 from support.image import layout as make_layout
 from support.image import tar
@@ -31,15 +31,15 @@ IMAGE = archives.image(BELOW, ABOVE, tar(("/empty", None, "directory")))
 def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
     """Checks that the image is read from a file or a directory in both ways."""
     passed_over: list[object] = []
-    (read,) = image_reader.read(str(path), passed_over=passed_over)
+    (read,) = image_reader.read_images(str(path), non_images=passed_over)
     assert {name: found.to_text() for name, found in read.capabilities.items()} == EXPECTED
     assert (read.platform, read.config["config"]["User"], read.problems, passed_over) == ("linux/amd64", "65532", [], [])
     assert len(read.layers) == 3
     with tempfile.TemporaryDirectory(dir=directory) as made:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
-        nodes = dict(lower_layers.tree(lower_layers.of_layout(unpacked, "linux/amd64"), work.Work()).walk())
-        found = {name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), work.Work()).walk())
+        found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
         assert found == EXPECTED
 
 
@@ -62,7 +62,7 @@ def test_a_layer_that_is_there_twice(tmp_path: pathlib.Path):
     image = archives.image(BELOW, ABOVE, BELOW)
     members = archives.docker_1_10(image)
     assert sum(isinstance(content, str) for content in members.values()) == 1
-    (read,) = image_reader.read(str(archives.write(tmp_path / "archive", members)))
+    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", members)))
     assert sorted(read.capabilities) == ["/app/removed", "/app/server", "/usr/bin/ping"]
     assert read.layers[0] == read.layers[2]
 
@@ -80,7 +80,7 @@ def test_skopeos_dir(tmp_path: pathlib.Path, source: pathlib.Path):
     name = layout.tagged(source, tmp_path / "source")
     subprocess.run([require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True)
     with pytest.raises(InputError, match=r"copy it with skopeo copy dir:\.\.\. oci:"):
-        image_reader.read(str(tmp_path / "dir"))
+        image_reader.read_images(str(tmp_path / "dir"))
 
 
 def test_crane(tmp_path: pathlib.Path, source: pathlib.Path):
@@ -102,7 +102,7 @@ def test_podman(tmp_path: pathlib.Path, source: pathlib.Path):
         _check(tmp_path / kind, tmp_path)
     podman.run(program, "save", "--quiet", "--format=docker-dir", f"--output={tmp_path}/docker-dir", image)
     with pytest.raises(InputError, match="copy it with skopeo copy dir:"):
-        image_reader.read(str(tmp_path / "docker-dir"))
+        image_reader.read_images(str(tmp_path / "docker-dir"))
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
         docker("save", "--output", tmp_path / "several", "first:1", "test:1")
     for name in ("name", "two-names", "id"):
         _check(tmp_path / name, tmp_path)
-    assert sorted(sorted(image.capabilities) for image in image_reader.read(str(tmp_path / "several"))) == [sorted(EXPECTED), ["/other"]]
+    assert sorted(sorted(image.capabilities) for image in image_reader.read_images(str(tmp_path / "several"))) == [sorted(EXPECTED), ["/other"]]
 
 
 def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
@@ -168,10 +168,10 @@ def test_several_images_of_one_docker_archive(tmp_path: pathlib.Path):
     others = archives.nix(arm)
     both = json.loads(members["manifest.json"]) + json.loads(others["manifest.json"])
     path = archives.write(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
-    assert [(image.platform, sorted(image.capabilities)) for image in image_reader.read(str(path))] == [
+    assert [(image.platform, sorted(image.capabilities)) for image in image_reader.read_images(str(path))] == [
         ("linux/amd64", sorted(EXPECTED)),
         ("linux/arm64", ["/arm"]),
     ]
     assert packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"]) == (0, "")
     for platform, count in (("linux/amd64", 3), ("linux/arm64", 1)):
-        assert len(lower_layers.of_layout(str(tmp_path / "layout"), platform)) == count
+        assert len(layer_blobs.list_layout_layers(str(tmp_path / "layout"), platform)) == count

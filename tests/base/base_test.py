@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import base
+from rules_setcap.oci import image_documents
 from support import layout as layouts
 from support import packer, require
 from support.container import Bundle
@@ -471,7 +471,7 @@ def test_one_image_or_index(layout, tmp_path):
     # A name for each tag of one image.
     tagged = [{**own, "annotations": {"org.opencontainers.image.ref.name": tag}} for tag in ("1", "2")]
     (source / "index.json").write_text(json.dumps({**index, "manifests": tagged}))
-    assert base.only_descriptor(str(source))["digest"] == own["digest"]
+    assert image_documents.find_only_descriptor(str(source))["digest"] == own["digest"]
     for manifests, what in (
         ([], "its index.json names 0 images; give a layout of one image, or of one image index"),
         ([own, {**own, "digest": "sha256:" + "0" * 64}], "its index.json names 2 images; give a layout of one image, or of one image index"),
@@ -479,5 +479,5 @@ def test_one_image_or_index(layout, tmp_path):
     ):
         (source / "index.json").write_text(json.dumps({**index, "manifests": manifests}))
         with pytest.raises(InputError) as refused:
-            base.only_descriptor(str(source))
+            image_documents.find_only_descriptor(str(source))
         assert refused.value.problems == [f'image: "{source}": {what}']

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import export, formats
+from rules_setcap.oci import archive_export, descriptors, media_types
 from support import layout as layouts
 from support import require
 
@@ -98,7 +98,7 @@ def test_the_image_of_the_engines_platform(tmp_path, platform, architecture):
     assert (done.returncode, done.stdout, done.stderr) == (0, "probe:index\n", "")
     assert _architecture(tmp_path / "stream", "probe:index", tmp_path) == architecture
     (descriptor,) = _json(tmp_path / "stream", "index.json")["manifests"]
-    assert descriptor["mediaType"] == formats.INDEX
+    assert descriptor["mediaType"] == media_types.INDEX
 
 
 def test_no_image_for_the_engines_platform(tmp_path):
@@ -136,7 +136,7 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
 
     def write(media_type: str, value: Any, keep: bool = True) -> dict[str, Any]:
         data = json.dumps(value).encode()
-        descriptor = formats.descriptor(media_type, data)
+        descriptor = descriptors.describe_blob(media_type, data)
         if keep:
             (layout / "blobs/sha256" / descriptor["digest"].removeprefix("sha256:")).write_bytes(data)
         return descriptor
@@ -144,10 +144,10 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
     manifests = []
     for variant in variants:
         platform = {"os": "linux", "architecture": "arm", **({"variant": variant} if variant else {})}
-        config = write(formats.CONFIG, {**platform, "rootfs": {"type": "layers", "diff_ids": []}})
-        manifest = {"schemaVersion": 2, "mediaType": formats.MANIFEST, "config": config, "layers": []}
-        manifests.append({**write(formats.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform})
-    index = write(formats.INDEX, {"schemaVersion": 2, "mediaType": formats.INDEX, "manifests": manifests})
+        config = write(media_types.CONFIG, {**platform, "rootfs": {"type": "layers", "diff_ids": []}})
+        manifest = {"schemaVersion": 2, "mediaType": media_types.MANIFEST, "config": config, "layers": []}
+        manifests.append({**write(media_types.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform})
+    index = write(media_types.INDEX, {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": manifests})
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
     return str(layout)
 
@@ -157,18 +157,18 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
 )
 def test_the_lowest_variant_is_chosen(tmp_path, variants, chosen):
     layout = _layout(tmp_path, *variants)
-    manifest = export.single_manifest(layout, "linux/arm")
+    manifest = archive_export.find_single_manifest(layout, "linux/arm")
     assert manifest
     config = json.loads(layouts.blob(pathlib.Path(layout), manifest["config"]))
     assert config.get("variant") == chosen
-    assert export.single_manifest(layout, "linux/arm64") is export.single_manifest(layout, "") is None
+    assert archive_export.find_single_manifest(layout, "linux/arm64") is archive_export.find_single_manifest(layout, "") is None
 
 
 def test_an_index_may_name_images_that_the_layout_lacks(tmp_path):
     """As what `docker save` writes with the containerd image store."""
     layout = _layout(tmp_path, "v6", "v7", missing=True)
-    assert export.platforms(layout) == ["linux/arm/v7"]
-    assert export.single_manifest(layout, "linux/arm")
+    assert archive_export.list_platforms(layout) == ["linux/arm/v7"]
+    assert archive_export.find_single_manifest(layout, "linux/arm")
 
 
 def test_an_invalid_image(tmp_path):
@@ -177,5 +177,5 @@ def test_an_invalid_image(tmp_path):
         if b"rootfs" in blob.read_bytes():
             blob.write_bytes(b"{}")
     with pytest.raises(InputError) as refused:
-        export.single_manifest(layout, "linux/arm")
+        archive_export.find_single_manifest(layout, "linux/arm")
     assert all(text.startswith(f'image: "{layout}": blobs/sha256/') for text in refused.value.problems)

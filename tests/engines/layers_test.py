@@ -1,4 +1,4 @@
-"""Container engines unpack random layers into the root filesystems that tools/rules_setcap/oci/engines.py says.
+"""Container engines unpack random layers into the root filesystems that rules_setcap.oci.engines computes.
 
 To repeat a run with the seed that it printed, or with more layers:
 
@@ -23,8 +23,9 @@ import pytest
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
 from rules_setcap.archive.reader import Archive, ArchiveError
 from rules_setcap.archive.records import CAPABILITY
-from rules_setcap.oci import differences, nodes, rootfs
-from rules_setcap.oci.engines import ENGINES
+from rules_setcap.oci import nodes, root_filesystem
+from rules_setcap.oci.engines import comparison
+from rules_setcap.oci.engines.table import ENGINES
 from support import engines
 from support.image import layout
 
@@ -37,17 +38,17 @@ _TYPES = {stat.S_IFDIR: DIRECTORY, stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, st
 
 
 def _members(tars: list[bytes]) -> list[list[Any]]:
-    return [differences.brief(Archive(io.BytesIO(tar))) for tar in tars]
+    return [comparison.shorten_entries(Archive(io.BytesIO(tar))) for tar in tars]
 
 
 def _model(name: str, tars: list[bytes]) -> Any:
     """Returns the engine of this name in memory, with the layers unpacked."""
-    model = ENGINES[name](nodes.Budget())
+    model = ENGINES[name](nodes.FilesystemBudget())
     for members in _members(tars):
-        model.begin()
+        model.begin_layer()
         for number, member in enumerate(members):
-            model.add(member, number)
-        model.end()
+            model.add_entry(member, number)
+        model.end_layer()
     return model
 
 
@@ -60,7 +61,7 @@ def _draw() -> dict[int, cases.Case]:
         case = cases.draw(chance)
         tars = cases.layers({number: case})
         # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
-        if all({path.split("/")[1] for path, _ in nodes.walk(_model(name, tars).root())} == {str(number)} for name in ENGINES):
+        if all({path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).merge_layers())} == {str(number)} for name in ENGINES):
             drawn[number] = case
     return drawn
 
@@ -77,7 +78,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine
 
 def _expected(model: Any) -> dict[str, Any]:
     found = {}
-    for path, node in nodes.walk(model.root()):
+    for path, node in nodes.walk_nodes(model.merge_layers()):
         if node.type in _TYPES.values():
             mode = 0 if node.type == SYMLINK else node.mode
             value = node.xattrs.get(CAPABILITY) if node.type == FILE else None
@@ -153,7 +154,7 @@ def _made(directory: pathlib.Path) -> pathlib.Path:
 
 def test_what_engines_unpack(engine, tmp_path):
     name, running = engine
-    taken = {number: case for number, case in CASES.items() if not _model(name, cases.layers({number: case})).refused}
+    taken = {number: case for number, case in CASES.items() if not _model(name, cases.layers({number: case})).refusal}
     numbers = sorted(taken)
     wrong = []
     for at in range(0, len(numbers), TOGETHER):
@@ -165,13 +166,13 @@ def test_what_engines_unpack(engine, tmp_path):
 
 def test_what_engines_refuse(engine, tmp_path):
     name, running = engine
-    refused = [number for number, case in CASES.items() if _model(name, cases.layers({number: case})).refused][:REFUSED]
+    refused = [number for number, case in CASES.items() if _model(name, cases.layers({number: case})).refusal][:REFUSED]
     wrong = []
     for number in refused:
         tars = cases.layers({number: CASES[number]})
         try:
             with running.unpacked(layout(tmp_path / str(number), *tars)):
-                wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refused}")
+                wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refusal}")
         except engines.Refused:
             pass
     assert not wrong, "\n".join(wrong)
@@ -182,24 +183,24 @@ def test_engines_agree_about_layers_that_are_not_unusual():
     usual = 0
     for number, case in CASES.items():
         tars = cases.layers({number: case})
-        tree = rootfs.Tree()
+        tree = root_filesystem.RootFilesystem()
         try:
             for at, tar in enumerate(tars):
-                tree.apply(Archive(io.BytesIO(tar)), at)
+                tree.apply_layer(Archive(io.BytesIO(tar)), at)
         except ArchiveError:
-            assert all(_model(name, tars).refused for name in ENGINES), _show(number, case)
+            assert all(_model(name, tars).refusal for name in ENGINES), _show(number, case)
             continue
-        if tree.unusual:
+        if tree.engines_may_differ:
             continue
         usual += 1
         capabilities = _capabilities(tree.root)
         for name in ENGINES:
             model = _model(name, tars)
-            assert not model.refused, _show(number, case)
-            assert _capabilities(model.root()) == capabilities, _show(number, case)
+            assert not model.refusal, _show(number, case)
+            assert _capabilities(model.merge_layers()) == capabilities, _show(number, case)
     print(f"{usual} of {len(CASES)} cases are not unusual")
     assert usual > len(CASES) // 20
 
 
 def _capabilities(root: nodes.Node) -> dict[str, bytes]:
-    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk(root) if node.type == FILE and CAPABILITY in node.xattrs}
+    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs}

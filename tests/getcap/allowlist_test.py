@@ -194,7 +194,7 @@ def test_every_path_can_be_written_in_an_allowlist(path: str):
 def test_the_allowlist_of_an_image_allows_all_findings(entries):
     with tempfile.TemporaryDirectory() as directory:
         path = layout(pathlib.Path(directory) / "image", tar(*[("/" + name, *rest) for name, *rest in entries]))
-        (image,) = image_reader.read(str(path))
+        (image,) = image_reader.read_images(str(path))
     review = review_image(image, [Engine("docker")])
     text = format_allowlist([review], Allowlist())
     allowlist = parse_allowlist(text.encode(), "allow.txt")

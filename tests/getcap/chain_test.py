@@ -1,4 +1,4 @@
-"""Which programs getcap explain follows, and the fix for capabilities of another user namespace."""
+"""`getcap explain` follows the programs of a container, and says when it cannot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SCRIPTS = {
 }
 
 
-def _image(directory: pathlib.Path, value: capabilities.FileCapabilities = NET) -> str:
+def _make_image(directory: pathlib.Path, value: capabilities.FileCapabilities = NET) -> str:
+    """Makes an image with all programs and scripts, in which the server has capabilities; returns its path."""
     entries = [(path, value if path == "/app/server" else None, PROGRAM) for path in PROGRAMS]
     entries += [(path, None, text) for path, text in SCRIPTS.items()]
     entries.append(("/usr/bin/env", None, ">/bin/env"))
@@ -32,13 +33,14 @@ def _image(directory: pathlib.Path, value: capabilities.FileCapabilities = NET) 
 
 
 def _explain(capsys: pytest.CaptureFixture[str], image: str, command: str) -> tuple[int, dict]:
+    """Explains a command line; returns the exit status and the report."""
     status = cli.main(["explain", "--json", image, "--docker-run", command, f"--runtime={command.split()[0]}"])
     output = capsys.readouterr()
     assert output.err == ""
     return status, json.loads(output.out)
 
 
-FOLLOWED = [
+FOLLOWED = [  # Command lines, and the names of the programs that they execute.
     ("sh -c /app/server", "sh server"),
     ("sh -ec /app/server", "sh server"),
     ("sh -lc /app/server", "sh server"),
@@ -65,13 +67,12 @@ FOLLOWED = [
     ("nice -n 5 server", "nice server"),
     ("stdbuf -oL -e 0 server", "stdbuf server"),
     ("tini -- /entry.sh nice server", "tini sh nice server"),
-    # Programs that end a chain.
+    # Programs that execute no other one.
     ("sh", "sh"),
     ("python /app.py", "python"),
     ("server sh -c server", "server"),
 ]
-LOST = [
-    # A shell that may do anything, and programs that execute what is not known here.
+NOT_FOLLOWED = [  # Command lines, the names of the programs up to the one that is not followed, and a part of the reason.
     ("sh -c 'server | cat'", "sh", "server | cat"),
     ("sh -c '$HOSTNAME'", "sh", "not known"),
     ("sh -c 'eval \"$HOSTNAME\"; exec server'", "sh", "evaluates"),
@@ -88,35 +89,35 @@ LOST = [
 
 
 @pytest.mark.parametrize("command, programs", FOLLOWED)
-def test_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str):
+def test_programs_are_followed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str):
     first, *rest = shlex.split(command)
-    status, said = _explain(capsys, _image(tmp_path), f"docker run --entrypoint={first} app {shlex.join(rest)}")
+    status, report = _explain(capsys, _make_image(tmp_path), f"docker run --entrypoint={first} app {shlex.join(rest)}")
     assert status == 0
-    assert " ".join(each["path"].rpartition("/")[2] for each in said["programs"]) == programs
+    assert " ".join(program["path"].rpartition("/")[2] for program in report["programs"]) == programs
 
 
-@pytest.mark.parametrize("command, programs, why", LOST)
-def test_what_cannot_be_followed_is_unknown(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str, why: str
+@pytest.mark.parametrize("command, programs, reason", NOT_FOLLOWED)
+def test_a_program_that_cannot_be_followed_is_unknown(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], command: str, programs: str, reason: str
 ):
     first, *rest = shlex.split(command)
     run = f"docker run --entrypoint={first} app {shlex.join(rest)}"
-    status, said = _explain(capsys, _image(tmp_path), run)
-    assert status == 3 and why in said["unknown"]["why"] and said["verdict"].startswith("unknown: ")
-    assert " ".join(each["path"].rpartition("/")[2] for each in said["programs"]) == programs
-    assert [each["programs"][-1]["path"] for each in said["candidates"]] == ["/app/server"]
+    status, report = _explain(capsys, _make_image(tmp_path), run)
+    assert status == 3 and reason in report["unknown"]["why"] and report["verdict"].startswith("unknown: ")
+    assert " ".join(program["path"].rpartition("/")[2] for program in report["programs"]) == programs
+    assert [candidate["programs"][-1]["path"] for candidate in report["candidates"]] == ["/app/server"]
 
 
-def test_a_wrapper_that_may_raise_ambient_capabilities(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
-    """The program has no capabilities; whether it gets some depends on what the wrapper does."""
+def test_a_wrapper_that_may_raise_ambient_capabilities_makes_the_verdict_unknown(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """The program's file has no capabilities; the wrapper may or may not give it some."""
     image = str(layout(tmp_path / "image", tar(("/wrapper", NET, PROGRAM), ("/app", None, PROGRAM)), User="65532"))
     status = cli.main(["explain", image, "--docker-run", "docker run --cap-add NET_BIND_SERVICE --entrypoint=/wrapper app /app", "--program=/app"])
     output = capsys.readouterr().out
     assert status == 3 and "/wrapper may raise ambient capabilities before it executes /app" in output
 
 
-def test_a_wrapper_that_may_change_the_user(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
-    """Under no_new_privs the file's capabilities are lost with the user."""
+def test_a_wrapper_that_may_change_the_user_makes_the_verdict_unknown(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """Under no_new_privs a process keeps the capabilities of the file only if it does not change its user."""
     image = str(layout(tmp_path / "image", tar(("/wrapper", None, PROGRAM), ("/app", NET, PROGRAM)), User="0"))
     command = "docker run --security-opt no-new-privileges --entrypoint=/wrapper app"
     status = cli.main(["explain", image, "--docker-run", command, "--program=/app"])
@@ -125,39 +126,39 @@ def test_a_wrapper_that_may_change_the_user(tmp_path: pathlib.Path, capsys: pyte
     assert cli.main(["explain", image, "--docker-run", command.replace("no-new-privileges", "label=disable"), "--program=/app"]) == 0
 
 
-def test_a_set_user_id_file_is_named(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+def test_the_reasons_name_a_set_user_id_file(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     image = str(layout(tmp_path / "image", tar(("/app", None, PROGRAM, {"mode": 0o4755})), User="65532"))
     assert cli.main(["explain", image, "--docker-run", "docker run --entrypoint=/app app"]) == 0
     assert "/app is a set-user-ID file: the process becomes uid 0" in capsys.readouterr().out
 
 
-def test_the_first_user_of_a_name_counts(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
-    """As for getpwnam(3), and for runc, Docker and containerd."""
+def test_the_first_of_two_users_with_one_name_counts(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    """getpwnam(3), runc, Docker and containerd do the same."""
     passwd = "root:x:0:0::/:/bin/sh\napp:x:5:5::/:/bin/sh\napp:x:0:0::/:/bin/sh\n"
     image = layout(tmp_path / "image", tar(("/app/server", NET, PROGRAM), ("/etc/passwd", None, passwd)), User="app")
-    _, said = _explain(capsys, str(image), "docker run --entrypoint=/app/server app")
-    assert said["uid"] == 5
+    _, report = _explain(capsys, str(image), "docker run --entrypoint=/app/server app")
+    assert report["uid"] == 5
 
 
-def test_no_more_than_sixteen_programs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
-    image = _image(tmp_path)
+def test_at_most_sixteen_programs_are_followed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    image = _make_image(tmp_path)
     for count, last in ((15, "/app/server"), (16, "/bin/nice")):
-        _, said = _explain(capsys, image, "docker run --entrypoint=nice app " + "nice " * (count - 1) + "server")
-        assert (len(said["programs"]), said["programs"][-1]["path"]) == (16, last)
+        _, report = _explain(capsys, image, "docker run --entrypoint=nice app " + "nice " * (count - 1) + "server")
+        assert (len(report["programs"]), report["programs"][-1]["path"]) == (16, last)
 
 
 @pytest.mark.parametrize("rootid", [0, 1, 65536])
-def test_capabilities_of_another_user_namespace(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], rootid: int):
-    """capabilities(7), "Namespaced file capabilities": they count where the namespace's root has that uid."""
-    status, said = _explain(capsys, _image(tmp_path, NET._replace(rootid=rootid)), "docker run --entrypoint=server app")
+def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], rootid: int):
+    """capabilities(7), "Namespaced file capabilities": they count if the rootid is the uid of the namespace's root."""
+    status, report = _explain(capsys, _make_image(tmp_path, NET._replace(rootid=rootid)), "docker run --entrypoint=server app")
     if not rootid:
-        assert (status, said["fix"]) == (0, [])
+        assert (status, report["fix"]) == (0, [])
         return
-    assert status == 1 and said["permitted"] == []
-    assert any(f"whose root is uid {rootid}" in why for why in said["why"])
-    assert said["fix"] == ['give /app/server the capabilities: file_capabilities = {"/app/server": "cap_net_bind_service=p"}']
-    # podman's vfs counts them, its overlay does not start the program.
-    image = _image(tmp_path / "mapped", NET._replace(rootid=rootid))
-    status, said = _explain(capsys, image, f"podman run --uidmap=0:{rootid}:65536 --entrypoint=server app")
+    assert status == 1 and report["permitted"] == []
+    assert any(f"whose root is uid {rootid}" in reason for reason in report["why"])
+    assert report["fix"] == ['give /app/server the capabilities: file_capabilities = {"/app/server": "cap_net_bind_service=p"}']
+    # With podman's vfs driver they count; with overlay the program does not start.
+    image = _make_image(tmp_path / "mapped", NET._replace(rootid=rootid))
+    status, report = _explain(capsys, image, f"podman run --uidmap=0:{rootid}:65536 --entrypoint=server app")
     assert status == 3
-    assert any(f"for the user namespace whose root is uid {rootid}: whether they count" in note for note in said["notes"])
+    assert any(f"for the user namespace whose root is uid {rootid}: whether they count" in note for note in report["notes"])

@@ -12,7 +12,7 @@ from rules_setcap import capabilities
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.getcap import cli
 from rules_setcap.oci import image_reader
-from rules_setcap.oci.engines import ENGINES
+from rules_setcap.oci.engines.table import ENGINES
 from support import oci_layout
 from support.image import RECORD, layout, tar
 from support.oci_layout import Member, directory
@@ -127,7 +127,7 @@ DIFFERING = {
 def _read_image(
     directory: pathlib.Path, layers: Iterable[list[tuple[str, capabilities.FileCapabilities | None, str]]]
 ) -> image_reader.Image:
-    (image,) = image_reader.read(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
+    (image,) = image_reader.read_images(str(layout(directory / "image", *(tar(*entries) for entries in layers))))
     return image
 
 
@@ -172,20 +172,20 @@ def test_redirects_of_overlayfs_are_reported_if_there_are_lower_layers(tmp_path)
     """A redirect shows a directory of the lower layers at another path."""
     app = Member("app", records={RECORD: NET.to_xattr().decode("latin-1")})
     redirect = Member("e", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.redirect": "/d"})
-    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
+    (image,) = image_reader.read_images(str(oci_layout.write(tmp_path / "image", [app], [redirect])))
     assert image.problems == [
         '"/e": has trusted.overlay.redirect, which overlayfs obeys and Docker and podman keep; remove it from the layer'
     ]
-    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "without", [redirect])))
+    (image,) = image_reader.read_images(str(oci_layout.write(tmp_path / "without", [redirect])))
     assert image.problems == []
 
 
 def test_the_opaque_attribute_of_overlayfs_is_a_difference(tmp_path):
     """containerd ignores it, and umoci does not use overlayfs."""
     records = {RECORD: NET.to_xattr().decode("latin-1")}
-    below = [directory("d"), Member("d/x", records=records)]
+    lower = [directory("d"), Member("d/x", records=records)]
     opaque = Member("d", tarfile.DIRTYPE, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
-    (image,) = image_reader.read(str(oci_layout.write(tmp_path / "image", below, [opaque])))
+    (image,) = image_reader.read_images(str(oci_layout.write(tmp_path / "image", lower, [opaque])))
     (difference,) = image.differences
     assert {name for name, text in difference.engines.items() if text is None} == {"docker overlay2", "podman overlay"}
 

@@ -76,7 +76,7 @@ def test_all_platforms_of_an_index_are_listed():
 
 
 def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
-    below = tar(
+    lower = tar(
         ("/app/kept", NET, "file"),
         ("/app/replaced", NET, "file"),
         ("/app/removed", NET, "file"),
@@ -90,12 +90,12 @@ def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
         ("/opaque/new", BPF, "file"),
         ("/opaque/.wh..wh..opq", None, "file"),
     )
-    image = layout(tmp_path / "image", below, above)
-    (content,) = image_reader.read(str(image))
+    image = layout(tmp_path / "image", lower, above)
+    (content,) = image_reader.read_images(str(image))
     assert content.capabilities == {"/app/kept": NET, "/app/other": NET, "/app/replaced": BPF, "/opaque/new": BPF}
     assert list(content.layers[0].capabilities) == ["/app/kept", "/app/replaced", "/app/removed", "/opaque/gone", "/app/other"]
     assert content.layers[1].capabilities == {"/app/replaced": BPF, "/opaque/new": BPF}
-    digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (below, above)]
+    digests = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (lower, above)]
     assert run_getcap("--layer", image).output.splitlines() == [
         f"/app/kept cap_net_bind_service=p {digests[0]}",
         f"/app/other cap_net_bind_service=p {digests[0]}",
@@ -123,11 +123,11 @@ def _opaque_whiteout(path: str) -> tuple[str, None, str]:
 
 def test_opaque_directories_hide_lower_layers_only(tmp_path: pathlib.Path):
     """OCI image-spec, layer.md, "Opaque Whiteout". The order of a layer's entries makes no difference."""
-    below = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
+    lower = tar(("/opaque/old", NET, "file"), ("/opaque/sub/old", NET, "file"))
     entries = [("/opaque", None, "directory"), ("/opaque/sub", None, "directory"), ("/opaque/sub/new", BPF, "file")]
     for position in range(len(entries) + 1):
         above = tar(*entries[:position], _opaque_whiteout("/opaque"), *entries[position:])
-        (content,) = image_reader.read(str(layout(tmp_path / f"image{position}", below, above)))
+        (content,) = image_reader.read_images(str(layout(tmp_path / f"image{position}", lower, above)))
         assert (content.capabilities, content.problems) == ({"/opaque/sub/new": BPF}, [])
 
 
@@ -148,7 +148,7 @@ def test_archives_of_images_are_read(tmp_path: pathlib.Path, kind: str, compress
     path.write_bytes(compress(path.read_bytes()))
     assert run_getcap(path) == (0, "/app/server cap_net_bind_service=p\n", "")
     assert run_getcap("--platform=linux/s390x", path).status == 2
-    (content,) = image_reader.read(str(path))
+    (content,) = image_reader.read_images(str(path))
     assert content.config["config"]["User"] == "65532"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     truncated = run_getcap(path)
@@ -294,8 +294,8 @@ def test_damaged_tars_raise_only_input_errors(tmp_path: pathlib.Path):
     for _ in range(1000):
         path.write_bytes(_damage(data, random))
         try:
-            for image in image_reader.read(str(path)):
-                image.file("/link/x")
+            for image in image_reader.read_images(str(path)):
+                image.find_file("/link/x")
         except InputError as error:
             rejected += 1
             assert str(path) in str(error)

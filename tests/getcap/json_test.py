@@ -11,7 +11,7 @@ import pytest
 from rules_setcap.capabilities import from_text
 from rules_setcap.containers.engines import BEHAVIOURS
 from rules_setcap.getcap import cli
-from rules_setcap.oci.engines import ENGINES
+from rules_setcap.oci.engines.table import ENGINES
 from support.image import layout, tar
 
 NET = from_text("cap_net_bind_service=p")

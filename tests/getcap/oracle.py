@@ -1,4 +1,4 @@
-"""Compares the models of programs with the programs themselves, run by runc in an image of Debian's packages."""
+"""Compares the models of programs with the programs of Debian's packages, which runc runs in a container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from support.container import Bundle, Outcome
 from support.image import layout
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-END = "/probe"
+PROBE = "/probe"
+"""The program at the end of each chain, which prints its credentials (credentials.c)."""
 
 PROGRAMS = (
     "bash busybox capsh catatonit chpst chroot chrt dash dumb-init env flock gosu ionice nice nohup runuser s6-applyuidgid "
@@ -48,14 +49,15 @@ _SCRIPTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A container.
+    """A container to compare.
 
     Attributes:
-      argv: its words; the last is the probe.
-      uid, gid: of its first process.
-      bounding, permitted, inheritable, ambient: masks.
-      no_new_privs: whether the flag is set.
-      files: capabilities by path.
+      argv: the command; its last argument is the probe.
+      uid: the uid of the first process.
+      gid: the gid of the first process.
+      bounding: a set of the first process as a mask; likewise permitted, inheritable and ambient.
+      no_new_privs: whether no_new_privs is set.
+      files: the capabilities of files as texts, by path.
     """
 
     argv: tuple[str, ...]
@@ -70,19 +72,23 @@ class Case:
 
 
 class Oracle:
-    """An image with the real programs, unpacked, and read by getcap."""
+    """An image with the real programs: unpacked for a container, and read for the models."""
 
     def __init__(self, directory: pathlib.Path, probe: pathlib.Path) -> None:
-        layer = _layer(probe)
-        made = layout(directory / "image", layer, User="0:0", Env=[f"PATH={PATH}"])
-        self.bundle = Bundle(made, directory)
-        (self.image,) = image_reader.read(str(made))
-        self._set: dict[str, str] = {}
+        """
+        Args:
+          directory: an empty directory.
+          probe: the program to put at the path PROBE.
+        """
+        path = layout(directory / "image", _make_layer(probe), User="0:0", Env=[f"PATH={PATH}"])
+        self.bundle = Bundle(path, directory)
+        (self.image,) = image_reader.read_images(str(path))
+        self._assigned: dict[str, str] = {}
 
-    def model(self, case: Case) -> Chain:
-        """Returns what the models say."""
-        known = {path: capabilities.from_text(text) for path, text in case.files.items()}
-        image = replace(self.image, capabilities={path: value for path, value in known.items() if value is not None})
+    def follow_models(self, case: Case) -> Chain:
+        """Returns the chain of the models."""
+        assigned = {path: capabilities.from_text(text) for path, text in case.files.items()}
+        image = replace(self.image, capabilities={path: value for path, value in assigned.items() if value is not None})
         settings = Settings(
             where="docker run",
             engine_name="docker",
@@ -95,22 +101,22 @@ class Oracle:
         )
         return follow_chain(image, settings, before)
 
-    def run(self, case: Case) -> Outcome:
-        """Runs the container."""
-        for path in self._set.keys() | case.files.keys():
+    def run_container(self, case: Case) -> Outcome:
+        """Runs the real programs."""
+        for path in self._assigned.keys() | case.files.keys():
             real = self.bundle.rootfs / path.lstrip("/")
             text = case.files.get(path)
             if text is not None:
                 value = capabilities.from_text(text)
                 os.setxattr(real, "security.capability", value.to_xattr())
-            elif path in self._set:
+            elif path in self._assigned:
                 os.removexattr(real, "security.capability")
-        self._set = dict(case.files)
+        self._assigned = dict(case.files)
         return self.bundle.run(
-            bounding=_names(case.bounding),
-            permitted=_names(case.permitted),
-            inheritable=_names(case.inheritable),
-            ambient=_names(case.ambient),
+            bounding=_list_names(case.bounding),
+            permitted=_list_names(case.permitted),
+            inheritable=_list_names(case.inheritable),
+            ambient=_list_names(case.ambient),
             no_new_privs=case.no_new_privs,
             uid=case.uid,
             gid=case.gid,
@@ -118,22 +124,23 @@ class Oracle:
             args=case.argv,
         )
 
-    def differences(self, case: Case) -> list[str]:
-        """Returns how the models and the programs differ; an empty list if they agree, or the models claim nothing."""
-        chain = self.model(case)
-        outcome = self.run(case)
+    def find_differences(self, case: Case) -> list[str]:
+        """Returns the differences of the models from the programs, none if a model does not know the next program."""
+        chain = self.follow_models(case)
+        outcome = self.run_container(case)
         ran = re.search(r"^Uid:", outcome.output, re.MULTILINE) is not None
         if chain.unknown_reason:
             return []
         after = chain.after
-        reached = after is not None and chain.hops[-1].path == END
+        reached = after is not None and chain.hops[-1].path == PROBE
         if reached != ran:
             why = chain.failure or ("execve: EPERM" if after is None else chain.hops[-1].path)
             return [f"model: {'reached' if reached else why}; program: {outcome}"]
-        return [] if after is None or not ran else _compare(after, chain.hops[-1].outcome.secure, outcome.output)
+        return [] if after is None or not ran else _compare_credentials(after, chain.hops[-1].outcome.secure, outcome.output)
 
 
-def _compare(process: execve.Process, secure: bool, output: str) -> list[str]:
+def _compare_credentials(process: execve.Process, secure: bool, output: str) -> list[str]:
+    """Returns the differences of credentials, and of AT_SECURE, from the output of the probe."""
     lines = dict(line.split(":\t", 1) for line in output.splitlines() if ":\t" in line)
     expected = {
         "Uid": [process.ruid, process.euid, process.suid],
@@ -150,64 +157,67 @@ def _compare(process: execve.Process, secure: bool, output: str) -> list[str]:
     }
     real: dict[str, object] = {name: int(lines[name], 16) for name in expected if name.startswith("Cap")}
     real |= {name: int(lines[name]) for name in ("NoNewPrivs", "Securebits", "Secure")}
-    real |= {name: [int(each) for each in lines[name].split()[:3]] for name in ("Uid", "Gid")}
+    real |= {name: [int(number) for number in lines[name].split()[:3]] for name in ("Uid", "Gid")}
     real["Groups"] = sorted(set(map(int, lines["Groups"].split())))
-    return [f"{name}: model {_shown(expected[name])}, program {_shown(real[name])}" for name in expected if expected[name] != real[name]]
+    return [f"{name}: model {_format_value(expected[name])}, program {_format_value(real[name])}" for name in expected if expected[name] != real[name]]
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
+    """Returns a value of the probe for a message: a number in hexadecimal."""
     return f"{value:#x}" if isinstance(value, int) else str(value)
 
 
-def _names(mask: int) -> list[str]:
+def _list_names(mask: int) -> list[str]:
+    """Returns the names of the capabilities in a mask, as the OCI runtime specification has them."""
     return [name.upper() for bit, name in enumerate(NAMES) if mask >> bit & 1]
 
 
-def held() -> int:
-    """Returns what this machine lets a container have: the bounding set of the tests themselves."""
+def read_bounding_set() -> int:
+    """Returns the bounding set of this process, as a mask; a container on this machine cannot have more."""
     text = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(r"^CapBnd:\s*([0-9a-f]+)$", text, re.MULTILINE)[1], 16)
 
 
-def _layer(probe: pathlib.Path) -> bytes:
-    """Makes a layer of the programs, with the libraries that they need."""
-    files: dict[str, pathlib.Path] = {END: probe}
+def _make_layer(probe: pathlib.Path) -> bytes:
+    """Returns a layer with the probe, the real programs and the libraries that they need, as a tar."""
+    files: dict[str, pathlib.Path] = {PROBE: probe}
     for name in PROGRAMS:
-        found = pathlib.Path(require.tool(name))
-        files[f"/usr/bin/{name}" if name not in ("gosu", "chroot", "capsh", "runuser", "start-stop-daemon") else f"/usr/sbin/{name}"] = found
-    security = pathlib.Path("/usr/lib").glob("*/security/pam_*.so")
-    for module in security:
+        program = pathlib.Path(require.tool(name))
+        files[f"/usr/bin/{name}" if name not in ("gosu", "chroot", "capsh", "runuser", "start-stop-daemon") else f"/usr/sbin/{name}"] = program
+    pam_modules = pathlib.Path("/usr/lib").glob("*/security/pam_*.so")
+    for module in pam_modules:
         if module.name in ("pam_rootok.so", "pam_deny.so", "pam_permit.so"):
             files[str(module)] = module
     stdbuf = next(iter(pathlib.Path("/usr/libexec/coreutils").glob("libstdbuf.so")), None)
     if stdbuf:
         files[str(stdbuf)] = stdbuf
     for path in list(files.values()):
-        for library in libraries(path):
+        for library in list_libraries(path):
             files[str(library)] = library
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for directory in ("usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "tmp", "home", "home/app", "root", "etc", "etc/pam.d"):
-            _add(archive, directory, b"", tarfile.DIRTYPE)
+            _add_entry(archive, directory, b"", tarfile.DIRTYPE)
         for link in ("bin", "sbin", "lib", "lib64"):
-            _add(archive, link, f"usr/{link}".encode(), tarfile.SYMTYPE)
+            _add_entry(archive, link, f"usr/{link}".encode(), tarfile.SYMTYPE)
         for path, source in files.items():
             path = str(path)
             if path.startswith(("/lib/", "/lib64/")):
                 path = "/usr" + path
-            _add(archive, path, source.read_bytes())
-        _add(archive, "usr/bin/sh", b"dash", tarfile.SYMTYPE)
-        _add(archive, "usr/bin/setuidgid", b"chpst", tarfile.SYMTYPE)
-        _add(archive, "usr/bin/ash", b"busybox", tarfile.SYMTYPE)
-        _add(archive, "usr/bin/id", b"busybox", tarfile.SYMTYPE)
+            _add_entry(archive, path, source.read_bytes())
+        _add_entry(archive, "usr/bin/sh", b"dash", tarfile.SYMTYPE)
+        _add_entry(archive, "usr/bin/setuidgid", b"chpst", tarfile.SYMTYPE)
+        _add_entry(archive, "usr/bin/ash", b"busybox", tarfile.SYMTYPE)
+        _add_entry(archive, "usr/bin/id", b"busybox", tarfile.SYMTYPE)
         for path, text in _TEXTS.items():
-            _add(archive, path, text.encode(), mode=0o644)
+            _add_entry(archive, path, text.encode(), mode=0o644)
         for path, text in _SCRIPTS.items():
-            _add(archive, path, text.encode())
-    return made.getvalue()
+            _add_entry(archive, path, text.encode())
+    return output.getvalue()
 
 
-def _add(archive: tarfile.TarFile, path: str, content: bytes, kind: bytes = tarfile.REGTYPE, mode: int = 0o755) -> None:
+def _add_entry(archive: tarfile.TarFile, path: str, content: bytes, kind: bytes = tarfile.REGTYPE, mode: int = 0o755) -> None:
+    """Adds an entry to a tar; the content of a symbolic link is its target."""
     info = tarfile.TarInfo(path.lstrip("/"))
     info.type, info.mode = kind, mode
     if kind == tarfile.SYMTYPE:
@@ -217,14 +227,14 @@ def _add(archive: tarfile.TarFile, path: str, content: bytes, kind: bytes = tarf
     archive.addfile(info, io.BytesIO(content))
 
 
-def libraries(path: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the loader and the libraries of a program, as this machine finds them."""
+def list_libraries(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the paths of the loader and the libraries of a program on this machine."""
     done = subprocess.run(["ldd", path], capture_output=True, text=True)
-    return [pathlib.Path(each) for each in re.findall(r"(?:=> )?(/\S+) \(0x", done.stdout)]
+    return [pathlib.Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", done.stdout)]
 
 
-def prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
-    """Returns ways to call each program, without the program that it executes."""
+def list_prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
+    """Returns commands of each modelled program, without the program that it executes, by the module of the model."""
     return {
         "inits": [
             ("tini", "--"),
@@ -236,7 +246,7 @@ def prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
             ("catatonit", "--"),
             ("catatonit", "-g"),
         ],
-        "plain": [
+        "passthrough": [
             ("env",),
             ("env", "-i", "A=1", f"PATH={PATH}"),
             ("env", "-u", "HOME", "-C", "/tmp"),
@@ -244,7 +254,7 @@ def prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
             ("nice", "-n", "5"),
             ("nice", "-5"),
             ("nohup",),
-            # As the first process of a PID namespace it gives up (coreutils 9.7, src/timeout.c).
+            # timeout fails as the first process of a PID namespace (coreutils 9.7, src/timeout.c).
             ("tini", "timeout", "10"),
             ("tini", "--", "timeout", "-k", "3", "--foreground", "10"),
             ("stdbuf", "-oL"),

@@ -50,7 +50,7 @@ def image_and_bundle(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     assert layer.pack(*assignments) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xf", layer.blob, "-C", bundle.rootfs], check=True)
-    (image,) = image_reader.read(str(layer.blob))
+    (image,) = image_reader.read_images(str(layer.blob))
     return image, bundle
 
 

@@ -20,7 +20,19 @@ from support import packer, require
 from support.container import Bundle
 
 PROBE = pathlib.Path("tests/runtime/probe")
-SAMPLE = ["chown", "net_bind_service", "net_raw", "setuid", "setfcap", "sys_chroot", "mknod", "audit_write", "net_admin", "sys_ptrace", "bpf"]
+SAMPLE = [
+    "chown",
+    "net_bind_service",
+    "net_raw",
+    "setuid",
+    "setfcap",
+    "sys_chroot",
+    "mknod",
+    "audit_write",
+    "net_admin",
+    "sys_ptrace",
+    "bpf",
+]
 FILES = {f"/app/{name}_{flags}": f"cap_{name}={flags}" for name in SAMPLE for flags in ("p", "ep", "ei")}
 FILES["/app/two"] = "cap_net_bind_service,cap_bpf=p"
 
@@ -42,7 +54,7 @@ def image_and_bundle(tmp_path_factory) -> tuple[image_reader.Image, Bundle]:
     assert layer.pack(*(packer.assign(path, text) for path, text in FILES.items())) == (0, "")
     bundle = Bundle(pathlib.Path("tests/runtime/probe_none"), tmp_path_factory.mktemp("bundle"))
     subprocess.run([require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", layer.blob, "-C", bundle.rootfs], check=True)
-    (image,) = image_reader.read(str(layer.blob))
+    (image,) = image_reader.read_images(str(layer.blob))
     image.config["config"] = {"User": "65532"}
     return image, bundle
 

@@ -154,7 +154,7 @@ def test_files_of_known_images_have_their_findings(tmp_path: pathlib.Path):
             name = "/" + path.lstrip("/").replace("python3.NN", "python3.13")
             entries.append((f"/row{number}{name}", bytes.fromhex(row["xattr_hex"]), "file"))
             expected[f"/row{number}{name}"] = {"RSC001", *([REAL_FINDINGS[name]] if name in REAL_FINDINGS else [])}
-    (image,) = image_reader.read(str(make_image(tmp_path, *entries, User="65532")))
+    (image,) = image_reader.read_images(str(make_image(tmp_path, *entries, User="65532")))
     assert not image.problems
     rules_by_path: dict[str, set[str]] = {}
     for finding in review_image(image, [Engine("docker")]).findings:
@@ -206,7 +206,7 @@ def test_programs_are_recognized_by_name_and_version(name: str, kind: str):
 
 def review_usability(path: pathlib.Path, *entries: tuple[Any, ...], **config: object) -> dict[str, dict[str, Usability]]:
     """Reviews an image; returns the usability of its files by path and runtime."""
-    (image,) = image_reader.read(str(make_image(path, *entries, **config)))
+    (image,) = image_reader.read_images(str(make_image(path, *entries, **config)))
     return {
         file.path: file.usability
         for file in review_image(image, [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]).files
@@ -313,7 +313,7 @@ def test_hostile_names_are_escaped_in_every_format(tmp_path: pathlib.Path, capsy
 
 
 def test_sarif_has_the_required_properties(tmp_path: pathlib.Path, capsys):
-    """The properties that the schema requires (OASIS, SARIF 2.1.0, sarif-schema-2.1.0.json), and those that code scanning shows."""
+    """Checks the properties that the schema requires (OASIS, SARIF 2.1.0, sarif-schema-2.1.0.json), and those that code scanning shows."""
     image = make_image(tmp_path, ("/a b", ADMIN, "file"), ("/python3", NET, "file"), ("/d", NET, "directory"))
     (tmp_path / "allow").write_text("/gone cap_bpf=p\n")
     status, output, _ = run_review(capsys, image, "--sarif", "--allow", tmp_path / "allow")
@@ -338,11 +338,11 @@ def test_sarif_has_the_required_properties(tmp_path: pathlib.Path, capsys):
     assert by_rule["RSC005"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == f"{tmp_path}/allow"
     fingerprints = [result["partialFingerprints"]["getcap/v1"] for result in sarif_run["results"]]
     assert len(set(fingerprints)) == len(fingerprints)
-    # The same image elsewhere has the same fingerprints.
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    image.rename(elsewhere / "image")
-    _, output, _ = run_review(capsys, elsewhere / "image", "--sarif")
+    # The same image other_directory has the same fingerprints.
+    other_directory = tmp_path / "other_directory"
+    other_directory.mkdir()
+    image.rename(other_directory / "image")
+    _, output, _ = run_review(capsys, other_directory / "image", "--sarif")
     other_fingerprints = [result["partialFingerprints"]["getcap/v1"] for result in json.loads(output)["runs"][0]["results"]]
     assert set(other_fingerprints) < set(fingerprints)
 

@@ -1,4 +1,7 @@
-"""Capabilities that are not needed because of sysctls: what real engines set is in docs/capabilities.md."""
+"""Notes name the capabilities that are not needed because of sysctls.
+
+docs/capabilities.md lists the sysctls that engines set.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,14 @@ spec:
 """
 
 
-def _image(directory: pathlib.Path, user: str = "1000:1000") -> str:
+def _make_image(directory: pathlib.Path, user: str = "1000:1000") -> str:
+    """Makes an image whose program has cap_net_bind_service and cap_net_raw; returns its path."""
     app = ("/app", capabilities.from_text("cap_net_bind_service,cap_net_raw=ep"), "\x7fELF")
     return str(layout(directory / "image", tar(app), Entrypoint=["/app"], User=user))
 
 
-def _notes(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Returns which of ports and ping need no capability."""
+def _read_unneeded(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns which of "ports" and "ping" need no capability, as `getcap explain` says, with a space between."""
     cli.main(["explain", "--json", *arguments])
     notes = json.loads(capsys.readouterr().out)["notes"]
     return " ".join(word for word in ("ports", "ping") if any("is not needed" in note and word in note for note in notes))
@@ -60,8 +64,8 @@ def _notes(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("nerdctl run app", "nerdctl", ""),
     ],
 )
-def test_command_lines(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], line: str, runtime: str, unneeded: str):
-    assert _notes(capsys, _image(tmp_path), "--docker-run", line, "--runtime", runtime) == unneeded
+def test_notes_on_command_lines(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], line: str, runtime: str, unneeded: str):
+    assert _read_unneeded(capsys, _make_image(tmp_path), "--docker-run", line, "--runtime", runtime) == unneeded
 
 
 @pytest.mark.parametrize(
@@ -74,10 +78,10 @@ def test_command_lines(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str
         (f", sysctls: ['{PORTS}=1024', '{PING}=1 0']", ""),
     ],
 )
-def test_compose(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], service: str, unneeded: str):
+def test_notes_on_compose_services(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], service: str, unneeded: str):
     (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: app{service}}}}}")
     arguments = "--compose", str(tmp_path / "compose.yaml"), "--service=web"
-    assert _notes(capsys, _image(tmp_path), *arguments) == unneeded
+    assert _read_unneeded(capsys, _make_image(tmp_path), *arguments) == unneeded
 
 
 SYSCTL = '{name: %s, value: "%s"}'
@@ -96,10 +100,10 @@ SYSCTL = '{name: %s, value: "%s"}'
         (("false", "true", SYSCTL % (PING, "0 2147483647")), "containerd@1.7", "ping"),
     ],
 )
-def test_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: tuple[str, ...], runtime: str, unneeded: str):
+def test_notes_on_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: tuple[str, ...], runtime: str, unneeded: str):
     path = tmp_path / "pod.yaml"
     path.write_text(POD % pod)
-    image = _image(tmp_path)
-    assert _notes(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
-    (finding,) = check(image_reader.read(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
+    image = _make_image(tmp_path)
+    assert _read_unneeded(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
+    (finding,) = check(image_reader.read_images(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
     assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)

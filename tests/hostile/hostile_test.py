@@ -84,7 +84,7 @@ def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Se
                 assert file.stat().st_size <= MIB, name
                 if kind == "ko":
                     flags = ["--target=//t", f"--config={file}", "--name=.ko.yaml", "--build=", "--output=out"]
-                    yield name, "ko", [sys.executable, "-B", "-m", "ko.main", *flags], (0, 1)
+                    yield name, "ko", [sys.executable, "-B", "-m", "rules_setcap.ko", *flags], (0, 1)
                 else:
                     service = ["--service=web"] if kind == "compose" else []
                     yield name, kind, [*GETCAP, "explain", str(image), f"--{kind}={file}", *service], GETCAP_STATUSES

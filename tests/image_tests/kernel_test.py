@@ -35,7 +35,7 @@ RUNTIMES = ["containerd", "cri-o"]
 @pytest.fixture(scope="module", params=WANTED)
 def image(request, tmp_path_factory):
     layout = pathlib.Path("tests/runtime") / f"probe_{request.param}"
-    return request.param, image_reader.read(str(layout)), Bundle(layout, tmp_path_factory.mktemp("image"))
+    return request.param, image_reader.read_images(str(layout)), Bundle(layout, tmp_path_factory.mktemp("image"))
 
 
 def _names(mask: int) -> list[str]:

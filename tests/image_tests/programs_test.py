@@ -43,7 +43,7 @@ def _findings(directory: pathlib.Path, entry: str, manifest: tuple[object, ...],
     image = layout(directory / "image", layer, Entrypoint=["/entry.sh"], Cmd=["server"], User="1000")
     path = directory / "pod.yaml"
     path.write_text(MANIFEST % manifest)
-    return check(image_reader.read(str(image)), [str(path)], parse_attributes("registry.example/web", "containerd", "privileged", programs))
+    return check(image_reader.read_images(str(image)), [str(path)], parse_attributes("registry.example/web", "containerd", "privileged", programs))
 
 
 def test_a_script_is_followed_to_its_program(tmp_path: pathlib.Path):

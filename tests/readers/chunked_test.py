@@ -34,7 +34,7 @@ def test_podman(tmp_path: pathlib.Path, compression: str) -> None:
     (layer,) = [blob for blob in blobs if blob.startswith((magic, b"\x50\x2a\x4d\x18"))]
     # The table of contents of zstd:chunked is in skippable frames.
     assert (b"\x50\x2a\x4d\x18" in layer) == (compression == "zstd:chunked")
-    (read,) = image_reader.read(str(tmp_path / "pushed"))
+    (read,) = image_reader.read_images(str(tmp_path / "pushed"))
     assert read.capabilities == {"/app/server": NET}
 
 
@@ -56,7 +56,7 @@ def test_estargz(tmp_path: pathlib.Path) -> None:
     footer = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff" + len(extra).to_bytes(2, "little") + extra + empty + bytes(8)
     assert gzip.decompress(footer) == b""
     (tmp_path / "layer.tar.gz").write_bytes(b"".join(members) + footer)
-    (read,) = image_reader.read(str(tmp_path / "layer.tar.gz"))
+    (read,) = image_reader.read_images(str(tmp_path / "layer.tar.gz"))
     assert read.capabilities == {"/app/server": NET}
     assert read.layers[0].digest == "sha256:" + hashlib.sha256((tmp_path / "layer.tar.gz").read_bytes()).hexdigest()
 
@@ -66,4 +66,4 @@ def test_xz_in_a_layer_is_refused_by_name(tmp_path: pathlib.Path) -> None:
     for name, compress in (("xz", lzma.compress), ("bzip2", bz2.compress)):
         made = layout(tmp_path / name, compress(tar(("/a", NET, "file"))))
         with pytest.raises(InputError, match=f"compressed by {name}, which containerd does not read in layers"):
-            image_reader.read(str(made))
+            image_reader.read_images(str(made))

@@ -1,12 +1,13 @@
-/* Puts processes into given states, executes a file of given owner, mode and capabilities
- * in each, and prints what the kernel made of them.
+/* Runs cases of execve(2): puts a process into the state of each case, executes a file with
+ * the owner, mode and capabilities of the case, and prints the resulting state.
  *
  * Usage: execve_probe DIRECTORY <CASES
  *
- * DIRECTORY is an empty one, to mount on. A case is a line of numbers, as strtoull(3) reads
- * them, in the order of `struct item`, with security.capability in hex ("-" for none) last.
- * For each case one line goes to stdout: the state before ("before ..."), then that after
- * ("after ...") or "errno N"; or "failed WHAT: WHY" where the state cannot be had. A state is
+ * DIRECTORY is an empty directory to mount on. A case is a line of numbers, as strtoull(3)
+ * reads them, in the order of `struct item`, followed by security.capability in hex ("-" for
+ * none). The output has a line for each case: "before" and the state before the execve, then
+ * "after" and the state after it, or "errno N". If the process cannot have the state of the
+ * case, the line is "failed WHAT: WHY". A state is
  *
  *   ruid euid suid fsuid  rgid egid sgid fsgid
  *   inheritable permitted effective bounding ambient  no_new_privs securebits AT_SECURE
@@ -38,10 +39,10 @@ struct item {
   number ruid, euid, suid, rgid, egid, sgid;
   number group_count, groups[GROUPS];
   number permitted, inheritable, effective, bounding, ambient, securebits, no_new_privs;
-  /* User namespaces, outermost first: uid and gid, in the one around it, of its root. */
+  /* User namespaces, the outermost first: the uid and gid of its root in its parent. */
   number namespace_count, roots[NAMESPACES];
   number owner, group, mode, nosuid;
-  int size; /* of the attribute; below 0 for none */
+  int size; /* of the attribute; -1 for none */
   unsigned char attribute[64];
 };
 
@@ -53,7 +54,7 @@ static void must(int succeeded, const char *what) {
   _exit(1);
 }
 
-/* The state of this process, to the descriptor REPORT. */
+/* Prints the state of this process to the descriptor REPORT. */
 static void report(const char *when) {
   unsigned id[8] = {0};
   number set[5] = {0}, no_new_privs = 0;
@@ -87,7 +88,7 @@ static int capset(number permitted, number inheritable, number effective) {
   return syscall(SYS_capset, &header, data) == 0;
 }
 
-/* All that this process may have permitted. */
+/* Returns the permitted set of this process. */
 static number permitted(void) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];
@@ -95,7 +96,7 @@ static number permitted(void) {
   return data[0].permitted | (number)data[1].permitted << 32;
 }
 
-/* Becomes the process of the case, by a way that never loses what it still needs. */
+/* Becomes the process of the case, in an order that keeps the capabilities for later steps. */
 static void become(const struct item *c) {
   gid_t groups[GROUPS];
   for (number i = 0; i < c->group_count; i++) groups[i] = c->groups[i];
@@ -124,8 +125,8 @@ static void map(const char *file, pid_t pid, number root, int count) {
   close(fd);
 }
 
-/* Executes the file from inside the case's user namespaces, of which this process is in the
- * first `depth`. Returns only where a child goes on. */
+/* Enters the user namespaces of the case, of which this process has entered `depth`, and
+ * executes the file there. Returns in the processes outside the innermost namespace. */
 static void run(const struct item *c, number depth, int file) {
   if (depth == c->namespace_count) {
     become(c);
@@ -141,7 +142,7 @@ static void run(const struct item *c, number depth, int file) {
   must(pid >= 0, "fork");
   if (pid == 0) {
     must(unshare(CLONE_NEWUSER) == 0, "user namespace");
-    prctl(PR_SET_DUMPABLE, 1); /* or /proc/PID/uid_map is not the parent's to write */
+    prctl(PR_SET_DUMPABLE, 1); /* so that the parent may write /proc/PID/uid_map */
     must(write(ready[1], &byte, 1) == 1 && read(mapped[0], &byte, 1) == 1, "user namespace's maps");
     must(setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0, "user namespace's root");
     run(c, depth + 1, file);
@@ -156,7 +157,7 @@ static void run(const struct item *c, number depth, int file) {
   waitpid(pid, NULL, 0);
 }
 
-/* Gives the file its owner, mode and capabilities; the first two clear the last. */
+/* Gives the file its owner, mode and then its capabilities, which the first two steps clear. */
 static void prepare(const struct item *c) {
   must(chown(kFile, c->owner, c->group) == 0, "chown");
   must(chmod(kFile, c->mode) == 0, "chmod");
@@ -198,8 +199,8 @@ static struct item parse(char *text) {
   return c;
 }
 
-/* A copy of this program in a tmpfs of a private mount namespace; a second way to the same
- * file, through a bind mount, is nosuid. */
+/* Copies this program to a tmpfs in a private mount namespace. A bind mount with nosuid shows
+ * the same file. */
 static void set_up(const char *directory) {
   must(unshare(CLONE_NEWNS) == 0, "mount namespace");
   must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "private mounts");

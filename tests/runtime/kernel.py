@@ -1,12 +1,14 @@
-"""The running kernel as the judge of capabilities.execve: many cases in one run of execve_probe."""
+"""Runs many cases of execve(2) on the running kernel, in one run of execve_probe, to check capabilities.execve."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import re
 import subprocess
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rules_setcap.capabilities.execve import File, Outcome, Process, execve
 
@@ -14,38 +16,38 @@ _PROBE = pathlib.Path("tests/runtime/execve_probe")
 
 
 class Case(NamedTuple):
-    """A process, and the file that it executes; owner and group here are ids of the initial user namespace."""
+    """A process and the file that it executes. The owner and group of the file are IDs of the initial user namespace."""
 
     process: Process
     file: File
 
-    def outcome(self) -> Outcome:
-        """What the library says, of the kernel's version."""
-        file = self.file._replace(owner=self._inside(self.file.owner), group=self._inside(self.file.group))
+    def compute_outcome(self) -> Outcome:
+        """Returns the outcome by the library's rules, for the version of the running kernel."""
+        file = self.file._replace(owner=self._map_id(self.file.owner), group=self._map_id(self.file.group))
         major, minor = re.findall(r"\d+", os.uname().release)[:2]
         return execve(self.process, file, (int(major), int(minor)))
 
-    def _inside(self, number: int | None) -> int | None:
-        """An id as the process's user namespace has it."""
+    def _map_id(self, number: int | None) -> int | None:
+        """Returns an ID as the process's user namespace maps it; None if it is not mapped."""
         assert number is not None
         *outer, root = self.process.roots
-        count = 65536 >> len(outer) - 1 if outer else 1 << 32  # As execve_probe maps them.
+        count = 65536 >> len(outer) - 1 if outer else 1 << 32  # execve_probe maps so many.
         return number - root if root <= number < root + count else None
 
-    def line(self) -> str:
-        """The case as execve_probe reads it."""
+    def format_line(self) -> str:
+        """Returns the case as a line for execve_probe."""
         process, file = self
         numbers = [*process[:6], len(process.groups), *process.groups]
         numbers += [process.permitted, process.inheritable, process.effective, process.bounding, process.ambient]
         numbers += [process.securebits, int(process.no_new_privs), len(process.roots) - 1]
-        numbers += [inner - outer for outer, inner in zip(process.roots, process.roots[1:])]
+        numbers += [inner - outer for outer, inner in itertools.pairwise(process.roots)]
         numbers += [file.owner, file.group, file.mode, int(file.nosuid)]
         attribute = "-" if file.capabilities is None else file.capabilities.to_xattr().hex()
         return " ".join(map(str, numbers)) + f" {attribute}\n"
 
 
 class State(NamedTuple):
-    """What execve_probe prints: /proc/self/status, the securebits, and AT_SECURE."""
+    """The state of a process that execve_probe prints: from /proc/self/status, the securebits, and AT_SECURE."""
 
     ruid: int
     euid: int
@@ -65,42 +67,46 @@ class State(NamedTuple):
     secure: int
 
 
-def state(process: Process, secure: bool) -> State:
-    """What a process shows of itself."""
-    ids = {"fsuid": process.euid, "fsgid": process.egid}  # credentials(7): they follow the effective ones.
+def make_state(process: Process, secure: bool) -> State:
+    """Returns the state that execve_probe prints for a process."""
+    ids = {"fsuid": process.euid, "fsgid": process.egid}  # credentials(7): they follow the effective IDs.
     fields = {name: int(value) for name, value in process._asdict().items() if name in State._fields}
     return State(**ids, **fields, secure=int(secure))
 
 
-def expected(outcome: Outcome) -> State | str:
-    """What `run` returns if `outcome` is right."""
-    return "errno 1" if outcome.process is None else state(outcome.process, outcome.secure)
+def expect_answer(outcome: Outcome) -> State | str:
+    """Returns the answer of run_cases() that matches an outcome by the library's rules."""
+    return "errno 1" if outcome.process is None else make_state(outcome.process, outcome.secure)
 
 
-def run(cases: Sequence[Case], directory: pathlib.Path) -> list[State | str]:
-    """What the kernel makes of each case: the state after its execve, or "errno N".
+def run_cases(cases: Sequence[Case], directory: pathlib.Path) -> list[State | str]:
+    """Runs cases on the running kernel.
 
     Args:
-      cases: each process is checked to be the one that was asked for.
-      directory: an empty one, to mount on; the mounts are private, and end with the call.
+      cases: the cases. The state of each process before its execve is checked.
+      directory: an empty directory to mount on. The mounts are private, and end with the call.
+
+    Returns:
+      For each case, the state of the process after its execve, or "errno N".
     """
-    lines = "".join(case.line() for case in cases)
-    done = subprocess.run([str(_PROBE), str(directory)], input=lines, stdout=subprocess.PIPE, text=True)
-    answers = done.stdout.splitlines()
-    assert done.returncode == 0 and len(answers) == len(cases), (done.returncode, len(answers), answers[-1:])
-    return [_answer(*pair) for pair in zip(cases, answers)]
+    lines = "".join(case.format_line() for case in cases)
+    finished = subprocess.run([str(_PROBE), str(directory)], input=lines, stdout=subprocess.PIPE, text=True, check=False)
+    answers = finished.stdout.splitlines()
+    assert finished.returncode == 0 and len(answers) == len(cases), (finished.returncode, len(answers), answers[-1:])
+    return [_parse_answer(*pair) for pair in zip(cases, answers, strict=True)]
 
 
-def _answer(case: Case, line: str) -> State | str:
+def _parse_answer(case: Case, line: str) -> State | str:
+    """Parses the line that execve_probe prints for a case, and checks the state before the execve."""
     word, *words = line.split()
     assert word == "before", f"{line}\n{case}"
     before, after = words[: len(State._fields)], words[len(State._fields) :]
-    assert State(*map(int, before))._replace(secure=0) == state(case.process, False), f"{line}\n{case}"
+    assert State(*map(int, before))._replace(secure=0) == make_state(case.process, False), f"{line}\n{case}"
     return " ".join(after) if after[0] == "errno" else State(*map(int, after[1:]))
 
 
-def held() -> int:
-    """The capabilities that processes can be given: those that this one is bounded by."""
+def read_bounding_set() -> int:
+    """Returns the bounding set of this process: the capabilities that other processes can have."""
     status = pathlib.Path("/proc/self/status").read_text()
     match = re.search(r"^CapBnd:\s*(\S+)$", status, re.MULTILINE)
     assert match, status

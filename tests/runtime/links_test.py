@@ -1,4 +1,4 @@
-"""A program finds its interpreter and its modules by the unresolved symlinks of its runfiles."""
+"""Tests that a program finds its interpreter and its modules through unresolved symlinks in its runfiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RUNFILES = "/app/linked.runfiles/_main/tests/runtime"
 STORE = f"{RUNFILES}/node_modules/.pnpm"
 
 
-def test_interpreter_and_modules_are_found_by_links(tmp_path):
+def test_interpreter_and_modules_are_found_through_symlinks(tmp_path):
     outcome = Bundle(pathlib.Path("tests/runtime/linked_image"), tmp_path).run(bounding=[])
     assert outcome.status == 0, outcome.output
     assert outcome.output == (

@@ -1,4 +1,4 @@
-"""The table of docs/capabilities.md: each row is run on the kernel that makes the page."""
+"""Writes the table of docs/capabilities.md by running each of its rows on the running kernel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _BOTH = _NET | _BPF
 _WORDS = {0: "none", _NET: "net_bind_service", _BPF: "bpf", _BOTH: "both"}
 
 
-def _user(bounding: int = _BOTH, **others) -> Process:
+def _make_user(bounding: int = _BOTH, **others) -> Process:
+    """Returns a process of a user other than root."""
     return Process.with_ids(65532, 65532, bounding=bounding, **others)
 
 
-def _root(bounding: int) -> Process:
+def _make_root(bounding: int) -> Process:
+    """Returns a process of root that has its bounding set permitted and effective."""
     return Process.with_ids(0, 0, bounding=bounding, permitted=bounding, effective=bounding)
 
 
@@ -32,71 +34,74 @@ _SET_USER_ID = File(mode=0o4755)
 _SET_USER_ID_PERMITTED = File(FileCapabilities(_NET, 0, 0), mode=0o4755)
 
 ROWS = [
-    kernel.Case(_user(), _PERMITTED),
-    kernel.Case(_user(_NET), _PERMITTED),
-    kernel.Case(_user(no_new_privs=True), _PERMITTED),
-    kernel.Case(_user(no_new_privs=True, permitted=_BOTH), _PERMITTED),
-    kernel.Case(_user(), _EFFECTIVE),
-    kernel.Case(_user(_NET), _EFFECTIVE),
-    kernel.Case(_user(no_new_privs=True), _EFFECTIVE),
-    kernel.Case(_user(_NET, no_new_privs=True), _EFFECTIVE),
-    kernel.Case(_user(no_new_privs=True, permitted=_NET), _EFFECTIVE),
-    kernel.Case(_user(), _EFFECTIVE._replace(nosuid=True)),
-    kernel.Case(_user(), _INHERITABLE),
-    kernel.Case(_user(0, inheritable=_BOTH), _INHERITABLE),
-    kernel.Case(_user(permitted=_BOTH), _PLAIN),
-    kernel.Case(_user(permitted=_BOTH, inheritable=_BOTH, ambient=_BOTH), _PLAIN),
-    kernel.Case(_user(permitted=_BOTH, inheritable=_BOTH, ambient=_BOTH), _EMPTY),
-    kernel.Case(_user(), _SET_USER_ID),
-    kernel.Case(_user(no_new_privs=True), _SET_USER_ID),
-    kernel.Case(_user(), _SET_USER_ID_PERMITTED),
-    kernel.Case(_root(_NET), _PLAIN),
-    kernel.Case(_root(_NET), _EFFECTIVE),
-    kernel.Case(_user(roots=(0, 100000)), _EFFECTIVE),
-    kernel.Case(_user(roots=(0, 100000)), _NAMESPACED),
-    kernel.Case(_user(), _NAMESPACED),
+    kernel.Case(_make_user(), _PERMITTED),
+    kernel.Case(_make_user(_NET), _PERMITTED),
+    kernel.Case(_make_user(no_new_privs=True), _PERMITTED),
+    kernel.Case(_make_user(no_new_privs=True, permitted=_BOTH), _PERMITTED),
+    kernel.Case(_make_user(), _EFFECTIVE),
+    kernel.Case(_make_user(_NET), _EFFECTIVE),
+    kernel.Case(_make_user(no_new_privs=True), _EFFECTIVE),
+    kernel.Case(_make_user(_NET, no_new_privs=True), _EFFECTIVE),
+    kernel.Case(_make_user(no_new_privs=True, permitted=_NET), _EFFECTIVE),
+    kernel.Case(_make_user(), _EFFECTIVE._replace(nosuid=True)),
+    kernel.Case(_make_user(), _INHERITABLE),
+    kernel.Case(_make_user(0, inheritable=_BOTH), _INHERITABLE),
+    kernel.Case(_make_user(permitted=_BOTH), _PLAIN),
+    kernel.Case(_make_user(permitted=_BOTH, inheritable=_BOTH, ambient=_BOTH), _PLAIN),
+    kernel.Case(_make_user(permitted=_BOTH, inheritable=_BOTH, ambient=_BOTH), _EMPTY),
+    kernel.Case(_make_user(), _SET_USER_ID),
+    kernel.Case(_make_user(no_new_privs=True), _SET_USER_ID),
+    kernel.Case(_make_user(), _SET_USER_ID_PERMITTED),
+    kernel.Case(_make_root(_NET), _PLAIN),
+    kernel.Case(_make_root(_NET), _EFFECTIVE),
+    kernel.Case(_make_user(roots=(0, 100000)), _EFFECTIVE),
+    kernel.Case(_make_user(roots=(0, 100000)), _NAMESPACED),
+    kernel.Case(_make_user(), _NAMESPACED),
 ]
 
 _FIRST = "<!-- What follows is what the kernel does. Made by: ./bazelw run //tests/runtime:update -->\n\n"
 _LAST = "\n<!-- Up to here. -->\n"
 
 
-def renewed(text: str, directory: pathlib.Path) -> str:
-    """The page with its table made anew.
+def update_table(text: str, directory: pathlib.Path) -> str:
+    """Returns the page with a new table.
 
     Args:
       text: the page.
-      directory: an empty one, to mount on.
+      directory: an empty directory to mount on.
     """
     before, first, rest = text.partition(_FIRST)
     _, last, after = rest.partition(_LAST)
     assert first and last, "docs/capabilities.md has lost the comments around its table"
-    return before + first + _table(directory) + last + after
+    return before + first + _make_table(directory) + last + after
 
 
-def _table(directory: pathlib.Path) -> str:
+def _make_table(directory: pathlib.Path) -> str:
+    """Returns the table, and checks that the library agrees with the kernel about each row."""
     head = ("the file", "the process", "bounding", "`no_new_privs`", "becomes permitted", "effective", "`AT_SECURE`")
     rows = [head, ("---",) * len(head)]
-    for case, shown in zip(ROWS, kernel.run(ROWS, directory)):
-        assert shown == kernel.expected(case.outcome()), case
+    for case, answer in zip(ROWS, kernel.run_cases(ROWS, directory), strict=True):
+        assert answer == kernel.expect_answer(case.compute_outcome()), case
         bounding, no_new_privs = _WORDS[case.process.bounding], "yes" if case.process.no_new_privs else ""
-        rows.append((_file(case.file), _process(case.process), bounding, no_new_privs, *_becomes(shown)))
+        rows.append((_format_file(case.file), _format_process(case.process), bounding, no_new_privs, *_format_answer(answer)))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _becomes(shown: kernel.State | str) -> tuple[str, str, str]:
-    if isinstance(shown, str):
-        assert shown == "errno 1"
+def _format_answer(answer: kernel.State | str) -> tuple[str, str, str]:
+    """Returns the cells of the permitted set, the effective set and AT_SECURE."""
+    if isinstance(answer, str):
+        assert answer == "errno 1"
         return "does not start: `EPERM`", "", ""
-    return _WORDS[shown.permitted], _WORDS[shown.effective], "yes" if shown.secure else ""
+    return _WORDS[answer.permitted], _WORDS[answer.effective], "yes" if answer.secure else ""
 
 
-def _file(file: File) -> str:
+def _format_file(file: File) -> str:
+    """Returns the cell of a file."""
     words = []
     if record := file.capabilities:
         flags = ("e" if record.effective else "") + ("i" if record.inheritable else "") + ("p" if record.permitted else "")
-        every = record.permitted | record.inheritable
-        words.append(f"`{_WORDS[every]}={flags}`" if every else "`=`, the empty set")
+        assigned = record.permitted | record.inheritable
+        words.append(f"`{_WORDS[assigned]}={flags}`" if assigned else "`=`, the empty set")
         if record.rootid:
             words.append(f"revision 3, rootid {record.rootid}")
     if file.mode & 0o4000:
@@ -106,7 +111,8 @@ def _file(file: File) -> str:
     return ", ".join(words) or "plain"
 
 
-def _process(process: Process) -> str:
+def _format_process(process: Process) -> str:
+    """Returns the cell of a process."""
     words = ["root" if process.euid == 0 else f"uid {process.euid}"]
     if len(process.roots) > 1:
         words.append(f"user namespace of {process.roots[-1]}")

@@ -1,4 +1,4 @@
-"""docs/capabilities.md: its table is what the kernel does, its code does what it says."""
+"""Tests that the table of docs/capabilities.md shows what the kernel does, and that its examples of code work."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ _NET_BIND_SERVICE = 1 << 10
 _USER = 65532
 
 
-def _code(language: str, word: str) -> str:
-    """The page's example in a language that has `word` in it."""
+def _find_example(language: str, word: str) -> str:
+    """Returns the example of the page in a language that has a word in it."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if word in block]
-    return found
+    (example,) = [block for block in blocks if word in block]
+    return example
 
 
-def _sets(status: str) -> tuple[int, int]:
-    """Permitted and effective of a /proc/PID/status."""
-    found = dict(re.findall(r"^(Cap\w+):\s*(\w+)$", status, re.MULTILINE))
-    return int(found["CapPrm"], 16), int(found["CapEff"], 16)
+def _parse_sets(status: str) -> tuple[int, int]:
+    """Returns the permitted and the effective set of a /proc/PID/status."""
+    sets = dict(re.findall(r"^(Cap\w+):\s*(\w+)$", status, re.MULTILINE))
+    return int(sets["CapPrm"], 16), int(sets["CapEff"], 16)
 
 
-def test_the_table(tmp_path):
+def test_the_table_shows_what_the_kernel_does(tmp_path):
     require.root()
-    found = _PAGE.read_text()
-    made = page.renewed(found, tmp_path)
-    if made != found:
-        difference = "".join(difflib.unified_diff(found.splitlines(True), made.splitlines(True), str(_PAGE), "the kernel"))
-        pytest.fail(f"{difference}\nIf this is meant: ./bazelw run //tests/runtime:update", pytrace=False)
+    text = _PAGE.read_text()
+    updated = page.update_table(text, tmp_path)
+    if updated != text:
+        difference = "".join(difflib.unified_diff(text.splitlines(True), updated.splitlines(True), str(_PAGE), "the kernel"))
+        pytest.fail(f"{difference}\nTo update the page: ./bazelw run //tests/runtime:update", pytrace=False)
 
 
-def test_the_c_code_raises_what_is_permitted(tmp_path):
+def test_the_c_example_raises_permitted_capabilities(tmp_path):
     require.root()
-    main = "#include <stdlib.h>\nint main(void) { return raise_permitted() != 0 || system(\"cat /proc/$PPID/status\") != 0; }\n"
-    (tmp_path / "raise.c").write_text(_code("c", "raise_permitted") + main)
+    main = '#include <stdlib.h>\nint main(void) { return raise_permitted() != 0 || system("cat /proc/$PPID/status") != 0; }\n'
+    (tmp_path / "raise.c").write_text(_find_example("c", "raise_permitted") + main)
     program = tmp_path / "raise"
     subprocess.run([require.tool("gcc"), "-Wall", "-Werror", "-o", str(program), f"{program}.c"], check=True)
     os.setxattr(program, "security.capability", FileCapabilities(_NET_BIND_SERVICE, 0, 0).to_xattr())
-    with open(program, "rb") as file:  # By its descriptor: the directories above may be root's alone.
+    with open(program, "rb") as file:  # The user may not enter the directories above, but can use the descriptor.
         path, options = f"/proc/self/fd/{file.fileno()}", {"pass_fds": [file.fileno()], "extra_groups": []}
         status = subprocess.check_output([path], user=_USER, group=_USER, text=True, **options)
-    assert _sets(status) == (_NET_BIND_SERVICE, _NET_BIND_SERVICE)
+    assert _parse_sets(status) == (_NET_BIND_SERVICE, _NET_BIND_SERVICE)
 
 
-def test_the_python_code_raises_what_is_permitted(tmp_path):
-    """Permitted is what PR_SET_KEEPCAPS leaves: no interpreter with capabilities is needed."""
+def test_the_python_example_raises_permitted_capabilities():
+    """PR_SET_KEEPCAPS leaves capabilities permitted, so that no interpreter with capabilities is needed."""
     require.root()
     become = (
         "import ctypes, os\n"
@@ -65,7 +65,7 @@ def test_the_python_code_raises_what_is_permitted(tmp_path):
         "print(open('/proc/self/status').read())\n"
     )
     show = "print(open('/proc/self/status').read())\n"
-    output = subprocess.check_output([sys.executable, "-c", become + _code("python", "capset") + show], text=True)
-    before, after = (_sets(status) for status in output.split("Name:")[1:])
+    output = subprocess.check_output([sys.executable, "-c", become + _find_example("python", "capset") + show], text=True)
+    before, after = (_parse_sets(status) for status in output.split("Name:")[1:])
     assert before[0] != 0 == before[1]
     assert after == (before[0], before[0])

@@ -1,4 +1,4 @@
-/* Prints the capability sets that execve left it, and whether no_new_privs is set. */
+/* Prints its own capability sets, and whether no_new_privs is set. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
-"""What the kernel makes of a file's capabilities: capabilities(7), row by row.
+"""Tests of the capabilities that a program gets from its file and its container, after capabilities(7).
 
-Each row is an image of this package, run by runc as uid 65532 under the settings
-of the row; the sets are what /proc/self/status of the program shows.
+Each row is an image of this package that runc runs as uid 65532, with the settings of the row. The resulting sets come from
+/proc/self/status of the program.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ NET = "CAP_NET_BIND_SERVICE"
 BPF = "CAP_BPF"
 _BITS = {NET: 1 << 10, BPF: 1 << 39}
 
-REFUSED = "refused"  # execve: EPERM
+REFUSED = "refused"  # execve(2) fails with EPERM.
 
-# file, bounding, no_new_privs, what the runtime left permitted -> permitted, effective
+# The file, the bounding set, no_new_privs, and the permitted set before; then the permitted and the effective set after.
 ROWS = [
     ("permitted", {NET, BPF}, False, set(), ({NET, BPF}, set())),
     ("permitted", {NET}, False, set(), ({NET}, set())),
@@ -38,14 +38,15 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """Returns a bundle for each image, by the kind of its file."""
     return {
         name: Bundle(pathlib.Path("tests/runtime") / f"probe_{name}", tmp_path_factory.mktemp(name))
         for name in ("permitted", "effective", "none", "empty")
     }
 
 
-def _set(output: str, name: str) -> set[str]:
-    """The capabilities of one line of /proc/self/status."""
+def _parse_set(output: str, name: str) -> set[str]:
+    """Returns the capabilities in one line of /proc/self/status."""
     match = re.search(rf"^{name}:\s*([0-9a-f]{{16}})$", output, re.MULTILINE)
     assert match, output
     value = int(match[1], 16)
@@ -53,19 +54,19 @@ def _set(output: str, name: str) -> set[str]:
     return {name for name, bit in _BITS.items() if value & bit}
 
 
-@pytest.mark.parametrize("file, bounding, no_new_privs, left, expected", ROWS)
-def test_row(bundles, file, bounding, no_new_privs, left, expected):
-    outcome = bundles[file].run(bounding=sorted(bounding), permitted=sorted(left), no_new_privs=no_new_privs)
+@pytest.mark.parametrize("file, bounding, no_new_privs, permitted_before, expected", ROWS)
+def test_the_program_gets_the_sets_of_the_row(bundles, file, bounding, no_new_privs, permitted_before, expected):
+    outcome = bundles[file].run(bounding=sorted(bounding), permitted=sorted(permitted_before), no_new_privs=no_new_privs)
     if expected == REFUSED:
         assert outcome.status != 0
         assert "operation not permitted" in outcome.output
         return
     assert outcome.status == 0, outcome.output
     assert f"NoNewPrivs:\t{int(no_new_privs)}" in outcome.output
-    assert (_set(outcome.output, "CapPrm"), _set(outcome.output, "CapEff")) == expected
+    assert (_parse_set(outcome.output, "CapPrm"), _parse_set(outcome.output, "CapEff")) == expected
 
 
-def test_root_needs_no_file_capability(bundles):
+def test_root_needs_no_file_capabilities(bundles):
     outcome = bundles["none"].run(bounding=[NET], permitted=[NET], uid=0)
     assert outcome.status == 0, outcome.output
-    assert _set(outcome.output, "CapPrm") == _set(outcome.output, "CapEff") == {NET}
+    assert _parse_set(outcome.output, "CapPrm") == _parse_set(outcome.output, "CapEff") == {NET}

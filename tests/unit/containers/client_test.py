@@ -1,4 +1,4 @@
-"""Flags as the real docker command parses them: it needs no engine for that."""
+"""Tests that compare our parsing of flags with that of the docker command, which needs no engine for it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ WORDS = st.sampled_from(
 
 
 def _refused_by_docker(command: str, words: list[str]) -> bool:
-    """Returns whether docker refuses the flags, or that there is no image; else it does not find an engine."""
-    made = subprocess.run(
+    """Returns whether docker refuses the flags or the missing image. If not, it fails because it finds no engine."""
+    finished = subprocess.run(
         [require.tool("docker"), "--host=unix:///nowhere/docker.sock", *command.split(), *words],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
         env={"HOME": "/nowhere", "PATH": "/usr/bin:/bin"},
     )
-    if made.returncode == 0:
-        return True  # It shows its help: -h, where that is no option.
-    if "requires at least 1 argument" in made.stderr or "requires at least 1 argument" in made.stdout:
+    if finished.returncode == 0:
+        return True  # docker shows its help for -h, which some commands do not have as an option.
+    if "requires at least 1 argument" in finished.stderr or "requires at least 1 argument" in finished.stdout:
         return True
-    refused = any(text in made.stderr for text in ("unknown flag", "unknown shorthand", "needs an argument", "invalid argument"))
+    refused = any(
+        text in finished.stderr for text in ("unknown flag", "unknown shorthand", "needs an argument", "invalid argument")
+    )
     later = "/nowhere/docker.sock", "invalid reference format", "not a TTY"
-    assert refused or any(text in made.stderr for text in later), made.stderr
+    assert refused or any(text in finished.stderr for text in later), finished.stderr
     return refused
 
 

@@ -1,4 +1,4 @@
-"""Command lines around the one that makes a container, its other programs, and what only a shell can replace."""
+"""Tests of commands in front of docker, of other commands that make a container, and of expansions of the shell."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from rules_setcap.containers.settings import Mount
 from rules_setcap.diagnostics.errors import InputError
 
 
-def _values(said):
-    return tuple(one.value for one in said)
+def _get_values(settings):
+    """Returns the values of several settings."""
+    return tuple(setting.value for setting in settings)
 
 
-def _refused(command: str) -> list[str]:
+def _read_problems(command: str) -> list[str]:
+    """Returns the problems of a command line, which must have some."""
     with pytest.raises(InputError) as refused:
         command_line.read_command_line(command, "docker_run")
     return refused.value.problems
@@ -44,8 +46,10 @@ sudo nice -n 5 env A=b
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_commands_that_run_it(prefix):
-    assert command_line.read_command_line(f"{prefix} docker run -u 1 image") == command_line.read_command_line("docker run -u 1 image")
+def test_commands_that_run_docker_are_skipped(prefix):
+    assert command_line.read_command_line(f"{prefix} docker run -u 1 image") == command_line.read_command_line(
+        "docker run -u 1 image"
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,14 +73,14 @@ def test_commands_that_run_it(prefix):
         "docker run --user=1 --env-file .env --env-file=$HOME/x image app",
     ],
 )
-def test_the_same_command(typed):
+def test_different_spellings_mean_the_same_command(typed):
     settings = command_line.read_command_line(typed)
     assert (settings.user.value, settings.image.value, settings.command.value) == ("1", "image", ("app",))
     assert settings.where == "docker run"
 
 
 @pytest.mark.parametrize(
-    "typed, where, runtime",
+    "typed, where, engine_name",
     [
         ("docker create x", "docker create", "docker"),
         ("docker container create x", "docker create", "docker"),
@@ -87,39 +91,40 @@ def test_the_same_command(typed):
         ("nerdctl -n k8s.io run x", "nerdctl run", "nerdctl"),
     ],
 )
-def test_other_commands_that_make_a_container(typed, where, runtime):
+def test_other_commands_make_a_container_too(typed, where, engine_name):
     settings = command_line.read_command_line(typed)
-    assert (settings.where, settings.engine_name, settings.image.value, settings.form) == (where, runtime, "x", "flags")
+    assert (settings.where, settings.engine_name, settings.image.value, settings.form) == (where, engine_name, "x", "flags")
 
 
-def test_services_have_flags_of_their_own():
+def test_docker_service_create_has_its_own_flags():
     settings = command_line.read_command_line(
         "docker service create -q --name web --replicas=2 --cap-drop ALL --cap-add NET_BIND_SERVICE --user 65532 --init "
         "--mount type=volume,source=$V,target=/data --entrypoint '/bin/sh -c' --limit-pids 5 image 'exec app'"
     )
-    assert (settings.user.value, settings.init.value, _values(settings.dropped)) == ("65532", True, ("all",))
+    assert (settings.user.value, settings.init.value, _get_values(settings.dropped)) == ("65532", True, ("all",))
     assert settings.build_argv([], []) == ("/bin/sh", "-c", "exec app")
-    assert _values(settings.mounts) == (Mount("/data", "volume", None),)
+    assert _get_values(settings.mounts) == (Mount("/data", "volume", None),)
 
 
-def test_nerdctl_differs():
-    settings = command_line.read_command_line("nerdctl run --cap-add=NET_ADMIN,bpf --cap-drop KILL --security-opt no-new-privileges -v data:/data image")
-    assert _values(settings.added) == ("cap_net_admin", "cap_bpf") and settings.no_new_privs.value is True
-    assert _values(settings.mounts) == (Mount("/data", "volume", None),)
-    assert _refused("nerdctl run --security-opt no-new-privileges:true image") == [
+def test_nerdctl_splits_lists_and_ignores_colons():
+    settings = command_line.read_command_line(
+        "nerdctl run --cap-add=NET_ADMIN,bpf --cap-drop KILL --security-opt no-new-privileges -v data:/data image"
+    )
+    assert _get_values(settings.added) == ("cap_net_admin", "cap_bpf") and settings.no_new_privs.value is True
+    assert _get_values(settings.mounts) == (Mount("/data", "volume", None),)
+    assert _read_problems("nerdctl run --security-opt no-new-privileges:true image") == [
         'nerdctl run --security-opt: "no-new-privileges:true": nerdctl ignores it with ":"; write "no-new-privileges=true"'
     ]
 
 
-def test_what_only_a_shell_can_replace():
-    """It may be where it does not matter."""
+def test_an_expansion_is_accepted_where_its_value_does_not_matter():
     settings = command_line.read_command_line(
         """docker run --name "web-$(date +%s)" --hostname $(hostname) -v "$(pwd)":/src -v ${PWD}/x:/x:ro -v `pwd`/y:/y -e A=$B -e C=d
         --mount "type=bind,source=${X:-/a,b},target=/z" --security-opt seccomp=$HOME/x.json "$IMAGE" """.replace("\n", " ")
     )
-    assert [one.target for one in _values(settings.mounts)] == ["/src", "/x", "/y", "/z"]
+    assert [mount.target for mount in _get_values(settings.mounts)] == ["/src", "/x", "/y", "/z"]
     assert (settings.name, settings.image.value) == ("web-$(date +%s)", "$IMAGE")
-    assert _values(settings.environment) == (("A", None), ("C", "d"))
+    assert _get_values(settings.environment) == (("A", None), ("C", "d"))
     assert command_line.read_command_line("docker run $(docker build -q .)").image.value == "$(docker build -q .)"
     assert command_line.read_command_line("docker run -- $IMAGE app").command.value == ("app",)
     assert command_line.read_command_line("docker run image app --port=$PORT").command.value == ("app", "--port=$PORT")
@@ -127,13 +132,13 @@ def test_what_only_a_shell_can_replace():
     assert command_line.read_command_line("docker run -w $(pwd) image").directory.value == ""
 
 
-def test_what_only_a_shell_can_replace_and_matters():
+def test_an_expansion_is_refused_where_its_value_matters():
     number = "write the numbers that it gives, such as 1000:1000"
     path = "write the path in the container"
-    assert _refused("docker run --user $(id -u):$(id -g) image") == [
+    assert _read_problems("docker run --user $(id -u):$(id -g) image") == [
         f'docker run --user: "$(id -u):$(id -g)": only a shell can replace $(id -u); {number}'
     ]
-    assert _refused("""docker run -u `id -u` --cap-add=$CAP --privileged=${P} --entrypoint "$E" -v a:$B -v $V --tmpfs $T \\
+    assert _read_problems("""docker run -u `id -u` --cap-add=$CAP --privileged=${P} --entrypoint "$E" -v a:$B -v $V --tmpfs $T \\
         --mount type=bind,src=/a,dst=$D --userns=$N -- image""") == [
         f'docker run -u: "`id -u`": only a shell can replace `id -u`; {number}',
         'docker run --cap-add: "$CAP": only a shell can replace $CAP; write its value',
@@ -145,19 +150,19 @@ def test_what_only_a_shell_can_replace_and_matters():
         'docker run --mount: "type=bind,src=/a,dst=$D": only a shell can replace $D; write its value',
         'docker run --userns: "$N": only a shell can replace $N; write its value',
     ]
-    assert _refused("docker run $OPTIONS image") == [
+    assert _read_problems("docker run $OPTIONS image") == [
         'docker run: "$OPTIONS": may be options or several words, which only a shell can tell; write what it stands for'
     ]
-    assert _refused("docker run image $APP x") == [
+    assert _read_problems("docker run image $APP x") == [
         'docker run: "$APP": only a shell can replace $APP; write the program that it stands for'
     ]
-    assert _refused('docker run image sh -c "exec app $PORT"') == [
+    assert _read_problems('docker run image sh -c "exec app $PORT"') == [
         'docker run: "exec app $PORT": the shell replaces $PORT before the container is made; '
         "write its value, or put the text in single quotes"
     ]
 
 
-def test_a_typographic_dash_is_no_option():
-    assert _refused("docker run \u2013rm image") == [
+def test_a_typographic_dash_does_not_begin_an_option():
+    assert _read_problems("docker run \u2013rm image") == [
         'docker run: "\\u2013rm": not a valid image name; an option begins with plain hyphens, as --rm does'
     ]

@@ -1,4 +1,4 @@
-"""Compose files: what a service says with all that it extends, and every message."""
+"""Tests of Compose files: the settings of a service with those that it extends, and the messages about invalid files."""
 
 from __future__ import annotations
 
@@ -43,29 +43,33 @@ services:
 """
 
 
-def _values(said):
-    return tuple(one.value for one in said)
+def _get_values(settings):
+    """Returns the values of several settings."""
+    return tuple(setting.value for setting in settings)
 
 
-def _refused(text: bytes, service: str = "web", **options) -> list[str]:
+def _read_problems(text: bytes, service: str = "web", **options) -> list[str]:
+    """Returns the problems of a service, which must have some; its file is called compose.yaml."""
     with pytest.raises(InputError) as refused:
         files.read_service(text, "compose.yaml", service, **options)
     return refused.value.problems
 
 
-def test_a_service_is_what_it_says_and_what_it_extends():
+def test_a_service_has_the_settings_of_the_services_that_it_extends():
     settings = files.read_service(FILE, "compose.yaml", "web")
     assert (settings.engine_name, settings.name) == ("docker", "web")
     assert settings.image.value == "registry.example/web:${TAG}"
     assert (settings.user.value, settings.user.where) == ("65532:1", "compose.yaml:9: services.base.user")
-    assert _values(settings.added) == ("cap_net_bind_service", "cap_net_raw")
+    assert _get_values(settings.added) == ("cap_net_bind_service", "cap_net_raw")
     assert settings.added[1].where == "compose.yaml:18: services.web.cap_add[1]"
-    # Setting where the anchor is.
-    assert [(one.value, one.where) for one in settings.dropped] == [("all", "compose.yaml:2: services.base.cap_drop[0]")]
+    # The place of a merged value is that of its anchor.
+    assert [(setting.value, setting.where) for setting in settings.dropped] == [
+        ("all", "compose.yaml:2: services.base.cap_drop[0]")
+    ]
     assert settings.no_new_privs.value is settings.privileged.value is False
     assert settings.build_argv(["/image"], ["cmd"]) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
     assert settings.init.value is True and settings.user_namespace.value == "host"
-    assert _values(settings.mounts) == (
+    assert _get_values(settings.mounts) == (
         Mount("/data", "volume", None),
         Mount("/run", "tmpfs", True),
         Mount("/tmp", "tmpfs", True),
@@ -73,15 +77,15 @@ def test_a_service_is_what_it_says_and_what_it_extends():
     )
 
 
-def test_reset_and_override():
+def test_reset_and_override_discard_extended_settings():
     settings = files.read_service(FILE, "compose.yaml", "other")
-    assert (_values(settings.added), settings.dropped, settings.user) == (("cap_bpf",), (), None)
-    assert [one.kind for one in _values(settings.mounts)] == ["tmpfs", "tmpfs"]
-    # A null says nothing.
+    assert (_get_values(settings.added), settings.dropped, settings.user) == (("cap_bpf",), (), None)
+    assert [mount.kind for mount in _get_values(settings.mounts)] == ["tmpfs", "tmpfs"]
+    # A null value sets nothing.
     assert settings.build_argv([], []) == ("/sbin/tini", "--", "/server", "a b", "serve", "x", "$HOME")
 
 
-def test_values_of_variables():
+def test_variables_are_replaced_by_the_environment():
     environment = {"UID": "7", "PRIVILEGED": "Yes", "NO_NEW_PRIVS": "1", "A": "", "B": "b"}
     settings = files.read_service(FILE, "compose.yaml", "web", environment)
     assert (settings.user.value, settings.privileged.value, settings.no_new_privs.value) == ("7:1", True, True)
@@ -100,19 +104,19 @@ def test_values_of_variables():
         ("", ""),
     ],
 )
-def test_interpolation(text, expected):
+def test_variables_are_interpolated(text, expected):
     assert interpolation.interpolate(text, {"A": "a", "E": ""}) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["$", "a$", "${", "${}", "$1", "${A", "${N}", "$N", "${N?x}", "${E:?x}", "${A!x}", "${N:-" * 40 + "}" * 40]
 )
-def test_no_interpolation(text):
+def test_an_invalid_interpolation_is_refused(text):
     with pytest.raises(ValueError):
         interpolation.interpolate(text, {"A": "a", "E": ""})
 
 
-def test_other_files(tmp_path):
+def test_services_in_other_files_are_extended(tmp_path):
     (tmp_path / "common").mkdir()
     (tmp_path / "common/base.yaml").write_text("services: {base: {extends: {file: ../top.yaml, service: top}, user: '1'}}")
     (tmp_path / "top.yaml").write_text("services: {top: {cap_drop: [ALL], user: '2'}}")
@@ -121,15 +125,19 @@ def test_other_files(tmp_path):
     settings = files.read_service(text, str(tmp_path / "compose.yaml"), "web")
     assert settings.user.where == f"{tmp_path}/common/base.yaml:1: services.base.user"
     assert settings.dropped[0].where == f"{tmp_path}/common/../top.yaml:1: services.top.cap_drop[0]"
-    for name, what in (("missing", "No such file or directory"), ("directory", "Is a directory"), ("\\0", "stat: embedded null character in path")):
+    for name, what in (
+        ("missing", "No such file or directory"),
+        ("directory", "Is a directory"),
+        ("\\0", "stat: embedded null character in path"),
+    ):
         text = b'services: {web: {extends: {file: "%s", service: base}}}' % name.encode()
         with pytest.raises(InputError) as refused:
             files.read_service(text, str(tmp_path / "compose.yaml"), "web")
         assert refused.value.problems[0].endswith(f"cannot be read: {what}")
 
 
-def test_all_problems_at_once():
-    assert _refused(
+def test_all_problems_are_reported_at_once():
+    assert _read_problems(
         b"""\
 services:
   web:
@@ -150,14 +158,14 @@ services:
         'compose.yaml:6: services.web.user: "1000": not a text to YAML; put it in quotes',
         'compose.yaml:4: services.web.cap_add[0]: "NET_BIND": unknown capability; did you mean "NET_BIND_SERVICE"?',
         'compose.yaml:4: services.web.cap_add[1]: "${X}": the variable X has no value here '
-        "(Compose would take it for empty, with a warning); give it one in the environment or in .env, or a default: ${X:-default}",
+        "(Compose would replace it with an empty text, and warn); give it one in the environment or in .env, or a default: ${X:-default}",
         'compose.yaml:4: services.web.cap_add[2]: "5": not a text to YAML; put it in quotes',
         'compose.yaml:4: services.web.cap_add[3]: "a mapping": not a text',
         'compose.yaml:5: services.web.cap_drop: "ALL": not a list',
-        'compose.yaml:7: services.web.privileged: "maybe": neither true nor false',
-        'compose.yaml:10: services.web.security_opt[0]: "no-new-privileges:si": neither true nor false after no-new-privileges',
+        'compose.yaml:7: services.web.privileged: "maybe": must be true or false',
+        'compose.yaml:10: services.web.security_opt[0]: "no-new-privileges:si": must be true or false after no-new-privileges',
         'compose.yaml:13: services.web.entrypoint: "a \'b": not a valid command: no closing quotation',
-        'compose.yaml:8: services.web.init: "3": neither true nor false',
+        'compose.yaml:8: services.web.init: "3": must be true or false',
         'compose.yaml:11: services.web.volumes[0]: "a:b": must be absolute; write "/b"',
         'compose.yaml:11: services.web.volumes[1]: "": a volume without target',
         'compose.yaml:11: services.web.volumes[2]: "": a volume without type',
@@ -168,7 +176,7 @@ services:
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, problem",
     [
         (b"", "compose.yaml: no documents; a Compose file has one"),
         (b"a: 1\n---\nb: 2\n", "compose.yaml: 2 documents; a Compose file has one"),
@@ -178,20 +186,20 @@ services:
         (b"services: {x: {}, y: {}}", 'compose.yaml: "web": no service of this name; there are "x", "y"'),
         (b"services: {web: {extends: x}}", 'compose.yaml:1: services.web.extends: "x": no service of this name; there are "web"'),
         (b"services: {web: {extends: web}}", 'compose.yaml:1: services.web: "web": extends itself'),
-        (b"services: {web: {extends: {}}}", 'compose.yaml:1: services.web.extends: "": names no service'),
+        (b"services: {web: {extends: {}}}", 'compose.yaml:1: services.web.extends: "": has no service'),
         (b"services: {web: {user: !no x}}", 'compose.yaml:1: "!no": unknown tag'),
     ],
 )
-def test_no_compose_file(text, said):
-    assert said in _refused(text)
+def test_an_invalid_compose_file_is_reported(text, problem):
+    assert problem in _read_problems(text)
 
 
 def test_a_chain_is_bounded():
     text = b"services:\n" + b"".join(b"  s%d: {extends: s%d}\n" % (number, number + 1) for number in range(100))
-    assert _refused(text, "s0") == ["compose.yaml:34: services.s32.extends: extends more than 32 times"]
+    assert _read_problems(text, "s0") == ["compose.yaml:34: services.s32.extends: extends more than 32 times"]
 
 
 def test_groups_are_names_or_numbers():
     text = b"services: {web: {image: x, group_add: [staff, 50, '$GROUP']}}"
     settings = files.read_service(text, "compose.yaml", "web", {"GROUP": "other"})
-    assert _values(settings.groups) == ("staff", "50", "other")
+    assert _get_values(settings.groups) == ("staff", "50", "other")

@@ -1,4 +1,4 @@
-"""Whatever goes in, settings or an InputError come out, and a process or an InputError of those."""
+"""Fuzz tests: any input is either read or refused with an InputError, and so are the settings that it has."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules_setcap.containers import yaml_documents
 from rules_setcap.containers.compose import dotenv, files, shellwords
 from rules_setcap.containers.docker import command_line, flags
 from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.documents import yaml_documents
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -40,9 +40,10 @@ FLAGS = st.one_of(
 )
 
 
-def _process(read: Settings) -> None:
+def _check_process(settings_read: Settings) -> None:
+    """Computes the process of some settings, and checks what holds for every process."""
     try:
-        process = compute_initial_process(read, image_user="7", uids={"root": 0, "nginx": 101})
+        process = compute_initial_process(settings_read, image_user="7", uids={"root": 0, "nginx": 101})
     except InputError as error:
         assert error.problems
         return
@@ -50,19 +51,20 @@ def _process(read: Settings) -> None:
     assert process.ambient & ~(process.permitted & process.inheritable) == 0
 
 
-def _refused(error: InputError) -> None:
+def _check_error(error: InputError) -> None:
+    """Checks that an error has problems of one line each."""
     assert error.problems and all(problem and "\n" not in problem for problem in error.problems)
 
 
 @FUZZ
 @given(st.sampled_from(["docker", "podman"]), st.lists(FLAGS, max_size=8))
-def test_command_lines(engine, words):
+def test_any_flags_are_read_or_refused(engine, words):
     try:
-        read = command_line.read_command_line(f"{engine} run {' '.join(words)} image")
+        settings_read = command_line.read_command_line(f"{engine} run {' '.join(words)} image")
     except InputError as error:
-        _refused(error)
+        _check_error(error)
     else:
-        _process(read)
+        _check_process(settings_read)
 
 
 SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
@@ -70,28 +72,28 @@ SIGNS = st.text(alphabet="ab =:#'\"\\$`{}()[]@*-+?;&|<>\n\t", max_size=30)
 
 @FUZZ
 @given(st.one_of(st.text(max_size=60), SIGNS))
-def test_any_command(text):
+def test_any_command_is_read_or_refused(text):
     for command in (text, "docker run " + text):
         try:
             command_line.read_command_line(command)
         except InputError as error:
-            _refused(error)
+            _check_error(error)
 
 
 @FUZZ
 @given(st.one_of(SIGNS.map(str.encode), st.binary(max_size=30)))
-def test_files_of_variables(data):
+def test_any_file_of_variables_is_read_or_refused(data):
     try:
-        found = dotenv.parse_variables(data, ".env", {"a": "b"})
+        variables = dotenv.parse_variables(data, ".env", {"a": "b"})
     except InputError as error:
-        _refused(error)
+        _check_error(error)
     else:
-        assert all(isinstance(text, str) for pair in found.items() for text in pair)
+        assert all(isinstance(text, str) for pair in variables.items() for text in pair)
 
 
 @FUZZ
 @given(st.one_of(SIGNS, st.text(max_size=30)))
-def test_words_of_compose(text):
+def test_any_words_of_compose_are_split_or_refused(text):
     try:
         words, rest = shellwords.split_words(text)
     except ValueError as error:
@@ -111,7 +113,8 @@ VALUES = st.recursive(
 SERVICES = st.dictionaries(
     st.sampled_from(
         sorted(
-            files._KEYS & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
+            files._KEYS
+            & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
         )
         + ["extends", "x"]
     ),
@@ -122,16 +125,18 @@ SERVICES = st.dictionaries(
 
 @FUZZ
 @given(st.dictionaries(st.sampled_from(["web", "base"]), st.one_of(SERVICES, VALUES)))
-def test_compose_files(services):
+def test_any_compose_file_is_read_or_refused(services):
     try:
-        read = files.read_service(json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b"")
+        settings_read = files.read_service(
+            json.dumps({"services": services}).encode(), "compose.yaml", "web", open_file=lambda path: b""
+        )
     except InputError as error:
-        _refused(error)
+        _check_error(error)
     else:
-        _process(read)
+        _check_process(settings_read)
 
 
-# Bits of YAML in any order are often YAML.
+# Fragments of YAML, which in any order are often valid.
 PARTS = st.sampled_from(
     [
         "a: ",
@@ -167,16 +172,16 @@ PARTS = st.sampled_from(
 
 @FUZZ
 @given(st.one_of(st.binary(max_size=60), st.lists(PARTS, max_size=25).map(lambda parts: "".join(parts).encode())))
-def test_documents(data):
+def test_any_document_is_read_or_refused(data):
     try:
-        loaded = yaml_documents.load(data, "file.yaml")
+        documents = yaml_documents.parse_documents(data, "file.yaml")
     except InputError as error:
-        _refused(error)
+        _check_error(error)
         return
-    stack = list(loaded)
+    stack = list(documents)
     while stack:
-        here = stack.pop()
-        for read in (here.text, here.scalar, here.boolean, here.integer):
+        field = stack.pop()
+        for read in (field.text, field.scalar, field.boolean, field.integer):
             read()
-        stack += [*here.items(), *here.fields().values()]
-    assert all("\n" not in problem for document in loaded for problem in document.problems)
+        stack += [*field.items(), *field.fields().values()]
+    assert all("\n" not in problem for document in documents for problem in document.problems)

@@ -1,4 +1,4 @@
-"""Every flag that the engines' own help shows is known, and whether it takes a value."""
+"""Tests that every flag in the help of docker and podman is known, and whether it takes a value."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 from rules_setcap.containers.docker import flags
 from support import require
 
-# What the help leaves out: hidden, of old releases, for Windows alone, or of "create" alone.
+# Flags that the help leaves out: hidden ones, and those of old releases, of Windows or of "create" only.
 HIDDEN = {
     "docker": set("cpu-count cpu-percent disable-content-trust help io-maxbandwidth io-maxiops isolation kernel-memory".split()),
     "podman": set("init-ctr kernel-memory signature-policy storage-opt".split()),
 }
 
 
-def _help(*command: str) -> dict[str, tuple[str, bool]]:
-    """The flags of a command's help: name to letter, and whether it takes a value."""
+def _read_help(*command: str) -> dict[str, tuple[str, bool]]:
+    """Returns the flags in the help of a command: by name, the letter, and whether the flag takes a value."""
     lines = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout.splitlines()
-    found = {}
+    flags_by_name = {}
     for line in lines:
         if match := re.match(r" +(?:-(\w), )?--([\w-]+)(?: (\S+))?(?: {2,}|$)", line):
-            found[match[2]] = (match[1] or "", match[3] is not None)
-    return found
+            flags_by_name[match[2]] = (match[1] or "", match[3] is not None)
+    return flags_by_name
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def _help(*command: str) -> dict[str, tuple[str, bool]]:
     ],
 )
 def test_every_flag_is_known(known, command):
-    helped = _help(require.tool(command[0]), *command[1:])
-    assert len(helped) > 8
-    for name, (letter, value) in helped.items():
+    shown = _read_help(require.tool(command[0]), *command[1:])
+    assert len(shown) > 8
+    for name, (letter, value) in shown.items():
         assert name in (known.values if value else known.switches), name
         assert not letter or known.letters[letter] == name
-    assert {letter for letter, _ in helped.values()} >= set(known.letters)
-    assert (known.switches | known.values) - set(helped) <= HIDDEN[command[0]]
+    assert {letter for letter, _ in shown.values()} >= set(known.letters)
+    assert (known.switches | known.values) - set(shown) <= HIDDEN[command[0]]

@@ -1,4 +1,4 @@
-"""Command lines as podman itself reads them, and the processes that it makes of them."""
+"""Tests that compare command lines, and the processes that they make, with podman itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ USERS = {"root": 0, "toor": 0, "daemon": 1}
 
 
 class Podman:
-    """podman with a storage of its own, and a root file system of one program."""
+    """podman with its own storage, and a root filesystem with one program."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         require.root()
@@ -35,13 +35,13 @@ class Podman:
         (self.rootfs / "etc").mkdir(parents=True)
         (self.rootfs / "etc/passwd").write_text("".join(f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in USERS.items()))
         shutil.copy(PROBE, self.rootfs / "probe")
-        (self.rootfs / "probe").chmod(0o755)  # Caches may keep fewer permissions.
+        (self.rootfs / "probe").chmod(0o755)  # A cache may drop permissions.
         (directory / "containers.conf").touch()
-        names = ("root", "runroot", "tmpdir", "network-config-dir", "volumepath")
-        places = [f"--{name}={directory / name}" for name in names]
+        flags = ("root", "runroot", "tmpdir", "network-config-dir", "volumepath")
+        directories = [f"--{name}={directory / name}" for name in flags]
         self.command = [
             require.tool("podman"),
-            *places,
+            *directories,
             "--runtime=runc",
             "--storage-driver=vfs",
             "--cgroup-manager=cgroupfs",
@@ -54,49 +54,60 @@ class Podman:
             "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
         }
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_podman(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, *arguments], capture_output=True, text=True, env=self.environment, timeout=60, stdin=subprocess.DEVNULL
+            [*self.command, *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
-    def create(self, typed: str) -> subprocess.CompletedProcess[str]:
-        return self.run("create", "--network=none", *shlex.split(typed), "--rootfs", str(self.rootfs), "/probe")
+    def create_container(self, typed: str) -> subprocess.CompletedProcess[str]:
+        """Creates a container with the flags that are typed."""
+        return self.run_podman("create", "--network=none", *shlex.split(typed), "--rootfs", str(self.rootfs), "/probe")
 
-    def config(self, typed: str) -> dict:
-        """What podman tells runc: the container's config.json."""
-        made = self.create(typed)
-        assert made.returncode == 0, made.stderr
-        name = made.stdout.strip()
-        started = self.run("init", name)
+    def make_config(self, typed: str) -> dict:
+        """Returns the config.json that podman writes for runc."""
+        created = self.create_container(typed)
+        assert created.returncode == 0, created.stderr
+        name = created.stdout.strip()
+        started = self.run_podman("init", name)
         assert started.returncode == 0, started.stderr
-        return json.loads(pathlib.Path(self.run("inspect", "--format={{.OCIConfigPath}}", name).stdout.strip()).read_bytes())
+        return json.loads(
+            pathlib.Path(self.run_podman("inspect", "--format={{.OCIConfigPath}}", name).stdout.strip()).read_bytes()
+        )
 
 
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
-    # Containers hold mounts as long as they are there. Should one outlive the test after
-    # all, it must not do so below TEST_TMPDIR, where it would stop the next build.
+    """Yields podman with an empty storage, and removes its containers at the end."""
+    # A container has mounts. If one outlived the test below TEST_TMPDIR, it would stop the next build.
     directory = tempfile.mkdtemp(dir="/tmp")
-    made = Podman(pathlib.Path(directory))
-    yield made
-    assert made.run("rm", "--all", "--force", "--volumes").returncode == 0
-    # conmon of the last one may still be writing.
+    instance = Podman(pathlib.Path(directory))
+    yield instance
+    assert instance.run_podman("rm", "--all", "--force", "--volumes").returncode == 0
+    # The conmon of the last container may still write.
     deadline = time.monotonic() + 30
     while os.path.exists(directory) and time.monotonic() < deadline:
         shutil.rmtree(directory, ignore_errors=True)
     assert not os.path.exists(directory)
 
 
-def _read(typed: str):
+def _read_settings(typed: str):
+    """Returns the settings of podman run with the flags that are typed."""
     return command_line.read_command_line(f"podman run {typed} --rootfs /rootfs /probe")
 
 
-def _mask(names: list[str] | None) -> int:
+def _make_mask(names: list[str] | None) -> int:
+    """Returns the mask of capabilities in a config.json."""
     return sum(1 << NAMES.index(name.lower()) for name in names or [])
 
 
-def _available() -> int:
-    """The bounding set here: podman grants no more than it has."""
+def _read_bounding_set() -> int:
+    """Returns the bounding set of this process. podman grants no other capabilities."""
     return int(re.search("^CapBnd:\t(.*)$", pathlib.Path("/proc/self/status").read_text(), re.MULTILINE)[1], 16)
 
 
@@ -133,17 +144,17 @@ CREATED = [
 
 
 @pytest.mark.parametrize("typed", CREATED)
-def test_a_process_is_what_podman_makes(podman, typed):
-    config = podman.config(typed)
-    process = compute_initial_process(_read(typed), uids=USERS)
+def test_a_process_has_the_sets_that_podman_gives_it(podman, typed):
+    config = podman.make_config(typed)
+    process = compute_initial_process(_read_settings(typed), uids=USERS)
     sets = config["process"]["capabilities"]
     for name in ("bounding", "permitted", "effective", "inheritable", "ambient"):
-        assert getattr(process, name) & _available() == _mask(sets.get(name)), (name, sets)
+        assert getattr(process, name) & _read_bounding_set() == _make_mask(sets.get(name)), (name, sets)
     assert process.uid == config["process"]["user"]["uid"]
     assert process.no_new_privs == config["process"].get("noNewPrivileges", False)
-    own = any(namespace["type"] == "user" for namespace in config["linux"]["namespaces"])
-    # Where nothing says so, it depends on who runs podman: here root does.
-    assert own == bool(process.user_namespace)
+    has_user_namespace = any(namespace["type"] == "user" for namespace in config["linux"]["namespaces"])
+    # Without a flag, it depends on the user who runs podman, which is root here.
+    assert has_user_namespace == bool(process.user_namespace)
 
 
 MOUNTED = [
@@ -162,10 +173,10 @@ MOUNTED = [
 
 
 @pytest.mark.parametrize("typed", MOUNTED)
-def test_a_mount_is_as_podman_makes_it(podman, typed):
-    mount = _read(typed).find_mount_over("/mounted/below")
+def test_a_mount_has_the_nosuid_of_podman(podman, typed):
+    mount = _read_settings(typed).find_mount_over("/mounted/below")
     assert mount is not None
-    mounts = {posixpath.normpath(one["destination"]): one["options"] for one in podman.config(typed)["mounts"]}
+    mounts = {posixpath.normpath(mounted["destination"]): mounted["options"] for mounted in podman.make_config(typed)["mounts"]}
     assert mount.value.nosuid == ("nosuid" in mounts[mount.value.target])
 
 
@@ -192,10 +203,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("typed", REFUSED)
-def test_what_podman_refuses_is_an_error(podman, typed):
-    made = podman.create(typed)
-    if made.returncode == 0:
-        made = podman.run("init", made.stdout.strip())
-    assert made.returncode != 0
+def test_flags_that_podman_refuses_are_refused(podman, typed):
+    finished = podman.create_container(typed)
+    if finished.returncode == 0:
+        finished = podman.run_podman("init", finished.stdout.strip())
+    assert finished.returncode != 0
     with pytest.raises(InputError):
-        compute_initial_process(_read(typed), uids=USERS)
+        compute_initial_process(_read_settings(typed), uids=USERS)

@@ -1,4 +1,4 @@
-"""What settings come to in each runtime, and where its versions differ."""
+"""Tests of the process that each engine makes from settings, and of the differences between versions."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.diagnostics.errors import InputError
 
 
-def _bit(name: str) -> int:
+def _make_bit(name: str) -> int:
+    """Returns the mask of one capability, given without "cap_"."""
     return 1 << NAMES.index("cap_" + name)
 
 
-def _settings(name: str, **said) -> Settings:
-    for key, value in said.items():
+def _make_settings(engine_name: str, **values) -> Settings:
+    """Returns settings from values, each with its name as the place; lists are lists of capabilities."""
+    settings = {}
+    for key, value in values.items():
         if isinstance(value, list):
-            said[key] = tuple(Setting(one if one == "all" else "cap_" + one, key) for one in value)
+            settings[key] = tuple(Setting(name if name == "all" else "cap_" + name, key) for name in value)
         else:
-            said[key] = Setting(value, key)
-    return Settings(where="here", engine_name=name, **said)
+            settings[key] = Setting(value, key)
+    return Settings(where="here", engine_name=engine_name, **settings)
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_root_has_what_is_granted(name):
-    process = compute_initial_process(_settings(name))
+def test_root_has_the_granted_capabilities(name):
+    process = compute_initial_process(_make_settings(name))
     assert process.uid == 0
     assert process.permitted == process.effective == process.bounding == BEHAVIOURS[name][-1].default_capabilities
     assert (process.inheritable, process.ambient, process.no_new_privs) == (0, 0, False)
     assert set(process.because) == {field.name for field in dataclasses.fields(process)} - {"because"}
 
 
-# Whether a process that is not root, and was granted net_bind_service, has it permitted,
-# inheritable, ambient.
+# Whether a process of a user other than root has the granted capability net_bind_service permitted, inheritable and
+# ambient.
 VERSIONS = [
     ("docker@19.3", (False, True, False)),
     ("docker@20.10.13", (False, True, False)),
@@ -63,14 +66,14 @@ VERSIONS = [
 
 
 @pytest.mark.parametrize("text, expected", VERSIONS)
-def test_a_process_that_is_not_root(text, expected):
-    version = parse_engine(text)
-    assert str(version) == text.replace("@v", "@")
-    settings = _settings(version.name, user="65532", dropped=["all"], added=["net_bind_service"])
-    process = compute_initial_process(settings, version)
-    wanted = [_bit("net_bind_service") if one else 0 for one in expected]
-    assert process.bounding == _bit("net_bind_service")
-    assert [process.permitted, process.inheritable, process.ambient] == wanted
+def test_the_version_decides_about_users_other_than_root(text, expected):
+    engine = parse_engine(text)
+    assert str(engine) == text.replace("@v", "@")
+    settings = _make_settings(engine.name, user="65532", dropped=["all"], added=["net_bind_service"])
+    process = compute_initial_process(settings, engine)
+    masks = [_make_bit("net_bind_service") if is_set else 0 for is_set in expected]
+    assert process.bounding == _make_bit("net_bind_service")
+    assert [process.permitted, process.inheritable, process.ambient] == masks
     assert process.effective == process.permitted
 
 
@@ -83,89 +86,96 @@ def test_a_process_that_is_not_root(text, expected):
         ("cri-o", "audit_write mknod net_raw sys_chroot setfcap"),
     ],
 )
-def test_grants_by_default_were_fourteen_once(text, without):
-    fourteen = compute_initial_process(_settings("docker")).bounding
+def test_some_engines_grant_less_than_fourteen_capabilities_by_default(text, without):
+    fourteen = compute_initial_process(_make_settings("docker")).bounding
     assert fourteen.bit_count() == 14
-    version = parse_engine(text)
-    assert compute_initial_process(_settings(version.name), version).bounding == fourteen & ~sum(map(_bit, without.split()))
+    engine = parse_engine(text)
+    assert compute_initial_process(_make_settings(engine.name), engine).bounding == fourteen & ~sum(
+        map(_make_bit, without.split())
+    )
 
 
-def test_a_configuration_may_grant_something_else():
-    settings = _settings("cri-o", added=["bpf"])
-    assert compute_initial_process(settings, Engine("cri-o", (1, 30), _bit("net_raw"))).bounding == _bit("net_raw") | _bit("bpf")
+def test_the_configuration_replaces_the_default_capabilities():
+    settings = _make_settings("cri-o", added=["bpf"])
+    assert compute_initial_process(settings, Engine("cri-o", (1, 30), _make_bit("net_raw"))).bounding == _make_bit(
+        "net_raw"
+    ) | _make_bit("bpf")
 
 
-# What is added, what is dropped, and what that leaves.
+# The added capabilities, the dropped ones, and those that are granted.
 TOGETHER = [
-    ("docker", ["kill"], ["kill"], _bit("kill")),
-    ("docker", ["kill"], ["all", "kill"], _bit("kill")),
+    ("docker", ["kill"], ["kill"], _make_bit("kill")),
+    ("docker", ["kill"], ["all", "kill"], _make_bit("kill")),
     ("docker", ["all"], ["all"], ALL),
-    ("docker", ["all", "kill"], ["kill"], ALL & ~_bit("kill")),
+    ("docker", ["all", "kill"], ["kill"], ALL & ~_make_bit("kill")),
     ("containerd", ["kill"], ["kill"], 0),
-    ("containerd", ["kill", "bpf"], ["all", "kill"], _bit("bpf")),
+    ("containerd", ["kill", "bpf"], ["all", "kill"], _make_bit("bpf")),
     ("containerd", ["all"], ["all"], 0),
-    ("containerd", ["all", "kill"], ["kill"], ALL & ~_bit("kill")),
+    ("containerd", ["all", "kill"], ["kill"], ALL & ~_make_bit("kill")),
     ("nerdctl", ["kill"], ["kill"], 0),
-    ("nerdctl", ["kill", "bpf"], ["all", "kill"], _bit("kill") | _bit("bpf")),
+    ("nerdctl", ["kill", "bpf"], ["all", "kill"], _make_bit("kill") | _make_bit("bpf")),
     ("nerdctl", ["all"], ["all"], ALL),
-    ("nerdctl", ["all", "kill"], ["kill"], ALL & ~_bit("kill")),
+    ("nerdctl", ["all", "kill"], ["kill"], ALL & ~_make_bit("kill")),
 ]
 
 
-@pytest.mark.parametrize("name, added, dropped, left", TOGETHER)
-def test_added_and_dropped_together(name, added, dropped, left):
-    # The default does not matter here.
-    process = compute_initial_process(_settings(name, added=added, dropped=dropped), Engine(name, default_capabilities=0))
-    assert process.bounding == left
-    assert all(said in process.because["bounding"] for said in ("added", "dropped")) or left in (0, ALL)
+@pytest.mark.parametrize("name, added, dropped, granted", TOGETHER)
+def test_each_engine_combines_added_and_dropped_capabilities_its_way(name, added, dropped, granted):
+    process = compute_initial_process(_make_settings(name, added=added, dropped=dropped), Engine(name, default_capabilities=0))
+    assert process.bounding == granted
+    assert all(place in process.because["bounding"] for place in ("added", "dropped")) or granted in (0, ALL)
 
 
-def test_privileged_of_cri_o_is_ambient():
-    process = compute_initial_process(_settings("cri-o", privileged=True, user="7", dropped=["all"]))
+def test_cri_o_makes_the_capabilities_of_privileged_ambient():
+    process = compute_initial_process(_make_settings("cri-o", privileged=True, user="7", dropped=["all"]))
     assert process.bounding == process.permitted == process.inheritable == process.ambient == ALL
-    process = compute_initial_process(_settings("containerd", privileged=True, user="7", dropped=["all"]))
+    process = compute_initial_process(_make_settings("containerd", privileged=True, user="7", dropped=["all"]))
     assert (process.bounding, process.permitted, process.ambient) == (ALL, ALL, 0)
 
 
-def test_who_the_process_is():
+def test_the_uid_comes_from_the_settings_the_image_or_the_host():
     users = {"nginx": 101, "root": 0}
-    assert compute_initial_process(_settings("docker", user="nginx:www"), uids=users).uid == 101
-    assert compute_initial_process(_settings("docker", user=""), image_user="7:8").uid == 7
-    assert compute_initial_process(_settings("docker"), image_user="root").uid == 0
+    assert compute_initial_process(_make_settings("docker", user="nginx:www"), uids=users).uid == 101
+    assert compute_initial_process(_make_settings("docker", user=""), image_user="7:8").uid == 7
+    assert compute_initial_process(_make_settings("docker"), image_user="root").uid == 0
     keep = command_line.read_command_line("podman run --userns=keep-id --cap-add KILL x")
     assert compute_initial_process(keep, host_uid=1001).uid == 1001
-    assert compute_initial_process(keep, host_uid=1001).ambient == _bit("kill")
+    assert compute_initial_process(keep, host_uid=1001).ambient == _make_bit("kill")
     assert compute_initial_process(command_line.read_command_line("podman run --userns=keep-id:uid=5,gid=6 x")).uid == 5
 
 
 @pytest.mark.parametrize(
-    "settings, image_user, said",
+    "settings, image_user, problem",
     [
-        (_settings("docker", user="ngnix"), "", 'user: "ngnix": the image\'s /etc/passwd is not known here; write the uid'),
-        (_settings("docker"), "nginx", "the image's user: \"nginx\": the image's /etc/passwd is not known here; write the uid"),
-        (_settings("docker", user="2147483648"), "", 'user: "2147483648": uid is out of range (0 to 2147483647)'),
-        (_settings("docker", user="9" * 30), "", None),
-        (_settings("docker", user="٣"), "", None),
+        (_make_settings("docker", user="ngnix"), "", 'user: "ngnix": the image\'s /etc/passwd is not known here; write the uid'),
         (
-            _settings("containerd", run_as_non_root=True),
+            _make_settings("docker"),
+            "nginx",
+            "the image's user: \"nginx\": the image's /etc/passwd is not known here; write the uid",
+        ),
+        (_make_settings("docker", user="2147483648"), "", 'user: "2147483648": uid is out of range (0 to 2147483647)'),
+        (_make_settings("docker", user="9" * 30), "", None),
+        (_make_settings("docker", user="٣"), "", None),
+        (
+            _make_settings("containerd", run_as_non_root=True),
             "",
             "run_as_non_root: true: the kubelet does not start it as root (neither the container nor the image sets a user)",
         ),
         (
-            _settings("containerd", run_as_non_root=True, user="0"),
+            _make_settings("containerd", run_as_non_root=True, user="0"),
             "65532",
             "run_as_non_root: true: the kubelet does not start it as root (user)",
         ),
     ],
 )
-def test_a_process_that_never_starts(settings, image_user, said):
+def test_an_invalid_user_is_reported(settings, image_user, problem):
     with pytest.raises(InputError) as refused:
         compute_initial_process(settings, image_user=image_user)
-    assert said is None or refused.value.problems == [said]
+    assert problem is None or refused.value.problems == [problem]
 
 
-def test_the_kubelet_wants_a_number():
-    settings = _settings("containerd", run_as_non_root=True)
+def test_run_as_non_root_needs_a_numeric_user():
+    settings = _make_settings("containerd", run_as_non_root=True)
     with pytest.raises(InputError) as refused:
         compute_initial_process(settings, image_user="nginx", uids={"nginx": 101})
     assert refused.value.problems == [
@@ -184,34 +194,37 @@ def test_the_kubelet_wants_a_number():
         ("docker@18.9", 'too old; the oldest known here is "docker@19.3"'),
     ],
 )
-def test_no_runtime(text, what):
+def test_an_unknown_engine_or_version_is_reported(text, what):
     with pytest.raises(InputError) as refused:
         parse_engine(text)
     assert refused.value.problems == [f'runtime: "{text}": {what}']
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])
-def test_users_and_groups_are_in_the_image(name):
-    """What Docker 28.5 and podman 5.8 say of an image that has no /etc/passwd; see also //tests/engines."""
+def test_users_and_groups_must_be_in_the_image(name):
+    """Docker 28.5 and podman 5.8 behave so with an image that has no /etc/passwd; see also //tests/engines."""
     line = name + " run {} image"
 
-    def refused(*arguments, **options):
+    def read_problems(*arguments, **options):
         with pytest.raises(InputError) as error:
             compute_initial_process(command_line.read_command_line(line.format(" ".join(arguments))), **options)
         return error.value.problems
 
     assert compute_initial_process(command_line.read_command_line(line.format("--user=root"))).uid == 0
-    assert "no such user" in refused("--user=root", uids={})[0]
+    assert "no such user" in read_problems("--user=root", uids={})[0]
     assert compute_initial_process(command_line.read_command_line(line.format("--user=5:staff")), gids={"staff": 50}).uid == 5
-    assert refused("--user=5:staff", "--group-add=other", gids={}) == [
+    assert read_problems("--user=5:staff", "--group-add=other", gids={}) == [
         f'{name} run --user: "staff": no such group in the image\'s /etc/group; write the gid',
         f'{name} run --group-add: "other": no such group in the image\'s /etc/group; write the gid',
     ]
-    assert "out of range" in refused("--user=5:2147483648")[0]
+    assert "out of range" in read_problems("--user=5:2147483648")[0]
 
 
-def test_podman_grants_no_user_what_is_dropped():
+def test_podman_cannot_add_a_dropped_capability_for_a_user():
     """runc cannot make a capability inheritable that is not in the bounding set."""
     with pytest.raises(InputError):
         compute_initial_process(command_line.read_command_line("podman run --user=5 --cap-add=ALL --cap-drop=CHOWN image"))
-    assert compute_initial_process(command_line.read_command_line("podman run --user=0 --cap-add=ALL --cap-drop=CHOWN image")).uid == 0
+    assert (
+        compute_initial_process(command_line.read_command_line("podman run --user=0 --cap-add=ALL --cap-drop=CHOWN image")).uid
+        == 0
+    )

@@ -139,7 +139,7 @@ NAMES = {
 def test_name_in_an_engine(tmp_path, tag):
     assert _resolve(tmp_path, {"tag": tag}) == (0, "")
     name = json.loads((tmp_path / "output").read_bytes())["name"]
-    assert (name, reference.docker_name(name), reference.podman_name(name)) == NAMES[tag]
+    assert (name, reference.expand_docker_name(name), reference.expand_podman_name(name)) == NAMES[tag]
 
 
 def test_wrong_names_in_an_engine(tmp_path):

@@ -96,16 +96,16 @@ def test_links_in_place_of_sources(tmp_path, expected):
 
 
 # Those that Debian's releases have, which lie in the private root: tools/offline/interpreters.txt.
-DEBIANS = ("python3.9", "python3.11", "python3.13", "python3.14")
+DEBIANS = ("python3.11", "python3.13", "python3.14")
 
 
 def _interpreters() -> list[str]:
-    """Debian's CPythons, and every other from 3.9 that is at hand; by name or path."""
-    names = [f"python3.{minor}" for minor in range(9, 16)]
+    """Debian's CPythons, and every other from 3.11 that is at hand; by name or path."""
+    names = [f"python3.{minor}" for minor in range(11, 16)]
     others = glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
     return [
         *(name for name in names if name in DEBIANS or shutil.which(name)),
-        *(path for path in sorted(others) if int(path.split("/versions/3.")[1].split(".")[0]) >= 9),
+        *(path for path in sorted(others) if int(path.split("/versions/3.")[1].split(".")[0]) >= 11),
     ]
 
 

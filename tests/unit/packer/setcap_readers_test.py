@@ -20,7 +20,7 @@ from tars import END
 
 from rules_setcap.archive import reader
 from rules_setcap.archive.entry import FILE
-from rules_setcap.oci import contents
+from rules_setcap.oci import layer_contents
 from support import packer
 
 COUNT = int(os.environ.get("ARCHIVES", "40"))
@@ -162,7 +162,7 @@ def test_random_archives(go, tmp_path):
     while len(pairs) < COUNT:
         tar, _ = drawn_headers.archive(chance)
         try:
-            paths = [path for path in programs(tar) if contents.is_text(path) and chance.random() < 0.7]
+            paths = [path for path in programs(tar) if layer_contents.is_text(path) and chance.random() < 0.7]
         except reader.ArchiveError:
             continue
         flags = [packer.assign(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.problems import Problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,16 +71,16 @@ class Status:
 
         return _ENVIRONMENT.sub(replace, text)
 
-    def check_used(self, attributes: str, problems: list[str]) -> None:
+    def check_used(self, attributes: str, problems: Problems) -> None:
         """Adds a problem if the target is stamped and has no placeholder.
 
         Args:
           attributes: where placeholders may stand, for the message.
-          problems: list to add to.
+          problems: the collector of problems.
         """
         if self._values and not self.used:
             what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"
-            problems.append(problem("stamp", True, what))
+            problems.add("stamp", True, what)
 
     def _replace(self, opening: str, key: str, closing: str, dollar: str = "$", may_have_braces: bool = False) -> str:
         if len(opening) > 1 and len(closing) > 1:

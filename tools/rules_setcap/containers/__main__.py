@@ -16,7 +16,7 @@ from rules_setcap import capabilities
 from rules_setcap.containers import needs
 from rules_setcap.containers.engines import Engine
 from rules_setcap.diagnostics.files import read_json, write_whole
-from rules_setcap.oci.merged import Merged
+from rules_setcap.oci.merged_contents import MergedContents
 
 
 def main() -> None:
@@ -26,10 +26,10 @@ def main() -> None:
     for flag in ("config", "service", "docker", "podman", "compose", "kubernetes"):
         parser.add_argument(f"--{flag}", required=True)
     options = parser.parse_args()
-    merged = Merged()
+    merged = MergedContents()
     for path in options.layer:
-        merged.apply(read_json(path))
-    if problems := merged.problems + merged.uncertain():
+        merged.apply_layer(read_json(path))
+    if problems := merged.problems + merged.describe_uncertain_files():
         sys.exit("\n".join(problems))
     needed = 0
     for text in merged.capabilities.values():
@@ -43,7 +43,7 @@ def main() -> None:
     write_whole(options.kubernetes, needs.format_security_context(needed, first_program=first_program).encode())
 
 
-def _find_first_program(merged: Merged, config: dict[str, Any]) -> str:
+def _find_first_program(merged: MergedContents, config: dict[str, Any]) -> str:
     """Returns the path of the first file that a container executes; "" if that is not known.
 
     A program that is looked up on PATH is not known, because the settings of a container may change PATH.
@@ -54,7 +54,7 @@ def _find_first_program(merged: Merged, config: dict[str, Any]) -> str:
     """
     execution = config.get("config") or {}
     argv = [*(execution.get("Entrypoint") or ()), *(execution.get("Cmd") or ())]
-    path = merged.file(argv[0]) if argv and argv[0].startswith("/") else ""
+    path = merged.find_file(argv[0]) if argv and argv[0].startswith("/") else ""
     return "" if path in merged.scripts else path
 
 

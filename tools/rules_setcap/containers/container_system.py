@@ -106,8 +106,8 @@ class ContainerSystem(System):
             image_user = image_user.partition(":")[0]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
         text = self.settings.user.value if self.settings.user and self.settings.user.value else image_user
         name, _, group_name = text.partition(":")
-        users = _parse_users(self.image.text("/etc/passwd"))
-        groups = _parse_groups(self.image.text("/etc/group"))
+        users = _parse_users(self.image.read_text("/etc/passwd"))
+        groups = _parse_groups(self.image.read_text("/etc/group"))
         user = next((user for user in users if user.name == name or user.uid == uid), None)
         gid, gids = (user.gid, tuple(group.gid for group in groups if user.name in group.members)) if user else (0, ())
         if group_name:
@@ -131,7 +131,7 @@ class ContainerSystem(System):
             raise NotFollowed(f"looks up users in {state.root}{path}, which is not known here")
         if mount := self.settings.find_mount_over(path):
             raise NotFollowed(f"looks up users in {path}, which is in a mount ({mount.where})")
-        text = self.image.text(path)
+        text = self.image.read_text(path)
         if text is None and self.image.exists(path):
             raise NotFollowed(f"looks up users in {path}, which cannot be read here")
         return text
@@ -147,7 +147,7 @@ class ContainerSystem(System):
                 raise NotFollowed(f'executes "{name}" in a directory that is not known here')
             path = posixpath.normpath(posixpath.join(state.directory, folder, name))
             path = state.root + "/" + path.lstrip("/")
-            file = self.image.file(path)
+            file = self.image.find_file(path)
             if file is not None and (file.mode & 0o111 or "/" in name):
                 if state.root and not file.path.startswith(state.root + "/"):
                     raise NotFollowed(f'executes "{name}" in the root directory {state.root}, which leads out of it here')
@@ -155,13 +155,13 @@ class ContainerSystem(System):
         return ""
 
     def is_busybox(self, path: str) -> bool:
-        file = self.image.file(path)
+        file = self.image.find_file(path)
         return file is not None and posixpath.basename(file.path).startswith("busybox")
 
     def read_script(self, path: str, state: ProcessState) -> str | None:
         if self.settings.find_mount_over(posixpath.normpath(path)):
             return None
-        file = self.image.file(state.root + path)
+        file = self.image.find_file(state.root + path)
         return file.text if file else None
 
 

@@ -1,11 +1,11 @@
-"""The table of what each capability gives an attacker.
+"""Rates each capability by the danger of a process that has it.
 
-An attacker here controls a process that has the capability effective, and nothing else. Severities:
+The danger is that of an attacker who controls a process with the capability effective, and nothing else. Severities:
 
-    critical  equals root, of the container or of the machine, with the capability alone
-    high      equals root where something usual is there, or reaches every file or all traffic
-    medium    deceives, spies on or stops other processes, or equals root in rare circumstances
-    low       takes resources, or does little
+    critical  the capability alone equals root of the container or of the machine
+    high      the capability equals root in usual circumstances, or reaches every file or all traffic
+    medium    an attacker can deceive, spy on or stop other processes, or becomes root in rare circumstances
+    low       an attacker can take resources from others, or do little
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 LOW, MEDIUM, HIGH, CRITICAL = "low", "medium", "high", "critical"
 SEVERITIES = LOW, MEDIUM, HIGH, CRITICAL
-"""Severities, the least first."""
+"""All severities, the lowest first."""
 
 RUNNER = "a program that runs any other program"
-"""The kind of those that pass on a set-user-ID bit, but not capabilities: the next execve(2) takes them away."""
+"""The kind of programs that pass on the effect of a set-user-ID bit, but not capabilities: the next execve(2) takes these away."""
 
 
 class Danger(NamedTuple):
@@ -27,8 +27,8 @@ class Danger(NamedTuple):
 
     Attributes:
       severity: one of SEVERITIES.
-      gives: what an attacker can do with it, a sentence without a full stop.
-      sources: where that is written, by name and section.
+      gives: what the capability lets an attacker do, as a clause without subject and full stop.
+      sources: the documents that say so, by name and section.
     """
 
     severity: str
@@ -36,75 +36,75 @@ class Danger(NamedTuple):
     sources: tuple[str, ...]
 
 
-# Brad Spengler, 2011: which capabilities equal root, and how.
-_FALSE = 'grsecurity, "False Boundaries and Arbitrary Code Execution"'
-_DOCKER = 'Docker, "Runtime privilege and Linux capabilities"'
-_BASELINE = 'Kubernetes, "Pod Security Standards", "Baseline"'  # Not among the capabilities that may be added.
-_HEADER = "include/uapi/linux/capability.h of Linux"
+# The sources. The first is by Brad Spengler, 2011: which capabilities equal root, and how.
+_FALSE_BOUNDARIES = 'grsecurity, "False Boundaries and Arbitrary Code Execution"'
+_DOCKER_RUN = 'Docker, "Runtime privilege and Linux capabilities"'
+_POD_SECURITY_BASELINE = 'Kubernetes, "Pod Security Standards", "Baseline"'  # Pods may not add the capability.
+_KERNEL_HEADER = "include/uapi/linux/capability.h of Linux"
 
 _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "chown": (CRITICAL, "takes ownership of any file, such as /etc/shadow, and so becomes root", (_FALSE,)),
-    "dac_override": (CRITICAL, "reads and writes any file, such as a program that root runs, and so becomes root", (_FALSE,)),
+    "chown": (CRITICAL, "takes ownership of any file, such as /etc/shadow, and so becomes root", (_FALSE_BOUNDARIES,)),
+    "dac_override": (CRITICAL, "reads and writes any file, such as a program that root runs, and so becomes root", (_FALSE_BOUNDARIES,)),
     "dac_read_search": (
         HIGH,
         "reads any file, and by open_by_handle_at(2) files of the host on the same file system as any mount of the container",
-        (_FALSE, "open_by_handle_at(2)", 'Docker, "Docker Container Breakout Proof-of-Concept Exploit" (2014)'),
+        (_FALSE_BOUNDARIES, "open_by_handle_at(2)", 'Docker, "Docker Container Breakout Proof-of-Concept Exploit" (2014)'),
     ),
-    "fowner": (CRITICAL, "changes the mode of any file, such as /etc/shadow, and so becomes root", (_FALSE,)),
-    "fsetid": (MEDIUM, "keeps set-ID bits when it writes to a file, and sets them for groups that it is not in", (_FALSE,)),
-    "kill": (MEDIUM, "sends signals to processes of other users; stops a service and takes its port", (_FALSE,)),
-    "setgid": (HIGH, "becomes a member of any group, such as root, shadow or docker", (_FALSE,)),
-    "setuid": (CRITICAL, "becomes any user, such as root", (_FALSE, 'GTFOBins, "Capabilities"')),
+    "fowner": (CRITICAL, "changes the mode of any file, such as /etc/shadow, and so becomes root", (_FALSE_BOUNDARIES,)),
+    "fsetid": (MEDIUM, "keeps set-ID bits when it writes to a file, and sets them for groups that it is not in", (_FALSE_BOUNDARIES,)),
+    "kill": (MEDIUM, "sends signals to processes of other users; stops a service and takes its port", (_FALSE_BOUNDARIES,)),
+    "setgid": (HIGH, "becomes a member of any group, such as root, shadow or docker", (_FALSE_BOUNDARIES,)),
+    "setuid": (CRITICAL, "becomes any user, such as root", (_FALSE_BOUNDARIES, 'GTFOBins, "Capabilities"')),
     "setpcap": (
         MEDIUM,
         "makes any capability of the bounding set inheritable; programs with inheritable file capabilities then have it",
-        (_FALSE,),
+        (_FALSE_BOUNDARIES,),
     ),
-    "linux_immutable": (LOW, "sets and clears the immutable and append-only flags of files", (_FALSE,)),
-    "net_bind_service": (LOW, "listens on ports below 1024, in place of a service that does not run", (_FALSE,)),
+    "linux_immutable": (LOW, "sets and clears the immutable and append-only flags of files", (_FALSE_BOUNDARIES,)),
+    "net_bind_service": (LOW, "listens on ports below 1024, in place of a service that does not run", (_FALSE_BOUNDARIES,)),
     "net_broadcast": (LOW, "nothing: the kernel does not use it", ()),
     "net_admin": (
         HIGH,
         "changes addresses, routes and the packet filter of its network namespace, and so redirects traffic; reaches much kernel code",
-        (_FALSE, "CVE-2024-1086", _BASELINE),
+        (_FALSE_BOUNDARIES, "CVE-2024-1086", _POD_SECURITY_BASELINE),
     ),
     "net_raw": (
         MEDIUM,
         "reads and forges any packet of its network namespace, and so deceives its neighbours (ARP, DNS, IPv6 routers)",
-        (_FALSE, "CVE-2020-10749", "CVE-2020-14386", _BASELINE),
+        (_FALSE_BOUNDARIES, "CVE-2020-10749", "CVE-2020-14386", _POD_SECURITY_BASELINE),
     ),
     "ipc_lock": (LOW, "locks memory without limit, and so takes it from others", ("mlock(2)",)),
-    "ipc_owner": (MEDIUM, "reads and changes System V shared memory, semaphores and messages of other users", (_FALSE,)),
-    "sys_module": (CRITICAL, "loads code into the kernel", (_FALSE, _DOCKER)),
-    "sys_rawio": (CRITICAL, "reads and writes I/O ports and, where /dev has it, memory: disks and the kernel", (_FALSE, _DOCKER)),
+    "ipc_owner": (MEDIUM, "reads and changes System V shared memory, semaphores and messages of other users", (_FALSE_BOUNDARIES,)),
+    "sys_module": (CRITICAL, "loads code into the kernel", (_FALSE_BOUNDARIES, _DOCKER_RUN)),
+    "sys_rawio": (CRITICAL, "reads and writes I/O ports and, where /dev has it, memory: disks and the kernel", (_FALSE_BOUNDARIES, _DOCKER_RUN)),
     "sys_chroot": (
         MEDIUM,
         "runs set-user-ID programs with libraries of its own, if it can link them into a directory that it controls",
-        (_FALSE,),
+        (_FALSE_BOUNDARIES,),
     ),
-    "sys_ptrace": (CRITICAL, "controls any process of its PID namespace, and so does what those may do", (_FALSE, "ptrace(2)")),
+    "sys_ptrace": (CRITICAL, "controls any process of its PID namespace, and so does what those may do", (_FALSE_BOUNDARIES, "ptrace(2)")),
     "sys_pacct": (LOW, "turns process accounting on and off", ("acct(2)",)),
     "sys_admin": (
         CRITICAL,
         "mounts file systems and does much else that root may do; exploits left containers with it alone",
-        (_FALSE, 'capabilities(7), "Notes to kernel developers": "the new root"', "CVE-2022-0492"),
+        (_FALSE_BOUNDARIES, 'capabilities(7), "Notes to kernel developers": "the new root"', "CVE-2022-0492"),
     ),
-    "sys_boot": (HIGH, "restarts the machine, or only its own PID namespace; prepares another kernel to run", (_FALSE, "reboot(2)")),
-    "sys_nice": (LOW, "takes processor time from others by priorities and real-time scheduling", (_FALSE,)),
+    "sys_boot": (HIGH, "restarts the machine, or only its own PID namespace; prepares another kernel to run", (_FALSE_BOUNDARIES, "reboot(2)")),
+    "sys_nice": (LOW, "takes processor time from others by priorities and real-time scheduling", (_FALSE_BOUNDARIES,)),
     "sys_resource": (MEDIUM, "exceeds quotas and resource limits, and so takes disk space and processes from others", ("setrlimit(2)",)),
-    "sys_time": (MEDIUM, "sets the clock of the whole machine, which certificates and logs depend on", ("time_namespaces(7)", _DOCKER)),
-    "sys_tty_config": (MEDIUM, "changes the keyboard map of an administrator's terminal, and so what is typed there", (_FALSE,)),
+    "sys_time": (MEDIUM, "sets the clock of the whole machine, which certificates and logs depend on", ("time_namespaces(7)", _DOCKER_RUN)),
+    "sys_tty_config": (MEDIUM, "changes the keyboard map of an administrator's terminal, and so what is typed there", (_FALSE_BOUNDARIES,)),
     "mknod": (
         HIGH,
         "makes device files, and reads and writes disks by them where the runtime's list of devices allows it",
-        (_FALSE, 'cgroups(7), "devices"'),
+        (_FALSE_BOUNDARIES, 'cgroups(7), "devices"'),
     ),
     "lease": (LOW, "takes leases on files of others, and so delays whoever opens them", ('fcntl(2), "Leases"',)),
     "audit_write": (MEDIUM, "writes forged records to the kernel's audit log", ()),
-    "audit_control": (MEDIUM, "turns auditing off, or logs what is typed on terminals; from the host's PID namespace alone", (_FALSE,)),
-    "setfcap": (CRITICAL, "gives any file any capability of the bounding set, and so has them all", (_FALSE,)),
-    "mac_override": (HIGH, "ignores the mandatory access control of Smack", (_HEADER,)),
-    "mac_admin": (HIGH, "changes the mandatory access control policy of Smack and other security modules", (_HEADER,)),
+    "audit_control": (MEDIUM, "turns auditing off, or logs what is typed on terminals; from the host's PID namespace alone", (_FALSE_BOUNDARIES,)),
+    "setfcap": (CRITICAL, "gives any file any capability of the bounding set, and so has them all", (_FALSE_BOUNDARIES,)),
+    "mac_override": (HIGH, "ignores the mandatory access control of Smack", (_KERNEL_HEADER,)),
+    "mac_admin": (HIGH, "changes the mandatory access control policy of Smack and other security modules", (_KERNEL_HEADER,)),
     "syslog": (
         MEDIUM,
         "reads the kernel's log and its addresses, which exploits of the kernel need",
@@ -116,14 +116,14 @@ _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "perfmon": (
         HIGH,
         "observes the kernel and every process, their data included; with cap_bpf reads any kernel memory",
-        ('Linux, "Perf events and tool security", "Overview"', _HEADER),
+        ('Linux, "Perf events and tool security", "Overview"', _KERNEL_HEADER),
     ),
     "bpf": (
         HIGH,
         "loads BPF programs and reads BPF maps; with cap_perfmon or cap_net_admin observes the kernel or all traffic",
-        (_HEADER, "CVE-2021-3490", _BASELINE),
+        (_KERNEL_HEADER, "CVE-2021-3490", _POD_SECURITY_BASELINE),
     ),
-    "checkpoint_restore": (MEDIUM, "chooses the PIDs of new processes, and reads the mapped files of others", (_HEADER,)),
+    "checkpoint_restore": (MEDIUM, "chooses the PIDs of new processes, and reads the mapped files of others", (_KERNEL_HEADER,)),
 }
 
 DANGERS: dict[str, Danger] = {
@@ -133,7 +133,7 @@ DANGERS: dict[str, Danger] = {
 """The danger of every capability, by its name as libcap prints it."""
 
 
-_PROGRAMS = {
+_PROGRAM_NAMES = {
     "a shell": "ash bash busybox csh dash fish ksh mksh pwsh rbash sh tcsh toybox yash zsh",
     "an interpreter": (
         "awk bun deno erl escript gawk gjs guile irb java jjs jrunscript jshell julia lua luajit mawk nawk node nodejs octave perl php "
@@ -149,21 +149,21 @@ _PROGRAMS = {
         "env flock ionice nice nohup parallel script setarch start-stop-daemon stdbuf taskset time timeout watch xargs"
     ),
 }
-_KINDS = {name: kind for kind, names in _PROGRAMS.items() for name in names.split()}
+_KINDS = {name: kind for kind, names in _PROGRAM_NAMES.items() for name in names.split()}
 _VERSION = re.compile(r"-?[0-9][0-9.]*[a-z]?$", re.ASCII)  # python3.14t, perl5.40.1, lua-5.4
 
 
 def find_program_kind(name: str) -> str:
-    """Returns what a program does with its privileges for whoever executes it; "" if it is not known for that.
+    """Returns the kind of a program that does with its privileges whatever its user tells it to; "" for other programs.
 
-    The programs are those of GTFOBins that images have, and some of their kind.
+    The programs are those of GTFOBins (https://gtfobins.github.io) that images have, and similar ones.
 
     Args:
-      name: the file name, which may end with a version.
+      name: the file name of the program, which may end with a version.
     """
     return _KINDS.get(name) or _KINDS.get(_VERSION.sub("", name), "")
 
 
 def find_worst_severity(severities: Iterable[str]) -> str:
-    """Returns the highest of severities; "low" if there is none."""
+    """Returns the highest of some severities; "low" if there are none."""
     return max(severities, key=SEVERITIES.index, default=LOW)

@@ -148,7 +148,7 @@ class _Follower:
                     path = self._system.find_program(word, self._state)
                 except NotFollowed:
                     continue
-                file = self._image.file(path) if path else None
+                file = self._image.find_file(path) if path else None
                 if file and file.capabilities and file.mode & 0o111 and file.path != hop.path:
                     raise NotFollowed(f"is not a program that is known here, and may execute its argument {quote(word)}")
         return None
@@ -214,7 +214,7 @@ class _Follower:
         root = self._state.root
         script, called_path = "", path.removeprefix(root)
         for _ in range(_MAX_INTERPRETERS):
-            file = self._image.file(path)
+            file = self._image.find_file(path)
             if file is None:
                 what = "no such program in the image" + (f", as the interpreter of {quote(script)}" if script else "")
                 raise InputError([problem("program", path, what)])
@@ -242,7 +242,7 @@ class _Follower:
     def _load(self, execution: Execution) -> Hop:
         """Records the program that a dynamic loader loads: the kernel does not execute the program's own file."""
         name = posixpath.normpath(posixpath.join(self._state.directory, execution.file))
-        file = self._image.file(self._state.root + name)
+        file = self._image.find_file(self._state.root + name)
         if file is None:
             raise NotFollowed(f"loads {quote(name)}, which the image does not have")
         self._hops[-1] = replace(self._hops[-1], script=file.path, loaded=True)

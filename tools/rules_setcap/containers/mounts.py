@@ -86,7 +86,7 @@ def parse_mount(text: str, engine_name: str) -> Mount:
         elif key in ("nosuid", "suid") and engine_name == "docker":
             raise ValueError(f"Docker has no option {quote(key)} for mounts")
     if kind not in _TYPES[engine_name]:
-        raise ValueError(f"unknown type {quote(kind[:40])}; it is one of " + ", ".join(sorted(_TYPES[engine_name])))
+        raise ValueError(f"unknown type {quote(kind[:40])}; must be one of " + ", ".join(sorted(_TYPES[engine_name])))
     if kind == "glob" and not path:
         path = "/"
     if not path:

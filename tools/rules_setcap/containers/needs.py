@@ -95,7 +95,7 @@ def format_security_context(
 def _choose_drop_and_add(needed: int, engine: Engine, harden: bool) -> tuple[list[str], list[str]]:
     """Returns the capabilities to drop and those to add, in the kernel's order and in the spelling that every engine accepts."""
     if needed >> len(NAMES):
-        raise InputError([problem("needed", f"{needed:#x}", f"{NAMES[-1]} is the last capability")])
+        raise InputError([problem("needed", f"{needed:#x}", f"has a bit after the last capability, {NAMES[-1]}")])
     default = engine.default_capabilities
     if default is None:
         default = engine.find_behaviour().default_capabilities

@@ -32,7 +32,7 @@ def parse_security_option(text: str, engine_name: str = "docker") -> bool | None
     if name == "no-new-privileges":
         enabled = parse_boolean(value) if separator else True
         if enabled is None:
-            raise ValueError("neither true nor false after no-new-privileges")
+            raise ValueError("must be true or false after no-new-privileges")
         return enabled
     if name not in _OTHER_OPTIONS:
         raise ValueError("unknown security option" + suggest(name, ("no-new-privileges", *sorted(_OTHER_OPTIONS)), cutoff=0.5))

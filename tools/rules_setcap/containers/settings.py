@@ -187,7 +187,7 @@ def parse_capability(name: str, engine_name: str) -> str:
     number = names.find_number(name)
     if number is None:
         if "," in name and engine_name == "docker":
-            raise ValueError("several in one; Docker takes one name each time the option is given")
+            raise ValueError("several capabilities in one value; give the option once for each of them")
         closest = names.suggest_name(name)
         spelling = closest.removeprefix("cap_").upper()
         raise ValueError(

@@ -120,7 +120,7 @@ def make_candidate_plans(plan: Plan, programs: tuple[str, ...] = ()) -> list[Pla
       programs: the paths of the programs; if there are none, all files of the image with capabilities are taken.
     """
     plans = [replace(plan, program=path) for path in programs or plan.image.capabilities]
-    return [candidate for candidate in plans if candidate.image.file(candidate.program)]
+    return [candidate for candidate in plans if candidate.image.find_file(candidate.program)]
 
 
 def _find_doubt_of_namespace(verdict: Verdict) -> str:

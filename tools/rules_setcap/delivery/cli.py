@@ -75,7 +75,7 @@ def _push(target: str, layout: str, destination: dict[str, Any], program: Progra
 
 def _load(target: str, layout: str, image: str, destination: dict[str, Any], program: Program, given: Sequence[str]) -> None:
     parser = _parser(target, "Loads an image into a container engine.")
-    parser.add_argument("--tag", type=_checked(reference.image_name), help="name:tag, in place of the target's")
+    parser.add_argument("--tag", type=_checked(reference.complete_image_name), help="name:tag, in place of the target's")
     options = parser.parse_args(given)
     load.load(layout, options.tag or destination["name"], image, program)
 

@@ -7,7 +7,9 @@ place of `{KEY}`; checked, all problems at once.
 from __future__ import annotations
 
 from rules_setcap.diagnostics.errors import problem
-from rules_setcap.oci import reference, values
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci import reference
+from rules_setcap.oci.image_attributes import values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def registry(
     remote_tags: Iterable[str],
     remote_tags_file: str,
     status: Status,
-    problems: list[str],
+    problems: Problems,
 ) -> dict[str, object]:
     """What the program that pushes reads.
 
@@ -39,14 +41,14 @@ def registry(
       `repository` (str; "" where it is for the command line to say) and `tags` (list of str).
     """
     if repository and repository_file:
-        problems.append(problem("repository", repository, "is given beside repository_file; keep one"))
+        problems.add("repository", repository, "is given beside repository_file; keep one")
     elif repository_file:
         lines = values.read_lines(repository_file, "repository_file", problems)
         if len(lines) == 1:
             (line,) = lines
             repository = _line("repository_file", repository_file, line, reference.check_repository, status, problems)
         else:
-            problems.append(problem("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository"))
+            problems.add("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository")
     elif repository:
         repository = _value("repository", repository, reference.check_repository, status, problems)
     tags = [_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
@@ -59,29 +61,29 @@ def registry(
     return {"repository": repository, "tags": list(dict.fromkeys(tags))}
 
 
-def engine(tag: str, status: Status, problems: list[str]) -> dict[str, object]:
+def engine(tag: str, status: Status, problems: Problems) -> dict[str, object]:
     """Returns what the program that loads reads: `name`, the image's name with its tag."""
-    name = _value("tag", tag, reference.image_name, status, problems)
+    name = _value("tag", tag, reference.complete_image_name, status, problems)
     status.check_used("tag", problems)
     return {"name": name}
 
 
-def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: list[str]) -> str:
+def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: Problems) -> str:
     """Returns a value with its placeholders expanded and checked; as the check returns it, if it does."""
     try:
         stamped = status.expand(text)
         return check(stamped) or stamped
     except ValueError as error:
-        problems.append(problem(attribute, text, str(error)))
+        problems.add(attribute, text, str(error))
         return text
 
 
 def _line(
-    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: list[str]
+    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: Problems
 ) -> str:
     """Returns the value in a line of a file, as _value() does."""
     number, text = line
-    found: list[str] = []
+    found = Problems()
     value = _value(attribute, text.strip(), check, status, found)
-    problems += [problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found]
+    problems.extend(problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found)
     return value

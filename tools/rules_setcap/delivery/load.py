@@ -8,7 +8,7 @@ import sys
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.programs import Program
 from rules_setcap.diagnostics.errors import problem
-from rules_setcap.oci import export, reference
+from rules_setcap.oci import archive_export, reference
 
 _ENGINES = {"docker": ("load",), "podman": ("load",), "nerdctl": ("load",)}
 """The arguments with which each reads an archive from its standard input."""
@@ -32,13 +32,13 @@ def load(layout: str, name: str, image: str, program: Program) -> None:
     """
     engine, path, command = program.find(_ENGINES, "container engine", "@rules_setcap//rules:container_engine_toolchain_type")
     if engine == "podman":
-        name = reference.podman_name(name)
-    platform = _platform(engine, path, layout, image) if engine in _PLATFORMS and export.is_index(layout) else ""
+        name = reference.expand_podman_name(name)
+    platform = _platform(engine, path, layout, image) if engine in _PLATFORMS and archive_export.holds_index(layout) else ""
     process = subprocess.Popen([path, *command], stdin=subprocess.PIPE, stdout=sys.stderr)
     assert process.stdin
     try:
         with process.stdin as stream:
-            export.write(stream, layout, name, platform)
+            archive_export.export_archive(stream, layout, name, platform)
     except BrokenPipeError:
         pass  # The engine says why.
     if status := process.wait():
@@ -57,7 +57,7 @@ def _platform(engine: str, program: str, layout: str, image: str) -> str:
       DeliveryError: the index has no image for the platform.
     """
     platform = _ask(program, *_PLATFORMS[engine])
-    if not platform or export.single_manifest(layout, platform) is not None:
+    if not platform or archive_export.find_single_manifest(layout, platform) is not None:
         return platform
     remedy = "add one to the index, or load one of its images"
     if engine == "docker":
@@ -65,7 +65,7 @@ def _platform(engine: str, program: str, layout: str, image: str) -> str:
         if "io.containerd.snapshotter" in _ask(program, "info", "{{.DriverStatus}}"):
             return platform
         remedy = "add one to the index, load one of its images, or configure Docker to use the containerd image store"
-    platforms = ", ".join(export.platforms(layout))
+    platforms = ", ".join(archive_export.list_platforms(layout))
     raise DeliveryError(problem("image", image, f"has no image for {platform}, the platform of {engine}; it has {platforms}; {remedy}"))
 
 

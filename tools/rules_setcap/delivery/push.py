@@ -14,7 +14,7 @@ from typing import Callable, Sequence
 
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.programs import Program
-from rules_setcap.oci import export
+from rules_setcap.oci import archive_export
 
 Client = Callable[[str, str, str, bool], str]
 """Pushes; from program, layout, reference and whether the connection may be insecure to the digest that arrived."""
@@ -34,7 +34,7 @@ def push(layout: str, repository: str, tags: Sequence[str], program: Program, *,
       DeliveryError: it has not arrived, or not as it is here.
     """
     name, path, client = program.find(_CLIENTS, "client for registries", "@rules_setcap//rules:registry_client_toolchain_type")
-    digest = export.descriptor(layout)["digest"]
+    digest = archive_export.read_descriptor(layout)["digest"]
     by_digest = f"{repository}@{digest}"
     names = [f"{repository}:{tag}" for tag in tags]
     for reference in names or [by_digest]:

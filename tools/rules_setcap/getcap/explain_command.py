@@ -28,9 +28,9 @@ Prints which capabilities the process of a container gets, from an image and the
 the reasons, and a fix. Without --docker-run, --kubernetes or --compose, the container is that of "docker run IMAGE", or has the
 defaults of --runtime."""
 _EPILOG = f"""\
-exit status: 0 if the process has all capabilities that its program's file assigns; 1 if it has not, or does not start; 2 if an
-input cannot be read, or a flag is wrong; 3 if the verdict is unknown, because a program of the chain cannot be followed
-(--program can name the last one); {INTERNAL} after an internal error"""
+exit status: 0 if the process has all capabilities that its program's file assigns; 1 if it does not have them, or does not
+start; 2 if an input cannot be read, or a flag is wrong; 3 if the verdict is unknown, because a program of the chain cannot be
+followed (--program can name the last one); {INTERNAL} after an internal error"""
 _GOOD, _BAD, _UNKNOWN = 0, 1, 3
 
 

@@ -11,10 +11,10 @@ from rules_setcap.getcap.image_names import reject_image_name
 from rules_setcap.oci import image_reader
 
 if TYPE_CHECKING:
-    from rules_setcap.oci import base
+    from rules_setcap.oci import image_documents
 
 
-def read_images(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[image_reader.Image]:
+def read_images(path: str, platform: str, passed_over: list[image_documents.NonImage] | None = None) -> list[image_reader.Image]:
     """Reads the images at a path, and shows the progress on a terminal if that takes long.
 
     Args:
@@ -28,7 +28,7 @@ def read_images(path: str, platform: str, passed_over: list[base.Other] | None =
     """
     reject_image_name(path)
     with progress.shown(f"getcap: {escape(path)}"):
-        return image_reader.read(path, platform, passed_over)
+        return image_reader.read_images(path, platform, passed_over)
 
 
 def read_file(path: str, limit: int) -> bytes:

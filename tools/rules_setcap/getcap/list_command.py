@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_setcap.capabilities import FileCapabilities
-    from rules_setcap.oci import base, image_reader
+    from rules_setcap.oci import image_documents, image_reader
 
 _DESCRIPTION = """\
 Prints the file capabilities of images, as getcap(8) does. Images are OCI layout directories, image archives (of docker save,
@@ -59,7 +59,7 @@ def list_capabilities(arguments: Sequence[str]) -> int:
     json_images: list[dict[str, Any]] = []
     json_artifacts: list[dict[str, str]] = []
     for path in options.paths:
-        artifacts: list[base.Other] = []
+        artifacts: list[image_documents.NonImage] = []
         try:
             images = read_images(path, options.platform, artifacts)
         except InputError as error:
@@ -72,8 +72,8 @@ def list_capabilities(arguments: Sequence[str]) -> int:
             unreadable = True
             continue
         for artifact in artifacts:
-            print_error(f"note: {escape(path)}: passed over {artifact.digest}: {artifact.why}")
-            json_artifacts.append({"path": path, "digest": artifact.digest, "why": artifact.why})
+            print_error(f"note: {escape(path)}: passed over {artifact.digest}: {artifact.description}")
+            json_artifacts.append({"path": path, "digest": artifact.digest, "why": artifact.description})
         for image in images:
             json_images.append(_image_to_json(path, image, options.all_layers))
             for message in image.problems:

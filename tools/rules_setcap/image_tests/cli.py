@@ -88,7 +88,7 @@ def _report(finding: str) -> str:
 def _of_images(path: str, check: Callable[[Sequence[image_reader.Image]], list[str]]) -> list[str]:
     """Returns what a check finds in the images at a path; images and manifests that cannot be read are findings."""
     try:
-        return check(image_reader.read(path))
+        return check(image_reader.read_images(path))
     except InputError as error:
         return error.problems
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from rules_setcap.diagnostics import files, limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
 from rules_setcap.diagnostics.files import open_regular
-from rules_setcap.oci import archives, base
+from rules_setcap.oci import archive_import, blobs, image_documents
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}", re.ASCII)
 
@@ -64,7 +64,7 @@ def check_image(path: str, expected: str, target: str) -> list[str]:
         layout = path if os.path.isdir(path) else os.path.join(directory, "layout")
         try:
             if layout != path:
-                archives.write(layout, path, attribute="image")
+                archive_import.import_archive(layout, path, attribute="image")
             return _layout(layout, expected, target)
         except InputError as error:
             return [text.replace(quote(layout), quote(path)) for text in error.problems]
@@ -81,12 +81,12 @@ def _check(expected: str) -> None:
 def _layout(layout: str, expected: str, target: str) -> list[str]:
     def load(digest: str) -> Any:
         try:
-            with open_regular(base.blob_path(layout, digest)) as file:
+            with open_regular(blobs.blob_path(layout, digest)) as file:
                 return strict_json.parse(file.read(limits.JSON))
         except (OSError, ValueError, RecursionError):
             return None
 
-    return _compare(base.only_descriptor(layout), load, expected, target)
+    return _compare(image_documents.find_only_descriptor(layout), load, expected, target)
 
 
 def _compare(descriptor: Mapping[str, Any], load: _Load, expected: str, target: str) -> list[str]:

@@ -89,7 +89,7 @@ def check(images: Sequence[Image], manifests: Sequence[str], attributes: Attribu
     for image in images:
         findings += image.problems
         for path in attributes.programs:
-            if image.file(path) is None:
+            if image.find_file(path) is None:
                 findings.append(problem("programs", path, "no such file in the image"))
         for container in containers:
             try:

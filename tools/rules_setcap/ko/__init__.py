@@ -1,1 +1,1 @@
-"""Reading linux_capabilities of .ko.yaml."""
+"""Reads the capabilities of a build from a `.ko.yaml`."""

@@ -1,53 +1,60 @@
-"""Capabilities that ko and we take for the same; one file then serves both."""
+"""Checks that ko and these rules read capabilities as the same, so that one file can serve both."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.capabilities import CapabilityError, FileCapabilities
-from rules_setcap.ko.config import Capabilities
-from rules_setcap.ko.errors import quote
-from rules_setcap.ko.meaning import Refused, meaning, terms
+from rules_setcap.diagnostics.errors import InputError, quote
+from rules_setcap.ko.ko_text import RefusedError, parse_as_ko, split_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_setcap.ko.config import BuildCapabilities
 
 
-def disagreements(wanted: Capabilities) -> list[str]:
-    """Why ko and we do not make the same of it: what each does, and what to write for both.
+def check_agreement(requested: BuildCapabilities) -> None:
+    """Checks that ko and these rules read the capabilities of a build as the same.
 
-    Returns:
-      Sentences; none if we agree.
+    Args:
+      requested: the capabilities.
+
+    Raises:
+      InputError: they do not. The problems say what each reads, and which text means the same to both.
     """
-    said = f"{wanted.where}: {quote(wanted.written)}"
-    theirs, refusal = _theirs(wanted.terms)
+    where = f"{requested.where}: {quote(requested.value)}"
+    theirs, refusal = _parse_as_ko(requested.terms)
     try:
-        ours = capabilities.from_list(wanted.items)
+        ours = capabilities.from_list(requested.words)
     except CapabilityError as error:
-        hint = "" if refusal else f"; ko makes {_text(theirs)} of it: write {_agreed(theirs)} if that is meant"
-        return [f"{wanted.where}: {problem}{hint}" for problem in error.problems]
+        hint = "" if refusal else f"; ko reads it as {_describe(theirs)}: write {_write_for_both(theirs)} if that is meant"
+        raise InputError([f"{requested.where}: {problem}{hint}" for problem in error.problems]) from None
     if refusal:
-        return [f"{said}: ko refuses it, {refusal}; write {_agreed(ours)}"]
+        raise InputError([f"{where}: ko refuses it, because {refusal}; write {_write_for_both(ours)}"])
     if ours != theirs:
-        return [f"{said}: {_text(ours)} to us, and {_text(theirs)} to ko; write {_agreed(ours)} or {_agreed(theirs)}"]
-    return []
+        readings = f"these rules read it as {_describe(ours)}, and ko as {_describe(theirs)}"
+        raise InputError([f"{where}: {readings}; write {_write_for_both(ours)} or {_write_for_both(theirs)}"])
 
 
-def _theirs(of: Sequence[str]) -> tuple[FileCapabilities | None, str]:
-    """ko's reading, or why it has none."""
+def _parse_as_ko(terms: Sequence[str]) -> tuple[FileCapabilities | None, str]:
+    """Returns the capabilities as ko reads them, and why ko refuses them; "" if it does not."""
     try:
-        return meaning(of), ""
-    except Refused as error:
+        return parse_as_ko(terms), ""
+    except RefusedError as error:
         return None, str(error)
 
 
-def _text(value: FileCapabilities | None) -> str:
+def _describe(value: FileCapabilities | None) -> str:
     return "no capabilities" if value is None else quote(value.to_text())
 
 
-def _agreed(value: FileCapabilities | None) -> str:
-    """What to write so that both read `value`."""
+def _write_for_both(value: FileCapabilities | None) -> str:
+    """Returns the text that ko and these rules read as `value`."""
     if value is None:
         return "[]"
     text = value.to_text()
-    if _theirs(terms(text)) != (value, ""):  # A record of nothing, which ko never writes.
+    if _parse_as_ko(split_terms(text)) != (value, ""):  # An empty set. ko never writes one.
         return f"linux_capabilities = [{quote(text)}] into the BUILD file"
     return quote(text)

@@ -1,4 +1,4 @@
-"""Annotations that tell admission policies which paths have which capabilities.
+"""Annotations that tell admission policies which files of an image have which capabilities.
 
 OCI image-spec, "Annotations".
 """
@@ -8,44 +8,47 @@ from __future__ import annotations
 import json
 
 from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci.merged import Merged
+from rules_setcap.oci.merged_contents import MergedContents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
-CAPABILITIES = "io.github.rules_setcap.capabilities"
-"""The annotation: a JSON object of cap_to_text(3) by path.
+CAPABILITIES_ANNOTATION = "io.github.rules_setcap.capabilities"
+"""The key of the annotation, whose value is a JSON object with the capabilities of files by path, as cap_to_text(3) writes them.
 
-On the manifest it has every file of the merged root filesystem that has capabilities. On a layer's descriptor it has what
-the layer changes: "" is the text of a file that has capabilities in the layers below, and none from this layer on.
+The annotation of a manifest has every file of the merged root filesystem that has capabilities. The annotation of a layer's
+descriptor has the files whose capabilities the layer changes: "" for a file that has capabilities in the layers below and
+none from this layer on.
 """
 
 
-def annotate(below: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Returns the annotations of an image, and those of the layers that are built.
+def annotate_capabilities(
+    base: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Returns the annotations of an image, and of each layer on top of its base.
 
     Args:
-      below: contents and metadata of the base, the lowest first.
-      layers: metadata of the other layers, the lowest first.
+      base: contents and metadata of the layers of the base, the lowest first.
+      layers: metadata of the layers on top of the base, the lowest first.
 
     Raises:
       InputError: the contents of the base could not be listed, or engines differ about the capabilities of a file.
     """
-    merged = Merged()
-    for metadata in below:
-        merged.apply(metadata)
-    annotations = []
+    merged = MergedContents()
+    for metadata in base:
+        merged.apply_layer(metadata)
+    layer_annotations = []
     for metadata in layers:
         before = dict(merged.capabilities)
-        merged.apply(metadata)
+        merged.apply_layer(metadata)
         removed = dict.fromkeys(before.keys() - merged.capabilities.keys(), "")
         changed = {path: text for path, text in merged.capabilities.items() if before.get(path) != text}
-        annotations.append({CAPABILITIES: _encode({**removed, **changed})})
-    if problems := merged.problems + merged.uncertain():
+        layer_annotations.append({CAPABILITIES_ANNOTATION: _encode_capabilities({**removed, **changed})})
+    if problems := merged.problems + merged.describe_uncertain_files():
         raise InputError(problems)
-    return {CAPABILITIES: _encode(merged.capabilities)}, annotations
+    return {CAPABILITIES_ANNOTATION: _encode_capabilities(merged.capabilities)}, layer_annotations
 
 
-def _encode(capabilities: Mapping[str, str]) -> str:
+def _encode_capabilities(capabilities: Mapping[str, str]) -> str:
     return json.dumps(capabilities, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

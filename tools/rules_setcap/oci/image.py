@@ -1,4 +1,4 @@
-"""An image that has been read: its config, and the file capabilities in it."""
+"""An image that has been read: its config, its files, and their capabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rules_setcap.archive.entry import FILE, SYMLINK
 from rules_setcap.archive.reader import ArchiveError
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
-from rules_setcap.oci.rootfs import Tree
+from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class File:
-    """A file of an image, at the end of all links.
+    """A regular file of an image.
 
     Attributes:
-      path: where it is, without symbolic links.
-      capabilities: None if it has none.
+      path: its path, without symbolic links.
+      capabilities: its capabilities; None if it has none.
       uid, gid: its owner.
-      mode: permissions, set-ID bits among them.
-      interpreter: of a script, the program that its first line names; else "".
-      argument: of a script, what the first line has after the interpreter, which is one word; else "".
-      text: of a script, all of it; None if it is no script, or too long to be kept.
-      loader: of a dynamically linked ELF program, its PT_INTERP; else "".
-      runpath: of such a program with capabilities, where it looks for libraries: DT_RUNPATH or DT_RPATH.
-      needed: of such a program with capabilities, the names of the libraries that it needs.
+      mode: its permissions and set-ID bits.
+      interpreter: for a script, the program that its first line names; else "".
+      argument: for a script, the text after the interpreter in its first line, which is one argument; else "".
+      text: for a script, its text; None if the file is not a script, or is too long to be kept.
+      loader: for a dynamically linked ELF program, its PT_INTERP; else "".
+      runpath: for such a program with capabilities, the directories of its libraries: DT_RUNPATH or DT_RPATH.
+      needed: for such a program with capabilities, the names of the libraries that it needs.
     """
 
     path: str
@@ -53,11 +53,11 @@ class File:
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer says, whatever those above it hide.
+    """The capabilities that one layer assigns, also those that the layers above it hide.
 
     Attributes:
-      digest: of the blob.
-      capabilities: by absolute path.
+      digest: the digest of the blob.
+      capabilities: the capabilities of files by absolute path.
     """
 
     digest: str
@@ -69,22 +69,22 @@ class Difference:
     """A file that has different capabilities in different container engines.
 
     Attributes:
-      path: where it is.
-      engines: by engine and storage driver, what the file has there: capabilities as text, "refused" if the engine does not
-        take the image, or None if it has none.
+      path: the path of the file.
+      engines: by engine and storage driver, the capabilities of the file as text, None if it has none, or "refused" if the
+        engine does not accept the image.
     """
 
     path: str
     engines: dict[str, str | None]
 
     def __str__(self) -> str:
-        names: dict[str | None, list[str]] = {}
-        for name, text in self.engines.items():
-            names.setdefault(text, []).append(name)
+        engines_by_text: dict[str | None, list[str]] = {}
+        for engine, text in self.engines.items():
+            engines_by_text.setdefault(text, []).append(engine)
         parts = []
-        for text, who in names.items():
-            has = "the image is refused by" if text == "refused" else f"{text or 'no capabilities'} in"
-            parts.append(f"{has} {', '.join(who)}")
+        for text, engines in engines_by_text.items():
+            outcome = "the image is refused by" if text == "refused" else f"{text or 'no capabilities'} in"
+            parts.append(f"{outcome} {', '.join(engines)}")
         return f"{quote(self.path)}: container engines differ: {'; '.join(parts)}"
 
 
@@ -93,15 +93,15 @@ class Image:
     """An image.
 
     Attributes:
-      platform: os/architecture[/variant]; "" if nothing says.
-      config: the image's config; {} of a tar that is only a layer.
-      capabilities: by absolute path, as a container sees them.
-      layers: the lowest first.
-      origin: the number in `layers` of the one that has the file, by path as above.
-      problems: what is wrong with capabilities in it, a sentence each; those about `differences` are among them.
-      differences: the files that engines differ about.
-      users: uids by name, of /etc/passwd; None if it has none.
-      groups: gids by name, of /etc/group; None if it has none.
+      platform: os/architecture[/variant]; "" if it is not known.
+      config: the config of the image; {} for a tar that is only a layer.
+      capabilities: the capabilities of files by absolute path, as a container sees them.
+      layers: the layers, the lowest first.
+      origin: by the same paths, the index in `layers` of the layer that has the file.
+      problems: what is wrong with the capabilities in it, one sentence each; those about `differences` are among them.
+      differences: the files about which engines differ.
+      users: uids by name, from /etc/passwd; None if the image does not have it.
+      groups: gids by name, from /etc/group; None if the image does not have it.
     """
 
     platform: str
@@ -112,62 +112,62 @@ class Image:
     problems: list[str]
     users: dict[str, int] | None = None
     differences: tuple[Difference, ...] = ()
-    _tree: Tree = field(default_factory=Tree, repr=False)
-    # By layer and entry: the text of scripts, /etc/passwd and /etc/group, and, after b"\x7fELF", what a program needs, as JSON.
-    _scripts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    _root: RootFilesystem = field(default_factory=RootFilesystem, repr=False)
+    # By layer and entry: the text of scripts, /etc/passwd and /etc/group; for programs, b"\x7fELF" and JSON from elf.describe().
+    _kept_contents: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
     groups: dict[str, int] | None = None
 
-    def file(self, path: str) -> File | None:
-        """Returns the regular file that an absolute path leads to, through all links; None if it leads to none."""
-        found = follow(self._tree, path)
+    def find_file(self, path: str) -> File | None:
+        """Returns the regular file to which an absolute path leads, with all links followed; None if there is none."""
+        found = follow_path(self._root, path)
         if found is None or found[1].type != FILE:
             return None
-        real, node = found
-        kept = self._scripts.get((node.layer, node.entry), b"")
-        own = real, self.capabilities.get(real), node.uid, node.gid, node.mode
-        if kept.startswith(b"#!"):
-            # fs/binfmt_script.c: the interpreter, and at most one argument.
-            words = os.fsdecode(kept[2:].partition(b"\n")[0]).strip(" \t").replace("\t", " ").partition(" ")
-            text = None if kept.endswith(b"\0") else kept.decode("utf-8", "surrogateescape")
-            return File(*own, words[0], words[2].strip(" "), text)
-        if kept.startswith(b"\x7fELF"):
-            known = json.loads(kept[4:])
-            paths = known.get("runpath") or known.get("rpath") or ""
-            return File(*own, "", loader=known["interpreter"], runpath=paths, needed=tuple(known.get("needed", ())))
-        return File(*own, "")
+        resolved, node = found
+        content = self._kept_contents.get((node.layer, node.entry), b"")
+        attributes = resolved, self.capabilities.get(resolved), node.uid, node.gid, node.mode
+        if content.startswith(b"#!"):
+            # fs/binfmt_script.c of Linux: the interpreter, and at most one argument.
+            words = os.fsdecode(content[2:].partition(b"\n")[0]).strip(" \t").replace("\t", " ").partition(" ")
+            text = None if content.endswith(b"\0") else content.decode("utf-8", "surrogateescape")
+            return File(*attributes, words[0], words[2].strip(" "), text)
+        if content.startswith(b"\x7fELF"):
+            headers = json.loads(content[4:])
+            directories = headers.get("runpath") or headers.get("rpath") or ""
+            return File(*attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ())))
+        return File(*attributes, "")
 
-    def text(self, path: str) -> str | None:
-        """Returns the text of /etc/passwd or /etc/group; None if there is none, or it is too long to be kept."""
-        found = follow(self._tree, path)
-        kept = self._scripts.get((found[1].layer, found[1].entry)) if found else None
-        return None if kept is None else kept.decode("utf-8", "replace")
+    def read_text(self, path: str) -> str | None:
+        """Returns the text of /etc/passwd, /etc/group or a script; None if there is no such file, or it is too long to be kept."""
+        found = follow_path(self._root, path)
+        content = self._kept_contents.get((found[1].layer, found[1].entry)) if found else None
+        return None if content is None else content.decode("utf-8", "replace")
 
     def exists(self, path: str) -> bool:
-        """Returns whether an absolute path leads to anything."""
+        """Returns whether an absolute path leads to a file or directory."""
         try:
-            return follow(self._tree, path) is not None
+            return follow_path(self._root, path) is not None
         except ArchiveError:
             return False
 
     def walk(self) -> Iterator[tuple[str, Node]]:
-        """Returns all paths below the root with what is there, a directory before what is in it. Hard links are one node."""
-        return self._tree.walk()
+        """Yields the path and the node of everything below the root, a directory before its content. Hard links share a node."""
+        return self._root.walk()
 
     def is_script(self, node: Node) -> bool:
-        """Returns whether a node of walk() is an executable script."""
-        return bool(node.mode & 0o111) and self._scripts.get((node.layer, node.entry), b"").startswith(b"#!")
+        """Returns whether a node from walk() is an executable script."""
+        return bool(node.mode & 0o111) and self._kept_contents.get((node.layer, node.entry), b"").startswith(b"#!")
 
 
-def follow(tree: Tree, path: str) -> tuple[str, Node] | None:
-    """Returns the path that `path` leads to and what is there, all links followed; None if it leads nowhere."""
+def follow_path(root: RootFilesystem, path: str) -> tuple[str, Node] | None:
+    """Follows an absolute path and all links; returns the path and the node to which it leads, None if it leads nowhere."""
     for _ in range(limits.LINKS):
         try:
-            found = tree.find(path)
+            found = root.find_node(path)
         except ArchiveError:
             return None
         if found is None or found[1].type != SYMLINK:
             return found
         path = posixpath.join(posixpath.dirname(found[0]), found[1].link)
         if path.endswith(("/", "/.", "/..")):
-            return None  # A directory.
+            return None  # The path of a directory.
     return None

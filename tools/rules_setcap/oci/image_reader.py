@@ -1,155 +1,143 @@
-"""Reads images, and the file capabilities in them.
+"""Reads images, and the file capabilities in them, without unpacking them to disk as a file system.
 
-An image is an OCI layout directory, an image archive, or any other tar, which is then taken for the only layer of an
-image. Nothing is unpacked as a file system.
+An image is an OCI image layout directory, an image archive, or any other tar, which is taken for the only layer of an image.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 from rules_setcap.archive.decompress import Decompressed, DecompressionError
 from rules_setcap.archive.reader import Archive, ArchiveError
 from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular
-from rules_setcap.oci import base, lower_layers, shapes
+from rules_setcap.oci import image_documents, layer_blobs
+from rules_setcap.oci.archive_detection import ArchiveDetector
+from rules_setcap.oci.archive_import import import_archive
+from rules_setcap.oci.blobs import HashingReader
 from rules_setcap.oci.image import Difference, File, Image, Layer
-from rules_setcap.oci.layers import Layers
+from rules_setcap.oci.layer_reader import LayerReader
+from rules_setcap.oci.platforms import format_platform, parse_platform
 
-__all__ = ["Difference", "File", "Image", "Layer", "read"]
+__all__ = ["Difference", "File", "Image", "Layer", "read_images"]
 
 
-def read(path: str, platform: str = "", passed_over: list[base.Other] | None = None) -> list[Image]:
+def read_images(path: str, platform: str = "", non_images: list[image_documents.NonImage] | None = None) -> list[Image]:
     """Returns the images at a path.
 
     Args:
-      path: of a directory or a file.
-      platform: os/architecture[/variant]; "" for all.
-      passed_over: list to which signatures and other things are added that are beside the images.
+      path: the path of a directory or a file.
+      platform: os/architecture[/variant] of the images to return; "" for all.
+      non_images: a list to which the signatures and other entries beside the images are added; None to ignore them.
 
     Raises:
-      InputError: there is no image, or one is invalid.
-      OSError: it cannot be read.
+      InputError: there is no image, or an image is not valid.
+      OSError: the path cannot be read.
     """
-    wanted = _platform(platform)
+    try:
+        parsed = parse_platform(platform) if platform else None
+    except ValueError as error:
+        raise InputError([problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
-        return _layout(path, path, wanted, Work(blobs=True), passed_over)
-    made = Layers()
+        return _read_layout(path, path, parsed, Work(blobs=True), non_images)
+    layers = LayerReader()
     try:
         with open_regular(path) as file:
-            work = Work(os.fstat(file.fileno()).st_size)
-            stream = _Hashed(file)
+            size = os.fstat(file.fileno()).st_size
+            work = Work(size)
+            stream = HashingReader(file)
             archive = Archive(Decompressed(stream, work), work)
-            watched = shapes.Watched(archive)
-            made.layer(watched, "", os.fstat(file.fileno()).st_size)
+            detector = ArchiveDetector(archive)
+            layers.add_layer(detector, "", size)
             for _ in archive.rest():
                 pass
             if not archive.ended:
-                raise ArchiveError("ends without an end-of-archive marker: a part is missing, or it is no tar")
-            made.layers[0] = Layer(stream.digest(), made.layers[0].capabilities)
+                raise ArchiveError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
+            digest, _ = stream.read_rest()
+            layers.layers[0] = Layer(digest, layers.layers[0].capabilities)
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
-    if watched.evidence:
-        return _unpacked(path, wanted, watched.evidence, work, passed_over)
-    if wanted:
+    if detector.evidence:
+        return _read_archive(path, parsed, detector.evidence, work, non_images)
+    if parsed:
         raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     try:
-        return [made.image("", {}, lambda: [_reopened(path)])]
+        return [layers.build_image("", {}, lambda: [_open_tar(path)])]
     except (ArchiveError, DecompressionError) as error:
         raise InputError([problem("image", path, str(error))]) from None
 
 
 @contextlib.contextmanager
-def _reopened(path: str) -> Iterator[Archive]:
-    """Opens a tar once more."""
+def _open_tar(path: str) -> Iterator[Archive]:
     with open_regular(path) as file:
         work = Work(os.fstat(file.fileno()).st_size)
         yield Archive(Decompressed(file, work), work)
 
 
-def _platform(text: str) -> dict[str, str] | None:
-    if not text:
-        return None
-    words = text.split("/")
-    if not 2 <= len(words) <= 3 or not all(words):
-        raise InputError([problem("platform", text, 'no platform; write it as "linux/amd64" or "linux/arm/v7"')])
-    return dict(zip(("os", "architecture", "variant"), [*words, ""]))
-
-
-def _name(config: dict[str, Any]) -> str:
-    return "/".join(word for word in (config.get(key) for key in ("os", "architecture", "variant")) if word)
-
-
-def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
+def _read_archive(
+    path: str, platform: dict[str, str] | None, evidence: str, work: Work, non_images: list[image_documents.NonImage] | None
+) -> list[Image]:
     """Returns the images of an archive.
 
     Args:
-      path: of the archive.
-      wanted: the platform; None for all.
-      evidence: why it is taken for an archive.
-      work: an account of the archive's size, which pays for the layers in it.
-      passed_over: as of read().
+      path: the path of the archive.
+      platform: the platform of the images to return; None for all.
+      evidence: why the file is taken for an archive, as a clause.
+      work: counts the reading of the layers; the size of the archive is its allowance.
+      non_images: as for read_images().
     """
-    from rules_setcap.oci import archives
-
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
         layout = os.path.join(directory, "layout")
         try:
-            archives.write(layout, path, attribute="image")
+            import_archive(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _layout(layout, path, wanted, work, passed_over)
+        return _read_layout(layout, path, platform, work, non_images)
 
 
-def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
-    """Returns the images of a layout directory; `path` is what the user calls it."""
+def _read_layout(
+    layout: str, path: str, platform: dict[str, str] | None, work: Work, non_images: list[image_documents.NonImage] | None
+) -> list[Image]:
+    """Returns the images of an OCI image layout directory.
+
+    Args:
+      layout: the path of the directory.
+      path: the path that the user wrote, for messages.
+      platform: the platform of the images to return; None for all.
+      work: counts the reading of the layers.
+      non_images: as for read_images().
+    """
     try:
-        found = base.read_images(layout, wanted)
-        if passed_over is not None:
-            passed_over += found.passed_over
-        if not found.images:
-            there = sorted({quote(_name(each.config)) for each in base.load_all(layout)})
-            if not wanted or not there:
-                raise InputError([problem("image", path, f"no image in it{base.others_text(found.passed_over)}")])
-            raise InputError([problem("platform", _name(wanted), f"{quote(path)} has no image for it; it has {', '.join(there)}")])
-        return [_image(layout, each, work) for each in found.images]
+        entries = image_documents.read_layout_images(layout, platform)
+        if non_images is not None:
+            non_images += entries.non_images
+        if not entries.images:
+            images = image_documents.read_layout_images(layout).images
+            existing = sorted({quote(format_platform(image.config)) for image in images})
+            if not platform or not existing:
+                raise InputError([problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")])
+            what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
+            raise InputError([problem("platform", format_platform(platform), what)])
+        return [_read_image(layout, image, work) for image in entries.images]
     except InputError as error:
         raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
 
 
-def _image(layout: str, found: base.Base, work: Work) -> Image:
-    """Returns an image with the capabilities in its layers."""
-    made = Layers()
-    blobs = lower_layers.of_image(layout, found)
+def _read_image(layout: str, image: image_documents.ImageDocuments, work: Work) -> Image:
+    """Returns an image of a layout with the capabilities in its layers."""
+    layers = LayerReader()
+    blobs = layer_blobs.list_image_layers(layout, image)
     for blob in blobs:
-        with lower_layers.entries(blob, work) as archive:
-            made.layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
+        with layer_blobs.open_layer(blob, work) as archive:
+            layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
-        again = Work()
-        return made.image(_name(found.config), found.config, lambda: (lower_layers.entries(blob, again) for blob in blobs))
+        second_work = Work()
+        return layers.build_image(
+            format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_work) for blob in blobs)
+        )
     except ArchiveError as error:
         raise InputError([problem("base", layout, str(error))]) from None
-
-
-class _Hashed:
-    """A file that computes its digest while it is read."""
-
-    def __init__(self, file: Any) -> None:
-        self._file, self._hash = file, hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
-        self._hash.update(data)
-        return data
-
-    def digest(self) -> str:
-        """Reads the rest, and returns the digest of the file."""
-        while self.read(1 << 20):
-            pass
-        return "sha256:" + self._hash.hexdigest()

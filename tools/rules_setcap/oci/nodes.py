@@ -1,4 +1,4 @@
-"""The files of a root filesystem that is computed, and what may be in it."""
+"""The nodes of a root filesystem in memory, and the limits of its size."""
 
 from __future__ import annotations
 
@@ -14,26 +14,33 @@ if TYPE_CHECKING:
 
     from rules_setcap.archive.reader import Member
 
-WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+WHITEOUT = ".wh."
+"""The prefix of the name of a whiteout, which deletes the file of that name in the layers below."""
+
+OPAQUE = ".wh..wh..opq"
+"""The name of an opaque whiteout, which deletes what the layers below have in its directory."""
+
 DEVICE = "character device"
-_NOTHING: Mapping[bytes, bytes] = {}
+"""The type of a character device, which archive/entry.py does not have because no layer that is built has devices."""
+
+_NO_XATTRS: Mapping[bytes, bytes] = {}
 
 
 class TooManyLinks(ArchiveError):
-    """More symbolic links than the kernel follows (ELOOP); mostly links that lead to each other."""
+    """More symbolic links than the kernel follows (ELOOP), mostly because links lead to each other."""
 
 
 class Node:
-    """A file, directory or link; hard links to a file are the same node.
+    """A file, directory or link. All hard links to a file are the same node.
 
     Attributes:
-      type: str, one of those in entries.py, or a type that a Member has beyond those.
+      type: str, FILE, DIRECTORY or SYMLINK of archive/entry.py, or another type that a Member can have.
       link: str, the target of a symbolic link.
       mode, uid, gid, size: int.
       sparse: bool, whether its content in the archive is a map and pieces.
-      xattrs: mapping of extended attributes by name, bytes both; it is never changed in place.
+      xattrs: mapping of extended attributes by name, both bytes; it is never changed in place.
       layer: int, the number of the layer that has it.
-      entry: int, the number of its entry in that layer; -1 for a directory that only an entry below it implies.
+      entry: int, the number of its entry in that layer; -1 for a directory that exists only because an entry is below it.
       children: mapping of Node by name; empty unless it is a directory.
     """
 
@@ -42,48 +49,55 @@ class Node:
     children: Mapping[str, Node] = {}
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
+        """
+        Args:
+          member: the entry; None for a directory that only an entry below it implies.
+          layer: the number of the layer.
+          entry: the number of the entry in the layer.
+        """
         self.layer, self.size, self.sparse = layer, 0, False
-        self.xattrs = _NOTHING
+        self.xattrs = _NO_XATTRS
         if member is None:
             self.type, self.link, self.mode, self.uid, self.gid, self.entry = DIRECTORY, "", 0o755, 0, 0, -1
             return
         self.type, self.link, self.size, self.sparse = member.type, member.link, member.size, member.sparse
-        self.describe(member, layer, entry)
+        self.copy_metadata(member, layer, entry)
 
-    def describe(self, member: Member, layer: int, entry: int) -> None:
-        """Takes mode, owner and extended attributes from an entry."""
+    def copy_metadata(self, member: Member, layer: int, entry: int) -> None:
+        """Copies mode, owner and extended attributes from an entry."""
         self.mode, self.uid, self.gid = member.mode, member.uid, member.gid
         self.layer, self.entry = layer, entry
-        self.xattrs = xattrs_of(member)
+        self.xattrs = get_xattrs(member)
 
 
-class Directory(Node):
+class DirectoryNode(Node):
     """A directory.
 
     Attributes:
       children: dict of Node by name.
-      own: set of str, the names that layer `own_layer` has in it, by entries or by implication; whiteouts as ".wh.NAME".
+      own_names: set of str, the names in the directory that layer `own_layer` has, by entries or by implication; a whiteout
+        is there as ".wh.NAME". None if it has none yet.
       own_layer: int.
-      closed: int, the last layer that hid everything below it in this directory.
-      gone: set of str, the names that layers hid in it.
-      renewed: bool, whether there was something else at its path, or at that of a parent, in a layer below.
+      closed_by: int, the last layer that hid everything that the layers below it have in the directory.
+      removed_names: set of str, the names in the directory that layers hid; None if there are none.
+      replaces_other: bool, whether a layer below has something else at its path, or at the path of a parent.
     """
 
-    __slots__ = ("children", "own", "own_layer", "closed", "gone", "renewed")
+    __slots__ = ("children", "own_names", "own_layer", "closed_by", "removed_names", "replaces_other")
 
     children: dict[str, Node]
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
         super().__init__(member, layer, entry)
         self.children = {}
-        self.own: set[str] | None = None
-        self.own_layer = self.closed = layer
-        self.gone: set[str] | None = None
-        self.renewed = False
+        self.own_names: set[str] | None = None
+        self.own_layer = self.closed_by = layer
+        self.removed_names: set[str] | None = None
+        self.replaces_other = False
 
 
-class Budget:
-    """Counts what is in a root filesystem, and how much work it takes; beyond the limits it raises an ArchiveError."""
+class FilesystemBudget:
+    """Limits the size of a root filesystem and the work that it takes; raises ArchiveError beyond the limits."""
 
     def __init__(self) -> None:
         self._nodes, self._letters, self._steps = limits.NODES, limits.PATHS, limits.STEPS
@@ -93,8 +107,8 @@ class Budget:
         self._nodes += size // limits.BYTES_A_NODE
         self._letters += size
 
-    def add(self, path: str) -> None:
-        """Counts a path that was not there."""
+    def add_path(self, path: str) -> None:
+        """Counts a new path."""
         self._nodes -= 1
         self._letters -= len(path)
         if self._nodes < 0:
@@ -102,18 +116,18 @@ class Budget:
         if self._letters < 0:
             raise ArchiveError(f"files and directories with too long paths (limit PATHS: {limits.PATHS} bytes in all)")
 
-    def step(self, count: int) -> None:
-        """Counts parts of paths that were looked up."""
+    def add_steps(self, count: int) -> None:
+        """Counts components of paths that are looked up."""
         self._steps -= count
         if self._steps < 0:
             raise ArchiveError(f"paths and symbolic links take too many steps to resolve (limit STEPS: {limits.STEPS})")
 
 
-def check_path(member: Member) -> None:
-    """Checks the length of an entry's path and link, and the name of a whiteout.
+def check_entry_path(member: Member) -> None:
+    """Checks the length of an entry's path and link target, and the name of a whiteout.
 
     Raises:
-      ArchiveError: no filesystem takes the path, or no engine the whiteout.
+      ArchiveError: no filesystem accepts the path, or no engine the whiteout.
     """
     for text in (member.path, member.link):
         if len(text) > limits.PATH:
@@ -123,20 +137,20 @@ def check_path(member: Member) -> None:
         raise ArchiveError(f"{quote(member.path)} is not a valid whiteout: it names no file")
 
 
-def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
-    """Returns the extended attributes of an entry."""
+def get_xattrs(member: Member) -> Mapping[bytes, bytes]:
+    """Returns the extended attributes of an entry by name."""
     if not member.records:
-        return _NOTHING  # One for all, for there may be many files.
+        return _NO_XATTRS  # One object for all of them, because there may be many files.
     return {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)}
 
 
 def is_whiteout_device(member: Member) -> bool:
-    """Returns whether a character device is number 0:0, which is a whiteout to overlayfs (or has numbers that are not octal)."""
+    """Returns whether a character device has the number 0:0, which is a whiteout to overlayfs, or numbers that are not octal."""
     return not member.header[329:345].strip(b"\0 0\x80")
 
 
-def walk(root: Node) -> Iterator[tuple[str, Node]]:
-    """Yields all paths below a directory with what is there, sorted by name in each directory."""
+def walk_nodes(root: Node) -> Iterator[tuple[str, Node]]:
+    """Yields the path and the node of everything below a directory, sorted by name in each directory."""
     todo = [("", root)]
     while todo:
         path, node = todo.pop()

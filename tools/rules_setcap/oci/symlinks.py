@@ -1,4 +1,4 @@
-"""Follows symbolic links in paths, within a root directory."""
+"""Follows the symbolic links in a path within a root directory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     from typing import Callable
 
 
-def resolve(path: str, read_link: Callable[[str], str | None], step: Callable[[int], None] | None = None, most: int = limits.LINKS) -> str:
-    """Returns a path with every symbolic link followed, the last one too; whether it exists or not.
+def resolve_links(
+    path: str, read_link: Callable[[str], str | None], count_steps: Callable[[int], None] | None = None, max_links: int = limits.LINKS
+) -> str:
+    """Returns a path with every symbolic link followed, the last one too; the path need not exist.
 
     Args:
-      path: absolute, or "" for the root.
+      path: an absolute path, or "" for the root.
       read_link: returns the target of the symbolic link at an absolute path; None if there is none.
-      step: gets the number of names that are looked up next.
-      most: symbolic links that are followed.
+      count_steps: gets the number of names that are looked up next.
+      max_links: the number of symbolic links that may be followed.
 
     Raises:
-      TooManyLinks: there are more.
+      TooManyLinks: there are more symbolic links.
     """
-    at = ""
+    resolved = ""
     todo = path.split("/")[::-1]
     followed = 0
     while todo:
@@ -31,20 +33,20 @@ def resolve(path: str, read_link: Callable[[str], str | None], step: Callable[[i
         if name in ("", "."):
             continue
         if name == "..":
-            at = at.rpartition("/")[0]
+            resolved = resolved.rpartition("/")[0]
             continue
-        here = f"{at}/{name}"
-        target = read_link(here)
+        child = f"{resolved}/{name}"
+        target = read_link(child)
         if target is None:
-            at = here
+            resolved = child
             continue
         followed += 1
-        if followed > most:
-            raise TooManyLinks(f"more than {most} symbolic links lead from {quote(path)}")
+        if followed > max_links:
+            raise TooManyLinks(f"more than {max_links} symbolic links lead from {quote(path)}")
         if target.startswith("/"):
-            at = ""
+            resolved = ""
         names = target.split("/")[::-1]
-        if step:
-            step(len(names))
+        if count_steps:
+            count_steps(len(names))
         todo += names
-    return at
+    return resolved

@@ -13,7 +13,7 @@ from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.executables import elf
-from rules_setcap.oci.contents import Contents
+from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer.tar_styles import sort_entries
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def write_layer(
       InputError: a file cannot be read, or changes while it is read.
       OSError: the blob cannot be written.
     """
-    contents = Contents()
+    contents = LayerContents()
     with open_blob(output, compression, level, library, threads) as blob:
         for entry in sort_entries(entries, style):
             start = _write_entry(blob, entry, style.entry_name(entry), assigned.get(entry.path), mtime)
@@ -98,7 +98,7 @@ def describe_layer(
     compression: str,
     assigned: Mapping[str, FileCapabilities],
     created_by: str,
-    contents: Contents,
+    contents: LayerContents,
     programs: Mapping[str, Mapping[str, Any] | None],
 ) -> dict[str, Any]:
     """Returns the metadata of a layer.

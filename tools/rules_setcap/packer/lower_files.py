@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
 from rules_setcap.archive.work import Work
-from rules_setcap.oci import lower_layers
+from rules_setcap.oci import layer_blobs, layer_merge
 from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.oci.nodes import Node
-    from rules_setcap.oci.rootfs import Tree
+    from rules_setcap.oci.root_filesystem import RootFilesystem
     from rules_setcap.packer.assignments import Assignment
 
 LowerFiles = namedtuple("LowerFiles", ("entries", "assignments", "located"))
@@ -28,7 +28,7 @@ path that file_capabilities has for it."""
 
 
 def copy_lower_files(
-    assignments: Iterable[Assignment], blobs: Sequence[lower_layers.Blob], directory: str, problems: Problems
+    assignments: Iterable[Assignment], blobs: Sequence[layer_blobs.LayerBlob], directory: str, problems: Problems
 ) -> LowerFiles:
     """Copies the files that assignments name, each with its owner, mode and other extended attributes.
 
@@ -43,13 +43,13 @@ def copy_lower_files(
       OSError: a file cannot be written.
     """
     work = Work(blobs=True)
-    tree = lower_layers.tree(blobs, work)
+    tree = layer_merge.merge_layers(blobs, work)
     nodes: dict[str, Node] = {}
     moved: list[Assignment] = []
     located: dict[str, str] = {}
     for assignment in assignments:
         try:
-            match = tree.find(assignment.path)
+            match = tree.find_node(assignment.path)
         except ValueError as error:
             problems.add(assignment.attribute, assignment.path, str(error))
             continue
@@ -67,13 +67,13 @@ def copy_lower_files(
     entries = _extract_files(nodes, blobs, directory, work)
     for path in nodes:
         while (path := path.rpartition("/")[0]) and path not in entries:
-            if match := tree.find(path):
+            if match := tree.find_node(path):
                 node = match[1]
                 entries[path] = _make_entry(path, node, "", {XATTR + name: value for name, value in node.xattrs.items()})
     return LowerFiles(entries, moved, located)
 
 
-def _find_fault(path: str, node: Node, tree: Tree) -> str:
+def _find_fault(path: str, node: Node, tree: RootFilesystem) -> str:
     """Returns why a file of a lower layer cannot be copied with capabilities; "" if it can."""
     if node.type == SYMLINK:
         return describe_link(path, lambda link: _find_link_target(tree, link))
@@ -83,16 +83,16 @@ def _find_fault(path: str, node: Node, tree: Tree) -> str:
     return "a sparse file of tar, which cannot be copied" if node.sparse else ""
 
 
-def _find_link_target(tree: Tree, path: str) -> str | None:
+def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     """Returns the target of the symbolic link at a path; None if there is no symbolic link."""
     try:
-        match = tree.find(path)
+        match = tree.find_node(path)
     except ValueError:
         return None
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: Work) -> dict[str, Entry]:
+def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: Work) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:
@@ -112,7 +112,7 @@ def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[lower_layers.Blob]
                 paths.setdefault(node.entry, []).append(path)
         if not paths:
             continue
-        with lower_layers.entries(blob, work) as archive:
+        with layer_blobs.open_layer(blob, work) as archive:
             for position, member in enumerate(archive):
                 if position not in paths:
                     continue

@@ -17,7 +17,7 @@ from rules_setcap.packer.placement import describe_kind
 
 if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 ALL, MISSING, NONE = "all", "missing", "none"
 """The values of the attribute parent_directories."""
@@ -26,7 +26,7 @@ ALL, MISSING, NONE = "all", "missing", "none"
 _CONVENTIONAL_MODES = {"/root": 0o700, "/tmp": 0o1777, "/var/tmp": 0o1777}
 
 
-def add_parent_directories(entries: dict[str, Entry], lower: Merged, which: str, mode: int, problems: Problems) -> None:
+def add_parent_directories(entries: dict[str, Entry], lower: MergedContents, which: str, mode: int, problems: Problems) -> None:
     """Adds the parent directories of the entries, and the directories that lower layers have changed by theirs.
 
     Args:
@@ -36,7 +36,7 @@ def add_parent_directories(entries: dict[str, Entry], lower: Merged, which: str,
       mode: the permissions of directories that the lower layers do not have.
       problems: the collector of problems: entries below an entry that is not a directory.
     """
-    for path in lower.changed:
+    for path in lower.changed_directories:
         if path not in entries:
             entries[path] = _copy_directory(path, lower, "layers")
     for path, entry in list(entries.items()):
@@ -52,7 +52,7 @@ def add_parent_directories(entries: dict[str, Entry], lower: Merged, which: str,
             problems.add(entry.attribute, entry.path, what)
 
 
-def _copy_directory(path: str, lower: Merged, attribute: str) -> Entry:
+def _copy_directory(path: str, lower: MergedContents, attribute: str) -> Entry:
     """Returns an entry for a directory of the lower layers, with the attributes that it has there."""
     known = lower.directories[path]
     return Entry(path, DIRECTORY, mode=known.mode, uid=known.uid, gid=known.gid, xattrs=known.xattrs, attribute=attribute)

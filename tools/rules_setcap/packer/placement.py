@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from rules_setcap.diagnostics.problems import Problems
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 
 def place_entries(
-    entries: dict[str, Entry], lower: Merged, named: Collection[str], replaces: Collection[str], problems: Problems
+    entries: dict[str, Entry], lower: MergedContents, named: Collection[str], replaces: Collection[str], problems: Problems
 ) -> dict[str, Entry]:
     """Moves each entry to where the symbolic links of the lower layers lead.
 
@@ -40,11 +40,11 @@ def place_entries(
     for path, original in entries.items():
         entry = original
         try:
-            real = lower.locate(path)
-            if entry.type == DIRECTORY and lower.kind(real) == SYMLINK:
-                real = lower.resolve(real)
+            real = lower.resolve_parents(path)
+            if entry.type == DIRECTORY and lower.get_type(real) == SYMLINK:
+                real = lower.resolve_path(real)
             if entry.type == HARDLINK:
-                entry = entry._replace(target=lower.locate(entry.target))
+                entry = entry._replace(target=lower.resolve_parents(entry.target))
         except ValueError as error:
             problems.add(entry.attribute, path, str(error))
             real = path
@@ -71,7 +71,7 @@ def describe_kind(entry: Entry) -> str:
     return {DIRECTORY: "a directory", SYMLINK: f"a symbolic link to {quote(entry.target)}"}.get(entry.type, "a file")
 
 
-def _find_conflict(path: str, real: str, entry: Entry, blocking_file: str, lower: Merged, replaces: Collection[str]) -> str:
+def _find_conflict(path: str, real: str, entry: Entry, blocking_file: str, lower: MergedContents, replaces: Collection[str]) -> str:
     """Returns why an entry cannot be placed over the lower layers; "" if it can.
 
     Args:
@@ -84,27 +84,27 @@ def _find_conflict(path: str, real: str, entry: Entry, blocking_file: str, lower
     """
     if blocking_file:
         return f"{quote(blocking_file)} is a file in a layer below, and cannot hold an entry"
-    lower_kind = lower.kind(real)
+    lower_kind = lower.get_type(real)
     kind = entry.type if entry.type in (DIRECTORY, SYMLINK) else FILE
     if lower_kind in ("", kind) or path in replaces or real in replaces:
         return ""
     where = f" at {quote(real)}" if real != path else ""
     remedy = _suggest_remedy(real, lower_kind, lower)
-    return f"would replace {lower.describe(real)} of a layer below by {describe_kind(entry)}{where}; {remedy}"
+    return f"would replace {lower.describe_entry(real)} of a layer below by {describe_kind(entry)}{where}; {remedy}"
 
 
-def _suggest_remedy(path: str, lower_kind: str, lower: Merged) -> str:
+def _suggest_remedy(path: str, lower_kind: str, lower: MergedContents) -> str:
     """Returns what to write in place of a path that would replace an entry of another kind."""
     allow = f"to replace it, add {quote(path)} to replaces"
     if lower_kind == SYMLINK:
         try:
-            return f"write {quote(lower.resolve(path))} for the file that it leads to; {allow}"
+            return f"write {quote(lower.resolve_path(path))} for the file that it leads to; {allow}"
         except ValueError:
             pass  # The links lead in a circle.
     return f"choose another path; {allow}"
 
 
-def _find_file_at_or_above(path: str, lower: Merged) -> str:
+def _find_file_at_or_above(path: str, lower: MergedContents) -> str:
     """Returns the path of the lower file that is at `path` or at one of its parents; "" if there is none."""
     while path and path not in lower.files:
         path = path.rpartition("/")[0]

@@ -18,7 +18,7 @@ from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import suggest_path
 from rules_setcap.executables import elf
-from rules_setcap.oci.contents import Contents
+from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer import layer_writer
 from rules_setcap.packer.assignments import START, describe_link, find_fault
 from rules_setcap.packer.tar_tree import TarTree
@@ -59,7 +59,7 @@ class TarRewriter:
         self._original: dict[str, bytes] = {}  # The capabilities that the tar has, by path.
         self._written: dict[str, bytes] = {}  # The capabilities that the copy has, by path.
         self._work = Work(copies=True)
-        self._contents = Contents(self._work)
+        self._contents = LayerContents(self._work)
         self._tree = TarTree(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.diagnostics import limits
 from rules_setcap.oci import symlinks
-from rules_setcap.oci.nodes import WHITEOUT, Budget
+from rules_setcap.oci.nodes import WHITEOUT, FilesystemBudget
 
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
@@ -25,7 +25,7 @@ class TarTree:
         self._links: dict[str, str] = {}  # Targets of symbolic links, by path.
         self._parents: set[str] = set()  # Paths that have entries below them.
         self._resolved: dict[str, str] = {}  # Memoized results of _resolve().
-        self._budget = Budget()
+        self._budget = FilesystemBudget()
         self._budget.extend(size)
 
     def locate(self, path: str) -> str:
@@ -56,7 +56,7 @@ class TarTree:
         """
         parent = path.rpartition("/")[0]
         while parent and parent not in self._parents:
-            self._budget.add(parent)
+            self._budget.add_path(parent)
             self._parents.add(parent)
             parent = parent.rpartition("/")[0]
         if member.type == DIRECTORY or path not in self._parents or path == "/" or f"/{WHITEOUT}" in path:
@@ -67,5 +67,5 @@ class TarTree:
         return "replaces a directory that has entries; unpackers remove them"
 
     def _resolve(self, directory: str) -> str:
-        self._budget.step(directory.count("/") + 1)
-        return symlinks.resolve(directory, self._links.get, self._budget.step)
+        self._budget.add_steps(directory.count("/") + 1)
+        return symlinks.resolve_links(directory, self._links.get, self._budget.add_steps)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 # The PATH that container runtimes set if the image sets none.
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -27,7 +27,7 @@ class CheckedImage:
       path: the environment variable PATH.
     """
 
-    def __init__(self, config: Mapping[str, Any], merged: Merged) -> None:
+    def __init__(self, config: Mapping[str, Any], merged: MergedContents) -> None:
         """Reads the config of an image.
 
         Args:
@@ -47,8 +47,8 @@ class CheckedImage:
     def find_program(self, name: str) -> str:
         """Returns the path of the file that a container runtime executes for a name, as execvpe(3); "" if there is none."""
         if "/" in name:
-            return self.merged.file(posixpath.join(self._working_directory, name))
+            return self.merged.find_file(posixpath.join(self._working_directory, name))
         for directory in self.path.split(":"):
-            if path := self.merged.file(posixpath.join(self._working_directory, directory, name)):
+            if path := self.merged.find_file(posixpath.join(self._working_directory, directory, name)):
                 return path
         return ""

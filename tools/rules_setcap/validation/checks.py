@@ -130,7 +130,7 @@ def _find_faults(program: Program, image: CheckedImage | None) -> list[tuple[str
         has_loader = not missing
     if headers and program.has_capabilities and has_loader:
         # If the image does not have the loader, something else adds it, and probably the libraries too.
-        merged = image.merged if image and image.merged.file(headers["interpreter"]) else None
+        merged = image.merged if image and image.merged.find_file(headers["interpreter"]) else None
         faults += [(RUNPATH, what) for what in runpaths.find_faults(headers, program.path, merged)]
     return faults
 

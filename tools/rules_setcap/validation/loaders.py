@@ -24,7 +24,7 @@ def find_faults(path: str, image: CheckedImage) -> Iterator[str]:
         return
     merged = image.merged
     if loader := merged.loaders.get(path):
-        if not merged.file(loader):
+        if not merged.find_file(loader):
             yield (
                 f'is linked dynamically, and its loader {quote(loader)} is not in the image: it does not start ("no such file or '
                 'directory"); link it statically (linkopts = ["-static"] in cc_binary), or set base to an image that has the loader'
@@ -33,7 +33,7 @@ def find_faults(path: str, image: CheckedImage) -> Iterator[str]:
     words = merged.scripts.get(path, "").split(None, 1)
     if not words:
         return
-    if not merged.file(words[0]):
+    if not merged.find_file(words[0]):
         yield f"is a script, and its interpreter {quote(words[0])} is not in the image; set base to an image that has it"
     elif posixpath.basename(words[0]) == "env" and len(words) > 1:
         name = _find_env_program(words[1])

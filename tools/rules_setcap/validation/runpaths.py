@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
 
 # Libraries of the C library and the compiler, which are where the loader looks by default.
 _SYSTEM_LIBRARIES = frozenset(
@@ -29,7 +29,7 @@ _DEFAULT_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/
 _MULTIARCH_DIRECTORY = re.compile("(/usr)?/lib/[^/]+-linux-(gnu|musl)[^/]*")
 
 
-def find_faults(headers: Mapping[str, Any], path: str, merged: Merged | None) -> Iterator[str]:
+def find_faults(headers: Mapping[str, Any], path: str, merged: MergedContents | None) -> Iterator[str]:
     """Yields what is wrong with the RUNPATH of a program that has capabilities.
 
     Args:
@@ -63,11 +63,11 @@ def find_faults(headers: Mapping[str, Any], path: str, merged: Merged | None) ->
         )
 
 
-def _has_library(library: str, runpath: Sequence[str], merged: Merged) -> bool:
+def _has_library(library: str, runpath: Sequence[str], merged: MergedContents) -> bool:
     """Returns whether the loader finds a library in secure-execution mode."""
     directories = [*(directory for directory in runpath if directory.startswith("/")), *_DEFAULT_DIRECTORIES]
     directories += [directory for directory in merged.directories if _MULTIARCH_DIRECTORY.fullmatch(directory)]
-    return any(merged.file(f"{directory}/{library}") for directory in directories)
+    return any(merged.find_file(f"{directory}/{library}") for directory in directories)
 
 
 def _is_ignored(directory: str, path: str) -> bool:

@@ -8,7 +8,7 @@ from rules_setcap import capabilities
 from rules_setcap.diagnostics.errors import quote
 
 if TYPE_CHECKING:
-    from rules_setcap.oci.merged import Merged
+    from rules_setcap.oci.merged_contents import MergedContents
     from rules_setcap.validation.checked_image import CheckedImage
 
 
@@ -22,7 +22,7 @@ def find_loss(first: str, path: str, image: CheckedImage) -> str:
     """
     merged = image.merged
     script = merged.scripts.get(first)
-    executed = merged.file(script.split(None, 1)[0]) if script else first  # The kernel executes the interpreter of a script.
+    executed = merged.find_file(script.split(None, 1)[0]) if script else first  # The kernel executes the interpreter of a script.
     permitted = _parse_permitted(path, merged)
     if not permitted & ~_parse_permitted(executed, merged):
         return ""
@@ -37,6 +37,6 @@ def find_loss(first: str, path: str, image: CheckedImage) -> str:
     return f"{what}, or assign {quote(text)} to {quote(first)} by file_capabilities"
 
 
-def _parse_permitted(path: str, merged: Merged) -> int:
+def _parse_permitted(path: str, merged: MergedContents) -> int:
     """Returns the permitted set of a file, as a bit mask."""
     return capabilities.from_text(merged.capabilities.get(path, "=")).permitted

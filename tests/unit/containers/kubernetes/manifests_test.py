@@ -12,8 +12,8 @@ from rules_setcap.diagnostics.errors import InputError
 @pytest.mark.parametrize(
     "text, message",
     [
-        (b"", "file.yaml: no Kubernetes object in it"),
-        (b"# nothing\n---\n---\n", "file.yaml: no Kubernetes object in it"),
+        (b"", "file.yaml: has no Kubernetes object"),
+        (b"# nothing\n---\n---\n", "file.yaml: has no Kubernetes object"),
         (b"text", 'file.yaml:1: "text": not a Kubernetes object; it has apiVersion and kind'),
         (b"services: {}", 'file.yaml:1: "": not a Kubernetes object: it has no kind'),
         (b"kind: Pod", 'file.yaml:1: "": not a Kubernetes object: it has no apiVersion'),
@@ -170,8 +170,8 @@ apiVersion: v1
 kind: Pdo
 """
     assert sorted(read_problems(text), key=lambda message: int(message.split(":")[1])) == [
-        'file.yaml:7: spec.template.spec.privileged: "privileged": belongs into securityContext; Kubernetes ignores it here',
-        'file.yaml:8: spec.template.spec.hostUsers: "maybe": neither true nor false',
+        'file.yaml:7: spec.template.spec.privileged: "privileged": Kubernetes ignores it here; move it to securityContext',
+        'file.yaml:8: spec.template.spec.hostUsers: "maybe": must be true or false',
         'file.yaml:10: spec.template.spec.securityContext.runAsUser: "root": not a whole number',
         'file.yaml:11: spec.template.spec.securityContext.capabilities: "capabilities": only a container has it; '
         "move it to the container's securityContext",
@@ -179,8 +179,8 @@ kind: Pdo
         'file.yaml:15: spec.template.spec.initContainers[0].image: "Web": invalid image name; '
         "write it as registry.example/path:tag, in lower case",
         'file.yaml:16: spec.template.spec.initContainers[0].allowPrivilegeEscalation: "allowPrivilegeEscalation": '
-        "belongs into securityContext; Kubernetes ignores it here",
-        'file.yaml:18: spec.template.spec.containers[0]: "web": a second container of this name',
+        "Kubernetes ignores it here; move it to securityContext",
+        'file.yaml:18: spec.template.spec.containers[0]: "web": duplicate container name; give each container its own',
         'file.yaml:20: spec.template.spec.containers[0].command: "serve": not a list',
         'file.yaml:22: spec.template.spec.containers[0].volumeMounts[0].name: "dta": the pod has no such volume; did you mean "data"?',
         'file.yaml:23: spec.template.spec.containers[0].volumeMounts[1]: "data": a mount without mountPath',

@@ -17,7 +17,7 @@ CONTEXT = "spec.containers[0].securityContext"
     "context, message",
     [
         ("[]", f'{CONTEXT}: "a list": not a mapping'),
-        ("{privileged: 1}", f'{CONTEXT}.privileged: "1": neither true nor false'),
+        ("{privileged: 1}", f'{CONTEXT}.privileged: "1": must be true or false'),
         ("{runAsUser: -1}", f'{CONTEXT}.runAsUser: "-1": out of range (0 to 2147483647)'),
         ("{runAsUser: '1'}", f'{CONTEXT}.runAsUser: "1": not a whole number'),
         ("{runAsGroup: 1e3}", f'{CONTEXT}.runAsGroup: "1e3": not a whole number'),

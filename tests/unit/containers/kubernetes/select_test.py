@@ -72,7 +72,7 @@ kind: Pood
 SIDE = (
     'file.yaml:7: spec.containers[1].securityContext.capabilities.add[0]: "NET_RWA": unknown capability; did you mean "NET_RAW"?'
 )
-USERS = 'file.yaml:12: spec.hostUsers: "maybe": neither true nor false'
+USERS = 'file.yaml:12: spec.hostUsers: "maybe": must be true or false'
 KIND = 'file.yaml:15: kind: "Pood": unknown kind; did you mean "Pod"?'
 ITEM = 'file.yaml:17: items[1]: "": not a Kubernetes object: it has no apiVersion'
 
@@ -88,8 +88,8 @@ def _split_notes(container: Container) -> list[tuple[str, str]]:
 
 
 def test_only_the_selected_container_must_be_valid():
-    elsewhere = "not right in the same file, and not judged here"
-    same_pod = "does not start, in the same pod"
+    elsewhere = "another problem in the same file, which is not judged here"
+    same_pod = "another container of the pod does not start"
     assert _split_notes(_select("web")) == [(same_pod, SIDE), (elsewhere, KIND), (elsewhere, ITEM), (elsewhere, USERS)]
     assert _split_notes(_select("Pod//last")) == [(elsewhere, KIND), (elsewhere, ITEM), (elsewhere, SIDE), (elsewhere, USERS)]
     for name, problem in (("side", SIDE), ("other", USERS)):
@@ -118,7 +118,7 @@ def test_the_only_container_needs_no_name():
     assert _select(None, make_manifest()).settings.notes == ()
     with pytest.raises(InputError) as refused:
         _select(None, b"{apiVersion: v1, kind: Service}")
-    assert refused.value.problems == ['manifest: "file.yaml": no container in it']
+    assert refused.value.problems == ['manifest: "file.yaml": has no container']
     with pytest.raises(InputError) as refused:
         _select(None, b"{apiVersion: v1, kind: Pod}")
     assert refused.value.problems == ['file.yaml:1: "Pod": has no spec']

@@ -158,6 +158,6 @@ def test_fields_of_a_wrong_type_are_problems():
     with pytest.raises(InputError) as refused:
         _evaluate({"spec.hostPID": "yes", ONE + ".ports": [{"hostPort": "80"}]})
     assert [problem.partition(": ")[2] for problem in refused.value.problems] == [
-        'spec.hostPID: "yes": neither true nor false',
+        'spec.hostPID: "yes": must be true or false',
         'spec.containers[1].ports[0].hostPort: "80": not a whole number',
     ]

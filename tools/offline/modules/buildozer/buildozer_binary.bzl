@@ -1,7 +1,7 @@
-"""The extension that Bazel's own MODULE.bazel uses of buildozer."""
+"""The module extension of buildozer that Bazel's own MODULE.bazel uses."""
 
 def _empty_repo_impl(rctx):
-    rctx.file("BUILD.bazel", "# Empty: no program is offered.\n")
+    rctx.file("BUILD.bazel", "# This repository has no targets.\n")
 
 _empty_repo = repository_rule(implementation = _empty_repo_impl)
 

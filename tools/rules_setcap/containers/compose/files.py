@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from rules_setcap.containers.compose import project
 from rules_setcap.containers.compose.service_settings import SettingsReader, read_text
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.yaml_documents import Field, load
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.suggestions import find_closest, suggest
+from rules_setcap.documents.yaml_documents import Field, parse_documents
 
 _MAX_EXTENDS = 32
 _TAGS = ("!reset", "!override")
@@ -68,7 +68,7 @@ def read_service(
 
 
 def _read_from_disk(path: str) -> bytes:
-    """Returns the bytes of a regular file, at most one more than load() accepts."""
+    """Returns the bytes of a regular file, at most one more than parse_documents() accepts."""
     with open_regular(path) as file:
         return file.read(limits.YAML + 1)
 
@@ -109,7 +109,7 @@ class _ServiceFinder:
             is_text = isinstance(extends.node.value, str)
             parent, parent_file = (extends, None) if is_text else (extends.get("service"), extends.get("file"))
             if not parent:
-                extends.problem("names no service", "")
+                extends.problem("has no service", "")
                 return []
             name = read_text(parent, self._environment) or ""
             if parent_file:
@@ -120,7 +120,7 @@ class _ServiceFinder:
 
     def _load_services(self, data: bytes, file: str) -> Field | None:
         """Returns the services of a file; None if there are problems."""
-        documents = load(data, file, _TAGS)
+        documents = parse_documents(data, file, _TAGS)
         if len(documents) != 1:
             self.problems.setdefault(f"{file}: {len(documents) or 'no'} documents; a Compose file has one")
             return None

@@ -104,7 +104,7 @@ def _replace_variable(name: str, rest: str, environment: Mapping[str, str], dept
         message = _format_message(word, environment, depth)
         raise ValueError(f"the variable {name} has no value, which Compose refuses" + (f": {message}" if message else ""))
     raise UnsetError(
-        f"the variable {name} has no value here (Compose would take it for empty, with a warning); give it one in the environment "
+        f"the variable {name} has no value here (Compose would replace it with an empty text, and warn); give it one in the environment "
         f"or in .env, or a default: ${{{name}:-default}}"
     )
 

@@ -11,8 +11,8 @@ from rules_setcap.containers.compose import dotenv, shellwords
 from rules_setcap.containers.compose.interpolation import interpolate
 from rules_setcap.containers.security_options import parse_security_option
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
-from rules_setcap.containers.yaml_documents import Field
 from rules_setcap.diagnostics.errors import InputError, quote
+from rules_setcap.documents.yaml_documents import Field
 
 T = TypeVar("T")
 
@@ -205,7 +205,7 @@ class SettingsReader:
 
     def _read_mounts(self, chain: list[Field]) -> tuple[Setting[Mount], ...]:
         """Returns volumes, in the short and the long form, and tmpfs."""
-        found: list[Setting[Mount]] = []
+        volumes: list[Setting[Mount]] = []
         for field in _find_fields(chain, "volumes"):
             for member in field.items():
                 if isinstance(member.node.value, str):
@@ -213,8 +213,8 @@ class SettingsReader:
                 else:
                     mount = self._read_long_volume(member)
                 if mount:
-                    found.append(mount)
-        return (*found, *self._convert_members(chain, "tmpfs", mounts.parse_tmpfs))
+                    volumes.append(mount)
+        return (*volumes, *self._convert_members(chain, "tmpfs", mounts.parse_tmpfs))
 
     def _read_long_volume(self, field: Field) -> Setting[Mount] | None:
         """Returns the mount of a member of volumes in the long form; None if there are problems."""
@@ -270,4 +270,4 @@ def _parse_boolean(text: str) -> bool:
         return True
     if text.lower() in ("0", "f", "false", "n", "no", "off"):
         return False
-    raise ValueError("neither true nor false")
+    raise ValueError("must be true or false")

@@ -79,7 +79,7 @@ def read_command_line(command: str, attribute: str = "command") -> Settings:
     name = words[0].rpartition("/")[2] if words else ""
     program = _PROGRAMS.get(name)
     if program is None:
-        what = 'starts with none of docker, podman and nerdctl; write it whole, as "docker run ..."'
+        what = 'must start with docker, podman or nerdctl; write the whole command, as "docker run ..."'
         raise InputError(problems or [problem(attribute, command, what)])
     problems_of_program = Problems()
     _, rest = parse_flags(program.flags, words[1:], problems_of_program, line.restore)
@@ -94,7 +94,7 @@ def read_command_line(command: str, attribute: str = "command") -> Settings:
     reader = SettingsReader(program.engine_name, where, parsed, line)
     reader.problems.extend(f"{where}: {text}" for text in problems_of_flags)
     if not arguments:
-        reader.problems.add(attribute, command, "names no image")
+        reader.problems.add(attribute, command, "no image; write it after the flags")
     is_ended = rest[len(rest) - len(arguments) - 1 : len(rest) - len(arguments)] == ["--"]
     settings = reader.read_settings(arguments, is_ended)
     if reader.problems:

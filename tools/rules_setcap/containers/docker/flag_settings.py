@@ -149,7 +149,7 @@ class SettingsReader:
     def _parse_boolean(self, text: str) -> bool:
         value = parse_boolean(self._require_literal(text))
         if value is None:
-            raise ValueError("neither true nor false")
+            raise ValueError("must be true or false")
         return value
 
     def _parse_network(self, text: str) -> str:

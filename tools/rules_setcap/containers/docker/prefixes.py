@@ -72,7 +72,7 @@ def strip_prefixes(words: Sequence[str], problems: Problems, restore: Callable[[
 
 def _strip_flags(name: str, known: Flags, words: list[str], problems: Problems, restore: Callable[[str], str]) -> list[str]:
     """Returns the words after the flags and arguments of a command that runs another."""
-    found = Problems()
-    _, rest = parse_flags(known, words, found, restore)
-    problems.extend(f"{name}: {text}" for text in found)
+    problems_of_flags = Problems()
+    _, rest = parse_flags(known, words, problems_of_flags, restore)
+    problems.extend(f"{name}: {text}" for text in problems_of_flags)
     return rest[_OPERANDS.get(name, 0) :]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes import images
 from rules_setcap.containers.kubernetes.pods import Collector, Pod, read_pod, read_pod_spec
-from rules_setcap.containers.yaml_documents import Field, load
 from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.suggestions import suggest
+from rules_setcap.documents.yaml_documents import Field, parse_documents
 
 # The keys from an object to its pod or pod template, by apiVersion and kind.
 _PODS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -66,9 +66,9 @@ def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", part
       InputError: the file is not valid YAML or has no object; or, unless `partial`, it has problems. The error has every
         problem of the file.
     """
-    documents = load(data, file)
+    documents = parse_documents(data, file)
     if not documents:
-        raise InputError([f"{file}: no Kubernetes object in it"])
+        raise InputError([f"{file}: has no Kubernetes object"])
     collector = Collector(engine_name)
     pods: list[Pod] = []
     for document in documents:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes import images, security
 from rules_setcap.containers.settings import Settings
-from rules_setcap.containers.yaml_documents import Field
+from rules_setcap.documents.yaml_documents import Field
 
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -135,7 +135,7 @@ def read_pod_spec(
             separated = collector.separate(member)
             container = _read_container(separated, section, spec, volumes, collector.engine_name, is_strict)
             if container and is_strict and container.name in names:
-                separated.problem("a second container of this name", container.name)
+                separated.problem("duplicate container name; give each container its own", container.name)
             elif container:
                 # The API server accepts every text as a capability, and the engine refuses the one container. For all other
                 # problems, the API server refuses the whole pod.

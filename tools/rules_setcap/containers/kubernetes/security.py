@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
-from rules_setcap.containers.yaml_documents import Field
 from rules_setcap.diagnostics.suggestions import suggest
+from rules_setcap.documents.yaml_documents import Field
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, s
     for misplaced in sorted(_FIELDS_OF_CONTAINER):
         for owner in (container, spec):
             if field := owner.get(misplaced):
-                field.problem("belongs into securityContext; Kubernetes ignores it here", misplaced)
+                field.problem("Kubernetes ignores it here; move it to securityContext", misplaced)
     _check_proc_mount(context, spec)
     adds = context.at("capabilities", "add") if context else None
     drops = context.at("capabilities", "drop") if context else None
@@ -226,8 +226,9 @@ def _read_environment(field: Field | None) -> tuple[Setting[tuple[str, str | Non
         name, value = member.get("name"), member.get("value")
         text = value.scalar() if value else None
         if name and (variable := name.text()):
-            known = "" if text is None and not member.get("valueFrom") else text
-            variables.append(Setting((variable, known if known is not None and "$(" not in known else None), member.where))
+            if text is None and not member.get("valueFrom"):
+                text = ""
+            variables.append(Setting((variable, None if text is None or "$(" in text else text), member.where))
     return tuple(variables)
 
 

@@ -37,7 +37,7 @@ def select_container(
         raise InputError([problem(source, file, f"there are several containers; write {attribute}, one of {names}")])
     problems = [*manifest.problems, *(text for pod in pods for text in pod.problems)]
     if not candidates:
-        raise InputError(problems or [problem(source, file, "no container in it")])
+        raise InputError(problems or [problem(source, file, "has no container")])
     try:
         selected = find_container(pods, name, attribute) if name is not None else _check(candidates[0][2], candidates[0][1])
     except InputError as error:
@@ -46,7 +46,7 @@ def select_container(
         raise InputError([*error.problems, *problems] if is_missing else error.problems) from None
     others = [pod for pod in pods if all(container.field is not selected.field for container in pod.containers)]
     problems_of_others = [*manifest.problems, *(text for pod in others for text in pod.problems)]
-    return _add_notes(selected, "not right in the same file, and not judged here", problems_of_others)
+    return _add_notes(selected, "another problem in the same file, which is not judged here", problems_of_others)
 
 
 def find_container(pods: Iterable[Pod], name: str, attribute: str = "container") -> Container:
@@ -108,7 +108,7 @@ def _check(container: Container, pod: Pod) -> Container:
     problems_of_others = {text for other in others for text in other.problems}.difference(container.problems)
     if problems := [text for text in pod.problems if text not in problems_of_others]:
         raise InputError(problems)
-    return _add_notes(container, "does not start, in the same pod", pod.problems)
+    return _add_notes(container, "another container of the pod does not start", pod.problems)
 
 
 def _add_notes(container: Container, what: str, problems: Iterable[str]) -> Container:

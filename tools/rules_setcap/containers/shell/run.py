@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rules_setcap.containers.programs.model import Argument, System
 from rules_setcap.containers.shell.conditions import Truth
 from rules_setcap.containers.shell.expand import Expander
 from rules_setcap.containers.shell.frame import Frame, StartedProgram
-from rules_setcap.containers.shell.syntax import CommandList
+from rules_setcap.containers.shell.syntax import CommandList, CommandSubstitution, Parameter, SimpleCommand, Word
 
 
 @dataclass
@@ -76,6 +76,32 @@ class ScriptRun:
         if self.frame is not None and not self.frame.unknown_reason:
             self.frame.unknown_reason = reason
 
+    def assign_variables(self, frame: Frame, assignments: Sequence[tuple[str, Word | None]]) -> Truth:
+        """Sets variables; returns the status of the assignments.
+
+        Args:
+          frame: the frame whose variables are set.
+          assignments: as in syntax.SimpleCommand.
+        """
+        status: Truth = True
+        for name, word in assignments:
+            frame.variables[name] = self.expander.expand_text(frame, word) if word is not None else None
+            for part in word or ():
+                if isinstance(part, CommandSubstitution):
+                    status = None
+                elif isinstance(part, Parameter) and part.operator.endswith("="):
+                    frame.variables[part.name] = None  # ${NAME:=WORD} may set it.
+        return status
+
+    def start_program(self, frame: Frame, command: SimpleCommand, argv: Sequence[Argument]) -> Truth:
+        """Records that the script starts a program in the foreground; returns the program's status."""
+        inner = frame.copy()
+        self.assign_variables(inner, command.assignments)
+        inner.exported |= {variable for variable, _ in command.assignments}
+        frame.last_program = StartedProgram(tuple(argv), inner.make_program_state(), command.line)
+        self.started.append(frame.last_program)
+        return False if argv[0] == "false" else None
+
     def run_list(self, commands: CommandList) -> Truth:
         """Runs commands; returns the status of the last one."""
         raise NotImplementedError
@@ -83,3 +109,7 @@ class ScriptRun:
     def call_function(self, name: str, arguments: Sequence[Argument]) -> Truth:
         """Calls a function of the script; returns its status."""
         raise NotImplementedError
+
+
+Builtin = Callable[[ScriptRun, Frame, SimpleCommand, list[Argument]], Truth]
+"""A builtin: a function of the run, its frame, the command and the expanded arguments, which returns the status."""

@@ -1,4 +1,4 @@
-"""The parts of a shell script (POSIX.1-2024, "Shell Command Language", and a little of bash)."""
+"""The parts of a parsed shell script (POSIX.1-2024, "Shell Command Language", and a little of bash)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Literal:
-    """Text that stands for itself."""
+    """Text that stands for itself.
+
+    Attributes:
+      text: the text, without quotes.
+      quoted: whether the text was quoted, so that it is neither split nor a pattern.
+    """
 
     text: str
     quoted: bool
@@ -15,7 +20,15 @@ class Literal:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An expansion: $name, ${name<operator>word}; `length` for ${#name}."""
+    """A parameter expansion: $NAME, ${NAME<operator><word>} or ${#NAME}.
+
+    Attributes:
+      name: the name of a variable, the number of an argument, or one of @*#?$!-.
+      quoted: whether the expansion is in double quotes.
+      operator: such as ":-" or "##"; for ${NAME:START:LENGTH} it is ":START:LENGTH". "" if there is none.
+      word: the word after the operator.
+      length: whether it is ${#NAME}.
+    """
 
     name: str
     quoted: bool
@@ -26,7 +39,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class CommandSubstitution:
-    """$(commands)."""
+    """A command substitution: $(...) or `...`.
+
+    Attributes:
+      commands: the commands whose output is substituted.
+      quoted: whether the substitution is in double quotes.
+    """
 
     commands: CommandList
     quoted: bool
@@ -34,18 +52,29 @@ class CommandSubstitution:
 
 @dataclass(frozen=True)
 class Opaque:
-    """Anything whose value is not computed: arithmetic, process substitution, an array."""
+    """A part of a word whose value is never computed: arithmetic, a process substitution, an array."""
 
     quoted: bool
 
 
 Part = Literal | Parameter | CommandSubstitution | Opaque
+"""A part of a word."""
+
 Word = tuple[Part, ...]
+"""A word of a script before expansion: its parts, one after the other."""
 
 
 @dataclass(frozen=True)
 class SimpleCommand:
-    """Assignments, a command's words, and its line number."""
+    """A simple command.
+
+    Attributes:
+      assignments: the names and values of the assignments before the command, and of those that are arguments of export and
+        the like; None is a value that is not computed, as that of NAME+=value.
+      words: the name of the command and its arguments.
+      line: the number of the command's line in the script, from 1.
+      redirected: whether the command has redirections.
+    """
 
     assignments: tuple[tuple[str, Word | None], ...]
     words: tuple[Word, ...]
@@ -55,7 +84,12 @@ class SimpleCommand:
 
 @dataclass(frozen=True)
 class DoubleBracket:
-    """[[ ... ]]; the operators are words with one unquoted literal."""
+    """The conditional command [[ ... ]] of bash.
+
+    Attributes:
+      words: the words between the brackets. An operator is a word of one unquoted literal.
+      line: the number of its line.
+    """
 
     words: tuple[Word, ...]
     line: int
@@ -63,12 +97,18 @@ class DoubleBracket:
 
 @dataclass(frozen=True)
 class ArithmeticCommand:
-    """((...))."""
+    """The arithmetic command ((...)) of bash, whose status is not computed."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Commands with | between them; `negated` with !."""
+    """A pipeline: commands with | between them.
+
+    Attributes:
+      commands: the commands; most pipelines have one.
+      negated: whether "!" is before them.
+      line: the number of its line.
+    """
 
     commands: tuple[Command, ...]
     negated: bool
@@ -77,7 +117,13 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class AndOr:
-    """Pipelines with && and || between them."""
+    """An AND-OR list: pipelines with && and || between them.
+
+    Attributes:
+      first: the first pipeline.
+      rest: the others, each with the operator before it.
+      background: whether "&" is after them.
+    """
 
     first: Pipeline
     rest: tuple[tuple[str, Pipeline], ...]
@@ -86,28 +132,33 @@ class AndOr:
 
 @dataclass(frozen=True)
 class CommandList:
-    """Lists, one after the other."""
+    """A list of commands that run one after the other."""
 
     items: tuple[AndOr, ...] = ()
 
 
 @dataclass(frozen=True)
 class BraceGroup:
-    """{ ...; }"""
+    """A brace group: { ...; }."""
 
     body: CommandList
 
 
 @dataclass(frozen=True)
 class Subshell:
-    """( ... )"""
+    """A subshell: ( ... )."""
 
     body: CommandList
 
 
 @dataclass(frozen=True)
 class If:
-    """if, elif and else."""
+    """An if command.
+
+    Attributes:
+      branches: the condition and the body of `if` and of each `elif`.
+      otherwise: the body of `else`; an empty list if there is none.
+    """
 
     branches: tuple[tuple[CommandList, CommandList], ...]
     otherwise: CommandList
@@ -115,7 +166,13 @@ class If:
 
 @dataclass(frozen=True)
 class For:
-    """for name in words; words is None for "$@"."""
+    """A for loop.
+
+    Attributes:
+      name: the variable.
+      words: the words after `in`; None if the loop is over "$@".
+      body: the commands of the loop.
+    """
 
     name: str
     words: tuple[Word, ...] | None
@@ -124,7 +181,7 @@ class For:
 
 @dataclass(frozen=True)
 class While:
-    """while and until."""
+    """A while or until loop."""
 
     condition: CommandList
     body: CommandList
@@ -133,16 +190,22 @@ class While:
 
 @dataclass(frozen=True)
 class Case:
-    """case word in patterns) body ;; esac."""
+    """A case command.
+
+    Attributes:
+      word: the word that is compared.
+      branches: the patterns and the body of each branch.
+      falls_through: whether a branch ends with ;& or ;;&.
+    """
 
     word: Word
     branches: tuple[tuple[tuple[Word, ...], CommandList], ...]
-    falls: bool = False
+    falls_through: bool = False
 
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """name() body."""
+    """The definition of a function: NAME() BODY."""
 
     name: str
     body: Command
@@ -153,7 +216,12 @@ Command = SimpleCommand | DoubleBracket | ArithmeticCommand | BraceGroup | Subsh
 
 @dataclass
 class UnsupportedSyntax(Exception):
-    """A part of a script that is not understood."""
+    """A part of a script that the parser does not support, or that is invalid.
+
+    Attributes:
+      line: the number of the line, from 1.
+      text: the line.
+    """
 
     line: int
     text: str = field(default="")

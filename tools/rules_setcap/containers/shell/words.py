@@ -1,4 +1,4 @@
-"""Reads the words of a shell script: quoting and expansions."""
+"""Reads the words of a shell script, with their quotes and expansions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from rules_setcap.containers.shell.syntax import (
     Word,
 )
 
-_META = frozenset(" \t\n;&|()<>")
+_METACHARACTERS = frozenset(" \t\n;&|()<>")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?$!-]")
-_BRACED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
+_NAME_IN_BRACES = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
+_SUBSTRING = re.compile(r":([0-9]+)(:[0-9]+)?\}")
 _OPERATOR = re.compile(r":[-=?+]|[-=?+]|##?|%%?")
 
 
 class Reader:
-    """The text of a script, and how far it has been read."""
+    """A reader of the words of a script.
+
+    Words may contain commands. parse.Parser, a subclass, parses these.
+
+    Attributes:
+      text: the script.
+      at: the position up to which it has been read.
+      depth: the nesting of commands at that position.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -31,21 +40,24 @@ class Reader:
         self._heredocs: list[tuple[str, bool]] = []
 
     def peek(self) -> str:
+        """Returns the next character; "" at the end of the text."""
         return self.text[self.at : self.at + 1]
 
     def at_end(self) -> bool:
+        """Returns whether all of the text has been read."""
         return self.at >= len(self.text)
 
-    def line(self) -> int:
+    def find_line(self) -> int:
         """Returns the number of the current line, from 1."""
         return self.text.count("\n", 0, self.at) + 1
 
-    def unparsed(self) -> UnsupportedSyntax:
-        number = self.line()
+    def make_error(self) -> UnsupportedSyntax:
+        """Returns the exception for the current line."""
+        number = self.find_line()
         return UnsupportedSyntax(number, self.text.split("\n")[number - 1].strip() if self.text else "")
 
-    def blanks(self) -> bool:
-        """Skips spaces, continued lines and a comment; returns False."""
+    def skip_blanks(self) -> None:
+        """Skips spaces, tabs, line continuations and a comment."""
         while True:
             if self.peek() in (" ", "\t") and self.peek():
                 self.at += 1
@@ -55,121 +67,134 @@ class Reader:
                 end = self.text.find("\n", self.at)
                 self.at = len(self.text) if end < 0 else end
             else:
-                return False
+                return
 
-    def newlines(self) -> None:
-        """Skips blanks and newlines, and here-documents after a newline."""
+    def skip_newlines(self) -> None:
+        """Skips blanks and newlines, and the here-documents that begin after a newline."""
         while True:
-            self.blanks()
+            self.skip_blanks()
             if self.peek() != "\n":
                 return
             self.at += 1
             self._skip_heredocs()
 
-    def heredoc(self, tabs: bool) -> None:
-        """Reads the delimiter of a here-document, whose lines follow the next newline."""
-        word = self.word()
+    def read_heredoc_delimiter(self, strips_tabs: bool) -> None:
+        """Reads the delimiter of a here-document, whose lines begin after the next newline.
+
+        Args:
+          strips_tabs: whether the operator is <<-.
+        """
+        word = self.read_word()
         if not all(isinstance(part, Literal) for part in word):
-            raise self.unparsed()
-        self._heredocs.append(("".join(part.text for part in word if isinstance(part, Literal)), tabs))
+            raise self.make_error()
+        self._heredocs.append(("".join(part.text for part in word if isinstance(part, Literal)), strips_tabs))
 
     def _skip_heredocs(self) -> None:
-        for delimiter, tabs in self._heredocs:
+        """Skips the lines of the here-documents whose delimiters have been read."""
+        for delimiter, strips_tabs in self._heredocs:
             while True:
                 if self.at_end():
-                    raise self.unparsed()
+                    raise self.make_error()
                 end = self.text.find("\n", self.at)
                 end = len(self.text) if end < 0 else end
                 line = self.text[self.at : end]
                 self.at = min(end + 1, len(self.text))
-                if (line.lstrip("\t") if tabs else line) == delimiter:
+                if (line.lstrip("\t") if strips_tabs else line) == delimiter:
                     break
         self._heredocs = []
 
-    def word(self) -> Word:
-        """Reads a word."""
+    def read_word(self) -> Word:
+        """Reads a word.
+
+        Raises:
+          UnsupportedSyntax: there is no word, or a part of it is not supported.
+        """
         parts: list[Part] = []
         start = self.at
         while not self.at_end():
-            each = self.peek()
+            character = self.peek()
             if self.text.startswith(("<(", ">("), self.at):
                 self.at += 2
                 self.parse_substitution()
                 parts.append(Opaque(True))
-            elif each in _META:
+            elif character in _METACHARACTERS:
                 break
-            elif each == "\\":
+            elif character == "\\":
                 if self.text[self.at + 1 : self.at + 2] != "\n":
                     parts.append(Literal(self.text[self.at + 1 : self.at + 2], True))
                 self.at += 2
-            elif each == "'":
-                parts.append(Literal(self._single(), True))
-            elif each == '"':
+            elif character == "'":
+                parts.append(Literal(self._read_single_quoted(), True))
+            elif character == '"':
                 self.at += 1
-                parts += self._double()
-            elif each == "$" and self.text[self.at + 1 : self.at + 2] == "'":
+                parts += self._read_double_quoted()
+            elif character == "$" and self.text[self.at + 1 : self.at + 2] == "'":
                 self.at += 1
-                text = self._ansi()
+                text = self._read_ansi_quoted()
                 parts.append(Opaque(True) if "\\" in text else Literal(text, True))
-            elif each == "$" and self.text[self.at + 1 : self.at + 2] == '"':
+            elif character == "$" and self.text[self.at + 1 : self.at + 2] == '"':
                 self.at += 2
-                parts += self._double()
-            elif each in "$`":
-                parts.append(self._expansion(quoted=False))
+                parts += self._read_double_quoted()
+            elif character in "$`":
+                parts.append(self._read_expansion(quoted=False))
             else:
-                parts.append(Literal(each, False))
+                parts.append(Literal(character, False))
                 self.at += 1
         if self.at == start:
-            raise self.unparsed()
-        return _joined(parts)
+            raise self.make_error()
+        return _join_literals(parts)
 
-    def _single(self) -> str:
+    def _read_single_quoted(self) -> str:
+        """Reads '...'."""
         end = self.text.find("'", self.at + 1)
         if end < 0:
-            raise self.unparsed()
+            raise self.make_error()
         text = self.text[self.at + 1 : end]
         self.at = end + 1
         return text
 
-    def _ansi(self) -> str:
+    def _read_ansi_quoted(self) -> str:
+        """Reads $'...' from its first quote; returns the text with its escape sequences."""
         start = self.at = self.at + 1
         while self.peek() != "'":
             if self.at_end():
-                raise self.unparsed()
+                raise self.make_error()
             self.at += 2 if self.peek() == "\\" else 1
         self.at += 1
         return self.text[start : self.at - 1]
 
-    def _double(self) -> list[Part]:
+    def _read_double_quoted(self) -> list[Part]:
+        """Reads "..." after its first quote."""
         parts: list[Part] = [Literal("", True)]
         while self.peek() != '"':
             if self.at_end():
-                raise self.unparsed()
+                raise self.make_error()
             if self.peek() == "\\":
                 after = self.text[self.at + 1 : self.at + 2]
                 if after != "\n":
                     parts.append(Literal(after if after in '$`"\\' else "\\" + after, True))
                 self.at += 2
             elif self.peek() in ("$", "`"):
-                parts.append(self._expansion(quoted=True))
+                parts.append(self._read_expansion(quoted=True))
             else:
                 parts.append(Literal(self.peek(), True))
                 self.at += 1
         self.at += 1
         return parts
 
-    def _expansion(self, quoted: bool) -> Part:
+    def _read_expansion(self, quoted: bool) -> Part:
+        """Reads what begins with "$" or "`"."""
         if self.peek() == "`":
-            return self._backquoted(quoted)
+            return self._read_backquoted(quoted)
         if self.text.startswith("$((", self.at):
             self.at += 1
-            self.arithmetic()
+            self.skip_arithmetic()
             return Opaque(quoted)
         if self.text.startswith("$(", self.at):
             self.at += 2
             return CommandSubstitution(self.parse_substitution(), quoted)
         if self.text.startswith("${", self.at):
-            return self._braced(quoted)
+            return self._read_braced(quoted)
         match = _NAME.match(self.text, self.at + 1)
         if not match:
             self.at += 1
@@ -185,35 +210,37 @@ class Reader:
         """Parses the commands of a text that is not a part of the script, such as that of a `...`."""
         raise NotImplementedError
 
-    def _backquoted(self, quoted: bool) -> Part:
+    def _read_backquoted(self, quoted: bool) -> Part:
+        """Reads `...`."""
         start = self.at = self.at + 1
         while self.peek() != "`":
             if self.at_end():
-                raise self.unparsed()
+                raise self.make_error()
             self.at += 2 if self.peek() == "\\" else 1
         text = re.sub(r"\\([$`\\])", r"\1", self.text[start : self.at])
         self.at += 1
         return CommandSubstitution(self.parse_text(text), quoted)
 
-    def arithmetic(self) -> None:
+    def skip_arithmetic(self) -> None:
         """Skips ((...))."""
         depth = 0
         while not self.at_end():
-            each = self.peek()
-            if each in "'\"`\\":
-                raise self.unparsed()
-            depth += (each == "(") - (each == ")")
+            character = self.peek()
+            if character in "'\"`\\":
+                raise self.make_error()
+            depth += (character == "(") - (character == ")")
             self.at += 1
             if depth == 0:
                 return
-        raise self.unparsed()
+        raise self.make_error()
 
-    def _braced(self, quoted: bool) -> Part:
+    def _read_braced(self, quoted: bool) -> Part:
+        """Reads ${...}; an expansion that is not supported becomes Opaque."""
         self.at += 2
         length = self.peek() == "#" and self.text[self.at + 1 : self.at + 2] != "}"
         if length:
             self.at += 1
-        match = _BRACED.match(self.text, self.at)
+        match = _NAME_IN_BRACES.match(self.text, self.at)
         if not match:
             self._skip_braced()
             return Opaque(quoted)
@@ -224,10 +251,10 @@ class Reader:
         if self.peek() == "}":
             self.at += 1
             return Parameter(name, quoted, length=length)
-        slice_ = re.compile(r":([0-9]+)(:[0-9]+)?\}").match(self.text, self.at)
-        if slice_ and not length:
-            self.at = slice_.end()
-            return Parameter(name, quoted, ":" + slice_[1] + (slice_[2] or ""))
+        substring = _SUBSTRING.match(self.text, self.at)
+        if substring and not length:
+            self.at = substring.end()
+            return Parameter(name, quoted, ":" + substring[1] + (substring[2] or ""))
         operator = _OPERATOR.match(self.text, self.at)
         if length or not operator:
             self._skip_braced()
@@ -236,68 +263,69 @@ class Reader:
         parts: list[Part] = []
         while self.peek() != "}":
             if self.at_end():
-                raise self.unparsed()
+                raise self.make_error()
             if self.peek() == '"':
                 self.at += 1
-                parts += self._double()
+                parts += self._read_double_quoted()
             elif self.peek() == "'" and not quoted:
-                parts.append(Literal(self._single(), True))
+                parts.append(Literal(self._read_single_quoted(), True))
             elif self.peek() == "\\":
                 parts.append(Literal(self.text[self.at + 1 : self.at + 2], True))
                 self.at += 2
             elif self.peek() in ("$", "`"):
-                parts.append(self._expansion(quoted))
+                parts.append(self._read_expansion(quoted))
             else:
                 parts.append(Literal(self.peek(), quoted and operator[0][0] not in "#%"))
                 self.at += 1
         self.at += 1
-        return Parameter(name, quoted, operator[0], _joined(parts))
+        return Parameter(name, quoted, operator[0], _join_literals(parts))
 
     def _skip_braced(self) -> None:
+        """Skips the rest of ${...}."""
         depth = 1
         while depth:
             if self.at_end():
-                raise self.unparsed()
-            each = self.peek()
-            if each == "'":
-                self._single()
+                raise self.make_error()
+            character = self.peek()
+            if character == "'":
+                self._read_single_quoted()
                 continue
-            if each == "\\":
+            if character == "\\":
                 self.at += 1
-            depth += (each == "{") - (each == "}")
+            depth += (character == "{") - (character == "}")
             self.at += 1
 
-    def array(self) -> None:
+    def skip_array(self) -> None:
         """Skips the words of an array: (...)."""
         self.at += 1
         while True:
-            self.newlines()
+            self.skip_newlines()
             if self.peek() == ")":
                 self.at += 1
                 return
             if self.at_end():
-                raise self.unparsed()
-            self.word()
+                raise self.make_error()
+            self.read_word()
 
-    def regex(self) -> None:
-        """Skips the pattern after =~ in [[ ]]."""
+    def skip_regular_expression(self) -> None:
+        """Skips the regular expression after =~ in [[ ]]."""
         depth = 0
         while not self.at_end():
-            each = self.peek()
-            if each in " \t\n)" and depth == 0:
+            character = self.peek()
+            if character in " \t\n)" and depth == 0:
                 return
-            if each == "'":
-                self._single()
+            if character == "'":
+                self._read_single_quoted()
                 continue
-            if each == "\\":
+            if character == "\\":
                 self.at += 1
-            depth += (each in "([") - (each in ")]")
+            depth += (character in "([") - (character in ")]")
             self.at += 1
-        raise self.unparsed()
+        raise self.make_error()
 
 
-def _joined(parts: list[Part]) -> Word:
-    """Joins neighbouring literals."""
+def _join_literals(parts: list[Part]) -> Word:
+    """Returns the parts of a word with neighbouring literals joined."""
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None

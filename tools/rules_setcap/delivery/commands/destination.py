@@ -7,15 +7,15 @@ import json
 from rules_setcap.actions import stamps
 from rules_setcap.delivery import destination
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import formats
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci import descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     attributes = json.loads(arguments.take_value("attributes"))
     held = {f"{name}_file": arguments.take_value(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
     status, output = stamps.Status(arguments.take_values("stamp")), arguments.take_value("output")
@@ -25,6 +25,5 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
         found = destination.engine(attributes["tag"], status, problems)
     else:
         found = destination.registry(**attributes, **held, status=status, problems=problems)
-    if problems:
-        raise InputError(problems)
-    files.write_whole(output, formats.encode(found))
+    problems.raise_if_any()
+    files.write_whole(output, descriptors.encode_document(found))

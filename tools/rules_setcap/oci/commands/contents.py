@@ -1,7 +1,7 @@
-"""Lists the merged root filesystem of a base image, so that the images on top of it do not read its layers.
+"""Lists the merged root filesystem of a base image, so that the actions of images on top of it do not read its layers.
 
-It does not fail if the base is invalid: it writes the problems, and the images on top of it report them together with
-their own.
+The action does not fail if the base is not valid: it writes the problems, and the images on top of the base report them
+together with their own.
 """
 
 from __future__ import annotations
@@ -13,75 +13,80 @@ from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.archive.work import Work, WorkError
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
-from rules_setcap.oci import contents, lower_layers
-from rules_setcap.oci.rootfs import Tree
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci.layer_blobs import list_layout_layers
+from rules_setcap.oci.layer_contents import LayerContents, find_interpreter
+from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
+from rules_setcap.oci.root_filesystem import RootFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator
 
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.archive.reader import Archive, Member
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
     output, layout, platform = arguments.take_value("output"), arguments.take_value("layout"), arguments.take_value("platform")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
-    tree, work = Tree(), Work(blobs=True)
-    interpreters: dict[tuple[int, int], tuple[str, str]] = {}
+    problems.raise_if_any()
     try:
-        blobs = lower_layers.of_layout(layout, platform)
-        for number, blob in enumerate(blobs):
-            with lower_layers.entries(blob, work) as archive:
-                members = lower_layers.reduced(_members(archive, number, interpreters), work)
-                tree.apply(members, number, blob.descriptor["size"])
-        tree, differing = lower_layers.as_unpacked(tree, blobs)
-        assigned = _capabilities(tree, layout)
-        listed = contents.Contents(work)
-        try:
-            listed.add_tree(tree, interpreters)
-        except WorkError as error:
-            raise InputError([problem("base", layout, str(error))]) from None
+        metadata = _list_base(layout, platform)
     except InputError as error:
-        empty = contents.Contents().encode()
-        found = arguments.labels.apply(error.problems)
-        files.write_json(output, {"capabilities": {}, "contents": empty, "problems": found})
-        return
-    differing = [path if is_text(path) else escape(path) for path in differing]
-    files.write_json(output, {"capabilities": assigned, "contents": listed.encode(), "differing": differing})
+        metadata = {"capabilities": {}, "contents": LayerContents().encode(), "problems": arguments.labels.apply(error.problems)}
+    files.write_json(output, metadata)
 
 
-def _members(archive: Archive, layer_number: int, interpreters: dict[tuple[int, int], tuple[str, str]]) -> Iterator[Member]:
-    """Yields the entries of a layer, and records the interpreters of programs."""
-    for number, member in enumerate(archive):
-        if member.type == FILE and member.size and member.mode & 0o111 and not member.sparse:
-            start = next(archive.content(), b"")[: member.size]
-            if found := contents.interpreter(start):
-                interpreters[layer_number, number] = found
-        yield member
+def _list_base(layout: str, platform: str) -> dict[str, Any]:
+    """Returns the metadata of a base, as if all its layers were one.
+
+    Raises:
+      InputError: the base is not valid.
+    """
+    work = Work(blobs=True)
+    interpreters: dict[tuple[int, int], tuple[str, str]] = {}  # By layer and entry.
+
+    def inspect(archive: Archive, layer: int) -> Iterator[Member]:
+        """Yields the entries of a layer, and records the interpreters of programs."""
+        for number, member in enumerate(archive):
+            if member.type == FILE and member.size and member.mode & 0o111 and not member.sparse:
+                start = next(archive.content(), b"")[: member.size]
+                if interpreter := find_interpreter(start):
+                    interpreters[layer, number] = interpreter
+            yield member
+
+    blobs = list_layout_layers(layout, platform)
+    root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, work, inspect), blobs)
+    assigned = _decode_capabilities(root, layout)
+    contents = LayerContents(work)
+    try:
+        contents.add_root_filesystem(root, interpreters)
+    except WorkError as error:
+        raise InputError([problem("base", layout, str(error))]) from None
+    differing = [path if is_text(path) else escape(path) for path in differing_paths]
+    return {"capabilities": assigned, "contents": contents.encode(), "differing": differing}
 
 
-def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
+def _decode_capabilities(root: RootFilesystem, layout: str) -> dict[str, str]:
     """Returns the capabilities of files by path, as cap_to_text(3) writes them.
 
     Raises:
-      InputError: with each file whose attribute is invalid, or whose path is not UTF-8.
+      InputError: the attribute of a file is not valid, or its path is not UTF-8; there is a problem for each such file.
     """
-    found: dict[str, str] = {}
-    problems: list[str] = []
-    for path, node in tree.walk():
+    assigned: dict[str, str] = {}
+    problems = Problems()
+    for path, node in root.walk():
         value = node.xattrs.get(CAPABILITY)
         if value is None or node.type != FILE:
             continue
         try:
-            found[path] = capabilities.from_xattr(value).to_text()
+            assigned[path] = capabilities.from_xattr(value).to_text()
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
-            problems.append(problem("base", layout, what))
+            problems.add("base", layout, what)
         if not is_text(path):
-            problems.append(problem("base", layout, f"{quote(path)} has capabilities, and a path that is not UTF-8"))
-    if problems:
-        raise InputError(problems)
-    return found
+            problems.add("base", layout, f"{quote(path)} has capabilities, and a path that is not UTF-8")
+    problems.raise_if_any()
+    return assigned

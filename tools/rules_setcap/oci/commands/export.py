@@ -1,22 +1,22 @@
-"""Writes a layout as one tar."""
+"""Writes an OCI image layout as one tar, which container engines load."""
 
 from __future__ import annotations
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import export
+from rules_setcap.oci.archive_export import export_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
     name = files.read_json(arguments.take_value("destination"))["name"]
     layout, output = arguments.take_value("layout"), arguments.take_value("output")
     platform = arguments.take_value("platform", "")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
+    problems.raise_if_any()
     with files.open_new_file(output) as stream:
-        export.write(stream, layout, name, platform)
+        export_archive(stream, layout, name, platform)

@@ -1,20 +1,20 @@
-"""Links the layouts of images into that of their index."""
+"""Links the blobs of images into the OCI image layout of their index."""
 
 from __future__ import annotations
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import layout
+from rules_setcap.oci.layout_writer import write_index_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
-    contents = {name: files.read_file(arguments.take_value(name)) for name in ("index", "descriptor")}
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
+    documents = {name: files.read_file(arguments.take_value(name)) for name in ("index", "descriptor")}
     layouts, output = arguments.take_values("layout"), arguments.take_value("output")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
-    layout.write_index(output, layouts=layouts, **contents)
+    problems.raise_if_any()
+    write_index_layout(output, layouts=layouts, **documents)

@@ -1,24 +1,24 @@
-"""Links it all into an OCI image layout directory."""
+"""Links the blobs of an image into an OCI image layout directory."""
 
 from __future__ import annotations
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import layout
+from rules_setcap.oci.layout_writer import write_image_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
-    contents = {name: files.read_file(arguments.take_value(name)) for name in ("manifest", "config", "descriptor")}
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
+    documents = {name: files.read_file(arguments.take_value(name)) for name in ("manifest", "config", "descriptor")}
     blobs = {}
     for pair in arguments.take_values("layer"):
         metadata, _, blob = pair.partition("=")
         blobs[files.read_json(metadata)["descriptor"]["digest"]] = blob
     base_layouts, output = arguments.take_values("base-layout"), arguments.take_value("output")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
-    layout.write(output, blobs=blobs, base_layouts=base_layouts, **contents)
+    problems.raise_if_any()
+    write_image_layout(output, blobs=blobs, base_layouts=base_layouts, **documents)

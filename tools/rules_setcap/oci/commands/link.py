@@ -1,19 +1,19 @@
-"""Links the files of an OCI image layout into a directory."""
+"""Links the files of an OCI image layout, which are given one by one, into a directory."""
 
 from __future__ import annotations
 
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import layout
+from rules_setcap.oci.layout_writer import link_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
     index, attribute, output = (arguments.take_value(name) for name in ("index", "attribute", "output"))
-    files = arguments.take_values("file")
+    paths = arguments.take_values("file")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
-    layout.link(output, index, files, attribute)
+    problems.raise_if_any()
+    link_layout(output, index, paths, attribute)

@@ -1,24 +1,25 @@
-"""Unpacks an archive of an image, or copies an OCI image layout, into an OCI image layout directory."""
+"""Unpacks an image archive, or copies an OCI image layout, into an OCI image layout directory."""
 
 from __future__ import annotations
 
 import os
 
-from rules_setcap.diagnostics.errors import InputError
-from rules_setcap.oci import archives, layout
+from rules_setcap.oci.archive_import import import_archive
+from rules_setcap.oci.layout_writer import copy_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Runs the subcommand."""
     output, source = arguments.take_value("output"), arguments.take_value("archive")
     attribute = arguments.take_value("attribute", "base")
     arguments.check_all_taken()
-    if problems:
-        raise InputError(problems)
-    if os.path.isdir(source):  # In the source tree: for Bazel it is a file.
-        layout.copy(output, source, attribute)
+    problems.raise_if_any()
+    if os.path.isdir(source):  # Bazel takes a directory in the source tree for a file.
+        copy_layout(output, source, attribute)
     else:
-        archives.write(output, source, attribute)
+        import_archive(output, source, attribute)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about
-from rules_setcap.oci import lower_layers
+from rules_setcap.oci import layer_blobs
 from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
@@ -54,8 +54,8 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
         copied = lower_files.LowerFiles({}, [], {})
         if assigned:
-            blobs = [each for layout in layouts for each in lower_layers.of_layout(layout, platform)]
-            blobs += lower_layers.of_pairs(pairs)
+            blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform)]
+            blobs += layer_blobs.list_built_layers(pairs)
             copied = lower_files.copy_lower_files(assigned, blobs, directory, problems)
         if changes:
             from rules_setcap.packer import entry_changes  # Few layers need it, and importing it takes time.

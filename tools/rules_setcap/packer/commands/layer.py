@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import about, quote
 from rules_setcap.diagnostics.problems import Problems
-from rules_setcap.oci import merged
+from rules_setcap.oci import merged_contents
 from rules_setcap.packer import assignments, entries, layer_writer, parent_directories, placement, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
@@ -95,7 +95,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
 
 def _merge_lower_layers(
     base: Sequence[str], layers: Sequence[str], labels: Sequence[str], replaces: Collection[str], problems: Problems
-) -> merged.Merged:
+) -> merged_contents.MergedContents:
     """Returns the merged root filesystem of the lower layers.
 
     Args:
@@ -105,14 +105,14 @@ def _merge_lower_layers(
       replaces: paths of lower entries that an entry of another kind may replace.
       problems: the collector of problems: entries of `layers` that replace one of another kind.
     """
-    lower = merged.Merged()
+    lower = merged_contents.MergedContents()
     # If the platform is not valid, the base has no contents.
     for path in base if not about(problems, "platform") else ():
-        lower.apply(files.read_json(path))
+        lower.apply_layer(files.read_json(path))
     problems.extend(lower.problems)
-    lower.changed.clear()
+    lower.changed_directories.clear()
     for path, label in zip(layers, labels, strict=True):
-        for replacement in lower.apply(files.read_json(path)):
+        for replacement in lower.apply_layer(files.read_json(path)):
             if replacement.path not in replaces:
                 where = quote(replacement.path)
                 what = f"{replacement.above} at {where} would replace {replacement.below} of a layer below"
@@ -120,15 +120,15 @@ def _merge_lower_layers(
     return lower
 
 
-def _make_locator(lower: merged.Merged) -> Callable[[str], str]:
-    """Returns a function like lower.locate() that never fails.
+def _make_locator(lower: merged_contents.MergedContents) -> Callable[[str], str]:
+    """Returns a function like lower.resolve_parents() that never fails.
 
     It returns the path itself if links lead in a circle; place_entries() reports those.
     """
 
     def locate(path: str) -> str:
         try:
-            return lower.locate(path)
+            return lower.resolve_parents(path)
         except ValueError:
             return path
 
@@ -136,11 +136,11 @@ def _make_locator(lower: merged.Merged) -> Callable[[str], str]:
 
 
 def _check_unmatched(
-    unmatched: Sequence[assignments.Assignment], lower: merged.Merged, locate: Callable[[str], str], problems: Problems
+    unmatched: Sequence[assignments.Assignment], lower: merged_contents.MergedContents, locate: Callable[[str], str], problems: Problems
 ) -> None:
     """Adds a problem for each path that the lower layers do not have either. The other files are copied from there."""
     if about(problems, "base", "platform"):
         return  # The base could not be read.
     for assignment in unmatched:
-        if not lower.kind(locate(assignment.path)):
+        if not lower.get_type(locate(assignment.path)):
             problems.add(assignment.attribute, assignment.path, describe_unmatched_file(assignment.path, lower.files))

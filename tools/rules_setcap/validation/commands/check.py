@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.diagnostics import files
-from rules_setcap.oci.merged import Merged
+from rules_setcap.oci.merged_contents import MergedContents
 from rules_setcap.validation import checks
 from rules_setcap.validation.checked_image import CheckedImage
 
@@ -37,14 +37,14 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
       OSError: a file cannot be read or written.
     """
     output, disabled = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
-    merged = Merged()
+    merged = MergedContents()
     for path in arguments.take_values("base-contents"):
-        merged.apply(files.read_json(path))
+        merged.apply_layer(files.read_json(path))
     layers = []
     for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-settings"), strict=True):
         metadata = files.read_json(path)
         if not metadata.get("empty"):
-            merged.apply(metadata)
+            merged.apply_layer(metadata)
             layers.append((metadata, json.loads(text)))
     config, binary = arguments.take_value("config", ""), json.loads(arguments.take_value("binary", '""'))
     program_attribute = arguments.take_value("program-attribute", "")
@@ -55,7 +55,7 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
 
     image = CheckedImage(files.read_json(config), merged) if config else None
     if image:
-        binary = merged.locate(binary)
+        binary = merged.resolve_parents(binary)
     programs: dict[str, checks.Program] = {}
     for metadata, settings in layers:
         for path in programs.keys() & set(metadata["contents"]["files"]):
@@ -64,7 +64,7 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
             programs[program.path] = program
     checks.check_names(disabled, problems)
     if image:
-        problems.extend(merged.uncertain())
+        problems.extend(merged.describe_uncertain_files())
     for program in programs.values():
         checks.check_program(program, image, problems)
     remarks = []
@@ -79,7 +79,7 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
 
 
 def _list_programs(
-    metadata: Mapping[str, Any], settings: Mapping[str, Any], disabled: Collection[str], merged: Merged, binary: str
+    metadata: Mapping[str, Any], settings: Mapping[str, Any], disabled: Collection[str], merged: MergedContents, binary: str
 ) -> Iterator[checks.Program]:
     """Yields the programs of a layer that have capabilities in the image, and the image's binary.
 

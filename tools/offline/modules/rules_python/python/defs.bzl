@@ -1,4 +1,4 @@
-"""The rules in one file, as Bazel's own packages load them."""
+"""All rules in one file, which Bazel's own packages load."""
 
 load(":builtin.bzl", "BuiltinPyInfo")
 load(":py_binary.bzl", _py_binary = "py_binary")

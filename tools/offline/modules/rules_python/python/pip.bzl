@@ -1,4 +1,4 @@
-"""Packages as pip installs them: one repository, with a package per requirement."""
+"""A repository with the Python packages that pip installs: one Bazel package for each requirement."""
 
 _PACKAGE = """\
 alias(
@@ -8,13 +8,13 @@ alias(
 )
 """
 
-# Of pip.parse, as in the real hub: for its version alone.
+# As in rules_python, a package of `pip.parse` exists only for the Python version of the tag.
 _VERSIONED_PACKAGE = """\
 alias(
     name = "{name}",
     actual = select(
         {{"@rules_python//python/config_settings:is_python_{version}": "//:site"}},
-        no_match_error = "{name} is here for Python {version} alone; set python_version",
+        no_match_error = "{name} exists only for Python {version}; set python_version",
     ),
     visibility = ["//visibility:public"],
 )
@@ -72,11 +72,11 @@ pip_hub = repository_rule(
 )
 
 def pip_parse(name, requirements_lock, **_kwargs):
-    """What a WORKSPACE file calls.
+    """Declares a repository with Python packages, in a WORKSPACE file.
 
     Args:
       name: the repository's name.
-      requirements_lock: the packages, with hashes.
-      **_kwargs: unused, as there is one interpreter.
+      requirements_lock: the requirements file, with hashes.
+      **_kwargs: ignored, because there is only one interpreter.
     """
     pip_hub(name = name, requirements_lock = requirements_lock)

@@ -1,7 +1,7 @@
-"""A target with a Python version of its own, or as a virtual environment.
+"""Targets with a Python version, and targets that are virtual environments.
 
-Bazel's own rule makes the program, and a rule with a transition makes the target that
-users name: python_version changes the configuration of the whole target.
+Bazel's own rule makes the program. A rule with a transition makes the target that users name, so `python_version` changes the
+configuration of the whole target.
 """
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
@@ -38,7 +38,7 @@ def _versioned_impl(ctx):
     return providers + ([program[RunEnvironmentInfo]] if RunEnvironmentInfo in program else [])
 
 _ATTRS = {
-    # For $(location) in args, which Bazel expands here.
+    # Bazel expands $(location) in `args` with these labels.
     "data": attr.label_list(allow_files = True),
     "main": attr.label(allow_single_file = True, mandatory = True),
     "program": attr.label(executable = True, mandatory = True, cfg = "target"),
@@ -51,22 +51,22 @@ _PYTHON = "//python:toolchain_type"
 _versioned_binary = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, executable = True, toolchains = [_PYTHON])
 _versioned_test = rule(implementation = _versioned_impl, attrs = _ATTRS, cfg = _version, test = True, toolchains = [_PYTHON])
 
-# Attributes of the target that users name, and not of its program.
+# Attributes that belong to the target that users name, and not to its program.
 _COMMON = ["args", "compatible_with", "deprecation", "exec_properties", "tags", "target_compatible_with", "testonly", "visibility"]
 _TEST = ["flaky", "local", "shard_count", "size", "timeout"]
 
 def versioned(native_rule, test, name, python_version, kwargs):
-    """Declares a target of Bazel's own rule, for one version.
+    """Declares a target of Bazel's own rule for one Python version.
 
     Args:
       native_rule: py_binary or py_test of Bazel.
-      test: whether it is py_test.
+      test: whether the rule is py_test.
       name: the target's name.
-      python_version: the version that the target asks for, or None for the default one.
+      python_version: the version of the target; None for the default version.
       kwargs: the target's other attributes.
     """
     if python_version not in (None, "3.14", "PY3"):
-        fail("only Python 3.14 is here, not {}".format(python_version))
+        fail("//{}:{}: python_version: \"{}\": the private root has only Python 3.14".format(native.package_name(), name, python_version))
     main = kwargs.pop("main", name + ".py")
     own = {key: kwargs.pop(key) for key in _COMMON + _TEST if key in kwargs}
     (_versioned_test if test else _versioned_binary)(

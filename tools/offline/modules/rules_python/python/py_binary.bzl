@@ -1,4 +1,4 @@
-"""py_binary with a version of its own per target."""
+"""The rule py_binary, whose targets can have different Python versions."""
 
 load(":private.bzl", "versioned")
 

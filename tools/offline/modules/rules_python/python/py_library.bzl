@@ -1,3 +1,3 @@
-"""py_library."""
+"""The rule py_library."""
 
 py_library = native.py_library  # buildifier: disable=native-py

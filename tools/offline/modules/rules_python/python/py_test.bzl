@@ -1,4 +1,4 @@
-"""py_test with a version of its own per target."""
+"""The rule py_test, whose targets can have different Python versions."""
 
 load(":private.bzl", "versioned")
 

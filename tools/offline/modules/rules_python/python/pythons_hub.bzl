@@ -1,4 +1,4 @@
-"""The repository that has the default version."""
+"""The repository with the default Python version."""
 
 def _pythons_hub_impl(rctx):
     rctx.file("BUILD.bazel", "")

@@ -1,7 +1,7 @@
-"""A program as a virtual environment: --@rules_python//python/config_settings:bootstrap_impl=script.
+"""Programs as virtual environments: --@rules_python//python/config_settings:bootstrap_impl=script.
 
-The real module makes it so on Linux by default, from Bazel 8 on. Its interpreter is an unresolved symbolic link
-to that of the toolchain: relative to one that is built or fetched, absolute to one of the host.
+This is the default of rules_python on Linux with Bazel 8 and later. The interpreter of the environment is an unresolved
+symbolic link to the interpreter of the toolchain: relative if that is an artifact, absolute if it is a path of the host.
 """
 
 load(":builtin.bzl", "BuiltinPyInfo")
@@ -13,7 +13,7 @@ for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}
     exec "$runfiles/{python}" "$runfiles/{bootstrap}" "$@"
   fi
 done
-echo "$0: its runfiles are not there" >&2
+echo "$0: no runfiles found" >&2
 exit 1
 """
 
@@ -38,7 +38,7 @@ def venv(ctx, program, main, runtime):
     Args:
       ctx: the rule's context; the launcher has the name of its target.
       program: Target of Bazel's own rule.
-      main: File, what it runs.
+      main: File, the program that it runs.
       runtime: PyRuntimeInfo.
 
     Returns:
@@ -55,7 +55,7 @@ def venv(ctx, program, main, runtime):
         target = "../" * place.count("/") + _runfile(ctx, runtime.interpreter)
     ctx.actions.symlink(output = python, target_path = target)
 
-    # Empty: its paths would have to be absolute, and its presence is enough.
+    # Python only needs the file to exist. Its content would be absolute paths.
     ctx.actions.write(config, "")
     ctx.actions.write(bootstrap, _BOOTSTRAP.format(
         depth = _runfile(ctx, bootstrap).count("/") + 1,

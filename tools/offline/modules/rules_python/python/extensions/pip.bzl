@@ -1,4 +1,4 @@
-"""pip.parse."""
+"""The module extension `pip`, with the tag `parse`."""
 
 load("//python:pip.bzl", "pip_hub")
 

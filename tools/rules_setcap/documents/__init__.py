@@ -1,0 +1,1 @@
+"""Reading documents that people write and that may be hostile."""

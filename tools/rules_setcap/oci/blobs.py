@@ -1,0 +1,93 @@
+"""Locates blobs in OCI image layouts, and computes digests while a blob is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.files import open_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Protocol
+
+    class Readable(Protocol):
+        """A stream of bytes."""
+
+        def read(self, size: int, /) -> bytes:
+            """Returns the next bytes, at most `size`; b"" at the end."""
+
+
+BLOBS = os.path.join("blobs", "sha256")
+"""The directory of blobs in a layout: OCI image-spec, "Image Layout"."""
+
+CHUNK = 1 << 20
+"""Bytes that are read at once."""
+
+
+def blob_path(layout: str, digest: str) -> str:
+    """Returns the path of a blob in a layout.
+
+    Args:
+      layout: the path of the layout; "" for a path within the layout.
+      digest: a valid digest.
+    """
+    return os.path.join(layout, BLOBS, digest.removeprefix("sha256:"))
+
+
+class HashingReader:
+    """A stream that computes the digest and the size of what is read from another stream."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
+        self._size = 0
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes, at most `size`; b"" at the end."""
+        data = self._stream.read(size)
+        self._hash.update(data)
+        self._size += len(data)
+        return data
+
+    def read_rest(self) -> tuple[str, int]:
+        """Reads what is left; returns the digest and the size of the whole stream."""
+        while self.read(CHUNK):
+            pass
+        return "sha256:" + self._hash.hexdigest(), self._size
+
+
+class VerifiedBlob:
+    """A context manager that opens a blob, and verifies it against its descriptor when the block ends.
+
+    The end of the block reads what the block did not, and raises InputError if the digest or the size differs.
+    """
+
+    def __init__(self, path: str, descriptor: Mapping[str, Any], place: str) -> None:
+        """
+        Args:
+          path: the path of the blob.
+          descriptor: a valid descriptor.
+          place: what has the blob, for messages: the path of the layout, or of the blob.
+        """
+        self._path, self._descriptor, self._place = path, descriptor, place
+
+    def __enter__(self) -> HashingReader:
+        try:
+            self._file = open_regular(self._path)
+        except OSError as error:
+            what = f"{self._descriptor['digest']} cannot be read: {error.strerror}"
+            if self._descriptor.get("urls"):
+                what += "; the layer is at the URLs of its descriptor, and must be in the layout to be read"
+            raise InputError([problem("base", self._place, what)]) from None
+        self._reader = HashingReader(self._file)
+        return self._reader
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        with self._file:
+            if kind is not None:
+                return
+            digest, size = self._reader.read_rest()
+        if (size, digest) != (self._descriptor["size"], self._descriptor["digest"]):
+            what = f"has {size} bytes and digest {digest}"
+            raise InputError([problem("base", self._place, f"{self._descriptor['digest']} {what}")])

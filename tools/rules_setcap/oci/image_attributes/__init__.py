@@ -1,0 +1,1 @@
+"""Checks and resolves the attributes of an image: user, ports, signals, environment, labels, annotations, time of creation."""

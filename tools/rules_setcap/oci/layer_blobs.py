@@ -1,0 +1,96 @@
+"""Opens the layers of an image, and verifies each blob against its digest and diff_id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import namedtuple
+
+from rules_setcap.archive.decompress import LAYERS, Decompressed, DecompressionError
+from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.diagnostics import files
+from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.oci import image_documents
+from rules_setcap.oci.blobs import HashingReader, VerifiedBlob, blob_path
+from rules_setcap.oci.platforms import split_platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Sequence
+
+    from rules_setcap.archive.work import Work
+
+LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id"))
+"""The blob of a layer. path: str, of the file; descriptor: dict; place: str, the path of the layout or of the blob, for
+messages; diff_id: str, from the image's config."""
+
+
+def list_layout_layers(layout: str, platform: str) -> list[LayerBlob]:
+    """Returns the layers of an image in an OCI image layout directory, the lowest first.
+
+    Args:
+      layout: the path of the directory.
+      platform: os/architecture/variant of the image.
+
+    Raises:
+      InputError: there is not exactly one such image, or it is not valid.
+    """
+    return list_image_layers(layout, image_documents.read_layout_image(layout, split_platform(platform)))
+
+
+def list_image_layers(layout: str, image: image_documents.ImageDocuments) -> list[LayerBlob]:
+    """Returns the layers of an image that was read from an OCI image layout directory, the lowest first."""
+    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"])
+    return [LayerBlob(blob_path(layout, layer["digest"]), layer, layout, diff_id) for layer, diff_id in pairs]
+
+
+def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
+    """Returns layers that other actions of the build wrote.
+
+    Args:
+      pairs: `METADATA=BLOB` each, the paths of both.
+    """
+    layers = []
+    for pair in pairs:
+        path, _, blob = pair.partition("=")
+        metadata = files.read_json(path)
+        layers.append(LayerBlob(blob, metadata["descriptor"], blob, metadata["diff_id"]))
+    return layers
+
+
+@contextlib.contextmanager
+def open_layer(blob: LayerBlob, work: Work) -> Iterator[Archive]:
+    """Opens a layer in a with statement; verifies the whole blob when the block ends.
+
+    Args:
+      blob: the layer.
+      work: counts the reading of all layers of an image together.
+
+    Yields:
+      The entries of the layer.
+
+    Raises:
+      InputError: the layer is not valid, or has another digest, size or diff_id.
+    """
+    with VerifiedBlob(blob.path, blob.descriptor, blob.place) as file:
+        try:
+            work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
+            stream = Decompressed(file, work)
+            if stream.codec not in LAYERS:
+                # Docker and podman read such a layer; containerd takes it for a damaged tar.
+                what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                raise DecompressionError(what)
+            if stream.codec == "none":
+                # VerifiedBlob verifies the digest, and containerd refuses this layer if its digest is not its diff_id.
+                if blob.descriptor["digest"] != blob.diff_id:
+                    raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
+                yield Archive(stream, work)
+            else:
+                reader = HashingReader(stream)
+                yield Archive(reader, work)
+                digest, _ = reader.read_rest()
+                if digest != blob.diff_id:  # Engines refuse such a layer.
+                    raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
+        except (ArchiveError, DecompressionError) as error:
+            what = f"layer {blob.descriptor['digest']}: {error}"
+            raise InputError([problem("base", blob.place, what)]) from None
