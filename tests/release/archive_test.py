@@ -32,7 +32,7 @@ MAX_SIZE = 600_000
 
 @dataclass(frozen=True)
 class Release:
-    """What tools/release/prep.py made.
+    """The output of tools/release/prep.py.
 
     Attributes:
       repository: the copy of the source tree.
@@ -78,9 +78,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     _run_git(repository, "add", "--all", "--force")
     _run_git(repository, "commit", "--quiet", "--message=Copy the source tree")
     module = (repository / "MODULE.bazel").read_text()
-    found = re.search(r'version = "(.*)"', module)
-    assert found
-    tag = "v" + found[1]
+    version = re.search(r'version = "(.*)"', module)
+    assert version
+    tag = "v" + version[1]
     _run_git(repository, "tag", tag)
     directory = tmp_path_factory.mktemp("release")
     done = _prepare(repository, tag, directory)
@@ -94,7 +94,7 @@ def test_it_has_what_users_need_and_nothing_else(release):
     with tarfile.open(release.archive) as archive:
         files = {member.name for member in archive if not member.isdir()}
     assert {name for name in files if not name.startswith(prefix)} == set()
-    expected = set(os.environ["DISTRIBUTION"].split()) | OTHER_FILES
+    expected = {os.path.normpath(path) for path in os.environ["DISTRIBUTION"].split()} | OTHER_FILES
     expected |= {path for path in _list_source_files() if path.startswith(OTHER_DIRECTORIES)}
     assert {name.removeprefix(prefix) for name in files} == expected
 
@@ -106,10 +106,11 @@ def test_it_is_small(release):
 
 
 def test_the_name_is_that_of_the_registry_template(release):
+    version = release.tag.removeprefix("v")
     template = (ROOT / ".bcr/source.template.json").read_text()
-    for name, value in {"OWNER": "OWNER", "REPO": "rules_setcap", "TAG": release.tag, "VERSION": release.tag.removeprefix("v")}.items():
-        template = template.replace("{%s}" % name, value)
-    assert f'"strip_prefix": "rules_setcap-{release.tag.removeprefix("v")}"' in template
+    for name, value in (("{REPO}", "rules_setcap"), ("{TAG}", release.tag), ("{VERSION}", version)):
+        template = template.replace(name, value)
+    assert f'"strip_prefix": "rules_setcap-{version}"' in template
     assert f"/releases/download/{release.tag}/{release.archive.name}" in template
 
 
@@ -145,7 +146,7 @@ def test_a_tag_that_is_not_ready_is_refused(release, tmp_path):
 
 @pytest.fixture
 def smoke(release: Release, tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The workspace e2e/smoke of the unpacked archive, as the Bazel Central Registry uses it."""
+    """Unpacks the archive, and returns its workspace e2e/smoke, which the Bazel Central Registry uses in the same way."""
     with tarfile.open(release.archive) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.name.startswith("rules_setcap-"))

@@ -86,7 +86,9 @@ def test_smoke_has_the_first_example_of_the_readme():
 
 
 def test_buildifier_is_the_same_everywhere():
-    versions = {path: re.findall(r"@bazel/buildifier@([0-9.]+)", _read_file(path)) for path in (".ci/run", ".pre-commit-config.yaml")}
+    versions = {
+        path: re.findall(r"@bazel/buildifier@([0-9.]+)", _read_file(path)) for path in (".ci/run", ".pre-commit-config.yaml")
+    }
     assert versions[".ci/run"] == versions[".pre-commit-config.yaml"] != []
 
 
