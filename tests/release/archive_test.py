@@ -139,7 +139,7 @@ def test_a_tag_that_is_not_ready_is_refused(release, tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f'prep: tag: "v9.9.9": MODULE.bazel has the version "{version}"; write "v{version}", or change MODULE.bazel',
-        'prep: .bcr/metadata.template.json: "repository": must be ["github:example/rules_setcap"]; replace OWNER everywhere in the file',
+        'prep: .bcr/metadata.template.json: "repository": must be ["github:example/rules_setcap"]; replace OWNER and the id 0 of its user in the file',
     ]
     assert list(tmp_path.iterdir()) == []
 

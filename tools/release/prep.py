@@ -105,8 +105,11 @@ def find_problems(tag: str, repository: str) -> list[str]:
     if not read_changes(_read_file(tag, "CHANGELOG.md"), version):
         problems.append(f'CHANGELOG.md: "{version}": no section has this heading; write "## {version}" and what has changed')
     metadata = _read_file(tag, _METADATA)
-    if repository and (f"github:{repository}" not in json.loads(metadata)["repository"] or "OWNER" in metadata):
-        problems.append(f'{_METADATA}: "repository": must be ["github:{repository}"]; replace OWNER everywhere in the file')
+    complete = "OWNER" not in metadata and all(maintainer["github_user_id"] for maintainer in json.loads(metadata)["maintainers"])
+    if repository and (not complete or f"github:{repository}" not in json.loads(metadata)["repository"]):
+        problems.append(
+            f'{_METADATA}: "repository": must be ["github:{repository}"]; replace OWNER and the id 0 of its user in the file'
+        )
     return problems
 
 
