@@ -84,7 +84,7 @@ def test_what_the_loader_ignores(root: pathlib.Path, kind: str, runpath: str, fo
         subprocess.run([require.tool("setcap"), "cap_net_bind_service=p", program], check=True)
         assert _starts(root, f"{folder}/program") == starts
         with open(program, "rb") as file:
-            messages = checks.check(checks.Program("binary", f"{folder}/program", elf.describe(file), True, ()), None)
+            messages = checks.check(checks.Program("binary", f"{folder}/program", elf.describe_program(file), True, ()), None)
     finally:
         os.unlink(place)
         os.unlink(program)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import Denied
+from rules_setcap.capabilities.credentials import DeniedError
 from rules_setcap.containers import loader
 from rules_setcap.containers.container import Container, strings
 from rules_setcap.containers.process import Process
@@ -165,7 +165,7 @@ class _Follower:
                 return str(error), ""
             except Fails as error:
                 return "", f"{hop.name} fails: {error}"
-            except Denied as error:
+            except DeniedError as error:
                 self._needs = 0 if error.capability is None else 1 << error.capability
                 return "", f"{hop.name} fails: {error.call} is not permitted (EPERM)"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, capset, setresuid
+from rules_setcap.capabilities.credentials import CAP_SETUID, DeniedError, capable, capset, setresuid
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Chain, Hop, follow
 from rules_setcap.containers.process import Process, before_execve
@@ -161,7 +161,7 @@ def _doubt(verdict: Verdict) -> str:
     if process.euid == 0 or capable(process, CAP_SETUID):
         try:
             dropped = setresuid(process, _OTHER_USER, _OTHER_USER, _OTHER_USER)
-        except Denied:
+        except DeniedError:
             dropped = process
         if good(dropped) != verdict.good:
             return f"{wrapper.name} may change to another user before it executes {last.name}, which then runs {_with(not verdict.good)}"
@@ -169,7 +169,7 @@ def _doubt(verdict: Verdict) -> str:
         held = process.permitted
         try:
             raised = capset(process, inheritable=process.inheritable | held & process.bounding)
-        except Denied:
+        except DeniedError:
             return ""
         raised = raised._replace(ambient=raised.permitted & raised.inheritable)
         if good(raised):

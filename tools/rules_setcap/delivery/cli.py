@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from rules_setcap.delivery import load, push
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.programs import Program
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal, printable, quote
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable, quote
 from rules_setcap.oci import reference
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"{target}: {internal(error)}", file=sys.stderr)
+        print(f"{target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     return 0
 

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rules_setcap.diagnostics import progress
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, internal, printable
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable
 from rules_setcap.getcap import names
 from rules_setcap.oci import image_reader
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except Exception as error:
         # Python's own exit status for these is 1, which says that capabilities are wrong.
-        _complain(internal(error))
+        _complain(format_internal_error(error))
         return INTERNAL
     return 2
 
@@ -141,7 +141,7 @@ def _main(arguments: Sequence[str]) -> int:
 def read(path: str, platform: str, passed_over: list[base.Other] | None = None) -> list[image_reader.Image]:
     """Reads images as images.read() does, and shows the progress on a terminal if that takes long."""
     names.check(path)
-    with progress.shown(f"getcap: {escape(path)}"):
+    with progress.show_progress(f"getcap: {escape(path)}"):
         return image_reader.read(path, platform, passed_over)
 
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 
-from rules_setcap.diagnostics.errors import INTERNAL, internal, printable
+from rules_setcap.diagnostics.errors import INTERNAL, format_internal_error, printable
 from rules_setcap.ko import agreement, config
 from rules_setcap.ko.errors import ConfigError
 
@@ -29,7 +29,7 @@ def main() -> int:
     except OSError as error:
         problems = [f"{options.name}: {error.strerror}"]
     except Exception as error:
-        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        print(f"{options.target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     if problems:
         print("\n".join(f"{options.target}: {printable(problem)}" for problem in problems), file=sys.stderr)

@@ -20,10 +20,10 @@ import re
 import shutil
 from collections import namedtuple
 
-from rules_setcap.archive.decompress import Decompressed, DecompressionError
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, plain
-from rules_setcap.archive.work import Work
+from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular, write_whole
@@ -61,7 +61,7 @@ def write(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, "blobs", "sha256"), exist_ok=True)
         with open_regular(source) as file:
-            _Unpacker(output, Work(os.fstat(file.fileno()).st_size)).run(Archive(Decompressed(file)))
+            _Unpacker(output, ReadBudget(os.fstat(file.fileno()).st_size)).run(Archive(DecompressedStream(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
@@ -77,13 +77,13 @@ def write(output: str, source: str, attribute: str = "base") -> None:
 class _Unpacker:
     """Writes every file of an archive as a blob, and then the manifests and the index that make them a layout."""
 
-    def __init__(self, output: str, work: Work) -> None:
+    def __init__(self, output: str, work: ReadBudget) -> None:
         self._output, self._work = output, work
         self._layers: dict[str, tuple[str, str]] = {}  # Codec and diff_id of each layer, by digest.
         self._blobs: dict[str, dict[str, Any]] = {}  # Digest and size of each file, by path.
         self._links: dict[str, str] = {}
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
-        self._budget = strict_json.Budget()
+        self._budget = strict_json.JsonBudget()
 
     def run(self, archive: Archive) -> None:
         """Unpacks the archive.
@@ -212,7 +212,7 @@ class _Unpacker:
                 raise ArchiveError(f"has no layer {quote(name)}")
             layers.append(blob)
         try:
-            value = strict_json.parse(config, strict_json.CONFIG, self._budget)
+            value = strict_json.parse_document(config, strict_json.CONFIG, self._budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its config {quote(item['Config'])} {error}") from None
         rootfs = value.get("rootfs") if isinstance(value, dict) else None
@@ -234,7 +234,7 @@ class _Unpacker:
         """Returns the codec and the diff_id of a layer."""
         hashed = hashlib.sha256()
         with open_regular(base.blob_path(self._output, digest)) as file:
-            stream = Decompressed(file, self._work)
+            stream = DecompressedStream(file, self._work)
             if stream.codec not in _CODECS:
                 what = f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 raise ArchiveError(what)
@@ -272,7 +272,7 @@ class _Unpacker:
             return None
         name = path[1:]
         try:
-            value = strict_json.parse(self._read(path), fields, self._budget)
+            value = strict_json.parse_document(self._read(path), fields, self._budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its {name} {error}") from None
         if value is None:
@@ -290,11 +290,11 @@ class _Unpacker:
     def _follow(self, name: str) -> str:
         """Returns the path of what a name in the archive leads to."""
         try:
-            path = plain(name.encode("utf-8", "surrogateescape"))
+            path = normalize_name(name.encode("utf-8", "surrogateescape"))
             for _ in range(limits.LINKS):
                 if path not in self._links:
                     return path
-                path = plain(self._links[path].encode("utf-8", "surrogateescape"))
+                path = normalize_name(self._links[path].encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:
             raise ArchiveError(f"{quote(name)} is not a valid name") from None
         raise ArchiveError(f"links that go round at {quote(name)}")

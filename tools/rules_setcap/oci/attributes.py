@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import problem, quote
 from rules_setcap.oci import platforms, signals
 
@@ -95,7 +95,7 @@ def _check_directories(attribute: str, paths: Sequence[str], problems: list[str]
             if path.startswith("/") and not plain:
                 fault = "the root directory cannot be a volume" if attribute == "volumes" else ""
             else:
-                plain = clean(path)
+                plain = normalize_path(path)
         except ValueError as error:
             fault = str(error)
         if not fault and plain in known:

@@ -100,17 +100,17 @@ def write(stream: IO[bytes], layout: str, name: str, platform: str = "") -> None
         files[b"manifest.json"] = _docker_save(manifest, name)
 
     for directory in _DIRECTORIES:
-        stream.write(tar.header(directory, tar.DIRECTORY, mode=0o755))
+        stream.write(tar.format_header(directory, tar.DIRECTORY, mode=0o755))
     blobs = os.path.join(layout, "blobs", "sha256")
     for blob in sorted(os.listdir(blobs)):
         path = os.path.join(blobs, blob)
         size = os.stat(path).st_size
-        stream.write(tar.header(_DIRECTORIES[-1] + blob.encode(), tar.REGULAR, mode=0o644, size=size))
+        stream.write(tar.format_header(_DIRECTORIES[-1] + blob.encode(), tar.REGULAR, mode=0o644, size=size))
         for piece in _pieces(path, size):
             stream.write(piece)
         stream.write(bytes(-size % tar.BLOCK))
     for file, data in sorted(files.items()):
-        stream.write(tar.header(file, tar.REGULAR, mode=0o644, size=len(data)) + data + bytes(-len(data) % tar.BLOCK))
+        stream.write(tar.format_header(file, tar.REGULAR, mode=0o644, size=len(data)) + data + bytes(-len(data) % tar.BLOCK))
     stream.write(tar.END)
 
 

@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from rules_setcap.archive.decompress import Decompressed, DecompressionError
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import Archive, ArchiveError
-from rules_setcap.archive.work import Work
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import base, lower_layers, shapes
@@ -39,13 +39,13 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
     """
     wanted = _platform(platform)
     if os.path.isdir(path):
-        return _layout(path, path, wanted, Work(blobs=True), passed_over)
+        return _layout(path, path, wanted, ReadBudget(blobs=True), passed_over)
     made = Layers()
     try:
         with open_regular(path) as file:
-            work = Work(os.fstat(file.fileno()).st_size)
+            work = ReadBudget(os.fstat(file.fileno()).st_size)
             stream = _Hashed(file)
-            archive = Archive(Decompressed(stream, work), work)
+            archive = Archive(DecompressedStream(stream, work), work)
             watched = shapes.Watched(archive)
             made.layer(watched, "", os.fstat(file.fileno()).st_size)
             for _ in archive.rest():
@@ -69,8 +69,8 @@ def read(path: str, platform: str = "", passed_over: list[base.Other] | None = N
 def _reopened(path: str) -> Iterator[Archive]:
     """Opens a tar once more."""
     with open_regular(path) as file:
-        work = Work(os.fstat(file.fileno()).st_size)
-        yield Archive(Decompressed(file, work), work)
+        work = ReadBudget(os.fstat(file.fileno()).st_size)
+        yield Archive(DecompressedStream(file, work), work)
 
 
 def _platform(text: str) -> dict[str, str] | None:
@@ -86,7 +86,7 @@ def _name(config: dict[str, Any]) -> str:
     return "/".join(word for word in (config.get(key) for key in ("os", "architecture", "variant")) if word)
 
 
-def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
+def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: ReadBudget, passed_over: list[base.Other] | None) -> list[Image]:
     """Returns the images of an archive.
 
     Args:
@@ -107,7 +107,7 @@ def _unpacked(path: str, wanted: dict[str, str] | None, evidence: str, work: Wor
         return _layout(layout, path, wanted, work, passed_over)
 
 
-def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, passed_over: list[base.Other] | None) -> list[Image]:
+def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: ReadBudget, passed_over: list[base.Other] | None) -> list[Image]:
     """Returns the images of a layout directory; `path` is what the user calls it."""
     try:
         found = base.read_images(layout, wanted)
@@ -123,7 +123,7 @@ def _layout(layout: str, path: str, wanted: dict[str, str] | None, work: Work, p
         raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
 
 
-def _image(layout: str, found: base.Base, work: Work) -> Image:
+def _image(layout: str, found: base.Base, work: ReadBudget) -> Image:
     """Returns an image with the capabilities in its layers."""
     made = Layers()
     blobs = lower_layers.of_image(layout, found)
@@ -131,7 +131,7 @@ def _image(layout: str, found: base.Base, work: Work) -> Image:
         with lower_layers.entries(blob, work) as archive:
             made.layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
-        again = Work()
+        again = ReadBudget()
         return made.image(_name(found.config), found.config, lambda: (lower_layers.entries(blob, again) for blob in blobs))
     except ArchiveError as error:
         raise InputError([problem("base", layout, str(error))]) from None

@@ -146,13 +146,13 @@ class Layers:
     def _program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also where it looks for libraries."""
         try:
-            known: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+            known: dict[str, Any] = {"interpreter": elf.find_interpreter(start)}
         except elf.ElfError:
             return
         if not known["interpreter"]:
             return
         if CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
-            known = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or known
+            known = elf.describe_program(io.BytesIO(b"".join((start, *content))[: member.size])) or known
         kept = {name: known[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in known}
         if kept.get("interpreter"):
             self._scripts[entry] = b"\x7fELF" + json.dumps(kept).encode()

@@ -75,7 +75,7 @@ class Reader:
 
     def __init__(self, layout: str) -> None:
         self._path = layout
-        self._budget = strict_json.Budget()
+        self._budget = strict_json.JsonBudget()
         self._pairs: list[tuple[Any, Any]] = []
         self.passed_over: list[Other] = []
         self._seen: set[tuple[str, str]] = set()
@@ -151,12 +151,12 @@ class Reader:
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as something that may be a compressed tar."""
         # Few images need them, and the packer starts once for each image.
-        from rules_setcap.archive.decompress import Decompressed, DecompressionError
+        from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
         from rules_setcap.archive.tar import BLOCK
 
         try:
             with open_regular(blob_path(self._path, descriptor["digest"])) as file:
-                block = Decompressed(file).read(BLOCK)
+                block = DecompressedStream(file).read(BLOCK)
         except FileNotFoundError:
             return False
         except DecompressionError:
@@ -251,9 +251,9 @@ def layout_hint(layout: str) -> str:
     return "; give an OCI layout directory"
 
 
-def parse(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.Budget | None = None) -> Any:
+def parse(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
     """Returns the value of a JSON document; `name` is what messages call it."""
     try:
-        return strict_json.parse(data, fields, budget)
+        return strict_json.parse_document(data, fields, budget)
     except strict_json.DocumentError as error:
         raise InputError([problem("base", layout, f"{name} {error}")]) from None

@@ -7,11 +7,11 @@ import hashlib
 import os
 from collections import namedtuple
 
-from rules_setcap.archive.decompress import LAYERS, Decompressed, DecompressionError
+from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
 from rules_setcap.archive.entry import DIRECTORY
 from rules_setcap.archive.reader import Archive, ArchiveError
 from rules_setcap.archive.records import XATTR
-from rules_setcap.archive.work import Work
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.oci import base, differences
@@ -63,7 +63,7 @@ def of_pairs(pairs: Sequence[str]) -> list[Blob]:
     return blobs
 
 
-def tree(blobs: Iterable[Blob], work: Work) -> Tree:
+def tree(blobs: Iterable[Blob], work: ReadBudget) -> Tree:
     """Returns the merged root filesystem of layers.
 
     Files have no extended attributes in it; see reduced().
@@ -98,7 +98,7 @@ def as_unpacked(tree: Tree, blobs: Sequence[Blob], *, first: bool = False) -> tu
     """
     if not tree.unusual:
         return tree, []
-    layers, work = [], Work()
+    layers, work = [], ReadBudget()
     for blob in blobs:
         with entries(blob, work) as archive:
             layers.append(differences.brief(reduced(archive, work)))
@@ -110,7 +110,7 @@ def as_unpacked(tree: Tree, blobs: Sequence[Blob], *, first: bool = False) -> tu
 
 
 @contextlib.contextmanager
-def entries(blob: Blob, work: Work) -> Iterator[Archive]:
+def entries(blob: Blob, work: ReadBudget) -> Iterator[Archive]:
     """Yields the entries of a layer; verifies the whole blob when the block ends.
 
     Args:
@@ -123,8 +123,8 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
     with base.Verified(blob.path, blob.descriptor, blob.where) as file:
         try:
             work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
-            stream = Decompressed(file, work)
-            if stream.codec not in LAYERS:
+            stream = DecompressedStream(file, work)
+            if stream.codec not in LAYER_CODECS:
                 # Docker and podman read such a layer, containerd takes it for a damaged tar.
                 what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 raise DecompressionError(what)
@@ -145,7 +145,7 @@ def entries(blob: Blob, work: Work) -> Iterator[Archive]:
 class _Hashed:
     """The tar in a compressed blob; its digest is computed while it is read."""
 
-    def __init__(self, stream: Decompressed) -> None:
+    def __init__(self, stream: DecompressedStream) -> None:
         self._stream, self._hash = stream, hashlib.sha256()
 
     def read(self, size: int) -> bytes:
@@ -163,7 +163,7 @@ class _Hashed:
             raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(diff_id)}")
 
 
-def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
+def reduced(members: Iterable[Member], work: ReadBudget) -> Iterator[Member]:
     """Yields entries without the records that nobody asks for.
 
     Extended attributes may have 1 MiB for each entry. Those of directories are kept, because a layer that repeats the
@@ -181,5 +181,5 @@ def reduced(members: Iterable[Member], work: Work) -> Iterator[Member]:
             kept = differences.DECISIVE if member.records else ()
             member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items() if name.startswith(kept)}
         if member.records:
-            work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
+            work.spend_memory(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
         yield member

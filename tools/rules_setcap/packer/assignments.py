@@ -12,11 +12,11 @@ from collections import namedtuple
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import problem, quote
 from rules_setcap.diagnostics.files import open_regular
-from rules_setcap.executables.formats import BUILD_FOR_LINUX, system
+from rules_setcap.executables.formats import BUILD_FOR_LINUX, find_system
 from rules_setcap.packer.entries import no_entry
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def parse(texts: Iterable[str], problems: list[str]) -> list[Grant]:
         except capabilities.CapabilityError as error:
             problems += [f"{attribute}: {text}" for text in error.problems]
         try:
-            path = clean(path)
+            path = normalize_path(path)
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
             continue
@@ -76,7 +76,7 @@ def held(file: str, path: str, problems: list[str]) -> list[str]:
         problems.append(problem("linux_capabilities_from", file, f"is too large (limit CAPABILITIES_FILE: {limits.CAPABILITIES_FILE} bytes)"))
         return []
     try:
-        fields = strict_json.parse(data)
+        fields = strict_json.parse_document(data)
     except strict_json.DocumentError:
         fields = None
     words = fields.get("capabilities") if isinstance(fields, dict) else None
@@ -164,7 +164,7 @@ def unfit(type: str, mode: int, start: bytes | None) -> str:
         words = start[2:].partition(b"\n")[0].split()
         name = f", {quote(words[0].decode('utf-8', 'replace'))}" if words else ""
         return f"a script; the kernel ignores its capabilities, and takes those of its interpreter{name}"
-    if name := system(start):
+    if name := find_system(start):
         return f"a program for {name}; capabilities are for programs of Linux: {BUILD_FOR_LINUX}"
     return "not an ELF program; the kernel ignores its capabilities"
 

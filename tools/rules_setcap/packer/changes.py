@@ -12,7 +12,7 @@ import json
 import re
 
 from rules_setcap.archive.entry import HARDLINK, MAX_ID, Entry
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import problem, quote
 from rules_setcap.packer.entries import no_entry, read_mode
 
@@ -47,7 +47,7 @@ def apply(
         change = json.loads(text)
         attribute, path = change["attribute"], change["path"]
         try:
-            path = clean(path)
+            path = normalize_path(path)
             place = locate(path)
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
@@ -79,7 +79,7 @@ def apply_to_copies(
         change = json.loads(text)
         attribute, path = change["attribute"], change["path"]
         try:
-            path = clean(path)
+            path = normalize_path(path)
         except ValueError as error:
             problems.append(problem(attribute, path, str(error)))
             continue

@@ -6,7 +6,7 @@ import os
 
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
-from rules_setcap.archive.work import Work
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics.errors import problem
 from rules_setcap.oci import lower_layers
 from rules_setcap.packer.assignments import describe_link, unfit
@@ -40,7 +40,7 @@ def find(
       InputError: a layer is not what it is to be.
       OSError: the content cannot be written.
     """
-    work = Work(blobs=True)
+    work = ReadBudget(blobs=True)
     tree = lower_layers.tree(blobs, work)
     found: dict[str, Node] = {}
     moved: list[Grant] = []
@@ -83,7 +83,7 @@ def _target(tree: Tree, path: str) -> str | None:
     return place[1].link if place and place[1].type == SYMLINK else None
 
 
-def _extract(found: dict[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: Work) -> dict[str, Entry]:
+def _extract(found: dict[str, Node], blobs: Sequence[lower_layers.Blob], directory: str, work: ReadBudget) -> dict[str, Entry]:
     """Writes the content of files to `directory`; each layer that has some is read once more."""
     entries: dict[str, Entry] = {}
     for number, blob in enumerate(blobs):
@@ -110,5 +110,14 @@ def _entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -
     """Returns an entry like one of the layers below, but for its capabilities."""
     named = {name: value for name, value in records.items() if name.startswith(XATTR) and name != CAPABILITY_RECORD}
     xattrs = [(name[len(XATTR) :].decode("utf-8", "surrogateescape"), value) for name, value in named.items()]
-    owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
-    return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
+    return Entry(
+        path,
+        node.type,
+        source=source,
+        mode=node.mode,
+        uid=node.uid,
+        gid=node.gid,
+        size=node.size,
+        xattrs=tuple(sorted(xattrs)),
+        attribute="base",
+    )

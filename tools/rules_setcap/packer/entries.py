@@ -14,7 +14,7 @@ import os
 import stat
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
-from rules_setcap.archive.paths import check_text, clean
+from rules_setcap.archive.paths import check_text, normalize_path
 from rules_setcap.diagnostics.errors import problem, quote
 from rules_setcap.diagnostics.suggestions import find_closest_path
 
@@ -180,9 +180,9 @@ def _parse(line: str, fields: object, problems: list[str], digests: Digests) -> 
     target, mode = fields.get("target", ""), fields.get("mode", "")
     uid, gid = fields.get("uid", 0), fields.get("gid", 0)
     try:
-        path = clean(path)
+        path = normalize_path(path)
         if kind == HARDLINK:
-            target = clean(target)
+            target = normalize_path(target)
         for text in (source, output, target):
             check_text(text)
     except ValueError as error:

@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from rules_setcap.archive import compress, tar
-from rules_setcap.archive.blob import Blob
+from rules_setcap.archive.blob import BlobWriter
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.capabilities import FileCapabilities
@@ -73,11 +73,11 @@ def write(
 
 
 @contextlib.contextmanager
-def new_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[Blob]:
+def new_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[BlobWriter]:
     """A blob that is closed, and whole, when the block ends well; arguments as of write()."""
-    codec = compress.codec(compression, level, library)
+    codec = compress.make_codec(compression, level, library)
     with files.open_new_file(output) as file:
-        blob = Blob(file, codec, threads)
+        blob = BlobWriter(file, codec, threads)
         try:
             yield blob
             blob.close()
@@ -86,7 +86,7 @@ def new_blob(output: str, compression: str, level: int, library: str, threads: i
 
 
 def describe(
-    blob: Blob,
+    blob: BlobWriter,
     compression: str,
     grants: Mapping[str, FileCapabilities],
     created_by: str,
@@ -96,7 +96,7 @@ def describe(
     """Returns the metadata of a closed blob.
 
     Its keys are `descriptor` (OCI), `diff_id`, `capabilities` (path -> cap_to_text(3)), `created_by` (for the
-    history), `contents` (contents.py) and `programs` (path of a file with capabilities -> elf.describe()).
+    history), `contents` (contents.py) and `programs` (path of a file with capabilities -> elf.describe_program()).
     """
     return {
         "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
@@ -109,16 +109,16 @@ def describe(
 
 
 def _headers(source: str) -> dict[str, Any] | None:
-    """Returns elf.describe() of a file; None of an empty one."""
+    """Returns elf.describe_program() of a file; None of an empty one."""
     if not source:
         return None
     with open(source, "rb") as file:
-        return elf.describe(file)
+        return elf.describe_program(file)
 
 
-def _write_entry(blob: Blob, entry: Entry, name: bytes, grant: FileCapabilities | None, mtime: int) -> bytes:
+def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, grant: FileCapabilities | None, mtime: int) -> bytes:
     """Writes an entry; returns the first bytes of its content."""
-    header = tar.header(
+    header = tar.format_header(
         name,
         _KINDS[entry.type],
         mode=entry.mode,
@@ -159,7 +159,7 @@ _PADDING = bytes(tar.BLOCK)
 _KNOWS_HOLES = hasattr(os, "SEEK_HOLE")  # Not every host has it.
 
 
-def _copy(blob: Blob, source: int, size: int) -> bytes | None:
+def _copy(blob: BlobWriter, source: int, size: int) -> bytes | None:
     """Hands the bytes of a file to the blob, and its holes as such.
 
     Returns:
@@ -174,7 +174,7 @@ def _copy(blob: Blob, source: int, size: int) -> bytes | None:
     hole = _next_hole(source, 0, size)
     while done < size:
         if done == hole[0]:
-            blob.zeros(hole[1] - done)
+            blob.write_zeros(hole[1] - done)
             done = os.lseek(source, hole[1], os.SEEK_SET)
             hole = _next_hole(source, done, size)
             continue

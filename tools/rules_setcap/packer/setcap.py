@@ -10,9 +10,9 @@ import tempfile
 from rules_setcap import capabilities
 from rules_setcap.archive import decompress, pax, reader, tar
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.paths import is_text
+from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
-from rules_setcap.archive.work import Work
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.suggestions import find_closest_path
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
 
-    from rules_setcap.archive.blob import Blob
+    from rules_setcap.archive.blob import BlobWriter
     from rules_setcap.packer.assignments import Grant
 
 
@@ -57,7 +57,7 @@ class Retrofit:
         self._linked_grants: list[tuple[int, Grant]] = []  # Of symbolic links, with the number of the problem.
         self._original: dict[str, bytes] = {}  # By path, the capabilities that entries came with.
         self._carried: dict[str, bytes] = {}  # By path, those that they have now.
-        self._work = Work(copies=True)
+        self._work = ReadBudget(copies=True)
         self._contents = Contents(self._work)
         self._places = Places(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
@@ -73,7 +73,7 @@ class Retrofit:
             last = ""
             try:
                 with files.open_regular(self._source) as file:
-                    tape = reader.Archive(decompress.Decompressed(file, self._work))
+                    tape = reader.Archive(decompress.DecompressedStream(file, self._work))
                     for member in tape:
                         last = member.path
                         self._member(blob, member, tape.content())
@@ -93,7 +93,7 @@ class Retrofit:
         carried = {path: capabilities.from_xattr(value) for path, value in self._carried.items()}
         return layer.describe(blob, compression, carried, created_by, self._contents, self._programs)
 
-    def _member(self, blob: Blob, member: reader.Member, content: Iterator[bytes]) -> None:
+    def _member(self, blob: BlobWriter, member: reader.Member, content: Iterator[bytes]) -> None:
         """Copies an entry, and changes its capabilities if they are to change."""
         first = next(content, b"")
         # Grants and metadata are about the files that entries become.
@@ -111,7 +111,7 @@ class Retrofit:
         value = self._linked(member, said) if member.type == HARDLINK else self._value(member, said, first[: min(START, member.size)])
         if value is not None:
             self._carried[member.path] = value
-            if not is_text(member.path):
+            if not is_utf8(member.path):
                 self._wrong("tar", member.path, "has capabilities, and a name that is not UTF-8")
         if said is not None:
             self._original[member.path] = said
@@ -129,7 +129,7 @@ class Retrofit:
                 left -= min(left, len(piece))
         if program:
             with program:
-                self._programs[member.path] = elf.describe(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
+                self._programs[member.path] = elf.describe_program(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
 
     def _said(self, member: reader.Member) -> bytes | None:
         """Returns the capabilities that an entry came with, in either record."""
@@ -202,13 +202,13 @@ def _extended(member: reader.Member, value: bytes | None) -> bytes:
     records: list[bytes] = []
     twin = value is not None and CAPABILITY_TWIN in member.records
     left = {CAPABILITY_RECORD: value, CAPABILITY_TWIN: binascii.b2a_base64(value, newline=False).rstrip(b"=") if twin and value else None}
-    for name, _, record in pax.split(member.extension):
+    for name, _, record in pax.split_records(member.extension):
         if name in left:
             new = left[name]
             left[name] = None
-            record = tar.record(name, new) if new is not None else b""
+            record = tar.format_record(name, new) if new is not None else b""
         records.append(record)
-    records += [tar.record(name, new) for name, new in left.items() if new is not None]
+    records += [tar.format_record(name, new) for name, new in left.items() if new is not None]
     extension = b"".join(records)
     if extension == member.extension:
         return member.extended
@@ -218,5 +218,5 @@ def _extended(member: reader.Member, value: bytes | None) -> bytes:
         what = f"its pax header would have {len(extension)} bytes; container engines read at most {limits.EXTENSION}"
         raise reader.ArchiveError(f"{quote(member.path)}: {what}")
     if member.extended:
-        return tar.changed(member.extended[: tar.BLOCK], extension)
-    return tar.extended(os.fsencode(member.path[1:]), extension)
+        return tar.replace_pax_content(member.extended[: tar.BLOCK], extension)
+    return tar.format_pax_header(os.fsencode(member.path[1:]), extension)

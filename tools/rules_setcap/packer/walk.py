@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, MODES
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import problem
 from rules_setcap.packer import entries
 
@@ -45,7 +45,7 @@ def _walk(top: Entry, below: str, root: str, above: frozenset[str], problems: li
         at = f"{below}/{name}"
         source, path = top.source + at, top.path + at
         try:
-            clean(at)
+            normalize_path(at)
         except ValueError as error:
             problems.append(problem(top.attribute, path, str(error)))
             continue

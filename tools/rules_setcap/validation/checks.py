@@ -47,7 +47,7 @@ _MULTIARCH = re.compile("(/usr)?/lib/[^/]+-linux-(gnu|musl)[^/]*")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Program = namedtuple("Program", ("attribute", "path", "headers", "capable", "off"))
-"""A program to check. attribute: str, for messages; path: str, in the image; headers: dict, from elf.describe(), or None
+"""A program to check. attribute: str, for messages; path: str, in the image; headers: dict, from elf.describe_program(), or None
 of a file that is not an ELF program; capable: bool, whether it has capabilities; off: names of checks that are off."""
 
 

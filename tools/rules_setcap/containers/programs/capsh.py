@@ -44,7 +44,7 @@ def _raised(process: execve.Process, capability: int) -> execve.Process:
 def _required(process: execve.Process, capability: int) -> execve.Process:
     """Raises a capability, as cap_setuid(3) and cap_setgroups(3) do; they fail without it."""
     if not process.permitted >> capability & 1:
-        raise credentials.Denied("capset", capability)
+        raise credentials.DeniedError("capset", capability)
     return _raised(process, capability)
 
 

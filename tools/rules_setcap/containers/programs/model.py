@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, Denied, capable
+from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, DeniedError, capable
 
 Word = str | None
 """An argument; None stands for any number of arguments that are not known."""
@@ -193,6 +193,6 @@ def group_list(call: Call, name: str, gid: int) -> tuple[int, ...]:
 def chroot(call: Call, state: State, directory: str) -> State:
     """chroot(2)."""
     if not capable(state.process, CAP_SYS_CHROOT):
-        raise Denied("chroot", CAP_SYS_CHROOT)
+        raise DeniedError("chroot", CAP_SYS_CHROOT)
     path = posixpath.normpath(posixpath.join(state.directory, directory))
     return replace(state, root=posixpath.normpath(state.root + "/" + path.lstrip("/")).rstrip("/"))

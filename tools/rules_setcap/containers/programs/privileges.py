@@ -98,7 +98,7 @@ def setpriv(call: Call) -> Next | None:
     if "bounding-set" in given:
         bounding = _apply(process.bounding, given["bounding-set"])
         if not credentials.capable(process, credentials.CAP_SETPCAP):
-            raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
+            raise credentials.DeniedError("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in given:
         process = credentials.capset(process, inheritable=_apply(process.inheritable, given["inh-caps"]))
@@ -177,7 +177,7 @@ def unshare(call: Call) -> Next | None:
         raise Lost("has options that are not followed here")
     made = set("muinpCT") & given.keys() or "mount-proc" in given
     if made and not credentials.capable(call.state.process, credentials.CAP_SYS_ADMIN):
-        raise credentials.Denied("unshare", credentials.CAP_SYS_ADMIN)
+        raise credentials.DeniedError("unshare", credentials.CAP_SYS_ADMIN)
     state = call.state
     if "R" in given:
         state = replace(chroot(call, state, given["R"]), directory="/")

@@ -11,7 +11,7 @@ import json
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import attributes, base, formats, values
 
 TYPE_CHECKING = False
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     spec = json.loads(arguments.take_value("attributes"))
     paths = {name: arguments.take_value(f"{name}-file", "") for name in ("annotations", "created", "env", "labels")}
     status = stamps.Status(arguments.take_values("stamp"))
@@ -40,13 +41,13 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     except ValueError:
         pass
     status.check_used("annotations, created, env, labels or mtime", problems)
-    if not about(problems, "platform", "base"):
+    if not problems.concern("platform", "base"):
         _check_base(spec, layout, platform, base_name, problems)
     files.write_whole(output, json.dumps(spec).encode())
     files.write_whole(problems_output, json.dumps(arguments.labels.apply(problems)).encode() + b"\n")
 
 
-def _check_base(spec: dict[str, Any], layout: str, platform: str, name: str, problems: list[str]) -> None:
+def _check_base(spec: dict[str, Any], layout: str, platform: str, name: str, problems: Problems) -> None:
     """Adds what is wrong with the base, and with attributes that refer to it."""
     try:
         if layout:

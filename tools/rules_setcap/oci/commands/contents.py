@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE
-from rules_setcap.archive.paths import is_text
+from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY
-from rules_setcap.archive.work import Work, WorkError
+from rules_setcap.archive.budget import BudgetError, ReadBudget
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
 from rules_setcap.oci import contents, lower_layers
@@ -29,7 +29,7 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     arguments.check_all_taken()
     if problems:
         raise InputError(problems)
-    tree, work = Tree(), Work(blobs=True)
+    tree, work = Tree(), ReadBudget(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}
     try:
         blobs = lower_layers.of_layout(layout, platform)
@@ -42,14 +42,14 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
         listed = contents.Contents(work)
         try:
             listed.add_tree(tree, interpreters)
-        except WorkError as error:
+        except BudgetError as error:
             raise InputError([problem("base", layout, str(error))]) from None
     except InputError as error:
         empty = contents.Contents().encode()
         found = arguments.labels.apply(error.problems)
         files.write_json(output, {"capabilities": {}, "contents": empty, "problems": found})
         return
-    differing = [path if is_text(path) else escape(path) for path in differing]
+    differing = [path if is_utf8(path) else escape(path) for path in differing]
     files.write_json(output, {"capabilities": assigned, "contents": listed.encode(), "differing": differing})
 
 
@@ -80,7 +80,7 @@ def _capabilities(tree: Tree, layout: str) -> dict[str, str]:
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
             problems.append(problem("base", layout, what))
-        if not is_text(path):
+        if not is_utf8(path):
             problems.append(problem("base", layout, f"{quote(path)} has capabilities, and a path that is not UTF-8"))
     if problems:
         raise InputError(problems)

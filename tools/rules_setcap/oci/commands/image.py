@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import base, formats
 from rules_setcap.oci.annotations import annotate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     spec = files.read_json(arguments.take_value("spec"))
     layers = [metadata for path in arguments.take_values("layer") if not (metadata := files.read_json(path)).get("empty")]
     outputs = [arguments.take_value(f"{name}-output") for name in ("manifest", "config", "descriptor")]
@@ -20,7 +21,7 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     contents = [files.read_json(path) for path in arguments.take_values("base-contents")]
     config_file, base_name = arguments.take_value("base-config", ""), arguments.take_value("base-name", "")
     arguments.check_all_taken()
-    if about(problems, "base", "platform"):
+    if problems.concern("base", "platform"):
         raise InputError(problems)
 
     if layout:

@@ -6,7 +6,7 @@ import os
 import tempfile
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import lower_layers
 from rules_setcap.packer import assignments, copies, layer, styles
 from rules_setcap.packer.blob_options import take_blob_options
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     blob, mtime = take_blob_options(arguments), read_mtime(arguments, problems)
     changed = arguments.take_values("change")
@@ -30,7 +31,7 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
         parsed = [grant for grant in parsed if grant.path in missing]
     layouts, platform, pairs = arguments.take_values("below-layout"), arguments.take_value("platform"), arguments.take_values("below-blob")
     arguments.check_all_taken()
-    if about(problems, "base", "platform"):
+    if problems.concern("base", "platform"):
         raise InputError(problems)
 
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about, problem, quote
+from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.oci import merged
 from rules_setcap.packer import assignments, directories, entries, layer, styles
 from rules_setcap.packer.blob_options import take_blob_options
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from rules_setcap.actions.arguments import Arguments
+    from rules_setcap.diagnostics.problems import Problems
 
 
-def run_command(arguments: Arguments, problems: list[str]) -> None:
+def run_command(arguments: Arguments, problems: Problems) -> None:
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     mtime = read_mtime(arguments, problems)
     blob = take_blob_options(arguments)
@@ -52,7 +53,7 @@ def run_command(arguments: Arguments, problems: list[str]) -> None:
     if unmatched_file:
         unmatched = [grant for grant in parsed if grant.attribute == "file_capabilities" and locate(grant.path) not in by_path]
         parsed = [grant for grant in parsed if grant not in unmatched]
-        if not about(problems, "base", "platform"):
+        if not problems.concern("base", "platform"):
             missing = [grant for grant in unmatched if not below.kind(locate(grant.path))]
             problems += [problem(grant.attribute, grant.path, entries.no_path(grant.path, below.files)) for grant in missing]
     granted = assignments.resolve([grant._replace(path=locate(grant.path)) for grant in parsed], by_path, problems)
@@ -81,7 +82,7 @@ def _locator(below: merged.Merged) -> Callable[[str], str]:
     return locate
 
 
-def _below(base: list[str], layers: list[str], names: list[str], replaces: list[str], problems: list[str]) -> merged.Merged:
+def _below(base: list[str], layers: list[str], names: list[str], replaces: list[str], problems: Problems) -> merged.Merged:
     """Reads the merged root filesystem of the layers below.
 
     Args:
@@ -93,7 +94,7 @@ def _below(base: list[str], layers: list[str], names: list[str], replaces: list[
     """
     below = merged.Merged()
     # The base has no contents for a platform that is not valid.
-    for path in base if not about(problems, "platform") else ():
+    for path in base if not problems.concern("platform") else ():
         below.apply(files.read_json(path))
     problems += below.problems
     below.changed.clear()
