@@ -43,7 +43,7 @@ def check_files(descriptor: str, contents: Sequence[str], expected: str, target:
         by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
 
     def load(digest: str) -> Any:
-        return strict_json.parse(by_digest[digest]) if digest in by_digest else None
+        return strict_json.parse_document(by_digest[digest]) if digest in by_digest else None
 
     return _compare(files.read_json(descriptor), load, expected, target)
 
@@ -82,7 +82,7 @@ def _layout(layout: str, expected: str, target: str) -> list[str]:
     def load(digest: str) -> Any:
         try:
             with open_regular(blobs.blob_path(layout, digest)) as file:
-                return strict_json.parse(file.read(limits.JSON))
+                return strict_json.parse_document(file.read(limits.JSON))
         except (OSError, ValueError, RecursionError):
             return None
 
