@@ -39,7 +39,7 @@ def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
         nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), ReadBudget()).walk())
-        found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        found = {name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
         assert found == EXPECTED
 
 

@@ -104,14 +104,19 @@ class _ArchiveImporter:
             if count == limits.ARCHIVE_FILES:
                 raise ArchiveError(f"more than {limits.ARCHIVE_FILES} members (limit ARCHIVE_FILES)")
             if CAPABILITY_RECORD in member.records or CAPABILITY_TWIN in member.records:
-                raise ArchiveError(f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer")
+                raise ArchiveError(
+                    f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer"
+                )
             self._add_member(member, archive.content())
         for _ in archive.rest():
             pass
         if not archive.ended:
             raise ArchiveError("ends without an end-of-archive marker: a part is missing")
         self._check_version()
-        index, docker = self._parse_file("/index.json", strict_json.MANIFEST), self._parse_file("/manifest.json", strict_json.DOCKER)
+        index, docker = (
+            self._parse_file("/index.json", strict_json.MANIFEST),
+            self._parse_file("/manifest.json", strict_json.DOCKER),
+        )
         images = None if docker is None else self._read_docker_images(docker)
         if isinstance(index, dict) and index.get("manifests"):
             self._write_file("index.json", self._read_file("/index.json"))
@@ -122,7 +127,9 @@ class _ArchiveImporter:
         elif index is not None or images is not None:
             raise ArchiveError(f"its {'index.json' if images is None else 'manifest.json'} names no image")
         elif any(map(DOCKER_1_9_MEMBER.fullmatch, self._files)):
-            raise ArchiveError("has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again")
+            raise ArchiveError(
+                "has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again"
+            )
         else:
             raise ArchiveError("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
@@ -235,7 +242,9 @@ class _ArchiveImporter:
         with open_regular(blob_path(self._output, digest)) as file:
             stream = DecompressedStream(file, self._work)
             if stream.codec not in _CODEC_SUFFIXES:
-                what = f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                what = (
+                    f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                )
                 raise ArchiveError(what)
             if stream.codec == "none":
                 return "none", digest
@@ -280,7 +289,9 @@ class _ArchiveImporter:
         """Returns the bytes of a file of the archive that is JSON."""
         blob = self._files[self._follow_links(path)]
         if blob["size"] > limits.JSON:
-            raise ArchiveError(f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
+            raise ArchiveError(
+                f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
+            )
         with open_regular(blob_path(self._output, blob["digest"])) as file:
             return file.read()
 

@@ -133,7 +133,9 @@ class Image:
         if content.startswith(b"\x7fELF"):
             headers = json.loads(content[4:])
             directories = headers.get("runpath") or headers.get("rpath") or ""
-            return File(*attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ())))
+            return File(
+                *attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ()))
+            )
         return File(*attributes, "")
 
     def read_text(self, path: str) -> str | None:

@@ -119,12 +119,16 @@ def _read_layout(
             images = image_documents.read_layout_images(layout).images
             existing = sorted({quote(format_platform(image.config)) for image in images})
             if not platform or not existing:
-                raise InputError([problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")])
+                raise InputError(
+                    [problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
+                )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([problem("platform", format_platform(platform), what)])
         return [_read_image(layout, image, work) for image in entries.images]
     except InputError as error:
-        raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
+        raise InputError(
+            text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
+        ) from None
 
 
 def _read_image(layout: str, image: image_documents.ImageDocuments, work: ReadBudget) -> Image:

@@ -87,10 +87,12 @@ class LayerContents:
         if name == OPAQUE:
             self._opaque.append(folder)
         elif name.startswith(WHITEOUT):
-            self._hidden.append(f"{folder}/{name[len(WHITEOUT):]}")
+            self._hidden.append(f"{folder}/{name[len(WHITEOUT) :]}")
         elif member.type == DIRECTORY:
             self._directories[path] = (member.mode, member.uid, member.gid)
-            self._add_xattrs(path, {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)})
+            self._add_xattrs(
+                path, {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)}
+            )
         elif member.type == SYMLINK:
             if is_utf8(member.link):
                 self._links[path] = member.link

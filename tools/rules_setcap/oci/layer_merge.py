@@ -56,7 +56,9 @@ def apply_layers(blobs: Sequence[LayerBlob], work: ReadBudget, inspect: Inspect 
     return root
 
 
-def unpack_if_engines_differ(root: RootFilesystem, blobs: Sequence[LayerBlob], *, first: bool = False) -> tuple[RootFilesystem, list[str]]:
+def unpack_if_engines_differ(
+    root: RootFilesystem, blobs: Sequence[LayerBlob], *, first: bool = False
+) -> tuple[RootFilesystem, list[str]]:
     """Unpacks the layers by the rules of each container engine if engines may differ about them.
 
     Args:

@@ -63,7 +63,9 @@ class LayerReader:
         self.layers.append(Layer(digest, {}))
         self._root.apply_layer(self._read_entries(archive), len(self.layers) - 1, size)
 
-    def build_image(self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]) -> Image:
+    def build_image(
+        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]
+    ) -> Image:
         """Returns the image of all layers.
 
         Args:
@@ -135,13 +137,16 @@ class LayerReader:
         value, twin = member.records.get(CAPABILITY_RECORD), member.records.get(CAPABILITY_TWIN)
         if twin is not None:
             try:
-                decoded_twin = binascii.a2b_base64(twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4))
+                decoded_twin = binascii.a2b_base64(
+                    twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4)
+                )
             except binascii.Error:
                 decoded_twin = b""
             if decoded_twin != value:
                 what = "says other capabilities than" if value is not None else "has them, without"
                 self._add_problem(
-                    member.path, f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images"
+                    member.path,
+                    f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images",
                 )
         return value if value is None else value[: limits.CAPABILITY]
 

@@ -156,7 +156,9 @@ class LayoutReader:
     def _read_index(self) -> Any:
         """Returns the value of index.json."""
         data = read_document(os.path.join(self._layout, "index.json"), self._layout)
-        return self._check(parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX)
+        return self._check(
+            parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
+        )
 
     def _read_manifest(self, descriptor: Mapping[str, Any]) -> Any:
         """Returns the manifest or index of a descriptor."""
@@ -172,12 +174,16 @@ class LayoutReader:
 
     def _read_json(self, descriptor: Mapping[str, Any], fields: Any) -> Any:
         """Returns the value of a JSON blob."""
-        return parse_document(self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget)
+        return parse_document(
+            self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget
+        )
 
     def _read_bytes(self, descriptor: Mapping[str, Any]) -> bytes:
         """Returns the bytes of a JSON blob, verified against its descriptor."""
         if descriptor["size"] > limits.JSON:
-            raise self._error(f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
+            raise self._error(
+                f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
+            )
         data = read_document(blob_path(self._layout, descriptor["digest"]), self._layout)
         digest = compute_digest(data)
         if digest != descriptor["digest"] or len(data) != descriptor["size"]:

@@ -44,7 +44,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     if spec.get("annotate_capabilities"):
         image_annotations, layer_annotations = annotate_capabilities(base_contents, layers)
         annotations.update(image_annotations)
-        layer_descriptors = [{**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)]
+        layer_descriptors = [
+            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)
+        ]
     manifest = encode_document(build_manifest(encoded_config, base.manifest["layers"] + layer_descriptors, annotations))
     descriptor = {**describe_blob(media_types.MANIFEST, manifest), "platform": describe_platform(config)}
     for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor))):

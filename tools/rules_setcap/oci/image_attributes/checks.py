@@ -45,11 +45,11 @@ def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
 
 
 def resolve_platform(text: str, problems: Problems) -> dict[str, str]:
-    """Returns os, architecture and variant of the attribute platform; adds a problem if it is not a known platform.
+    """Returns the platform of an image: os, architecture and variant, all "" if it is not valid.
 
     Args:
-      text: the attribute, or the platform that Bazel builds for; "" if that is not known.
-      problems: collects what is wrong.
+      text: the attribute platform, or the platform that Bazel builds for; "" if that is not known.
+      problems: collects what is wrong with the platform.
     """
     try:
         platform = parse_platform(text)
