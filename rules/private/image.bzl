@@ -92,12 +92,12 @@ def _list_layers(ctx, problems):
     for target in ctx.attr.layers:
         label = format_label(target.label)
         if ImageInfo in target or ImageIndexInfo in target:
-            problems.append(format_problem("layers", label, "an image, not a layer; give it as base"))
+            problems.append(format_problem("layers", label, "is an image, not a layer; use it as base"))
         elif LayerInfo in target:
             layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
         else:
             instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"
-            problems.append(format_problem("layers", label, "not a layer; write " + instead.format(label)))
+            problems.append(format_problem("layers", label, "is not a layer; write " + instead.format(label)))
     return layers
 
 def _find_binary_path(ctx, problems):

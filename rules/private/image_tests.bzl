@@ -53,7 +53,7 @@ def _declare_test(ctx, subcommand, args, inputs):
             arguments = [subcommand, args],
             inputs = inputs,
             outputs = [report],
-            mnemonic = "SetcapTest",
+            mnemonic = "SetcapImageTest",
             progress_message = "Testing %{label}",
             env = {},
             use_default_shell_env = False,
@@ -67,7 +67,7 @@ def _declare_test(ctx, subcommand, args, inputs):
             [subcommand, args],
             outputs = [report],
             inputs = inputs,
-            mnemonic = "SetcapTest",
+            mnemonic = "SetcapImageTest",
             progress_message = "Testing %{label}",
         )
     test = ctx.actions.declare_file(ctx.label.name)

@@ -37,7 +37,7 @@ def _list_targets(ctx, problems):
         for attribute in ["image", "platforms"]:
             labels = [format_label(target.label) for target in getattr(ctx.attr, attribute)]
             if labels:
-                problems.append(format_problem(attribute, labels, "is given beside images; set images, or image and platforms"))
+                problems.append(format_problem(attribute, labels, "is set together with images; set images, or image and platforms"))
         return {format_label(target.label): target for target in ctx.attr.images}
     if not ctx.attr.image or not ctx.attr.platforms:
         problems.append(format_problem("images", [], "must not be empty; set images, or image and platforms"))
@@ -53,10 +53,10 @@ def _check_image(name, target, problems):
     if ImageInfo in target:
         return True
     if ImageIndexInfo in target:
-        explanation = "an index, not an image; give its images"
+        explanation = "is an index, not an image; give its images"
     else:
         instead = "image(name = ..., base = \"{}\")".format(format_label(target.label))
-        explanation = "not an image of these rules; for one of another ruleset, write {} and give that".format(instead)
+        explanation = "is not an image of these rules; for one of another ruleset, write {} and give that".format(instead)
     problems.append(format_problem("images", name, explanation))
     return False
 

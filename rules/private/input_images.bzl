@@ -33,7 +33,7 @@ def find_image(attribute, target, problems):
         info = target[ImageInfo] if ImageInfo in target else target[ImageIndexInfo]
         return _describe_image(target, info.layout, [info.layout])
     if LayerInfo in target:
-        return _report_image(attribute, target, "a layer, not an image; give the image that has it", problems)
+        return _report_image(attribute, target, "is a layer, not an image; give the image that has it", problems)
     files = target[DefaultInfo].files.to_list()
     groups = target[OutputGroupInfo] if OutputGroupInfo in target else struct()
     if hasattr(groups, "oci_layout"):
@@ -43,7 +43,7 @@ def find_image(attribute, target, problems):
     indexes = [file for file in files if file.basename == "index.json"]
     if len(indexes) == 1:
         return _describe_image(target, indexes[0], files)
-    explanation = "{} files, and {} the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
+    explanation = "has {} files, and {} the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
     return _report_image(attribute, target, explanation.format(len(files), "more than one is" if indexes else "none is"), problems)
 
 def _describe_image(target, file, files):

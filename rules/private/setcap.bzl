@@ -26,13 +26,13 @@ def _setcap_impl(ctx):
 
 def _find_tar_fault(target, files):
     """Returns why a target is not a tar, and what to write instead; "" if it may be one."""
-    of_image = "to set capabilities of an image's files, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(format_label(target.label))
+    of_image = "to assign capabilities to files of an image, write image(name = ..., base = \"{}\", file_capabilities = {{...}})".format(format_label(target.label))
     if ImageInfo in target or ImageIndexInfo in target:
-        return "an image, and setcap takes one tar; " + of_image
+        return "is an image, not a tar; " + of_image
     if len(files) == 1 and files[0].is_directory:
-        return "a directory, and setcap takes one tar; " + of_image
+        return "is a directory, not a tar; " + of_image
     if len(files) != 1:
-        return "{} files, and setcap takes one tar; name a target that has only that".format(len(files))
+        return "has {} files; give a target that has only the tar".format(len(files))
     return ""
 
 setcap = rule(

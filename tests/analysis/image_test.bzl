@@ -1,4 +1,4 @@
-"""What the rules declare: providers, actions and their requirements."""
+"""Tests of the providers and actions that the rules declare."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//rules:providers.bzl", "ImageInfo", "LayerInfo")
@@ -15,14 +15,14 @@ def _image_actions_impl(ctx):
         if mnemonic != "SourceSymlinkManifest" and mnemonic != "SymlinkTree" and mnemonic != "RepoMappingManifest"
     ]))
 
-    # The capability as the user typed it, for whoever reads aquery.
+    # The action shows the capability as the user typed it.
     asserts.true(env, [
         argument
         for argument in actions["SetcapLayer"].argv
         if argument.startswith("--capabilities=") and "\"net_bind_service\"" in argument
     ] != [])
 
-    # No blob is an input of the assembly.
+    # The action that assembles the image reads no blob.
     names = [file.basename for file in actions["SetcapImage"].inputs.to_list()]
     asserts.false(env, [name for name in names if name.endswith((".tar", ".tar.gz"))] != [])
     for action in actions.values():

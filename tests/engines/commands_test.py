@@ -1,4 +1,4 @@
-"""docker and podman run command lines: what `getcap explain` says is what the engine does."""
+"""`getcap explain` predicts the processes of docker and podman command lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support import image as images
 
 _COUNT = 100
 _FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep", "empty": "="}
-# Flags of the tests of `getcap explain`, and shapes that users write. IMAGE stands for the image; it is at the end by default.
+# Flags of the tests of `getcap explain`, and forms that users write. IMAGE is the place of the image, by default the end.
 _LINES = [
     "",
     "--cap-drop=ALL --cap-add=NET_BIND_SERVICE",
@@ -45,29 +45,30 @@ _LINES = [
 
 @pytest.fixture(scope="module", params=["docker", "podman"])
 def client(request) -> Iterator[commands.Client]:
+    """Yields the client of a running engine."""
     with machine.directory() as state, random_commands.ENGINES[request.param](state) as client:
         yield client
 
 
-def test_command_lines(client, tmp_path):
+def test_command_lines_run_as_explained(client, tmp_path):
     """Runs every line with every file, in images with and without /etc/passwd."""
     layouts = {}
     for name, text in _FILES.items():
         for base in (samples.BASE, []):
-            known = from_text(text) if text else None
-            files = [samples.File(samples.APP, samples.report(), known), samples.File(samples.INIT, samples.init()), *base]
+            capabilities = from_text(text) if text else None
+            files = [samples.File(samples.APP, samples.read_report_program(), capabilities), samples.File(samples.INIT, samples.read_init_program()), *base]
             image = f"{name}-{'base' if base else 'scratch'}"
-            layouts[image] = images.layout(tmp_path / image, samples.layer(*files), Entrypoint=[samples.APP], User="65532")
+            layouts[image] = images.layout(tmp_path / image, samples.make_layer(*files), Entrypoint=[samples.APP], User="65532")
     client.load({f"docker.io/library/{name}:1": layout for name, layout in layouts.items()})
     cases = []
     for name, layout in layouts.items():
         for flags in _LINES:
             flags = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
-            cases.append(fixes.Case(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
-    assert random_commands.run(client, cases)[0] == []
+            cases.append(fixes.RunCase(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
+    assert random_commands.run_cases(client, cases)[0] == []
 
 
-# What is not needed by the sysctls of the container's network namespace, for Docker and for podman.
+# Flags, and the actions that need no capability under them because of the sysctls of Docker and of podman.
 _NETWORKS = {
     "": (["Port80", "PingSocket"], []),
     "--network=none": (["Port80", "PingSocket"], []),
@@ -80,32 +81,33 @@ _NETWORKS = {
 }
 
 
-def test_ports_and_pings(client, tmp_path):
-    """A process without effective capabilities can do what the report says, and no more."""
-    file = samples.File(samples.APP, samples.report(), from_text("cap_net_bind_service,cap_net_raw=p"))
-    layout = images.layout(tmp_path / "image", samples.layer(file), Entrypoint=[samples.APP], User="65532:65532")
+def test_unneeded_capabilities_are_not_needed(client, tmp_path):
+    """A process without effective capabilities can do the actions that the report names, and no others."""
+    file = samples.File(samples.APP, samples.read_report_program(), from_text("cap_net_bind_service,cap_net_raw=p"))
+    layout = images.layout(tmp_path / "image", samples.make_layer(file), Entrypoint=[samples.APP], User="65532:65532")
     client.load({"docker.io/library/image:1": layout})
     for flags, unneeded in _NETWORKS.items():
         line = f"{client.name} run {flags} --cap-drop=ALL image:1"
-        outcome, report = client.run_line(line), comparison.explain(layout, "--docker-run", line)
-        can = [line for line, needless in comparison.unneeded(report.content).items() if needless]
-        assert can == [name for name in ("Port80", "PingSocket") if f"{name}:\t1" in outcome.output], (line, outcome)
-        assert can == unneeded[client.name == "podman"] and "RawSocket:\t0" in outcome.output
+        outcome, report = client.run_line(line), comparison.run_explain(layout, "--docker-run", line)
+        actions = [action for action, is_unneeded in comparison.list_unneeded(report.content).items() if is_unneeded]
+        assert actions == [name for name in ("Port80", "PingSocket") if f"{name}:\t1" in outcome.output], (line, outcome)
+        assert actions == unneeded[client.name == "podman"] and "RawSocket:\t0" in outcome.output
 
 
 @pytest.fixture
 def seed() -> int:
-    made = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"SEED={made}")
-    return made
+    """Returns the seed of the random tests, and prints it."""
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEED={seed}")
+    return seed
 
 
-def test_random_services(client, seed, tmp_path):
-    """Runs Compose services as the command lines that they stand for."""
+def test_random_services_run_as_explained(client, seed, tmp_path):
+    """Runs command lines that make the containers of Compose services."""
     if client.name == "docker":
         assert random_commands.run_services(client, int(os.environ.get("COUNT") or _COUNT) // 2, seed, tmp_path) == []
 
 
-def test_random_command_lines(client, seed, tmp_path):
-    cases = random_commands.draw(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
-    assert random_commands.run(client, cases)[0] == []
+def test_random_command_lines_run_as_explained(client, seed, tmp_path):
+    cases = random_commands.draw_cases(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
+    assert random_commands.run_cases(client, cases)[0] == []

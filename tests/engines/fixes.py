@@ -1,4 +1,4 @@
-"""Applies the fixes that `getcap explain` prints to what was explained."""
+"""Applies the fixes that `getcap explain` prints to the container that it explained."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rules_setcap.capabilities import from_text
 
 
 @dataclass(frozen=True)
-class Case:
+class RunCase:
     """A container that an engine runs.
 
     Attributes:
-      image: its image's OCI layout.
-      line: its docker or podman command line; "" for a pod.
-      pod: the pod, which has this container alone; None for a command line.
+      image: the OCI layout of the image.
+      line: the docker or podman command line; "" for a pod.
+      pod: the pod, whose only container this is; None for a command line.
     """
 
     image: pathlib.Path
@@ -30,36 +30,37 @@ class Case:
     pod: dict[str, Any] | None = None
 
 
-def apply(case: Case, fixes: Sequence[str], directory: pathlib.Path) -> Case | str:
-    """Returns the case with all fixes applied, or the fix whose text is not known here.
+def apply_fixes(case: RunCase, fixes: Sequence[str], directory: pathlib.Path) -> RunCase | str:
+    """Returns the case with all fixes applied, or the text of a fix that cannot be applied here.
 
     Args:
-      case: what was explained.
-      fixes: the texts that were printed.
+      case: the case that was explained.
+      fixes: the texts of the fixes.
       directory: where a changed image is made.
     """
     for number, fix in enumerate(fixes):
-        changed = _apply(case, fix, directory.with_name(f"{directory.name}-{number}"))
+        changed = _apply_fix(case, fix, directory.with_name(f"{directory.name}-{number}"))
         if changed is None:
             return fix
         case = changed
     return case
 
 
-def _apply(case: Case, fix: str, directory: pathlib.Path) -> Case | None:
+def _apply_fix(case: RunCase, fix: str, directory: pathlib.Path) -> RunCase | None:
+    """Returns the case with one fix applied; None if it cannot be applied here."""
     if match := re.search(r'file_capabilities = \{"(.*?)": "(.*?)"\}', fix):
-        return replace(case, image=samples.with_capabilities(case.image, match[1], from_text(match[2]), directory))
+        return replace(case, image=samples.copy_with_capabilities(case.image, match[1], from_text(match[2]), directory))
     if case.pod is None:
-        line = _line(shlex.split(case.line), fix)
+        line = _apply_to_words(shlex.split(case.line), fix)
         return replace(case, line=shlex.join(line)) if line else None
     pod = copy.deepcopy(case.pod)
     (container,) = pod["spec"]["containers"]
     context = container.setdefault("securityContext", {})
-    known = context.setdefault("capabilities", {})
+    capabilities = context.setdefault("capabilities", {})
     if match := re.fullmatch(r"add to securityContext\.capabilities: add: \[(.*)\]", fix):
-        known["add"] = [*known.get("add", ()), *match[1].split(", ")]
+        capabilities["add"] = [*capabilities.get("add", ()), *match[1].split(", ")]
     elif match := re.fullmatch(r"take (.*) out of securityContext\.capabilities\.drop", fix):
-        known["drop"] = [name for name in known.get("drop", ()) if name not in match[1].split(", ")]
+        capabilities["drop"] = [name for name in capabilities.get("drop", ()) if name not in match[1].split(", ")]
     elif fix == "set allowPrivilegeEscalation: true":
         context["allowPrivilegeEscalation"] = True
     elif match := re.fullmatch(r"set runAsUser(: | to a uid that is not 0, such as )(\d+)", fix):
@@ -69,12 +70,13 @@ def _apply(case: Case, fix: str, directory: pathlib.Path) -> Case | None:
     return replace(case, pod=pod)
 
 
-def _line(words: list[str], fix: str) -> list[str] | None:
+def _apply_to_words(words: list[str], fix: str) -> list[str] | None:
+    """Returns the words of a command line with a fix applied; None if it cannot be applied here."""
     if re.fullmatch(r"add (--cap-add=\w+ ?)+", fix):
         return [*words[:2], *fix.split()[1:], *words[2:]]
     if re.fullmatch(r"remove (--cap-drop=\w+ ?)+", fix):
         names = {flag.removeprefix("--cap-drop=") for flag in fix.split()[1:]}
-        return _without_drops(words, names)
+        return _remove_drops(words, names)
     if fix.startswith("leave out no-new-privileges"):
         return [word for word in words if not word.startswith("--security-opt=no-new-privileges")]
     if re.match(r"leave out (docker|podman) run --init", fix):
@@ -82,8 +84,8 @@ def _line(words: list[str], fix: str) -> list[str] | None:
     return None
 
 
-def _without_drops(words: list[str], names: set[str]) -> list[str]:
-    """Returns the words without --cap-drop of these capabilities, however it is spelt."""
+def _remove_drops(words: list[str], names: set[str]) -> list[str]:
+    """Returns the words without the --cap-drop of some capabilities, in all spellings."""
     kept: list[str] = []
     for word in words:
         flag, _, name = word.rpartition("=")

@@ -1,4 +1,4 @@
-"""Every fix that `getcap explain` prints is applied and run: the process then has what its file asks for."""
+"""Every fix that `getcap explain` prints helps: with it, the process has the capabilities that its file asks for."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ _COUNT = 60
 
 @pytest.fixture
 def seed() -> int:
-    made = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"SEED={made}")
-    return made
+    """Returns the seed of the random tests, and prints it."""
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEED={seed}")
+    return seed
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
-def test_command_lines(engine, seed, tmp_path):
+def test_fixes_of_command_lines_help(engine, seed, tmp_path):
     with machine.directory() as state, random_commands.ENGINES[engine](state) as client:
-        cases = random_commands.draw(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
-        differing, reports = random_commands.run(client, cases)
-        assert differing == []
-        assert random_commands.run_fixed(client, cases, reports, tmp_path) == []
+        cases = random_commands.draw_cases(client, int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
+        differences, reports = random_commands.run_cases(client, cases)
+        assert differences == []
+        assert random_commands.run_fixed_cases(client, cases, reports, tmp_path) == []
 
 
-def test_pods(seed, tmp_path):
+def test_fixes_of_pods_help(seed, tmp_path):
     with machine.directory() as state:
         (state / "kubelet").mkdir()
-        pods, layouts = random_pods.draw(int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
-        with kubelets.kubelet(state / "kubelet", samples.pause(state / "pause")) as kubelet:
+        pods, layouts = random_pods.draw_pods(int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
+        with kubelets.kubelet(state / "kubelet", samples.make_pause_image(state / "pause")) as kubelet:
             kubelet.load(layouts)
-            differing, explained = random_pods.run(kubelet, pods, layouts, tmp_path)
-            assert differing == []
-            assert random_pods.run_fixed(kubelet, explained, tmp_path) == []
+            differences, explained = random_pods.run_pods(kubelet, pods, layouts, tmp_path)
+            assert differences == []
+            assert random_pods.run_fixed_pods(kubelet, explained, tmp_path) == []

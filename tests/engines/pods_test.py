@@ -1,4 +1,4 @@
-"""A kubelet runs pods: what `getcap explain` says is what it and containerd do."""
+"""`getcap explain` predicts the processes of pods that a kubelet runs with containerd."""
 
 from __future__ import annotations
 
@@ -26,41 +26,44 @@ _COUNT = 200
 _FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep"}
 _MANIFESTS = [*pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/image_tests/manifests").glob("*.yaml")]
 _ADD = [[], ["NET_BIND_SERVICE"], ["BPF"], ["NET_BIND_SERVICE", "BPF"], ["ALL"]]
-_CONTAINERS = 10  # Of a pod.
+_CONTAINERS = 10
+"""The number of containers of a pod."""
 
 
 @pytest.fixture(scope="module")
 def kubelet() -> Iterator[kubelets.Kubelet]:
+    """Yields a running kubelet."""
     with machine.directory() as state:
         (state / "kubelet").mkdir()
-        with kubelets.kubelet(state / "kubelet", samples.pause(state / "pause")) as kubelet:
+        with kubelets.kubelet(state / "kubelet", samples.make_pause_image(state / "pause")) as kubelet:
             yield kubelet
 
 
 @pytest.fixture(scope="module")
 def layouts(kubelet, tmp_path_factory) -> dict[str, pathlib.Path]:
-    """Images whose program has some capabilities, alone and behind an init."""
-    made = {}
+    """Returns images with each kind of capabilities on the program, with and without an init before it, by name."""
+    layouts = {}
     for name, text in _FILES.items():
         for chain in ([samples.APP], [samples.INIT, "--", samples.APP]):
-            known = from_text(text) if text else None
-            files = [samples.File(samples.APP, samples.report(), known), samples.File(samples.INIT, samples.init()), *samples.BASE]
+            capabilities = from_text(text) if text else None
+            files = [samples.File(samples.APP, samples.read_report_program(), capabilities), samples.File(samples.INIT, samples.read_init_program()), *samples.BASE]
             image = f"{name}{len(chain)}"
             directory = tmp_path_factory.mktemp("images") / image
-            made[f"docker.io/library/{image}:1"] = images.layout(directory, samples.layer(*files), Entrypoint=chain, User="65532")
-    kubelet.load(made)
-    return made
+            layouts[f"docker.io/library/{image}:1"] = images.layout(directory, samples.make_layer(*files), Entrypoint=chain, User="65532")
+    kubelet.load(layouts)
+    return layouts
 
 
-def _pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
+def _make_pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
+    """Returns a pod; its containers get names."""
     for number, container in enumerate(containers):
         container |= {"name": f"c{number}", "imagePullPolicy": "Never"}
     metadata = {"name": name, "namespace": "default"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "containers": containers, "restartPolicy": "Never"}}
 
 
-def test_grants(kubelet, layouts, tmp_path):
-    """Runs all combinations of what a container's securityContext says about capabilities, as //tests/image_tests:kernel_test has them."""
+def test_containers_run_as_explained(kubelet, layouts, tmp_path):
+    """Runs all combinations of the fields of a securityContext about capabilities that //tests/image_tests:kernel_test has."""
     containers = []
     for image, add, drop, escalation, user in itertools.product(layouts, _ADD, ([], ["ALL"]), (None, False), (None, 0)):
         context: dict[str, Any] = {"capabilities": {"add": add, "drop": drop}}
@@ -70,61 +73,65 @@ def test_grants(kubelet, layouts, tmp_path):
             context["runAsUser"] = user
         containers.append({"image": image, "securityContext": context})
     batches = [containers[start : start + _CONTAINERS] for start in range(0, len(containers), _CONTAINERS)]
-    pods = [_pod(f"grants{number}", batch) for number, batch in enumerate(batches)]
-    assert random_pods.run(kubelet, pods, layouts, tmp_path)[0] == []
+    pods = [_make_pod(f"grants{number}", batch) for number, batch in enumerate(batches)]
+    assert random_pods.run_pods(kubelet, pods, layouts, tmp_path)[0] == []
 
 
-def _templates(value: Any) -> Iterator[dict[str, Any]]:
-    """Yields the PodSpecs in an object."""
+def _find_pod_specs(value: Any) -> Iterator[dict[str, Any]]:
+    """Yields the PodSpecs in an object of the Kubernetes API."""
     if isinstance(value, list):
-        for each in value:
-            yield from _templates(each)
+        for item in value:
+            yield from _find_pod_specs(item)
     elif isinstance(value, dict):
         if isinstance(value.get("containers"), list):
             yield value
         else:
-            for each in value.values():
-                yield from _templates(each)
+            for item in value.values():
+                yield from _find_pod_specs(item)
 
 
-_KEPT = ("securityContext", "hostNetwork", "hostUsers", "hostPID", "hostIPC")
-"""The fields of a PodSpec that decide about capabilities. Static pods have no Secrets and the like."""
+_KEPT_FIELDS = ("securityContext", "hostNetwork", "hostUsers", "hostPID", "hostIPC")
+"""The fields of a PodSpec that decide about capabilities. Others may need Secrets and volumes, which static pods cannot have."""
 
 
-def test_manifests(kubelet, layouts, tmp_path):
-    """Runs the containers of all manifests of the tests, each with every image of ours in place of its own."""
+def test_containers_of_manifests_run_as_explained(kubelet, layouts, tmp_path):
+    """Runs the containers of all manifests of the tests, each with every image of these tests in place of its own."""
     pods = []
     for number, file in enumerate(_MANIFESTS):
-        for each, spec in enumerate(spec for document in yaml.safe_load_all(file.read_text()) for spec in _templates(document)):
+        for index, spec in enumerate(spec for document in yaml.safe_load_all(file.read_text()) for spec in _find_pod_specs(document)):
             members = [*spec.get("initContainers", ()), *spec["containers"]]
-            containers = [{"image": image, **_context(member)} for member in members for image in layouts]
-            kept = {name: spec[name] for name in _KEPT if name in spec}
+            containers = [{"image": image, **_copy_security_context(member)} for member in members for image in layouts]
+            kept = {name: spec[name] for name in _KEPT_FIELDS if name in spec}
             if "securityContext" in kept:
-                kept["securityContext"] = _possible(kept["securityContext"])
-            pods.append(_pod(f"manifest{number}-{each}", containers, **kept))
+                kept["securityContext"] = _remove_impossible_fields(kept["securityContext"])
+            pods.append(_make_pod(f"manifest{number}-{index}", containers, **kept))
     assert len(pods) > 8
-    assert random_pods.run(kubelet, pods, layouts, tmp_path)[0] == []
+    assert random_pods.run_pods(kubelet, pods, layouts, tmp_path)[0] == []
 
 
-def _context(container: dict[str, Any]) -> dict[str, Any]:
+def _copy_security_context(container: dict[str, Any]) -> dict[str, Any]:
+    """Returns the securityContext of a container as a field; no field if it has none."""
     context = container.get("securityContext")
-    return {"securityContext": _possible(context)} if context else {}
+    return {"securityContext": _remove_impossible_fields(context)} if context else {}
 
 
-def _possible(context: dict[str, Any]) -> dict[str, Any]:
-    """Returns a securityContext without security modules and capabilities that this machine lacks."""
-    made = {name: value for name, value in context.items() if name not in ("appArmorProfile", "seLinuxOptions")}
-    if "capabilities" in made:
-        known = {name.removeprefix("cap_").upper() for bit, name in enumerate(NAMES) if comparison.limit() >> bit & 1}
-        added = [name for name in made["capabilities"].get("add", ()) if name in known or name == "ALL"]
-        made["capabilities"] = {**made["capabilities"], "add": added}
-    return made
+def _remove_impossible_fields(context: dict[str, Any]) -> dict[str, Any]:
+    """Returns a securityContext without the security modules and the capabilities that this machine lacks."""
+    possible = {name: value for name, value in context.items() if name not in ("appArmorProfile", "seLinuxOptions")}
+    if "capabilities" in possible:
+        available = {name.removeprefix("cap_").upper() for bit, name in enumerate(NAMES) if comparison.read_bounding_set() >> bit & 1}
+        added = [name for name in possible["capabilities"].get("add", ()) if name in available or name == "ALL"]
+        possible["capabilities"] = {**possible["capabilities"], "add": added}
+    return possible
 
 
-def test_ports_and_pings(kubelet, tmp_path):
-    """A process without effective capabilities can do what the report says, and no more. Its group is not that of the image."""
-    file = samples.File(samples.APP, samples.report(), from_text("cap_net_bind_service,cap_net_raw=p"))
-    layouts = {"docker.io/library/sysctls:1": images.layout(tmp_path / "sysctls", samples.layer(file), Entrypoint=[samples.APP], User="1000:1000")}
+def test_unneeded_capabilities_are_not_needed(kubelet, tmp_path):
+    """A process without effective capabilities can do the actions that the report names, and no others.
+
+    The group of the process is not that of the image.
+    """
+    file = samples.File(samples.APP, samples.read_report_program(), from_text("cap_net_bind_service,cap_net_raw=p"))
+    layouts = {"docker.io/library/sysctls:1": images.layout(tmp_path / "sysctls", samples.make_layer(file), Entrypoint=[samples.APP], User="1000:1000")}
     kubelet.load(layouts)
     ports, pings = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
     specs: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -133,20 +140,20 @@ def test_ports_and_pings(kubelet, tmp_path):
         "root": ({"securityContext": {"sysctls": [{"name": ports, "value": "81"}, {"name": pings, "value": "0 0"}]}}, ["PingSocket"]),
         "others": ({"securityContext": {"sysctls": [{"name": pings, "value": "1 2000"}]}}, ["Port80"]),
     }
-    pods = {name: _pod(name, [{"image": next(iter(layouts))}], **spec) for name, (spec, _) in specs.items()}
+    pods = {name: _make_pod(name, [{"image": next(iter(layouts))}], **spec) for name, (spec, _) in specs.items()}
     outcomes = kubelet.run(pods)
     for name, pod in pods.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(pod))
-        said = comparison.unneeded(comparison.explain(next(iter(layouts.values())), "--kubernetes", str(path)).content)
+        unneeded = comparison.list_unneeded(comparison.run_explain(next(iter(layouts.values())), "--kubernetes", str(path)).content)
         output = outcomes[name]["c0"].output
-        assert [line for line, needless in said.items() if needless] == specs[name][1], name
-        assert [line for line in said if f"{line}:\t1" in output] == specs[name][1], (name, output)
+        assert [action for action, is_unneeded in unneeded.items() if is_unneeded] == specs[name][1], name
+        assert [action for action in unneeded if f"{action}:\t1" in output] == specs[name][1], (name, output)
 
 
-def test_random_pods(kubelet, tmp_path):
+def test_random_pods_run_as_explained(kubelet, tmp_path):
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"SEED={seed}")
-    pods, drawn = random_pods.draw(int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
+    pods, drawn = random_pods.draw_pods(int(os.environ.get("COUNT") or _COUNT), seed, tmp_path)
     kubelet.load(drawn)
-    assert random_pods.run(kubelet, pods, drawn, tmp_path)[0] == []
+    assert random_pods.run_pods(kubelet, pods, drawn, tmp_path)[0] == []

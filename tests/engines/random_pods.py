@@ -1,4 +1,4 @@
-"""Runs random pods with a kubelet, and compares what their processes have with `getcap explain`.
+"""Runs random pods with a kubelet, and compares the credentials of their processes with `getcap explain`.
 
 Usage: random_pods.py COUNT [SEED]
 """
@@ -14,39 +14,43 @@ from typing import Any
 
 import comparison
 import fixes
+import random_settings
 import samples
-import settings
 
 from support import kubelet as kubelets
 from support import machine
 
-Explained = tuple[fixes.Case, comparison.Report]
+Explained = tuple[fixes.RunCase, comparison.Report]
+"""A container, and its report."""
+
 _IMAGES = 16
-_CONTAINERS = 5  # Of a pod.
-_BATCH = 24  # Pods at once.
+_CONTAINERS = 5
+"""The number of containers of a pod."""
+_BATCH = 24
+"""The number of pods that run at once."""
 
 
-def draw(count: int, seed: int, state: pathlib.Path) -> tuple[list[dict[str, Any]], dict[str, pathlib.Path]]:
+def draw_pods(count: int, seed: int, state: pathlib.Path) -> tuple[list[dict[str, Any]], dict[str, pathlib.Path]]:
     """Draws pods; returns them, and the layouts of their images by name.
 
     Args:
-      count: how many containers.
-      seed: of the source of chance.
+      count: the number of containers.
+      seed: the seed of the source of chance.
       state: an empty directory for images.
     """
     chance = random.Random(seed)
     layouts = {f"docker.io/library/image{number}:1": samples.draw_image(chance, state / f"image{number}") for number in range(_IMAGES)}
-    pods = [settings.pod(chance, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
+    pods = [random_settings.draw_pod(chance, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
     return pods, layouts
 
 
-def run(
+def run_pods(
     kubelet: kubelets.Kubelet, pods: Sequence[dict[str, Any]], layouts: dict[str, pathlib.Path], state: pathlib.Path
 ) -> tuple[list[str], list[Explained]]:
-    """Runs pods; returns how they differ from what `getcap explain` says, and what it says of the containers that it can explain.
+    """Runs pods; returns their differences from the reports of `getcap explain`, and the containers that have a report.
 
     Args:
-      kubelet: it has the images.
+      kubelet: a kubelet that has the images.
       pods: pods of any number of containers.
       layouts: the layouts of their images by name.
       state: a directory for manifests.
@@ -61,22 +65,22 @@ def run(
             file.write_text(json.dumps(pod))
             for container in pod["spec"]["containers"]:
                 layout = layouts[container["image"]]
-                report = comparison.explain(layout, "--kubernetes", str(file), "--container", container["name"])
+                report = comparison.run_explain(layout, "--kubernetes", str(file), "--container", container["name"])
                 outcome = outcomes[name].get(container["name"]) or outcomes[name][""]
                 alone = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "containers": [container]}}
-                if different := comparison.difference(report, outcome):
-                    problems.append(f"{json.dumps(alone['spec'])}\n  {samples.describe(layout)}\n  {different}\n  {report.errors}")
+                if difference := comparison.find_difference(report, outcome):
+                    problems.append(f"{json.dumps(alone['spec'])}\n  {samples.describe_image(layout)}\n  {difference}\n  {report.errors}")
                 elif report.content:
-                    reported.append((fixes.Case(layout, pod=alone), report))
+                    reported.append((fixes.RunCase(layout, pod=alone), report))
     return problems, reported
 
 
-def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: pathlib.Path) -> list[str]:
-    """Applies the fixes that were printed, and runs the containers again; returns what is wrong with them.
+def run_fixed_pods(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: pathlib.Path) -> list[str]:
+    """Applies the fixes of the reports, and runs the containers again; returns the fixes that do not help.
 
     Args:
-      kubelet: it has the images.
-      explained: the containers.
+      kubelet: a kubelet that has the images.
+      explained: the containers and their reports.
       state: a directory for manifests and changed images.
     """
     problems: list[str] = []
@@ -84,7 +88,7 @@ def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: 
     for number, (case, report) in enumerate(explained):
         if not report.content.get("fix"):
             continue
-        changed = fixes.apply(case, report.content["fix"], state / f"fixed{number}")
+        changed = fixes.apply_fixes(case, report.content["fix"], state / f"fixed{number}")
         if isinstance(changed, str):
             problems.append(f"unknown fix: {changed}")
             continue
@@ -99,13 +103,13 @@ def run_fixed(kubelet: kubelets.Kubelet, explained: Sequence[Explained], state: 
         before[name] = report
     if changed_layouts:
         kubelet.load(changed_layouts)
-    again, reported = run(kubelet, pods, layouts, state)
+    again, reported = run_pods(kubelet, pods, layouts, state)
     problems += again
     for case, report in reported:
         assert case.pod
         if report.status:
             text = f"fix {before[case.pod['metadata']['name']].content['fix']}: {report.content.get('verdict')} {report.errors}"
-            problems.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe(case.image)}\n  {text}")
+            problems.append(f"{json.dumps(case.pod['spec'])}\n  {samples.describe_image(case.image)}\n  {text}")
     print(f"{len(pods)} fixes")
     return problems
 
@@ -114,12 +118,12 @@ if __name__ == "__main__":
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"seed {chosen}", flush=True)
     with machine.directory() as directory:
-        drawn, images = draw(int(sys.argv[1]), chosen, directory)
+        drawn, images = draw_pods(int(sys.argv[1]), chosen, directory)
         (directory / "kubelet").mkdir()
-        with kubelets.kubelet(directory / "kubelet", samples.pause(directory / "pause")) as started:
+        with kubelets.kubelet(directory / "kubelet", samples.make_pause_image(directory / "pause")) as started:
             started.load(images)
-            differing, said = run(started, drawn, images, directory)
-            wrong = run_fixed(started, said, directory)
-    print("\n".join([*differing, "FIXES", *wrong]))
-    print(f"{sys.argv[1]} containers of pods, {len(differing)} differ, {len(wrong)} fixes are wrong")
-    sys.exit(bool(differing or wrong))
+            differences, reported_containers = run_pods(started, drawn, images, directory)
+            wrong = run_fixed_pods(started, reported_containers, directory)
+    print("\n".join([*differences, "FIXES", *wrong]))
+    print(f"{sys.argv[1]} containers of pods, {len(differences)} differ, {len(wrong)} fixes are wrong")
+    sys.exit(bool(differences or wrong))

@@ -1,4 +1,4 @@
-"""Images for the comparison with container engines, made at random."""
+"""Images for the comparison with container engines, drawn at random."""
 
 from __future__ import annotations
 
@@ -36,53 +36,59 @@ BASE = [File("/etc/passwd", PASSWD.encode(), None, 0o644), File("/etc/group", GR
 """The files of a base image that name users and groups."""
 
 
-def report() -> bytes:
-    """Returns the program that prints what its process has."""
+def read_report_program() -> bytes:
+    """Returns the program of report.c, which prints the credentials of its process."""
     return REPORT.read_bytes()
 
 
-def init() -> bytes:
-    """Returns the real tini."""
+def read_init_program() -> bytes:
+    """Returns the static tini of this machine."""
     return pathlib.Path(require.tool("tini-static")).read_bytes()
 
 
-def layer(*files: File) -> bytes:
-    """Returns a layer of files."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+def make_layer(*files: File) -> bytes:
+    """Returns a layer of files, as a tar."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for file in files:
             info = tarfile.TarInfo(file.path.strip("/"))
             info.mode, info.size, info.uid = file.mode, len(file.content), file.uid
             if file.capabilities is not None:
                 info.pax_headers[images.RECORD] = file.capabilities.to_xattr().decode("utf-8", "surrogateescape")
             archive.addfile(info, io.BytesIO(file.content))
-    return made.getvalue()
+    return output.getvalue()
 
 
-def text(draw: random.Random) -> str | None:
-    """Draws the capabilities of a file; None for none."""
+def draw_capability_text(draw: random.Random) -> str | None:
+    """Draws the capabilities of a file as text; None for none."""
     if draw.random() < 0.25:
         return None
     names = ",".join("cap_" + name for name in draw.sample(NAMES, draw.choice([1, 1, 1, 2, 3])))
     return draw.choice([f"{names}=p", f"{names}=ep", f"{names}=ep", f"{names}=ei", f"{names}=eip", f"{names}=i", "="])
 
 
-def program(draw: random.Random, path: str, content: bytes) -> File:
-    """Draws a program: its capabilities, or set-user-ID bit."""
+def draw_program(draw: random.Random, path: str, content: bytes) -> File:
+    """Draws the capabilities, the set-ID bits and the owner of a program.
+
+    Args:
+      draw: the source of chance.
+      path: the path of the program.
+      content: the program.
+    """
     if draw.random() < 0.12:
         return File(path, content, None, draw.choice([0o4755, 0o2755, 0o6755]), draw.choice([0, 0, 1000]))
-    drawn = text(draw)
-    known = from_text(drawn) if drawn is not None else None
-    if known and draw.random() < 0.05:
-        known = FileCapabilities(known.permitted, known.inheritable, known.effective, 1000)
-    return File(path, content, known, 0o755 if draw.random() < 0.9 else 0o4755)
+    drawn = draw_capability_text(draw)
+    assigned = from_text(drawn) if drawn is not None else None
+    if assigned and draw.random() < 0.05:
+        assigned = FileCapabilities(assigned.permitted, assigned.inheritable, assigned.effective, 1000)
+    return File(path, content, assigned, 0o755 if draw.random() < 0.9 else 0o4755)
 
 
 def draw_image(draw: random.Random, directory: pathlib.Path) -> pathlib.Path:
-    """Draws an image: a program alone or with an init before it, a user, and base files or none."""
-    files = [program(draw, APP, report()), program(draw, OTHER, report())]
+    """Draws an image: a program with or without an init before it, a user, and maybe the files of a base image."""
+    files = [draw_program(draw, APP, read_report_program()), draw_program(draw, OTHER, read_report_program())]
     config: dict[str, object] = {"Entrypoint": [APP]}
-    files.append(File(INIT, init()) if draw.random() < 0.4 else program(draw, INIT, init()))
+    files.append(File(INIT, read_init_program()) if draw.random() < 0.4 else draw_program(draw, INIT, read_init_program()))
     if draw.random() < 0.4:
         config["Entrypoint"] = [INIT, "--", APP]
     if draw.random() < 0.7:
@@ -90,11 +96,11 @@ def draw_image(draw: random.Random, directory: pathlib.Path) -> pathlib.Path:
     if draw.random() < 0.2:
         config["Cmd"] = config.pop("Entrypoint")
     config["User"] = draw.choice(USERS)
-    return images.layout(directory, layer(*files), **config)
+    return images.layout(directory, make_layer(*files), **config)
 
 
-def with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabilities, directory: pathlib.Path) -> pathlib.Path:
-    """Returns an image with other capabilities on one of its files, in the directory `directory`."""
+def copy_with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabilities, directory: pathlib.Path) -> pathlib.Path:
+    """Copies an image to `directory`, with other capabilities on one of its files; returns the copy."""
     manifest, config = layouts.manifest(layout), layouts.config(layout)["config"]
     blobs = [layouts.blob(layout, descriptor) for descriptor in manifest["layers"]]
     for blob in reversed(blobs):
@@ -103,18 +109,18 @@ def with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabil
             if entry := names.get(path):
                 opened = archive.extractfile(entry)
                 assert opened
-                changed = layer(File(path, opened.read(), capabilities, entry.mode, entry.uid))
+                changed = make_layer(File(path, opened.read(), capabilities, entry.mode, entry.uid))
                 return images.layout(directory, *blobs, changed, **config)
     raise AssertionError(f"{path} is not in the image")
 
 
-def pause(directory: pathlib.Path) -> pathlib.Path:
-    """Returns an image whose program waits."""
-    return images.layout(directory, layer(File("/report", report())), Entrypoint=["/report", "pause"])
+def make_pause_image(directory: pathlib.Path) -> pathlib.Path:
+    """Makes an image whose program waits, for the sandbox of a pod."""
+    return images.layout(directory, make_layer(File("/report", read_report_program())), Entrypoint=["/report", "pause"])
 
 
-def describe(layout: pathlib.Path) -> str:
-    """Returns what an image is, in a line."""
+def describe_image(layout: pathlib.Path) -> str:
+    """Returns the config and the files of an image in one line, for messages."""
     config = layouts.config(layout)["config"]
     manifest = layouts.manifest(layout)
     parts = [json.dumps(config)]

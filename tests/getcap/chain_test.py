@@ -156,7 +156,7 @@ def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(tmp_path:
         return
     assert status == 1 and report["permitted"] == []
     assert any(f"whose root is uid {rootid}" in reason for reason in report["why"])
-    assert report["fix"] == ['give /app/server the capabilities: file_capabilities = {"/app/server": "cap_net_bind_service=p"}']
+    assert report["fix"] == ['assign the capabilities to /app/server: file_capabilities = {"/app/server": "cap_net_bind_service=p"}']
     # With podman's vfs driver they count; with overlay the program does not start.
     image = _make_image(tmp_path / "mapped", NET._replace(rootid=rootid))
     status, report = _explain(capsys, image, f"podman run --uidmap=0:{rootid}:65536 --entrypoint=server app")

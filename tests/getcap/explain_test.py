@@ -188,7 +188,7 @@ def test_pods_are_explained(tmp_path: pathlib.Path, capsys):
     assert explain_pod("true", 1, "true", "NET_BIND_SERVICE")[0] == 0
     status, report = explain_pod("false", 1, "true", "NET_BIND_SERVICE")
     # test_the_capabilities_of_every_program_count runs dumb-init, which has the same capabilities.
-    fix = 'give /bin/tini, which runs before, the same: file_capabilities = {"/bin/tini": "cap_net_bind_service=p"}'
+    fix = 'assign the same capabilities to /bin/tini, which runs before: file_capabilities = {"/bin/tini": "cap_net_bind_service=p"}'
     assert (status, report["fix"]) == (1, [fix])
     assert any("pod.yaml:8: spec.containers[0].securityContext.allowPrivilegeEscalation" in reason for reason in report["why"])
     # Without a program before it, the permitted set that containerd leaves is enough.

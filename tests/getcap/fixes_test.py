@@ -89,22 +89,22 @@ def test_cap_add_is_enough_for_podman_under_no_new_privs(tmp_path: pathlib.Path,
 def test_a_program_without_capabilities_gets_them_effective(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     line = "docker run --cap-add=NET_RAW app"
     (fix,) = _read_fixes(capsys, _make_image(tmp_path, {"/app": ""}), "--docker-run", line)
-    start = 'give /app the capabilities: file_capabilities = {"/app": "cap_net_raw=ep"}; effective, because the program is not known to raise'
+    start = 'assign the capabilities to /app: file_capabilities = {"/app": "cap_net_raw=ep"}; effective, because the program is not known to raise'
     assert fix.startswith(start)
 
 
 def test_a_file_with_many_capabilities_is_to_ask_for_fewer(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     image = _make_image(tmp_path, {"/app": "=ep"})
     (fix,) = _read_fixes(capsys, image, "--docker-run", "docker run --cap-drop=ALL --cap-add=BPF app")
-    assert fix == 'let /app ask for fewer: of the 41 capabilities that it asks for, these are granted: file_capabilities = {"/app": "cap_bpf=ep"}'
+    assert fix == 'assign fewer capabilities to /app: of the 41 that it asks for, these are granted: file_capabilities = {"/app": "cap_bpf=ep"}'
     advice, fix = _read_fixes(capsys, image, "--docker-run", "docker run --cap-drop=ALL app")
-    assert advice.startswith("let /app ask for fewer: it asks for 41 capabilities") and fix.count("--cap-add=") == 41
+    assert advice.startswith("assign fewer capabilities to /app: it asks for 41, and all") and fix.count("--cap-add=") == 41
 
 
 def test_a_program_before_keeps_its_effective_bit(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     image = _make_image(tmp_path, {"/app": "cap_net_raw=p", "/bin/tini": "cap_chown=ep"}, Entrypoint=["/bin/tini", "--", "/app"])
     (fix,) = _read_fixes(capsys, image, "--docker-run", "docker run --security-opt=no-new-privileges app")
-    assert fix == 'give /bin/tini, which runs before, the same: file_capabilities = {"/bin/tini": "cap_chown,cap_net_raw=ep"}'
+    assert fix == 'assign the same capabilities to /bin/tini, which runs before: file_capabilities = {"/bin/tini": "cap_chown,cap_net_raw=ep"}'
 
 
 def test_a_shell_gets_no_capabilities_if_another_fix_is_known(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
@@ -141,7 +141,7 @@ def test_an_init_before_the_program_gets_the_same_capabilities(tmp_path: pathlib
     image = _make_image(tmp_path, {"/app": "cap_net_bind_service=ep", "/bin/tini": ""})
     pod = {"command": '/bin/tini, "--", /app', "add": "NET_BIND_SERVICE"}
     (finding,) = _check_pod(tmp_path, image, level, **pod)
-    fix = 'give /bin/tini, which runs before, the same: file_capabilities = {"/bin/tini": "cap_net_bind_service=p"}'
+    fix = 'assign the same capabilities to /bin/tini, which runs before: file_capabilities = {"/bin/tini": "cap_net_bind_service=p"}'
     assert finding.endswith("; fix: " + fix)
     (tmp_path / "fixed").mkdir()
     fixed = _make_image(tmp_path / "fixed", {"/app": "cap_net_bind_service=ep", "/bin/tini": "cap_net_bind_service=p"})
@@ -160,4 +160,4 @@ def test_a_fix_works_together_with_the_finding_of_the_level(tmp_path: pathlib.Pa
     image = _make_image(tmp_path, {"/app": "cap_net_bind_service=ep", "/bin/tini": ""})
     findings = _check_pod(tmp_path, image, "restricted", command='/bin/tini, "--", /app', escalation="true")
     assert len(findings) == 2 and "(Privilege Escalation)" in findings[1]
-    assert "add: [NET_BIND_SERVICE], and give /bin/tini, which runs before, the same" in findings[0]
+    assert "add: [NET_BIND_SERVICE], and assign the same capabilities to /bin/tini, which runs before" in findings[0]

@@ -1,7 +1,6 @@
-"""Layers and images as text, by Python's own readers: what the goldens hold.
+"""Formats layers and images as the text of the golden files.
 
-Nothing here is the packer's: digests, sizes and capabilities are computed anew from the
-bytes.
+It uses Python's own readers and no code of the packer: digests, sizes and capabilities are computed from the bytes.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from compression import zstd
 
 HERE = pathlib.Path("tests/golden")
 GOLDENS = {
-    "blocks.golden": lambda: layer(HERE / "blocks_gzip.tar.gz") + layer(HERE / "blocks_zstd.tar.zst"),
-    "capabilities.golden": lambda: layer(HERE / "capabilities.tar"),
-    "image.golden": lambda: image() + layer(HERE / "image_binary.tar.gz"),
-    "linked.golden": lambda: layer(HERE / "linked.tar.zst"),
+    "blocks.golden": lambda: format_layer(HERE / "blocks_gzip.tar.gz") + format_layer(HERE / "blocks_zstd.tar.zst"),
+    "capabilities.golden": lambda: format_layer(HERE / "capabilities.tar"),
+    "image.golden": lambda: format_image() + format_layer(HERE / "image_binary.tar.gz"),
+    "linked.golden": lambda: format_layer(HERE / "linked.tar.zst"),
 }
-"""What makes each golden, by its file's name."""
+"""The function that returns the text of each golden file, by file name."""
 
 _TYPES = {tarfile.REGTYPE: "-", tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.LNKTYPE: "h"}
 
 
-def layer(blob: pathlib.Path) -> str:
-    """A layer: its digests, then a line for each entry, extended attributes in hex, capabilities also in words."""
+def format_layer(blob: pathlib.Path) -> str:
+    """Returns the digests of a layer and a line for each entry, with extended attributes in hex and capabilities also in words."""
     data = blob.read_bytes()
-    lines = [f"{blob.name} {digest(data)} {len(data)}", f"diff_id {digest(unpacked(data))}"]
+    lines = [f"{blob.name} {compute_digest(data)} {len(data)}", f"diff_id {compute_digest(decompress(data))}"]
     with tarfile.open(blob) as archive:
         for entry in archive:
             mode = _TYPES[entry.type] + stat.filemode(entry.mode)[1:]
@@ -39,34 +38,34 @@ def layer(blob: pathlib.Path) -> str:
             lines.append(f"{mode} {entry.uid}:{entry.gid} {entry.mtime} {entry.size} {entry.name}{link}")
             for name, value in sorted(entry.pax_headers.items()):
                 raw = value.encode("utf-8", "surrogateescape")
-                words = f" ({_capabilities(raw)})" if name == "SCHILY.xattr.security.capability" else ""
+                words = f" ({format_capabilities(raw)})" if name == "SCHILY.xattr.security.capability" else ""
                 lines.append(f"    {name} {raw.hex()}{words}")
     return "\n".join(lines) + "\n"
 
 
-def image() -> str:
-    """Config and manifest of the image, a key a line."""
+def format_image() -> str:
+    """Returns config and manifest of the image, one key a line."""
     parts = []
     for name in ("config", "manifest"):
         data = (HERE / f"image.{name}.json").read_bytes()
-        parts.append(f"{name} {digest(data)} {len(data)}\n{json.dumps(json.loads(data), indent=1)}\n")
+        parts.append(f"{name} {compute_digest(data)} {len(data)}\n{json.dumps(json.loads(data), indent=1)}\n")
     return "".join(parts)
 
 
-def digest(data: bytes) -> str:
-    """As OCI writes it."""
+def compute_digest(data: bytes) -> str:
+    """Returns the digest of a blob, as OCI writes it."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def unpacked(data: bytes) -> bytes:
-    """The tar in a blob."""
+def decompress(data: bytes) -> bytes:
+    """Returns the tar of a blob."""
     if data[:2] == b"\x1f\x8b":
         return zlib.decompress(data, wbits=31)
     return zstd.decompress(data) if data[:4] == b"\x28\xb5\x2f\xfd" else data
 
 
-def _capabilities(raw: bytes) -> str:
-    """vfs_ns_cap_data of revision 2, as numbers."""
+def format_capabilities(raw: bytes) -> str:
+    """Returns vfs_cap_data of revision 2 with the numbers of the capabilities."""
     magic, permitted, inheritable, permitted_high, inheritable_high = struct.unpack("<5I", raw)
     sets = {"permitted": permitted | permitted_high << 32, "inheritable": inheritable | inheritable_high << 32}
     words = [f"revision {magic >> 24}"]

@@ -1,4 +1,4 @@
-"""Writes the goldens anew, into the workspace: ./bazelw run //tests/golden:update"""
+"""Updates the golden files in the workspace: ./bazelw run //tests/golden:update"""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ MISTAKES = {
     "of_nothing": "//app:of_nothing: images: []: must not be empty; set images, or image and platforms",
     "twice": '//app:twice: images: "linux/arm64/v8": //app:cross for //app:arm64 and //app:cross for //app:arm64_too '
     "are both for this platform; an index has one image for each",
-    "both": '//app:both: image: ["//app:cross"]: is given beside images; set images, or image and platforms',
+    "both": '//app:both: image: ["//app:cross"]: is set together with images; set images, or image and platforms',
 }
 
 

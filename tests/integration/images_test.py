@@ -43,7 +43,7 @@ spec:
           image: registry.example/hello:1
           securityContext: {capabilities: {drop: [ALL]}}
 """
-_TWO = "2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
+_TWO = "has 2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
 
 
 def _workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
@@ -137,7 +137,7 @@ def test_an_index_as_base_brings_what_its_layout_links_to(workspace):
 
 
 def test_a_digest_needs_no_blob(workspace):
-    done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapTest', //:digest_test)")
+    done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapImageTest', //:digest_test)")
     graph = json.loads(done.stdout)
     fragments = {each["id"]: each for each in graph["pathFragments"]}
 
@@ -172,37 +172,37 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
 MISTAKES = {
     "base_directory": ['base: "//bad:empty": a directory without index.json; give an OCI layout directory'],
     "base_index_alone": ['base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'],
-    "base_layer": ['base: "//bad:layer": a layer, not an image; give the image that has it'],
+    "base_layer": ['base: "//bad:layer": is a layer, not an image; give the image that has it'],
     "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
     "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
     "digest_by_name": ['digest: "latest": not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
-    "digest_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "digest_of_layer": ['image: "//bad:layer": is a layer, not an image; give the image that has it'],
     "expected_nonsense": [
         'expected: "relative": must be absolute; write "/relative"',
         'expected: "cap_chwon": unknown capability; did you mean "cap_chown"?',
     ],
-    "image_as_layer": ['layers: "//:image": an image, not a layer; give it as base'],
+    "image_as_layer": ['layers: "//:image": is an image, not a layer; use it as base'],
     "index_of_others": [
-        'images: "//bad:tree": not an image of these rules; for one of another ruleset, '
+        'images: "//bad:tree": is not an image of these rules; for one of another ruleset, '
         'write image(name = ..., base = "//bad:tree") and give that',
-        'images: "//:index": an index, not an image; give its images',
+        'images: "//:index": is an index, not an image; give its images',
     ],
     "kubernetes_nonsense": [
         'image_name: "Registry/App": invalid image name; write it as registry.example/path:tag, in lower case',
         'runtime: "dockr": unknown runtime; did you mean "docker"?',
     ],
-    "load_of_layer": ['image: "//bad:layer": a layer, not an image; give the image that has it'],
+    "load_of_layer": ['image: "//bad:layer": is a layer, not an image; give the image that has it'],
     "push_of_two": [f'image: "//bad:two_files": {_TWO}'],
-    "setcap_of_directory": ['tar: "//bad:layout": a directory, and setcap takes one tar'],
+    "setcap_of_directory": ['tar: "//bad:layout": is a directory, not a tar'],
     "setcap_of_image": [
-        'tar: "//:image": an image, and setcap takes one tar; to set capabilities of an image\'s files, '
+        'tar: "//:image": is an image, not a tar; to assign capabilities to files of an image, '
         'write image(name = ..., base = "//:image", file_capabilities = {...})'
     ],
-    "setcap_of_tree": ['tar: "//bad:tree": a directory, and setcap takes one tar; to set capabilities of an image\'s files, write image('],
-    "setcap_of_two": ['tar: "//bad:two_files": 2 files, and setcap takes one tar; name a target that has only that'],
+    "setcap_of_tree": ['tar: "//bad:tree": is a directory, not a tar; to assign capabilities to files of an image, write image('],
+    "setcap_of_two": ['tar: "//bad:two_files": has 2 files; give a target that has only the tar'],
     "tar_as_layer": [
-        'layers: "//bad:one.tar": not a layer; write setcap(name = ..., tar = "//bad:one.tar") for a tar, '
+        'layers: "//bad:one.tar": is not a layer; write setcap(name = ..., tar = "//bad:one.tar") for a tar, '
         "or layer(name = ..., srcs = ...) for files, and give that"
     ],
 }

@@ -93,7 +93,7 @@ def every(workspace: Workspace) -> Workspace:
 
 MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapContents", "SetcapCopy", "SetcapDestination", "SetcapExport"}
 MAPPED |= {"SetcapImage", "SetcapIndex", "SetcapKo"}
-MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapTest"}
+MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapImageTest"}
 
 
 def test_every_action_maps_its_paths(every):

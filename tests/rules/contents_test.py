@@ -1,4 +1,4 @@
-"""What the rules put into layers and configs, as a user's BUILD file asks for it."""
+"""Tests of the contents of layers and configs that the rules make."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from support import layout as layouts
 HERE = pathlib.Path("tests/rules")
 
 
-def _listing(blob: pathlib.Path) -> dict[str, str]:
-    """Type, mode, owner and what is special, by name."""
+def list_entries(blob: pathlib.Path) -> dict[str, str]:
+    """Returns type, mode, owner, time, and link target or size of each entry, by name."""
     with tarfile.open(blob) as archive:
         return {
             entry.name: " ".join(
@@ -26,8 +26,8 @@ def _listing(blob: pathlib.Path) -> dict[str, str]:
         }
 
 
-def test_layer():
-    listing = _listing(HERE / "kinds.tar.gz")
+def test_a_layer_has_the_files_links_and_directories_of_its_attributes():
+    listing = list_entries(HERE / "kinds.tar.gz")
     runfiles = "bin/program.runfiles"
     own, parent = "1000:1001 1700000000", "directory 0755 0:0 1700000000 0"
     file, directory = f"file 0644 {own}", f"directory 0755 {own} 0"
@@ -78,14 +78,14 @@ def test_layer():
     }
 
 
-def test_a_program_brings_its_runfiles():
-    listing = _listing(HERE / "python_binary.tar")
+def test_a_program_is_packed_with_its_runfiles():
+    listing = list_entries(HERE / "python_binary.tar")
     assert listing["srv/hello"].startswith("file 0755 0:0 0 ")
     assert listing["srv/hello.runfiles/_main/tests/rules/hello.py"].startswith("file 0755")
     assert listing["srv/hello.runfiles/_main/tests/rules/hello"] == "symlink 0777 0:0 0 ../../../../hello"
 
 
-def test_images_upon_images():
+def test_an_image_inherits_the_config_and_the_layers_of_its_base():
     below = layouts.config(HERE / "base")
     assert below["config"] == {"User": "1000", "Env": ["PATH=/bin"], "Cmd": ["--base"]}
     config = layouts.config(HERE / "python")
@@ -98,20 +98,20 @@ def test_images_upon_images():
             layouts.blob(HERE / name, descriptor)
 
 
-def test_an_image_and_its_layout_are_the_same_base():
+def test_a_layout_directory_as_base_gives_the_same_image_as_its_files():
     assert (HERE / "on_a_layout/index.json").read_bytes() == (HERE / "on_a_directory/index.json").read_bytes()
     assert len(layouts.manifest(HERE / "on_a_directory")["layers"]) == 3
 
 
-def test_the_time_is_that_of_the_build_only_where_asked():
+def test_only_stamped_targets_have_the_time_of_the_build():
     created = layouts.config(HERE / "stamped")["created"]
     built = datetime.datetime.fromisoformat(created).timestamp()
     assert built > 1_700_000_000
-    listing = _listing(HERE / "stamped_layer.tar.gz")
+    listing = list_entries(HERE / "stamped_layer.tar.gz")
     assert abs(int(listing["data"].split()[3]) - built) < 86400
     assert layouts.config(HERE / "base")["created"] == "1970-01-01T00:00:00Z"
 
 
-def test_libdeflate_is_gzip():
+def test_a_libdeflate_layer_is_gzip():
     assert (HERE / "smaller.tar.gz").read_bytes().startswith(b"\x1f\x8b")
-    assert _listing(HERE / "smaller.tar.gz") == {"data": "file 0755 0:0 0 5"}
+    assert list_entries(HERE / "smaller.tar.gz") == {"data": "file 0755 0:0 0 5"}

@@ -1,4 +1,4 @@
-"""Unresolved symlinks are links in the image, with the text that they have in the runfiles tree that Bazel makes."""
+"""Tests that unresolved symlinks become links with the text that they have in the runfiles tree of Bazel."""
 
 from __future__ import annotations
 
@@ -26,35 +26,36 @@ LINKS = {
 }
 
 
-def _entries() -> dict[str, tarfile.TarInfo]:
+def read_entries() -> dict[str, tarfile.TarInfo]:
+    """Returns the entries of the layer, by name."""
     with tarfile.open(HERE / "links_layer.tar.gz") as archive:
         return {entry.name: entry for entry in archive}
 
 
-def test_links_of_runfiles():
-    entries = _entries()
+def test_runfiles_keep_their_links():
+    entries = read_entries()
     links = {name: entry.linkname for name, entry in entries.items() if entry.issym() and name.startswith("bin/")}
     assert links == LINKS
     assert {(entries[name].mode, entries[name].uid, entries[name].gid) for name in links} == {(0o777, 1000, 1001)}
 
 
-def test_links_of_a_directory_of_srcs():
-    links = {name: entry.linkname for name, entry in _entries().items() if entry.issym() and name.startswith("links/")}
+def test_srcs_of_a_directory_keep_their_links():
+    links = {name: entry.linkname for name, entry in read_entries().items() if entry.issym() and name.startswith("links/")}
     targets = {name: text for name, text in LINKS.items() if name.startswith(TARGET) and name != f"{TARGET}/linked"}
     assert links == {f"links/{pathlib.Path(name).name}": text for name, text in targets.items()}
 
 
 def test_bazel_has_the_same_links():
-    """In the runfiles of this test, where those of its data are."""
+    """The runfiles of this test include those of its data."""
     root = pathlib.Path.cwd().parent
     for name, text in LINKS.items():
         if name != f"{TARGET}/linked":
             assert os.readlink(root / name.removeprefix(RUNFILES + "/")) == text
 
 
-def test_directories_of_actions_hold_files():
-    """Bazel does not keep links in them: a sandbox and a remote executor see copies."""
-    entries = _entries()
+def test_directories_that_actions_make_have_files_in_place_of_links():
+    """Bazel does not keep links in these directories: sandboxes and remote executors get copies."""
+    entries = read_entries()
     for module in ("foo", "bar"):
         directory = f"{STORE}/{module}@1/node_modules/{module}"
         below = {name.removeprefix(directory): entry for name, entry in entries.items() if name.startswith(directory)}

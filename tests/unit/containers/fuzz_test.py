@@ -7,12 +7,12 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules_setcap.documents import yaml_documents
 from rules_setcap.containers.compose import dotenv, files, shellwords
 from rules_setcap.containers.docker import command_line, flags
 from rules_setcap.containers.process import compute_initial_process
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.documents import yaml_documents
 
 FUZZ = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -17,7 +17,7 @@ from rules_setcap.containers.dangers import find_program_kind
 from rules_setcap.containers.fix_texts import describe_changes
 from rules_setcap.containers.settings import Setting, Settings
 from rules_setcap.containers.verdict import Plan, Verdict, compute_verdict
-from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.diagnostics.errors import InputError, escape
 
 _NO_CAPABILITIES = FileCapabilities(0, 0, 0)
 _MAX_PROGRAMS = 3
@@ -74,7 +74,7 @@ def find_fixes(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
         if changed:
             return describe_changes(plan, changed, verdict)
     changed = _search(plan, verdict, _MAX_PROGRAMS)
-    advice = f"let {verdict.hop.path} ask for fewer: it asks for {count} capabilities, and needs all of them granted"
+    advice = f"assign fewer capabilities to {escape(verdict.hop.path)}: it asks for {count}, and all of them would have to be granted"
     return (advice, *describe_changes(plan, changed, verdict)) if changed else (advice,)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from rules_setcap.containers.compose import project
 from rules_setcap.containers.compose.service_settings import SettingsReader, read_text
 from rules_setcap.containers.settings import Settings
-from rules_setcap.documents.yaml_documents import Field, parse_documents
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.suggestions import find_closest, suggest
+from rules_setcap.documents.yaml_documents import Field, parse_documents
 
 _MAX_EXTENDS = 32
 _TAGS = ("!reset", "!override")

@@ -11,8 +11,8 @@ from rules_setcap.containers.compose import dotenv, shellwords
 from rules_setcap.containers.compose.interpolation import interpolate
 from rules_setcap.containers.security_options import parse_security_option
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
-from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.diagnostics.errors import InputError, quote
+from rules_setcap.documents.yaml_documents import Field
 
 T = TypeVar("T")
 

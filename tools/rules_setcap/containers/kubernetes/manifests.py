@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes import images
 from rules_setcap.containers.kubernetes.pods import Collector, Pod, read_pod, read_pod_spec
-from rules_setcap.documents.yaml_documents import Field, parse_documents
 from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.suggestions import suggest
+from rules_setcap.documents.yaml_documents import Field, parse_documents
 
 # The keys from an object to its pod or pod template, by apiVersion and kind.
 _PODS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
-from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.diagnostics.suggestions import suggest
+from rules_setcap.documents.yaml_documents import Field
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes.pods import Pod
 from rules_setcap.containers.settings import Setting, Settings
-from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.documents.yaml_documents import Field
 
 VERSION = "v1.36"
 LEVELS = ("privileged", "baseline", "restricted")

@@ -34,7 +34,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     drop_zero_rootid = bool(arguments.take_value("drop-zero-rootid", ""))
     arguments.check_all_taken()
     if os.path.isdir(tar):  # A directory in the source tree; to Bazel it is a file.
-        problems.add("tar", tar, "a directory, and setcap takes one tar")
+        problems.add("tar", tar, "is a directory, not a tar")
         problems.raise_if_any()
     rewriter = tar_rewriter.TarRewriter(tar, assigned, existing, drop_zero_rootid)
     files.write_json(metadata, rewriter.write_layer(output, problems, **blob))

@@ -1,4 +1,4 @@
-"""Settings of containers for the comparison with engines, drawn at random."""
+"""Draws settings of containers for the comparison with engines."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _CAPABILITIES = [*samples.NAMES, "dac_override", "sys_chroot", "setpcap"]
 _PROGRAMS = [samples.APP, samples.OTHER]
 
 
-def spelling(draw: random.Random, name: str) -> str:
-    """Draws how a command line writes a capability.
+def draw_spelling(draw: random.Random, name: str) -> str:
+    """Draws the spelling of a capability on a command line.
 
-    podman does not know CAP_ALL. Beside --privileged it does not look at names; getcap refuses invalid ones there too.
+    podman does not accept CAP_ALL. With --privileged it ignores the names, and getcap refuses invalid ones.
     """
     if name == "all":
         return draw.choice(["ALL", "all", "All"])
     return draw.choice([name.upper(), name.upper(), "CAP_" + name.upper(), name, "cap_" + name, name.title()])
 
 
-def capabilities(draw: random.Random, most: int = 4) -> list[str]:
-    """Draws names of capabilities, ALL among them."""
+def draw_capabilities(draw: random.Random, most: int = 4) -> list[str]:
+    """Draws names of capabilities, maybe with "all" among them."""
     if draw.random() < 0.2:
         return []
     names = draw.sample(_CAPABILITIES, draw.randint(0, most))
@@ -35,7 +35,7 @@ def capabilities(draw: random.Random, most: int = 4) -> list[str]:
     return names
 
 
-def command_line(draw: random.Random, engine: str, image: str) -> str:
+def draw_command_line(draw: random.Random, engine: str, image: str) -> str:
     """Draws a docker or podman run command line.
 
     Args:
@@ -45,8 +45,8 @@ def command_line(draw: random.Random, engine: str, image: str) -> str:
     """
     flags: list[str] = []
     for flag in ("--cap-add", "--cap-drop"):
-        for name in capabilities(draw):
-            flags.append(f"{flag}={spelling(draw, name)}" if draw.random() < 0.7 else f"{flag} {spelling(draw, name)}")
+        for name in draw_capabilities(draw):
+            flags.append(f"{flag}={draw_spelling(draw, name)}" if draw.random() < 0.7 else f"{flag} {draw_spelling(draw, name)}")
     if draw.random() < 0.35:
         flags.append("--security-opt=" + draw.choice(_NO_NEW_PRIVS))
     if draw.random() < 0.5:
@@ -75,88 +75,88 @@ def command_line(draw: random.Random, engine: str, image: str) -> str:
     return shlex.join([engine, "run", *shlex.split(" ".join(flags)), image, *arguments])
 
 
-def service(draw: random.Random, image: str) -> tuple[dict[str, Any], str]:
-    """Draws a Compose service; returns it with the docker run command line that it stands for.
+def draw_service(draw: random.Random, image: str) -> tuple[dict[str, Any], str]:
+    """Draws a Compose service; returns it with the docker run command line that makes the same container.
 
     Args:
       draw: the source of chance.
       image: the image's name.
     """
-    made: dict[str, Any] = {"image": image}
+    drawn: dict[str, Any] = {"image": image}
     flags: list[str] = []
     for key, flag in (("cap_add", "--cap-add"), ("cap_drop", "--cap-drop")):
-        if names := [spelling(draw, name) for name in capabilities(draw)]:
-            made[key] = names
+        if names := [draw_spelling(draw, name) for name in draw_capabilities(draw)]:
+            drawn[key] = names
             flags += [f"{flag}={name}" for name in names]
     if draw.random() < 0.4:
-        made["security_opt"] = [draw.choice(_NO_NEW_PRIVS)]
-        flags.append("--security-opt=" + made["security_opt"][0])
+        drawn["security_opt"] = [draw.choice(_NO_NEW_PRIVS)]
+        flags.append("--security-opt=" + drawn["security_opt"][0])
     if draw.random() < 0.5:
-        made["user"] = draw.choice(_USERS)
-        flags.append("--user=" + made["user"])
+        drawn["user"] = draw.choice(_USERS)
+        flags.append("--user=" + drawn["user"])
     for key, flag, chance in (("privileged", "--privileged", 0.08), ("init", "--init", 0.15), ("read_only", "--read-only", 0.15)):
         if draw.random() < chance:
-            made[key] = draw.choice([True, True, False])
-            flags.append(f"{flag}={str(made[key]).lower()}")
+            drawn[key] = draw.choice([True, True, False])
+            flags.append(f"{flag}={str(drawn[key]).lower()}")
     if draw.random() < 0.15:
-        made["group_add"] = [draw.choice(["1000", "staff"])]
-        flags.append("--group-add=" + made["group_add"][0])
+        drawn["group_add"] = [draw.choice(["1000", "staff"])]
+        flags.append("--group-add=" + drawn["group_add"][0])
     arguments: list[str] = []
     if draw.random() < 0.25:
         first, *arguments = draw.choice([[samples.APP], [samples.OTHER], [samples.INIT, "--", samples.APP]])
-        made["entrypoint"] = [first, *arguments]
+        drawn["entrypoint"] = [first, *arguments]
         flags.append("--entrypoint=" + first)
-    return made, shlex.join(["docker", "run", *flags, image, *arguments])
+    return drawn, shlex.join(["docker", "run", *flags, image, *arguments])
 
 
-def security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
-    """Draws the securityContext of a pod or a container."""
-    made: dict[str, Any] = {}
+def draw_security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
+    """Draws the securityContext of a pod, or of a container."""
+    drawn: dict[str, Any] = {}
     if draw.random() < 0.4:
-        made["runAsUser"] = draw.choice([0, 1000, 1000, 65532, 2147483647])
+        drawn["runAsUser"] = draw.choice([0, 1000, 1000, 65532, 2147483647])
     if draw.random() < 0.3:
-        made["runAsGroup"] = draw.choice([0, 1000, 50])
+        drawn["runAsGroup"] = draw.choice([0, 1000, 50])
     if draw.random() < 0.3:
-        made["runAsNonRoot"] = draw.choice([True, True, False])
+        drawn["runAsNonRoot"] = draw.choice([True, True, False])
     if pod:
         if draw.random() < 0.3:
-            made["supplementalGroups"] = [draw.choice([0, 1000])]
+            drawn["supplementalGroups"] = [draw.choice([0, 1000])]
         if draw.random() < 0.2:
-            made["fsGroup"] = 2000
+            drawn["fsGroup"] = 2000
         if draw.random() < 0.2:
-            made["sysctls"] = [draw.choice(_SYSCTLS)]
-        return made
+            drawn["sysctls"] = [draw.choice(_SYSCTLS)]
+        return drawn
     if draw.random() < 0.8:
-        chosen = {"add": capabilities(draw), "drop": capabilities(draw, 2)}
-        made["capabilities"] = {name: ["ALL" if each == "all" else each.upper() for each in names] for name, names in chosen.items() if names}
+        chosen = {"add": draw_capabilities(draw), "drop": draw_capabilities(draw, 2)}
+        drawn["capabilities"] = {name: ["ALL" if each == "all" else each.upper() for each in names] for name, names in chosen.items() if names}
         if draw.random() < 0.3:
-            made["capabilities"]["drop"] = ["ALL"]
+            drawn["capabilities"]["drop"] = ["ALL"]
     if draw.random() < 0.5:
-        made["allowPrivilegeEscalation"] = draw.choice([True, False, False])
+        drawn["allowPrivilegeEscalation"] = draw.choice([True, False, False])
     if draw.random() < 0.07:
-        made["privileged"] = draw.choice([True, True, False])
+        drawn["privileged"] = draw.choice([True, True, False])
     if draw.random() < 0.2:
-        made["readOnlyRootFilesystem"] = True
+        drawn["readOnlyRootFilesystem"] = True
     if draw.random() < 0.05:
-        made["procMount"] = draw.choice(["Default", "Unmasked"])
-    return made
+        drawn["procMount"] = draw.choice(["Default", "Unmasked"])
+    return drawn
 
 
 _SYSCTLS = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}, {"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}]
 
 
-def pod(draw: random.Random, name: str, images: list[str], containers: int) -> dict[str, Any]:
+def draw_pod(draw: random.Random, name: str, images: list[str], containers: int) -> dict[str, Any]:
     """Draws a pod.
 
     Args:
       draw: the source of chance.
       name: the pod's name.
-      images: names of images to take from.
-      containers: how many containers it has.
+      images: the names of images to choose from.
+      containers: the number of containers.
     """
     spec: dict[str, Any] = {"containers": [], "restartPolicy": "Never"}
     if draw.random() < 0.6:
-        spec["securityContext"] = security_context(draw, True)
+        spec["securityContext"] = draw_security_context(draw, True)
     if draw.random() < 0.15:
         spec["hostUsers"] = draw.choice([False, False, True])
     if draw.random() < 0.4:
@@ -164,7 +164,7 @@ def pod(draw: random.Random, name: str, images: list[str], containers: int) -> d
     for number in range(containers):
         container: dict[str, Any] = {"name": f"c{number}", "image": draw.choice(images), "imagePullPolicy": "Never"}
         if draw.random() < 0.9:
-            container["securityContext"] = security_context(draw, False)
+            container["securityContext"] = draw_security_context(draw, False)
         if draw.random() < 0.3:
             container["command"] = draw.choice(_COMMANDS)
         spec["containers"].append(container)
