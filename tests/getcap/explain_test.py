@@ -221,7 +221,7 @@ def test_compose_services_are_explained(tmp_path: pathlib.Path, capsys):
         (["--docker-run", "docker run --entrypoint=/app/prob app"], "no such program"),
         (["--docker-run", "docker run --user=web app"], "write the uid"),
         (["--docker-run", "docker run app", "--runtime=containerd"], "the settings are for docker"),
-        (["--docker-run", "docker run app", "--runtime=dokcer"], 'did you mean "docker"'),
+        (["--docker-run", "docker run app", "--runtime=dockar"], 'did you mean "docker"'),
         (["--kubernetes", "/dev/zero"], "not a regular file"),
         (["--compose", "none.yaml", "--service=x"], "No such file"),
     ],
