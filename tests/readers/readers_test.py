@@ -130,9 +130,9 @@ def test_bsdtar(layer, tmp_path):
 def layout(layer) -> pathlib.Path:
     """An image of the layer, as an OCI layout directory."""
     spec = {
-        **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None},
-        **{"env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}},
-        **{"annotations": {}, "stop_signal": "", "created": ""},
+        "os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None,
+        "env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {},
+        "annotations": {}, "stop_signal": "", "created": "",
     }
     (layer.directory / "spec").write_text(json.dumps(spec))
     outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]

@@ -22,7 +22,8 @@ from rules_setcap.oci.platforms import format_platform, split_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import IO, Any
 
 _DIRECTORIES = b"blobs/", b"blobs/sha256/"
 

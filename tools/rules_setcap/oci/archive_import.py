@@ -38,7 +38,8 @@ from rules_setcap.oci.manifest import build_manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
     from rules_setcap.archive.reader import Member
 
@@ -223,7 +224,7 @@ class _ArchiveImporter:
         diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):
             raise ArchiveError(f"its config {quote(item['Config'])} does not have the diff_ids of {len(blobs)} layers")
-        return _DockerImage(config, [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids)])
+        return _DockerImage(config, [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True)])
 
     def _describe_layer(self, blob: dict[str, Any], diff_id: Any) -> dict[str, Any]:
         """Returns the descriptor of a layer.

@@ -16,7 +16,7 @@ from rules_setcap.oci.platforms import split_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rules_setcap.archive.budget import ReadBudget
 
@@ -40,7 +40,7 @@ def list_layout_layers(layout: str, platform: str) -> list[LayerBlob]:
 
 def list_image_layers(layout: str, image: image_documents.ImageDocuments) -> list[LayerBlob]:
     """Returns the layers of an image that was read from an OCI image layout directory, the lowest first."""
-    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"])
+    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
     return [LayerBlob(blob_path(layout, layer["digest"]), layer, layout, diff_id) for layer, diff_id in pairs]
 
 

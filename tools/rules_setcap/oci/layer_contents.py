@@ -27,9 +27,9 @@ from rules_setcap.oci.nodes import OPAQUE, WHITEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import Any
 
-    from rules_setcap.archive.budget import ReadBudget
     from rules_setcap.archive.entry import Entry
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.root_filesystem import RootFilesystem
@@ -39,7 +39,8 @@ class LayerContents:
     """A collector of the entries of a layer."""
 
     def __init__(self, work: ReadBudget | None = None) -> None:
-        """
+        """Starts an empty list.
+
         Args:
           work: counts the memory of the list if the entries come from outside; None if Bazel made them.
         """

@@ -14,7 +14,7 @@ from rules_setcap.oci.root_filesystem import RootFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rules_setcap.archive.reader import Archive, Member
     from rules_setcap.oci.layer_blobs import LayerBlob

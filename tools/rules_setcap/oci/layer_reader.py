@@ -43,6 +43,7 @@ class LayerReader:
     """
 
     def __init__(self) -> None:
+        """Starts without layers."""
         self.layers: list[Layer] = []
         self._root = RootFilesystem()
         self._problems: list[str] = []

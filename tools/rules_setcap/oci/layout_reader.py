@@ -18,7 +18,8 @@ from rules_setcap.oci.platforms import matches_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from collections.abc import Mapping
+    from typing import Any
 
 NonImage = namedtuple("NonImage", ("digest", "description"))
 """An entry of an index that is not an image. digest: str; description: str, what it is, as "an artifact of type ..."."""
@@ -32,6 +33,11 @@ class LayoutReader:
     """
 
     def __init__(self, layout: str) -> None:
+        """Prepares the reading of a layout.
+
+        Args:
+          layout: the path of the directory.
+        """
         self._layout = layout
         self._budget = strict_json.JsonBudget()
         self._images: list[tuple[Any, Any]] = []
@@ -125,7 +131,7 @@ class LayoutReader:
             return True
         except OSError as error:
             raise self._error(f"{descriptor['digest']} cannot be read: {error.strerror}") from None
-        if block.startswith(b"BZh") or len(block) == BLOCK and block[148] & 0x80:
+        if block.startswith(b"BZh") or (len(block) == BLOCK and block[148] & 0x80):
             return True
         try:
             checksum = int(block[148:156].strip(b"\0 ") or b"-1", 8)

@@ -21,7 +21,8 @@ from rules_setcap.oci.root_filesystem import RootFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.archive.reader import Archive, Member

@@ -11,7 +11,7 @@ from rules_setcap.diagnostics.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping
+    from collections.abc import Mapping
 
     from rules_setcap.actions.stamps import Status
     from rules_setcap.diagnostics.problems import Problems
