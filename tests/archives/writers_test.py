@@ -14,7 +14,6 @@ from collections.abc import Iterator
 import pytest
 
 from rules_setcap import capabilities
-from rules_setcap.archive import work
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_documents, image_reader, layer_blobs, layer_merge
 from support import archives, engines, layout, packer, podman, registry, require, saved
@@ -47,7 +46,7 @@ def _check_image(path: pathlib.Path, directory: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as made:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
-        nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), work.Work()).walk())
+        nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), ReadBudget()).walk())
         assigned_below = {
             name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text()
             for name, node in nodes.items()

@@ -1,4 +1,4 @@
-"""Images that really travel: to a registry and back, and into podman, by the clients that people use."""
+"""Images arrive unchanged in a registry and in podman, by each client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = pathlib.Path("tests/delivery").absolute()
 PROBE = pathlib.Path("tests/runtime/probe_permitted")
 INDEX = pathlib.Path("tests/index/index")
 # net_bind_service and bpf: linux/capability.h.
-GRANTED = ["CAP_NET_BIND_SERVICE", "CAP_BPF"]
+BOUNDING = ["CAP_NET_BIND_SERVICE", "CAP_BPF"]
 XATTR = bytes.fromhex("0000000200040000" + "00000000" + "80000000" + "00000000")
 
 
@@ -35,15 +35,15 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return podmans.program(tmp_path_factory.mktemp("podman"))
 
 
-def _only(directory: pathlib.Path, client: str) -> pathlib.Path:
-    """A directory with one client in it, to be PATH."""
+def _make_path(directory: pathlib.Path, client: str) -> pathlib.Path:
+    """Returns a directory for PATH that has one client only."""
     bin = directory / "bin"
     bin.mkdir()
     (bin / client).symlink_to(require.tool(client))
     return bin
 
 
-def _run(name: str, *flags: str, path: pathlib.Path, home: pathlib.Path) -> subprocess.CompletedProcess[str]:
+def _run_target(name: str, *flags: str, path: pathlib.Path, home: pathlib.Path) -> subprocess.CompletedProcess[str]:
     """Runs a target of this package."""
     environment = {"PATH": str(path), "HOME": str(home), "TMPDIR": str(home), "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
     return subprocess.run([str(HERE / name), *flags], env=environment, capture_output=True, text=True, timeout=120)
@@ -55,7 +55,7 @@ def _descriptor(layout: pathlib.Path) -> dict[str, Any]:
 
 
 def _pull(client: str, source: str, target: pathlib.Path) -> pathlib.Path:
-    """Pulls as an OCI layout."""
+    """Pulls an image into an OCI layout, and returns the layout."""
     if client == "crane":
         command = ["crane", "pull", "--format=oci", source, str(target)]
     else:
@@ -66,12 +66,12 @@ def _pull(client: str, source: str, target: pathlib.Path) -> pathlib.Path:
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
 @pytest.mark.parametrize("name, layout", [("push", PROBE), ("push_index", INDEX)])
-def test_push(registry, tmp_path, client, name, layout):
-    """Names, digests and bytes are those of the build; every blob travels once."""
-    path, repository = _only(tmp_path, client), f"{client}/{name}"
+def test_a_pushed_image_has_its_digest_and_tags(registry, tmp_path, client, name, layout):
+    """Names, digests and bytes are those of the build, and every blob is uploaded once."""
+    path, repository = _make_path(tmp_path, client), f"{client}/{name}"
     where = f"{registry.host}/{repository}"
     own = _descriptor(layout)
-    done = _run(name, "--repository", where, "--tag", "v1", "--tag", "v2", path=path, home=tmp_path)
+    done = _run_target(name, "--repository", where, "--tag", "v1", "--tag", "v2", path=path, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{where}@{own['digest']}", f"{where}:v1", f"{where}:v2"]
     assert registry.tags(repository) == ["v1", "v2"]
@@ -82,15 +82,15 @@ def test_push(registry, tmp_path, client, name, layout):
     blobs = {blob.name for blob in (layout / "blobs" / "sha256").iterdir()} - {digest[len("sha256:") :] for digest in manifests}
     assert sorted(uploaded) == sorted(blobs)
 
-    done = _run(name, "--repository", where, "--tag", "v3", path=path, home=tmp_path)
+    done = _run_target(name, "--repository", where, "--tag", "v3", path=path, home=tmp_path)
     assert (done.returncode, done.stdout.splitlines()[1:]) == (0, [f"{where}:v3"])
     assert registry.uploads(repository) == uploaded
 
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
-def test_push_by_digest_alone(registry, tmp_path, client):
+def test_an_image_without_tags_is_pushed_by_digest(registry, tmp_path, client):
     where = f"{registry.host}/{client}/untagged"
-    done = _run("push", "--repository", where, path=_only(tmp_path, client), home=tmp_path)
+    done = _run_target("push", "--repository", where, path=_make_path(tmp_path, client), home=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"{where}@{_descriptor(PROBE)['digest']}\n"), done.stderr
     assert registry.tags(f"{client}/untagged") == []
     assert registry.manifest(f"{client}/untagged", _descriptor(PROBE)["digest"])[1] == layouts.blob(PROBE, _descriptor(PROBE))
@@ -98,28 +98,28 @@ def test_push_by_digest_alone(registry, tmp_path, client):
 
 @pytest.fixture(scope="module")
 def pushed(registry, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The repository that has the probe, and the index as tag "index"."""
+    """Returns a repository that has the image as tag "image" and the index as tag "index"."""
     home = tmp_path_factory.mktemp("pushed")
-    path, where = _only(home, "crane"), f"{registry.host}/pushed"
+    path, where = _make_path(home, "crane"), f"{registry.host}/pushed"
     for name, tag in (("push", "image"), ("push_index", "index")):
-        done = _run(name, "--repository", where, "--tag", tag, path=path, home=home)
+        done = _run_target(name, "--repository", where, "--tag", tag, path=path, home=home)
         assert done.returncode == 0, done.stderr
     return where
 
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
-def test_what_is_pulled_is_what_was_built(pushed, tmp_path, client):
+def test_a_pulled_image_has_the_digest_of_the_build(pushed, tmp_path, client):
     for tag, layout in (("image", PROBE), ("index", INDEX)):
         pulled = _pull(client, f"{pushed}:{tag}", tmp_path / tag)
         assert _descriptor(pulled)["digest"] == _descriptor(layout)["digest"]
 
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
-def test_what_is_pulled_has_its_capabilities(pushed, tmp_path, client):
-    """Unpacked, the file has the attribute; run, the process has what it permits."""
+def test_a_pulled_image_has_its_capabilities(pushed, tmp_path, client):
+    """The unpacked file has the extended attribute, and the process has the permitted capabilities."""
     bundle = Bundle(_pull(client, f"{pushed}:image", tmp_path / "pulled"), tmp_path / "bundle")
     assert os.getxattr(bundle.rootfs / "app/probe", "security.capability") == XATTR
-    outcome = bundle.run(bounding=GRANTED)
+    outcome = bundle.run(bounding=BOUNDING)
     assert outcome.status == 0, outcome.output
     assert f"CapPrm:\t{1 << 10 | 1 << 39:016x}\n" in outcome.output
 
@@ -141,22 +141,22 @@ def test_podman_pulls(pushed, podman):
 
 
 def test_podman_loads(podman, tmp_path):
-    done = _run("load", path=podman.parent, home=tmp_path)
+    done = _run_target("load", path=podman.parent, home=tmp_path)
     assert (done.returncode, done.stdout) == (0, "localhost/probe:test\n"), done.stderr
     _check_in_podman(podman, "localhost/probe:test")
-    done = _run("load", "--tag", "other", path=podman.parent, home=tmp_path)
+    done = _run_target("load", "--tag", "other", path=podman.parent, home=tmp_path)
     assert (done.returncode, done.stdout) == (0, "localhost/other:latest\n"), done.stderr
     _check_in_podman(podman, "localhost/other:latest")
 
 
 def test_podman_loads_the_image_of_its_platform(podman, tmp_path):
-    done = _run("load_index", path=podman.parent, home=tmp_path)
+    done = _run_target("load_index", path=podman.parent, home=tmp_path)
     assert (done.returncode, done.stdout) == (0, "localhost/probe:index\n"), done.stderr
     assert podmans.run(podman, "image", "inspect", "--format={{.Architecture}}", "localhost/probe:index") == "amd64"
 
 
 def test_podman_has_no_image_for_its_platform(podman, tmp_path):
-    done = _run("load_arm", path=podman.parent, home=tmp_path)
+    done = _run_target("load_arm", path=podman.parent, home=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         '//tests/delivery:load_arm: image: "//tests/index:arm": has no image for linux/amd64, the platform of podman; '
@@ -166,22 +166,22 @@ def test_podman_has_no_image_for_its_platform(podman, tmp_path):
 
 def test_podman_keeps_a_name_with_a_host(podman, tmp_path):
     for name in ("localhost/other:1", "registry.example.test/other:1", "docker.io/other:1"):
-        done = _run("load", "--tag", name, path=podman.parent, home=tmp_path)
+        done = _run_target("load", "--tag", name, path=podman.parent, home=tmp_path)
         assert (done.returncode, done.stdout) == (0, name + "\n"), done.stderr
         _check_in_podman(podman, name)
 
 
 def test_podman_by_the_name_of_docker(podman, tmp_path):
-    """As Debian's package podman-docker."""
+    """Debian's package podman-docker installs podman so."""
     (tmp_path / "docker").symlink_to(podman)
     for name, tag in (("load", "probe:by-docker"), ("load_index", "probe:index-by-docker")):
-        done = _run(name, "--tag", tag, path=tmp_path, home=tmp_path)
+        done = _run_target(name, "--tag", tag, path=tmp_path, home=tmp_path)
         assert (done.returncode, done.stdout) == (0, tag + "\n"), done.stderr
         podmans.run(podman, "rm", podmans.run(podman, "create", "--pull=never", tag, "/app/probe"))
 
 
-def test_archive(podman, tmp_path):
-    """As a file: podman loads it, and skopeo reads it in both of its formats."""
+def test_an_archive_is_read_in_both_of_its_formats(podman, tmp_path):
+    """podman loads the archive, and skopeo reads it as an OCI archive and as a Docker archive."""
     archive = HERE / "load.tar"
     assert "docker.io/library/probe:test" in podmans.run(podman, "load", f"--input={archive}")
     _check_in_podman(podman, "docker.io/library/probe:test")
@@ -197,7 +197,7 @@ def test_archive(podman, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, flags, status, said",
+    "name, flags, status, message",
     [
         ("push", [], 1, "//tests/delivery:push: no repository; set the attribute, or add: -- --repository HOST/PATH\n"),
         (
@@ -224,31 +224,31 @@ def test_archive(podman, tmp_path):
         ("load", ["--tag", "App"], 2, 'argument --tag: "App" is not a valid path of a repository'),
     ],
 )
-def test_mistakes(tmp_path, name, flags, status, said):
-    done = _run(name, *flags, path=tmp_path, home=tmp_path)
+def test_a_mistake_has_a_message(tmp_path, name, flags, status, message):
+    done = _run_target(name, *flags, path=tmp_path, home=tmp_path)
     assert (done.returncode, done.stdout) == (status, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
-def test_a_registry_that_is_not_there(tmp_path, client):
-    done = _run("push", "--repository", "127.0.0.1:1/app", "--tag", "v1", path=_only(tmp_path, client), home=tmp_path)
+def test_a_registry_that_does_not_answer_is_an_error(tmp_path, client):
+    done = _run_target("push", "--repository", "127.0.0.1:1/app", "--tag", "v1", path=_make_path(tmp_path, client), home=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"//tests/delivery:push: {client} has not pushed 127.0.0.1:1/app:v1 (exit code 1)\n" in done.stderr
 
 
-def test_an_engine_that_fails(tmp_path):
-    """It reads nothing of what it is given."""
+def test_an_engine_that_fails_is_an_error(tmp_path):
+    """The engine does not read its input."""
     (tmp_path / "podman").write_text("#!/bin/sh\necho no space >&2\nexit 3\n")
     (tmp_path / "podman").chmod(0o755)
-    done = _run("load", path=tmp_path, home=tmp_path)
+    done = _run_target("load", path=tmp_path, home=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "no space\n//tests/delivery:load: podman has not loaded localhost/probe:test (exit code 3)\n"
 
 
-def test_a_copy_runs_as_well(registry, tmp_path):
-    """The program with its runfiles elsewhere; and by a link to it."""
-    path = _only(tmp_path, "crane")
+def test_a_copy_of_the_program_runs(registry, tmp_path):
+    """The program runs with its runfiles in another directory, and through a link to it."""
+    path = _make_path(tmp_path, "crane")
     copy = tmp_path / "copy"
     copy.mkdir()
     runfiles = os.environ["RUNFILES_DIR"]

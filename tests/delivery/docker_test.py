@@ -1,4 +1,4 @@
-"""What image_load streams to `docker load`: names, and the image that the classic image store reads from an index.
+"""image_load streams an archive to `docker load` that has the right names, and from an index the right image.
 
 A script records the stream; skopeo reads its manifest.json, as the classic image store does.
 """
@@ -26,9 +26,23 @@ CONTAINERD_STORE = "[[driver-type io.containerd.snapshotter.v1]]"
 
 
 def _load(
-    directory: pathlib.Path, target: str, *flags: str, client: str = "docker", platform: str = "linux/amd64", store: str = NO_STORE
+    directory: pathlib.Path,
+    target: str,
+    *flags: str,
+    client: str = "docker",
+    platform: str = "linux/amd64",
+    store: str = NO_STORE,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a target with a client whose `load` writes its input to the file "stream"; without a platform it has no engine."""
+    """Runs a target with a client whose `load` writes its input to the file "stream".
+
+    Args:
+      directory: the working directory.
+      target: the target of this package.
+      *flags: flags of the target.
+      client: the name of the client.
+      platform: the platform that the engine prints; "" if the engine does not run.
+      store: the image store that the engine prints.
+    """
     script = f"""#!/bin/sh
 case "$*" in
   load) exec {require.tool("cat")} >{shlex.quote(str(directory / "stream"))} ;;
@@ -43,23 +57,25 @@ esac
     return subprocess.run([str(HERE / target), *flags], env=environment, capture_output=True, text=True, timeout=60)
 
 
-def _json(archive: pathlib.Path, name: str) -> Any:
+def _read_json(archive: pathlib.Path, name: str) -> Any:
     with tarfile.open(archive) as opened:
         file = opened.extractfile(name)
         assert file
         return json.load(file)
 
 
-def _files(archive: pathlib.Path) -> set[str]:
+def _list_files(archive: pathlib.Path) -> set[str]:
     with tarfile.open(archive) as opened:
         return {entry.name for entry in opened if "/" not in entry.name and entry.isfile()}
 
 
-def _architecture(archive: pathlib.Path, name: str, directory: pathlib.Path) -> str:
+def _read_architecture(archive: pathlib.Path, name: str, directory: pathlib.Path) -> str:
     """Returns the architecture of the image in a manifest.json."""
     source, target = f"docker-archive:{archive}:{name}", directory / "unpacked"
     shutil.rmtree(target, ignore_errors=True)
-    subprocess.run([require.tool("skopeo"), "--tmpdir", str(directory), "copy", "--quiet", source, f"oci:{target}:test"], check=True)
+    subprocess.run(
+        [require.tool("skopeo"), "--tmpdir", str(directory), "copy", "--quiet", source, f"oci:{target}:test"], check=True
+    )
     return layouts.config(target)["architecture"]
 
 
@@ -76,9 +92,9 @@ def _architecture(archive: pathlib.Path, name: str, directory: pathlib.Path) -> 
 def test_names(tmp_path, client, tag, printed, full):
     done = _load(tmp_path, "load", "--tag", tag, client=client)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed + "\n", "")
-    (image,) = _json(tmp_path / "stream", "manifest.json")
+    (image,) = _read_json(tmp_path / "stream", "manifest.json")
     assert image["RepoTags"] == [printed]
-    (descriptor,) = _json(tmp_path / "stream", "index.json")["manifests"]
+    (descriptor,) = _read_json(tmp_path / "stream", "index.json")["manifests"]
     assert descriptor["annotations"] == {
         "io.containerd.image.name": full,
         "org.opencontainers.image.ref.name": tag.partition(":")[2].rpartition(":")[2] or "latest",
@@ -86,22 +102,22 @@ def test_names(tmp_path, client, tag, printed, full):
 
 
 @pytest.mark.parametrize("target", ["load", "load_index"])
-def test_the_archive_is_what_docker_reads(tmp_path, target):
+def test_the_stream_is_the_archive_of_the_output_group(tmp_path, target):
     assert _load(tmp_path, target).returncode == 0
     assert (tmp_path / "stream").read_bytes() == (HERE / f"{target}.tar").read_bytes()
 
 
 @pytest.mark.parametrize("platform, architecture", [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("linux/arm", "arm")])
-def test_the_image_of_the_engines_platform(tmp_path, platform, architecture):
-    """containerd and podman still get the index."""
+def test_the_image_for_the_platform_of_the_engine_is_chosen(tmp_path, platform, architecture):
+    """The archive has the index too, for containerd and podman."""
     done = _load(tmp_path, "load_index", platform=platform)
     assert (done.returncode, done.stdout, done.stderr) == (0, "probe:index\n", "")
-    assert _architecture(tmp_path / "stream", "probe:index", tmp_path) == architecture
-    (descriptor,) = _json(tmp_path / "stream", "index.json")["manifests"]
+    assert _read_architecture(tmp_path / "stream", "probe:index", tmp_path) == architecture
+    (descriptor,) = _read_json(tmp_path / "stream", "index.json")["manifests"]
     assert descriptor["mediaType"] == media_types.INDEX
 
 
-def test_no_image_for_the_engines_platform(tmp_path):
+def test_an_index_without_the_platform_of_the_engine_is_an_error(tmp_path):
     done = _load(tmp_path, "load_arm")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
@@ -113,23 +129,26 @@ def test_no_image_for_the_engines_platform(tmp_path):
 
 
 @pytest.mark.parametrize("engine", [{"store": CONTAINERD_STORE}, {"platform": ""}])
-def test_no_image_chosen(tmp_path, engine):
-    """The containerd image store takes any platform; an engine that cannot be asked says itself what is wrong."""
+def test_no_image_is_chosen_for_some_engines(tmp_path, engine):
+    """The containerd image store loads any platform, and an engine that does not run prints that itself."""
     assert _load(tmp_path, "load_arm", **engine).returncode == 0
-    assert _files(tmp_path / "stream") == {"index.json", "oci-layout"}
+    assert _list_files(tmp_path / "stream") == {"index.json", "oci-layout"}
 
 
-def test_archive_of_an_index_without_the_target_platform():
-    assert _files(HERE / "load_arm.tar") == {"index.json", "oci-layout"}
+def test_an_archive_of_an_index_without_the_target_platform_has_no_docker_manifest():
+    assert _list_files(HERE / "load_arm.tar") == {"index.json", "oci-layout"}
 
 
-def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> str:
+def _write_layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> str:
     """Writes the layout of an index of images for linux/arm.
 
     Args:
-      directory: gets the layout.
-      variants: of the images; "" for an image without a variant.
-      missing: leave out the image for the first variant.
+      directory: the directory in which the layout is written.
+      *variants: the variants of the images; "" for an image without a variant.
+      missing: whether to leave out the image for the first variant.
+
+    Returns:
+      The path of the layout.
     """
     layout = directory / "layout"
     (layout / "blobs/sha256").mkdir(parents=True)
@@ -146,17 +165,20 @@ def _layout(directory: pathlib.Path, *variants: str, missing: bool = False) -> s
         platform = {"os": "linux", "architecture": "arm", **({"variant": variant} if variant else {})}
         config = write(media_types.CONFIG, {**platform, "rootfs": {"type": "layers", "diff_ids": []}})
         manifest = {"schemaVersion": 2, "mediaType": media_types.MANIFEST, "config": config, "layers": []}
-        manifests.append({**write(media_types.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform})
+        manifests.append(
+            {**write(media_types.MANIFEST, manifest, keep=not missing or variant != variants[0]), "platform": platform}
+        )
     index = write(media_types.INDEX, {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": manifests})
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
     return str(layout)
 
 
 @pytest.mark.parametrize(
-    "variants, chosen", [(("v7", "v6"), "v6"), (("", "v6"), "v6"), (("v8", ""), None), (("v7",), "v7"), (("v5", "v6", "v7"), "v5")]
+    "variants, chosen",
+    [(("v7", "v6"), "v6"), (("", "v6"), "v6"), (("v8", ""), None), (("v7",), "v7"), (("v5", "v6", "v7"), "v5")],
 )
 def test_the_lowest_variant_is_chosen(tmp_path, variants, chosen):
-    layout = _layout(tmp_path, *variants)
+    layout = _write_layout(tmp_path, *variants)
     manifest = archive_export.find_single_manifest(layout, "linux/arm")
     assert manifest
     config = json.loads(layouts.blob(pathlib.Path(layout), manifest["config"]))
@@ -165,17 +187,17 @@ def test_the_lowest_variant_is_chosen(tmp_path, variants, chosen):
 
 
 def test_an_index_may_name_images_that_the_layout_lacks(tmp_path):
-    """As what `docker save` writes with the containerd image store."""
-    layout = _layout(tmp_path, "v6", "v7", missing=True)
+    """`docker save` writes such layouts with the containerd image store."""
+    layout = _write_layout(tmp_path, "v6", "v7", missing=True)
     assert archive_export.list_platforms(layout) == ["linux/arm/v7"]
     assert archive_export.find_single_manifest(layout, "linux/arm")
 
 
-def test_an_invalid_image(tmp_path):
-    layout = _layout(tmp_path, "v7")
+def test_an_invalid_image_is_an_error(tmp_path):
+    layout = _write_layout(tmp_path, "v7")
     for blob in pathlib.Path(layout, "blobs/sha256").iterdir():
         if b"rootfs" in blob.read_bytes():
             blob.write_bytes(b"{}")
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         archive_export.find_single_manifest(layout, "linux/arm")
-    assert all(text.startswith(f'image: "{layout}": blobs/sha256/') for text in refused.value.problems)
+    assert all(problem.startswith(f'image: "{layout}": blobs/sha256/') for problem in error.value.problems)

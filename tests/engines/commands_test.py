@@ -72,8 +72,8 @@ def test_command_lines_run_as_explained(client, tmp_path):
     cases = []
     for name, layout in layouts.items():
         for flags in _LINES:
-            flags = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
-            cases.append(fixes.RunCase(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
+            words = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
+            cases.append(fixes.RunCase(layout, shlex.join([client.name, "run", *shlex.split(words)])))
     assert random_commands.run_cases(client, cases)[0] == []
 
 

@@ -45,8 +45,8 @@ def draw_command_line(draw: random.Random, engine: str, image: str) -> str:
     """
     flags: list[str] = []
     for flag in ("--cap-add", "--cap-drop"):
-        for name in draw_capabilities(draw):
-            flags.append(f"{flag}={draw_spelling(draw, name)}" if draw.random() < 0.7 else f"{flag} {draw_spelling(draw, name)}")
+        separators = ((draw.choices("= ", (0.7, 0.3))[0], name) for name in draw_capabilities(draw))
+        flags += [flag + separator + draw_spelling(draw, name) for separator, name in separators]
     if draw.random() < 0.35:
         flags.append("--security-opt=" + draw.choice(_NO_NEW_PRIVS))
     if draw.random() < 0.5:
@@ -69,7 +69,7 @@ def draw_command_line(draw: random.Random, engine: str, image: str) -> str:
         flags.append("--hostname=box")
     arguments: list[str] = []
     if draw.random() < 0.25:
-        first = draw.choice(_PROGRAMS + [samples.INIT])
+        first = draw.choice([*_PROGRAMS, samples.INIT])
         flags.append(f"--entrypoint={first}")
         if first == samples.INIT:
             arguments = ["--", draw.choice(_PROGRAMS)]

@@ -1,4 +1,4 @@
-"""`bazel run` of what takes images away, in a user's workspace."""
+"""`bazel run` of image_push and image_load works in a user's workspace."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def _digest(workspace: Workspace, name: str) -> str:
     return json.loads((workspace.output(name) / "index.json").read_bytes())["manifests"][0]["digest"]
 
 
-def test_run(workspace, registry):
-    """Attributes, stamped; a flag in place of one of them."""
+def test_a_flag_replaces_an_attribute(workspace, registry):
     where = f"{registry.host}/app"
     done = workspace.run("run", STATUS, "//app:push", "--", "--repository", where)
     digest = _digest(workspace, "app/image")
@@ -45,14 +44,14 @@ def test_run(workspace, registry):
     assert registry.manifest("app", "v-1.2.3")[0] == digest
 
 
-def test_the_attributes_are_what_counts_without_flags(workspace):
+def test_without_flags_the_attributes_are_used(workspace):
     done = workspace.run("run", STATUS, "//app:push", check=False)
     assert done.returncode == 1
     assert "//app:push: crane has not pushed 127.0.0.1:1/from/a/file:latest (exit code 1)\n" in done.stderr
 
 
-def test_for_another_platform(workspace, registry):
-    """The program runs here, whatever the image is for."""
+def test_an_image_for_another_platform_is_pushed_from_here(workspace, registry):
+    """The program is built for the host, whatever the platform of the image is."""
     where = f"{registry.host}/cross"
     done = workspace.run("run", "--platforms=//app:arm64", "//app:push_cross", "--", "--repository", where)
     name, _, digest = done.stdout.strip().partition("@")
@@ -61,24 +60,26 @@ def test_for_another_platform(workspace, registry):
     assert json.loads(registry.blob("cross", config["digest"]))["architecture"] == "arm64"
 
 
-def test_a_client_of_a_toolchain(workspace):
+def test_a_toolchain_can_name_the_client(workspace):
     toolchain = "--extra_toolchains=//app:client_toolchain"
     done = workspace.run("run", toolchain, STATUS, "//app:push", "--", "--tag", "x", check=False)
     assert "our client: --insecure push " in done.stderr
     digest = _digest(workspace, "app/image")
-    assert f"//app:push: crane pushed 127.0.0.1:1/from/a/file:x as sha256:0, and it is {digest}\n" in done.stderr
+    assert (
+        f"//app:push: crane has pushed 127.0.0.1:1/from/a/file:x with the digest sha256:0; it must be {digest}\n" in done.stderr
+    )
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_one_kind_of_client(workspace, registry):
+def test_a_toolchain_can_choose_the_kind_of_client(workspace, registry):
     where = f"{registry.host}/skopeo"
     toolchain = "--extra_toolchains=//app:skopeo_toolchain"
     done = workspace.run("run", toolchain, STATUS, "//app:push", "--", "--repository", where, "--tag", "x")
     assert done.stdout.splitlines() == [f"{where}@{_digest(workspace, 'app/image')}", f"{where}:x"]
-    assert "Copying blob" in done.stderr  # skopeo's words.
+    assert "Copying blob" in done.stderr  # skopeo prints this.
 
 
-def test_an_engine_of_a_toolchain(workspace):
+def test_a_toolchain_can_name_the_engine(workspace):
     done = workspace.run("run", "--extra_toolchains=//app:engine_toolchain", "//app:load")
     assert done.stdout == "localhost/app:dev\n"
     assert "our engine: load\n" in done.stderr
@@ -96,7 +97,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("target", MISTAKES)
-def test_mistakes(workspace, target):
+def test_a_mistake_is_a_build_error(workspace, target):
     done = workspace.run("build", STATUS, f"//app:{target}", check=False)
     assert done.returncode == 1
     assert MISTAKES[target] in done.stderr

@@ -132,7 +132,9 @@ def _list_changes_between_programs(verdict: Verdict) -> Iterator[str]:
         if old.euid != new.euid or old.ruid != new.ruid:
             parts.append(f"changes the uid from {old.euid} to {new.euid}")
         if dropped := old.bounding & ~new.bounding:
-            parts.append(f"takes {format_capabilities(dropped)} out of the bounding set" if new.bounding else "empties the bounding set")
+            parts.append(
+                f"takes {format_capabilities(dropped)} out of the bounding set" if new.bounding else "empties the bounding set"
+            )
         if new.no_new_privs and not old.no_new_privs:
             parts.append("sets no_new_privs")
         if raised := new.ambient & ~old.ambient:
@@ -189,15 +191,15 @@ def list_notes(plan: Plan, verdict: Verdict) -> Iterator[str]:
     """Yields a sentence for each limit of the verdict and each fact of use beyond it."""
     chain = verdict.chain
     if chain.assumed and len(chain.hops) > 1:
-        yield f"{chain.hops[-2].name} is taken to execute {verdict.hop.name} with the credentials that it has itself"
+        yield f"{chain.hops[-2].name} is assumed to execute {verdict.hop.name} with its own credentials"
     if verdict.doubt:
         yield verdict.doubt
     for hop in chain.hops:
         if hop.mount:
             assumption = "the same file" + ("" if hop.mount.value.nosuid else ", on a file system without nosuid")
-            yield f"{escape(hop.path)} is hidden by a mount ({hop.mount.where}): what runs is what that holds, here taken to be {assumption}"
+            yield f"{escape(hop.path)} is hidden by a mount ({hop.mount.where}): the file of the mount runs, which is assumed to be {assumption}"
     if verdict.before.user_namespace:
-        yield f"they count in the container's own user namespace alone ({verdict.before.because['user_namespace']})"
+        yield f"the capabilities count only in the container's own user namespace ({verdict.before.because['user_namespace']})"
     if not chain.unknown_reason:
         yield from _list_notes_on_program(plan, verdict)
         yield from verdict.unneeded
@@ -209,7 +211,7 @@ def _list_notes_on_program(plan: Plan, verdict: Verdict) -> Iterator[str]:
     assigned = hop.file.capabilities
     if verdict.after is None and not verdict.chain.failure and assigned and assigned.effective:
         text = FileCapabilities(assigned.permitted, assigned.inheritable, 0, assigned.rootid).to_text()
-        yield f"with {text} it would start with what there is, and have to make it effective itself"
+        yield f"with {text} it would start with the capabilities that it gets, and would have to make them effective itself"
     if verdict.after is not None:
         yield from list_ignored_variables(plan.image, hop, plan.settings)
     others = sorted(path for path in plan.image.capabilities if path not in [hop.path for hop in verdict.chain.hops])

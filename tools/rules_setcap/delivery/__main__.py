@@ -1,4 +1,4 @@
-"""Pushes or loads an image: launch.py rules_setcap.delivery "" SPEC FLAG..., as rules/private/delivery.bzl starts it."""
+"""Pushes or loads an image: launch.py rules_setcap.delivery "" SPEC FLAG..., which rules/private/delivery.bzl writes."""
 
 import sys
 
@@ -6,5 +6,5 @@ from rules_setcap.delivery import cli
 
 
 def main() -> int:
-    """Runs the program; returns the exit status."""
+    """Runs the program; returns the exit code."""
     return cli.main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The command line: what the rule says, changed by what the user adds after `--`."""
+"""The command line of `bazel run` of image_push and image_load: what the rule has written, and the user's flags after `--`."""
 
 from __future__ import annotations
 
@@ -6,97 +6,117 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rules_setcap.delivery import load, push
+from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
-from rules_setcap.delivery.programs import Program
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal, printable, quote
+from rules_setcap.delivery.load import load_image
+from rules_setcap.delivery.push import push_image
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable, quote
 from rules_setcap.oci import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
     """Delivers an image.
 
     Args:
-      arguments: the path of a JSON object, and the flags that the user adds. The object has `target`, `kind` ("push" or
-        "load"), `image` (its label), `layout`, `destination`, `program`, and `spec` (its own path). Its paths are relative
-        to the runfiles.
+      arguments: the path of a JSON object, and the user's flags. The object has `target`, `kind` ("push" or "load"), `image`
+        (its label), `layout`, `destination`, `program`, and `spec` (its own path). Its paths are relative to the runfiles.
 
     Returns:
-      The exit code: 0; 1, and a line that says why, if the image has not arrived; 2 for wrong flags; 70 after an internal
-      error; 130 if interrupted.
+      The exit code: 0; 1, with a line that says why, if the image has not been delivered; 2 for invalid flags; 70 after an
+      internal error; 130 if the user has interrupted the program.
     """
-    path, *given = arguments
-    spec = _json("", path)
-    runfiles = path.removesuffix(spec["spec"])
-    destination = _json(runfiles, spec["destination"])
+    spec_path, *flags = arguments
+    spec = _read_json(spec_path)
+    runfiles = spec_path.removesuffix(spec["spec"])
+    destination = _read_json(os.path.join(runfiles, spec["destination"]))
     layout = os.path.join(runfiles, spec["layout"])
-    program = Program(spec["program"]["kind"], spec["program"]["path"] and os.path.join(runfiles, spec["program"]["path"]))
+    program_path = spec["program"]["path"]
+    client = Client(spec["program"]["kind"], program_path and os.path.join(runfiles, program_path))
     target = spec["target"]
     try:
         if spec["kind"] == "push":
-            _push(target, layout, destination, program, given)
+            _push(target, layout, destination, client, flags)
         else:
-            _load(target, layout, spec["image"], destination, program, given)
+            _load(target, layout, spec["image"], destination, client, flags)
     except DeliveryError as error:
         print(f"{target}: {printable(str(error))}", file=sys.stderr)
         return 1
     except InputError as error:
-        for text in error.problems:
-            print(f"{target}: {text.replace(quote(layout), quote(spec['image']))}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"{target}: {problem.replace(quote(layout), quote(spec['image']))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"{target}: {internal(error)}", file=sys.stderr)
+        print(f"{target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     return 0
 
 
-def _push(target: str, layout: str, destination: dict[str, Any], program: Program, given: Sequence[str]) -> None:
-    parser = _parser(target, "Pushes an image to a registry.")
-    parser.add_argument("--repository", type=_checked(reference.check_repository), help="host/path, in place of the target's")
+def _push(target: str, layout: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
+    parser = _make_parser(target, "Pushes an image to a registry.")
+    parser.add_argument(
+        "--repository",
+        type=_make_argument_type(reference.check_repository),
+        help="the registry and the path in it, in place of those of the target",
+    )
     parser.add_argument(
         "--tag",
         dest="tags",
         action="append",
-        type=_checked(reference.check_tag),
-        help="in place of the target's; repeat it for more than one",
+        type=_make_argument_type(reference.check_tag),
+        help="a tag, in place of those of the target; may be repeated",
     )
-    parser.add_argument("--insecure", action="store_true", help="plain HTTP or unknown certificates, as on this machine anyway")
-    options = parser.parse_args(given)
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow plain HTTP, and certificates that cannot be verified; always set for a registry on this machine",
+    )
+    options = parser.parse_args(flags)
     repository = options.repository or destination["repository"]
     if not repository:
         raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
     tags = options.tags or destination["tags"]
-    push.push(layout, repository, tags, program, insecure=options.insecure or reference.is_loopback(repository))
+    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository))
 
 
-def _load(target: str, layout: str, image: str, destination: dict[str, Any], program: Program, given: Sequence[str]) -> None:
-    parser = _parser(target, "Loads an image into a container engine.")
-    parser.add_argument("--tag", type=_checked(reference.complete_image_name), help="name:tag, in place of the target's")
-    options = parser.parse_args(given)
-    load.load(layout, options.tag or destination["name"], image, program)
+def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
+    parser = _make_parser(target, "Loads an image into a container engine.")
+    parser.add_argument(
+        "--tag",
+        type=_make_argument_type(reference.complete_image_name),
+        help="the name of the image, name:tag, in place of that of the target",
+    )
+    options = parser.parse_args(flags)
+    load_image(layout, options.tag or destination["name"], label, client)
 
 
-def _parser(target: str, description: str) -> argparse.ArgumentParser:
+def _make_parser(target: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"bazel run {target} --", description=description, allow_abbrev=False)
 
 
-def _checked(check: Any) -> Any:
-    """A check as the type of an argument, with its own words."""
+def _make_argument_type(check: Callable[[str], str | None]) -> Callable[[str], str]:
+    """Returns the type of an argument. Its error messages are those of a check.
 
-    def value(text: str) -> str:
+    Args:
+      check: raises ValueError if the text is not valid; may return another form of it.
+    """
+
+    def parse(text: str) -> str:
         try:
             return check(text) or text
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    return value
+    return parse
 
 
-def _json(runfiles: str, path: str) -> dict[str, Any]:
-    with open(os.path.join(runfiles, path), encoding="utf-8") as file:
+def _read_json(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as file:
         value: dict[str, Any] = json.load(file)
     return value

@@ -1,24 +1,24 @@
-"""Where an image goes: the repository and tags of a registry, or its name in a container engine.
+"""Resolves the destination of an image: the repository and tags of a registry, or its name in a container engine.
 
-What the target says, in attributes or files, with the values of the workspace status in
-place of `{KEY}`; checked, all problems at once.
+Placeholders such as `{BUILD_USER}` are replaced by the values of the workspace status.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import problem
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import reference
 from rules_setcap.oci.image_attributes import values
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from rules_setcap.actions.stamps import Status
 
 
-def registry(
+def resolve_registry_destination(
     *,
     repository: str,
     repository_file: str,
@@ -27,63 +27,88 @@ def registry(
     status: Status,
     problems: Problems,
 ) -> dict[str, object]:
-    """What the program that pushes reads.
+    """Resolves the destination of image_push.
 
     Args:
-      repository: as the attribute has it; "" if it has none.
-      repository_file: path of a file that holds it; "" if there is none.
-      remote_tags: as the attribute has them.
-      remote_tags_file: path of a file with a tag per line; "" if there is none.
+      repository: the attribute of that name; "" if it is not set.
+      repository_file: the path of a file that has the repository; "" if there is none.
+      remote_tags: the attribute of that name.
+      remote_tags_file: the path of a file with a tag in each line; "" if there is none.
       status: the workspace status.
-      problems: gets what is wrong.
+      problems: the collector of problems.
 
     Returns:
-      `repository` (str; "" where it is for the command line to say) and `tags` (list of str).
+      A dict: `repository` (str; "" if the command line must have it) and `tags` (list of str).
     """
     if repository and repository_file:
-        problems.add("repository", repository, "is given beside repository_file; keep one")
+        problems.add("repository", repository, "is set, and so is repository_file; keep one")
     elif repository_file:
         lines = values.read_lines(repository_file, "repository_file", problems)
         if len(lines) == 1:
             (line,) = lines
-            repository = _line("repository_file", repository_file, line, reference.check_repository, status, problems)
+            repository = _resolve_line("repository_file", repository_file, line, reference.check_repository, status, problems)
         else:
-            problems.add("repository_file", repository_file, f"has {len(lines)} lines; it must hold one repository")
+            problems.add("repository_file", repository_file, f"has {len(lines)} lines; it must have one, the repository")
     elif repository:
-        repository = _value("repository", repository, reference.check_repository, status, problems)
-    tags = [_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
+        repository = _resolve_value("repository", repository, reference.check_repository, status, problems)
+    tags = [_resolve_value("remote_tags", tag, reference.check_tag, status, problems) for tag in remote_tags]
     if remote_tags_file:
         tags += [
-            _line("remote_tags_file", remote_tags_file, line, reference.check_tag, status, problems)
+            _resolve_line("remote_tags_file", remote_tags_file, line, reference.check_tag, status, problems)
             for line in values.read_lines(remote_tags_file, "remote_tags_file", problems)
         ]
     status.check_used("repository or remote_tags", problems)
     return {"repository": repository, "tags": list(dict.fromkeys(tags))}
 
 
-def engine(tag: str, status: Status, problems: Problems) -> dict[str, object]:
-    """Returns what the program that loads reads: `name`, the image's name with its tag."""
-    name = _value("tag", tag, reference.complete_image_name, status, problems)
+def resolve_engine_destination(tag: str, status: Status, problems: Problems) -> dict[str, object]:
+    """Resolves the destination of image_load.
+
+    Args:
+      tag: the attribute of that name.
+      status: the workspace status.
+      problems: the collector of problems.
+
+    Returns:
+      A dict: `name` (str), the name of the image with its tag.
+    """
+    name = _resolve_value("tag", tag, reference.complete_image_name, status, problems)
     status.check_used("tag", problems)
     return {"name": name}
 
 
-def _value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: Problems) -> str:
-    """Returns a value with its placeholders expanded and checked; as the check returns it, if it does."""
+def _resolve_value(attribute: str, text: str, check: Callable[[str], str | None], status: Status, problems: Problems) -> str:
+    """Expands the placeholders of a value and checks it.
+
+    Args:
+      attribute: the attribute that has the value, for messages.
+      text: the value.
+      check: raises ValueError if the expanded value is not valid; may return another form of it.
+      status: the workspace status.
+      problems: the collector of problems.
+
+    Returns:
+      The expanded value, or its other form.
+    """
     try:
-        stamped = status.expand(text)
-        return check(stamped) or stamped
+        expanded = status.expand(text)
+        return check(expanded) or expanded
     except ValueError as error:
         problems.add(attribute, text, str(error))
         return text
 
 
-def _line(
-    attribute: str, path: str, line: tuple[int, str], check: Callable[[str], str | None], status: Status, problems: Problems
+def _resolve_line(
+    attribute: str,
+    path: str,
+    line: tuple[int, str],
+    check: Callable[[str], str | None],
+    status: Status,
+    problems: Problems,
 ) -> str:
-    """Returns the value in a line of a file, as _value() does."""
+    """Resolves the value in a line of a file as _resolve_value() does. Messages name the file and the line."""
     number, text = line
-    found = Problems()
-    value = _value(attribute, text.strip(), check, status, found)
-    problems.extend(problem(attribute, path, f"line {number}, {one.partition(': ')[2]}") for one in found)
+    line_problems = Problems()
+    value = _resolve_value(attribute, text.strip(), check, status, line_problems)
+    problems.extend(problem(attribute, path, f"line {number}, {message.partition(': ')[2]}") for message in line_problems)
     return value

@@ -1,5 +1,5 @@
-"""The one exception of this package."""
+"""The exception of this package."""
 
 
 class DeliveryError(Exception):
-    """Why an image has not arrived, as a sentence."""
+    """An image has not been delivered; the message is a sentence that says why."""

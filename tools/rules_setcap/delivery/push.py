@@ -1,7 +1,7 @@
-"""Pushes an image, or an index with its images, by a client of registries.
+"""Pushes an image, or an index with its images, to a registry.
 
-Only clients that push a layout as it is will do: podman and docker compress the layers
-anew, and what they push has another digest. Blobs that the registry has stay here.
+The clients are those that push an OCI layout as it is. podman and docker compress the layers again, so that the pushed image
+has another digest. Clients skip the blobs that the registry already has.
 """
 
 from __future__ import annotations
@@ -10,60 +10,67 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Callable, Sequence
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
-from rules_setcap.delivery.programs import Program
 from rules_setcap.oci import archive_export
 
-Client = Callable[[str, str, str, bool], str]
-"""Pushes; from program, layout, reference and whether the connection may be insecure to the digest that arrived."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_setcap.delivery.clients import Client
+
+PushFunction = Callable[[str, str, str, bool], str]
+"""Pushes an image by a client. Arguments: the path of the client, the path of the OCI layout, the reference, and whether the
+connection may be insecure. Returns the digest that the client reports."""
 
 
-def push(layout: str, repository: str, tags: Sequence[str], program: Program, *, insecure: bool) -> None:
-    """Pushes by each tag, or by digest if there is none; prints each name that the registry then knows.
+def push_image(layout: str, repository: str, tags: Sequence[str], client: Client, *, insecure: bool) -> None:
+    """Pushes an image by each tag, or by its digest if there is none, and prints each name that it has then.
 
     Args:
-      layout: OCI layout directory.
-      repository: host/path.
-      tags: may be none.
-      program: the client.
-      insecure: plain HTTP, or certificates that are not checked.
+      layout: the path of the OCI layout directory.
+      repository: the registry and the path in it.
+      tags: the tags; may be empty.
+      client: the client for registries.
+      insecure: whether to allow plain HTTP, and certificates that cannot be verified.
 
     Raises:
-      DeliveryError: it has not arrived, or not as it is here.
+      DeliveryError: the image has not been pushed, or with another digest.
     """
-    name, path, client = program.find(_CLIENTS, "client for registries", "@rules_setcap//rules:registry_client_toolchain_type")
+    toolchain_type = "@rules_setcap//rules:registry_client_toolchain_type"
+    name, path, push = client.find_program(_PUSH_FUNCTIONS, "client for registries", toolchain_type)
     digest = archive_export.read_descriptor(layout)["digest"]
     by_digest = f"{repository}@{digest}"
-    names = [f"{repository}:{tag}" for tag in tags]
-    for reference in names or [by_digest]:
+    references = [f"{repository}:{tag}" for tag in tags]
+    for reference in references or [by_digest]:
         try:
-            arrived = client(path, layout, reference, insecure)
+            pushed_digest = push(path, layout, reference, insecure)
         except subprocess.CalledProcessError as error:
             raise DeliveryError(f"{name} has not pushed {reference} (exit code {error.returncode})") from None
-        if arrived != digest:
-            raise DeliveryError(f"{name} pushed {reference} as {arrived}, and it is {digest}")
-    # Once all of it is there: who reads this may rely on it.
-    for reference in [by_digest, *names]:
+        if pushed_digest != digest:
+            raise DeliveryError(f"{name} has pushed {reference} with the digest {pushed_digest}; it must be {digest}")
+    # Programs that read these lines can use each name, because everything has been pushed.
+    for reference in [by_digest, *references]:
         print(reference)
 
 
-def _crane(program: str, layout: str, reference: str, insecure: bool) -> str:
+def _push_by_crane(program: str, layout: str, reference: str, insecure: bool) -> str:
     flags = ["--insecure"] if insecure else []
     done = subprocess.run([program, *flags, "push", layout, reference], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip().rpartition("@")[2]
 
 
-def _skopeo(program: str, layout: str, reference: str, insecure: bool) -> str:
+def _push_by_skopeo(program: str, layout: str, reference: str, insecure: bool) -> str:
     flags = ["--dest-tls-verify=false"] if insecure else []
     with tempfile.TemporaryDirectory() as directory:
-        digest = os.path.join(directory, "digest")
-        command = [program, "copy", "--all", "--preserve-digests", f"--digestfile={digest}", *flags]
-        # Progress is no part of what we print.
+        digest_file = os.path.join(directory, "digest")
+        command = [program, "copy", "--all", "--preserve-digests", f"--digestfile={digest_file}", *flags]
+        # skopeo prints its progress on stdout, which is for the names of the image.
         subprocess.run([*command, f"oci:{layout}", f"docker://{reference}"], check=True, stdout=sys.stderr)
-        with open(digest, encoding="utf-8") as file:
+        with open(digest_file, encoding="utf-8") as file:
             return file.read().strip()
 
 
-_CLIENTS: dict[str, Client] = {"crane": _crane, "skopeo": _skopeo}
+_PUSH_FUNCTIONS: dict[str, PushFunction] = {"crane": _push_by_crane, "skopeo": _push_by_skopeo}

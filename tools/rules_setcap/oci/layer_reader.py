@@ -183,13 +183,13 @@ class LayerReader:
     def _keep_program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also its libraries and their directories."""
         try:
-            headers: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+            headers: dict[str, Any] = {"interpreter": elf.find_interpreter(start)}
         except elf.ElfError:
             return
         if not headers["interpreter"]:
             return
         if CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
-            headers = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
+            headers = elf.describe_program(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
         kept = {name: headers[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in headers}
         if kept.get("interpreter"):
             self._kept_contents[entry] = b"\x7fELF" + json.dumps(kept).encode()

@@ -39,7 +39,7 @@ class LayoutReader:
           layout: the path of the directory.
         """
         self._layout = layout
-        self._budget = strict_json.Budget()
+        self._budget = strict_json.JsonBudget()
         self._images: list[tuple[Any, Any]] = []
         self.non_images: list[NonImage] = []
         self._visited: set[tuple[str, str]] = set()  # Digest and media type of each entry.
@@ -119,12 +119,12 @@ class LayoutReader:
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as a compressed file that may be a tar."""
         # Few images need them, and an action that assembles an image starts once for each image.
-        from rules_setcap.archive.decompress import Decompressed, DecompressionError
+        from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
         from rules_setcap.archive.tar import BLOCK
 
         try:
             with open_regular(blob_path(self._layout, descriptor["digest"])) as file:
-                block = Decompressed(file).read(BLOCK)
+                block = DecompressedStream(file).read(BLOCK)
         except FileNotFoundError:
             return False
         except DecompressionError:
@@ -230,20 +230,20 @@ def describe_layout_hint(directory: str) -> str:
     return "; give an OCI layout directory"
 
 
-def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.Budget | None = None) -> Any:
+def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
     """Returns the value of a JSON document.
 
     Args:
       data: the document.
       name: the name of the document, for messages.
       layout: the path of the layout, for messages.
-      fields: the fields that it may have; see strict_json.parse().
+      fields: the fields that it may have; see strict_json.parse_document().
       budget: counts the values of all documents of the layout.
 
     Raises:
       InputError: the document is not valid.
     """
     try:
-        return strict_json.parse(data, fields, budget)
+        return strict_json.parse_document(data, fields, budget)
     except strict_json.DocumentError as error:
         raise InputError([problem("base", layout, f"{name} {error}")]) from None

@@ -1,4 +1,4 @@
-"""Runs the program that checks programs: launch.py rules_setcap.validation "" SUBCOMMAND FLAG..."""
+"""Runs the program that checks programs: launch.py rules_setcap.validation "" COMMAND FLAG..."""
 
 from typing import NoReturn
 
@@ -6,5 +6,5 @@ from rules_setcap.actions import command
 
 
 def main() -> NoReturn:
-    """Runs the subcommand that the command line names."""
+    """Runs the command that the command line names."""
     command.run_tool_and_exit("rules_setcap.validation.commands")

@@ -1,6 +1,6 @@
-"""The subcommand that checks a destination.
+"""The command that checks a destination.
 
-    destination  checks and resolves the repository and tags of an image
+destination  expands and checks the repository and tags of an image, or its name in a container engine
 """
 
 NAMES = ("destination",)

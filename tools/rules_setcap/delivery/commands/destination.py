@@ -1,30 +1,44 @@
-"""Says where an image goes."""
+"""Expands and checks the destination of an image.
+
+rules/private/delivery.bzl, write_destination(), writes the command line.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.actions import stamps
-from rules_setcap.delivery import destination
+from rules_setcap.delivery.destination import resolve_engine_destination, resolve_registry_destination
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import descriptors
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
 
 
 def run_command(arguments: Arguments, problems: Problems) -> None:
+    """Writes the destination as JSON.
+
+    Args:
+      arguments: the flags.
+      problems: the collector of problems.
+
+    Raises:
+      InputError: there are problems.
+      OSError: a file cannot be read or written.
+    """
     attributes = json.loads(arguments.take_value("attributes"))
-    held = {f"{name}_file": arguments.take_value(f"{name.replace('_', '-')}-file", "") for name in ("repository", "remote_tags")}
+    repository_file, remote_tags_file = (arguments.take_value(f"{name}-file", "") for name in ("repository", "remote-tags"))
     status, output = stamps.Status(arguments.take_values("stamp")), arguments.take_value("output")
     arguments.check_all_taken()
 
     if "tag" in attributes:
-        found = destination.engine(attributes["tag"], status, problems)
+        destination = resolve_engine_destination(attributes["tag"], status, problems)
     else:
-        found = destination.registry(**attributes, **held, status=status, problems=problems)
+        destination = resolve_registry_destination(
+            **attributes, repository_file=repository_file, remote_tags_file=remote_tags_file, status=status, problems=problems
+        )
     problems.raise_if_any()
-    files.write_whole(output, descriptors.encode_document(found))
+    files.write_whole(output, descriptors.encode_document(destination))

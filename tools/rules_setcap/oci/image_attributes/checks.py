@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
@@ -118,7 +118,7 @@ def _check_directories(attribute: str, paths: Sequence[str], problems: Problems)
             if path.startswith("/") and not directory:
                 fault = "the root directory cannot be a volume" if attribute == "volumes" else ""
             else:
-                directory = clean(path)
+                directory = normalize_path(path)
         except ValueError as error:
             fault = str(error)
         if not fault and directory in checked:

@@ -1,4 +1,4 @@
-"""The subcommands that write layers.
+"""The commands that write layers.
 
 copy    packs files of lower layers again, with other capabilities and attributes
 layer   packs files into a layer

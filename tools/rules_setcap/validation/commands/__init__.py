@@ -1,4 +1,4 @@
-"""The subcommand of validation actions.
+"""The command of validation actions.
 
 check  finds what keeps a program from starting, or from getting its capabilities
 """
