@@ -115,7 +115,9 @@ def samples(
         if fits(link, requested):
             target = draw(st.sampled_from(files))
             # Mode and owner of a hard link have no effect.
-            requested[link] = RequestedEntry("hardlink", target=target, mode=draw(st.one_of(st.none(), modes)), uid=draw(_NUMBERS))
+            requested[link] = RequestedEntry(
+                "hardlink", target=target, mode=draw(st.one_of(st.none(), modes)), uid=draw(_NUMBERS)
+            )
             if target in assignments and draw(st.booleans()):
                 assignments[link] = assignments.pop(target)
     return Sample(

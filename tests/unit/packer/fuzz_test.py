@@ -65,7 +65,9 @@ def test_the_metadata_agrees_with_the_bytes(sample):
     assert metadata["created_by"] == "fuzz"
     entries = sample.expected_entries()
     contents = metadata["contents"]
-    assert contents["directories"] == {"/" + entry.path: [entry.mode, entry.uid, entry.gid] for entry in entries if entry.kind == "directory"}
+    assert contents["directories"] == {
+        "/" + entry.path: [entry.mode, entry.uid, entry.gid] for entry in entries if entry.kind == "directory"
+    }
     assert contents["links"] == {"/" + entry.path: entry.link for entry in entries if entry.kind == "symlink"}
     assert contents["files"] == sorted("/" + entry.path for entry in entries if entry.kind in ("file", "hardlink"))
     reference = libcap.Libcap()
@@ -76,7 +78,10 @@ def test_the_metadata_agrees_with_the_bytes(sample):
 @settings(drawn.SETTINGS, max_examples=60)
 def test_gnu_tar_and_bsdtar_unpack_the_requested_entries(sample):
     """Any user may run this test; restore_test checks what only root can restore."""
-    for reader in ("tar", "bsdtar -P"):  # Without -P, bsdtar changes names such as "\\a" and "c:/a", which are absolute elsewhere.
+    for reader in (
+        "tar",
+        "bsdtar -P",
+    ):  # Without -P, bsdtar changes names such as "\\a" and "c:/a", which are absolute elsewhere.
         with sample.pack_temporarily() as (blob, _):
             root = blob.with_name("root")
             root.mkdir()

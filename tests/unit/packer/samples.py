@@ -64,7 +64,7 @@ class RequestedEntry(NamedTuple):
     """An entry of the request."""
 
     kind: str
-    content: bytes | Filled | None = None  # Of a file; None if it has no source.
+    content: bytes | Filling | None = None  # Of a file; None if it has no source.
     target: str = ""
     mode: int | None = None  # None for the default.
     uid: int = 0
