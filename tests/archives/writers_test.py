@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from rules_setcap import capabilities
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_documents, image_reader, layer_blobs, layer_merge
 from support import archives, engines, layout, packer, podman, registry, require, saved

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
+    from rules_setcap.archive.budget import ReadBudget
     from rules_setcap.archive.entry import Entry
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.root_filesystem import RootFilesystem
