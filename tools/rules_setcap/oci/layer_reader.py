@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap import capabilities
@@ -20,7 +19,7 @@ from rules_setcap.oci.engines.comparison import (
     shorten_entries,
     unpack_by_engines,
 )
-from rules_setcap.oci.image import Difference, Image, Layer, follow_path
+from rules_setcap.oci.image import Difference, Image, Layer, ProgramHeaders, follow_path
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ class LayerReader:
         self._overlay_problems: list[str] = []  # Of entries with attributes of overlayfs.
         self._has_capabilities = False
         self._id_files: dict[tuple[int, int], bytes] = {}  # /etc/passwd and /etc/group, by layer and entry.
-        self._kept_contents: dict[tuple[int, int], bytes] = {}  # See Image.
+        self._texts: dict[tuple[int, int], bytes] = {}  # See Image.
+        self._programs: dict[tuple[int, int], ProgramHeaders] = {}
         self._script_bytes_left = limits.SCRIPT_TEXTS
 
     def add_layer(self, archive: Archive | ArchiveDetector, digest: str, size: int) -> None:
@@ -108,7 +108,8 @@ class LayerReader:
             groups=self._read_ids(_GROUP),
             differences=described,
             _root=self._root,
-            _kept_contents=self._kept_contents,
+            _texts=self._texts,
+            _programs=self._programs,
         )
 
     def _read_entries(self, archive: Archive | ArchiveDetector) -> Iterator[Member]:
@@ -163,7 +164,7 @@ class LayerReader:
             return
         if member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
             text = b"".join(archive.content())[: member.size]
-            self._kept_contents[entry] = self._id_files[entry] = text
+            self._texts[entry] = self._id_files[entry] = text
         else:
             content = archive.content()
             start = next(content, b"")[: member.size]
@@ -176,23 +177,21 @@ class LayerReader:
         """Keeps the text of a script; of a long script the first line, with a NUL after it."""
         if member.size <= min(limits.SCRIPT_TEXT, self._script_bytes_left):
             self._script_bytes_left -= member.size
-            self._kept_contents[entry] = b"".join((start, *content))[: member.size]
+            self._texts[entry] = b"".join((start, *content))[: member.size]
         else:
-            self._kept_contents[entry] = start[: limits.SCRIPT].partition(b"\n")[0] + b"\n\0"
+            self._texts[entry] = start[: limits.SCRIPT].partition(b"\n")[0] + b"\n\0"
 
     def _keep_program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also its libraries and their directories."""
         try:
-            headers: dict[str, Any] = {"interpreter": elf.find_interpreter(start)}
+            headers = ProgramHeaders(elf.find_interpreter(start))
+            if headers.loader and CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
+                program = elf.read_program(io.BytesIO(b"".join((start, *content))[: member.size]))
+                headers = ProgramHeaders(program.interpreter, program.runpath or program.rpath, program.needed)
         except elf.ElfError:
             return
-        if not headers["interpreter"]:
-            return
-        if CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
-            headers = elf.describe_program(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
-        kept = {name: headers[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in headers}
-        if kept.get("interpreter"):
-            self._kept_contents[entry] = b"\x7fELF" + json.dumps(kept).encode()
+        if headers.loader:
+            self._programs[entry] = headers
 
     def _decode_attribute(self, path: str, value: bytes) -> FileCapabilities | None:
         """Returns the capabilities of an attribute; None, and a problem, if it is not valid."""
