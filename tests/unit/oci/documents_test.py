@@ -81,7 +81,7 @@ def test_ambiguous_json_is_refused(data: bytes, expected: str):
     ],
 )
 def test_other_json_has_the_same_value_as_in_python(text: str):
-    value = strict_json.parse(text.encode())
+    value = strict_json.parse_document(text.encode())
     assert value == json.loads(text)
     # The value is the same after it is written and read again.
     assert json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
