@@ -15,7 +15,8 @@ import pathlib
 import random
 import stat
 import tempfile
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import cases
 import pytest
@@ -61,7 +62,10 @@ def _draw() -> dict[int, cases.Case]:
         case = cases.draw(chance)
         tars = cases.layers({number: case})
         # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
-        if all({path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).merge_layers())} == {str(number)} for name in ENGINES):
+        if all(
+            {path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).merge_layers())} == {str(number)}
+            for name in ENGINES
+        ):
             drawn[number] = case
     return drawn
 
@@ -72,7 +76,10 @@ CASES = _draw()
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
     # The address of a socket has at most 107 bytes, and pytest's directories are longer.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state,
+        engines.ENGINES[request.param](pathlib.Path(state)) as started,
+    ):
         yield request.param, started
 
 
@@ -102,7 +109,14 @@ def _actual(root: pathlib.Path) -> dict[str, Any]:
         if kind:
             mode = 0 if kind == SYMLINK else stat.S_IMODE(there.st_mode)
             link = os.readlink(path) if kind == SYMLINK else ""
-            found[path.removeprefix(str(root))] = kind, mode, there.st_uid, there.st_gid, link, _capability(path) if kind == FILE else None
+            found[path.removeprefix(str(root))] = (
+                kind,
+                mode,
+                there.st_uid,
+                there.st_gid,
+                link,
+                _capability(path) if kind == FILE else None,
+            )
     return found
 
 
@@ -128,7 +142,9 @@ def _differing(name: str, engine: engines.Engine, chosen: dict[int, cases.Case],
         if len(chosen) == 1:
             return [f"{_show(*chosen.popitem())}\n  refused: {error}"]
         numbers = sorted(chosen)
-        halves = [{number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])]
+        halves = [
+            {number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])
+        ]
         return [each for at, half in enumerate(halves) for each in _differing(name, engine, half, _made(directory / str(at)))]
     expected = _expected(_model(name, tars))
     wrong: dict[int, list[str]] = {}
@@ -143,7 +159,10 @@ def _show(number: int, case: cases.Case) -> str:
     lines = [f"case {number}"]
     for layer in case:
         lines.append("  layer")
-        lines += [f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}" for entry in layer]
+        lines += [
+            f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}"
+            for entry in layer
+        ]
     return "\n".join(lines)
 
 
@@ -203,4 +222,6 @@ def test_engines_agree_about_layers_that_are_not_unusual():
 
 
 def _capabilities(root: nodes.Node) -> dict[str, bytes]:
-    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs}
+    return {
+        path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs
+    }

@@ -76,9 +76,7 @@ def _check(root: pathlib.Path) -> None:
 
 
 def _getcap(root: pathlib.Path) -> dict[str, str]:
-    output = subprocess.run(
-        [require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True
-    ).stdout
+    output = subprocess.run([require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True).stdout
     # getcap prints "path text"; the text may be empty of names but never of "=".
     found = {}
     for line in output.splitlines():
@@ -132,9 +130,9 @@ def test_bsdtar(layer, tmp_path):
 def layout(layer) -> pathlib.Path:
     """An image of the layer, as an OCI layout directory."""
     spec = {
-        **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None},
-        **{"env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}},
-        **{"annotations": {}, "stop_signal": "", "created": ""},
+        "os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None,
+        "env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {},
+        "annotations": {}, "stop_signal": "", "created": "",
     }
     (layer.directory / "spec").write_text(json.dumps(spec))
     outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]

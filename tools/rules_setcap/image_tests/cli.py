@@ -21,7 +21,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal, printable
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable
 from rules_setcap.diagnostics.files import write_whole
 from rules_setcap.oci import image_reader
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{options.target}: {problem}", file=sys.stderr)
         return 1
     except Exception as error:
-        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        print(f"{options.target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     report = "".join(f"{options.target}: {_make_printable(finding)}\n" for finding in findings)
     write_whole(options.report, report.encode())

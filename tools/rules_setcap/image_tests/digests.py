@@ -43,7 +43,7 @@ def check_built_image(descriptor: str, contents: Sequence[str], expected: str, t
         by_digest["sha256:" + hashlib.sha256(data).hexdigest()] = data
 
     def load_document(digest: str) -> Any:
-        return strict_json.parse(by_digest[digest]) if digest in by_digest else None
+        return strict_json.parse_document(by_digest[digest]) if digest in by_digest else None
 
     return _compare_digests(files.read_json(descriptor), load_document, expected, target)
 
@@ -85,7 +85,7 @@ def _check_layout(layout: str, expected: str, target: str) -> list[str]:
     def load_document(digest: str) -> Any:
         try:
             with open_regular(blobs.blob_path(layout, digest)) as file:
-                return strict_json.parse(file.read(limits.JSON))
+                return strict_json.parse_document(file.read(limits.JSON))
         except (OSError, ValueError, RecursionError):
             return None
 
