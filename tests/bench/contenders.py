@@ -16,7 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import ko
 from measure import ISOLATED, Contender

@@ -11,7 +11,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-from typing import Callable
+from collections.abc import Callable
 
 import workloads
 from measure import Contender

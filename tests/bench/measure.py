@@ -10,7 +10,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 ISOLATED = ("-S", "-E", "-s", "-B", "-X", "utf8")
 """The flags with which the rules run the interpreter."""

@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 import statistics
-from typing import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 import contenders

@@ -15,7 +15,7 @@ import json
 import pathlib
 import sys
 import sysconfig
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 _MIB = 1 << 20
 
@@ -84,8 +84,7 @@ def _make_binary(size: int) -> Callable[[pathlib.Path], None]:
     def make(directory: pathlib.Path) -> None:
         (directory / "in/app").mkdir(parents=True)
         with open(directory / "in/app/server", "wb") as file:
-            for data in _make_content(size):
-                file.write(data)
+            file.writelines(_make_content(size))
         _write_lists(directory, ["app/server"])
 
     return make
