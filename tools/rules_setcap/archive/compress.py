@@ -56,7 +56,7 @@ class GzipCodec:
     header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
 
     def __init__(self, level: int) -> None:
-        """Checks the level and this interpreter's zlib.
+        """Checks this interpreter's zlib.
 
         Args:
           level: the compression level, 1 to 9.
@@ -167,12 +167,12 @@ class _MemoizedCall:
 
 
 def check_level(compression: str, level: int, problems: Problems) -> int:
-    """Returns a compression level; if it is not valid, adds a problem and returns 0, which stands for the default.
+    """Returns a compression level. If the level is not valid, adds a problem and returns 0, the default.
 
     Args:
       compression: a key of MEDIA_TYPES.
-      level: the level, 0 for the default.
-      problems: gets the problem.
+      level: the level; 0 for the default.
+      problems: the collector of problems.
     """
     if not level:
         return 0
@@ -191,7 +191,7 @@ def make_codec(compression: str, level: int, library: str) -> Codec | None:
 
     Args:
       compression: a key of MEDIA_TYPES.
-      level: from check_level().
+      level: the level, from check_level(); 0 for the default.
       library: the path of libdeflate's shared library; unused by the other compressions.
 
     Raises:
@@ -321,7 +321,7 @@ def _check_known_bytes(
       instead: what to use in place of the library, for messages.
 
     Raises:
-      InputError: the level is out of range, or the library gives other bytes.
+      InputError: the library gives other bytes.
     """
     if (level, library) in _checked_libraries:
         return
