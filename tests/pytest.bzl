@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_test.bzl", "py_test")
 
-# For tests of //tools/packer that compress by libdeflate.
+# For tests that compress by libdeflate.
 LIBDEFLATE = "//tools/rules_setcap/packer:libdeflate"
 LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
 

@@ -163,7 +163,7 @@ def _check_messages(workspace: Workspace, target: str, *flags: str) -> None:
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("//bad:")]
     assert len(lines) == len(MESSAGES[target]), done.stderr
-    for line, expected in zip(lines, MESSAGES[target]):
+    for line, expected in zip(lines, MESSAGES[target], strict=True):
         assert line.startswith(f"//bad:{target}: {expected}")
         assert line == f"//bad:{target}: {expected}" or expected.endswith(" ")
     program = target.startswith(("load", "push"))

@@ -12,7 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 import pytest
 

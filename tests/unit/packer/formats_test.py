@@ -184,8 +184,8 @@ def test_memory_is_bounded(tmp_path, shape, compression):
     if shape == "one file":
         layer.add("/large", b"")
         with open(tmp_path / "source0", "wb") as file:
-            for _ in range(150):  # Piece by piece: the memory of this process would count for its children.
-                file.write(os.urandom(1 << 20))
+            # Piece by piece, because the memory of this process would count for its children.
+            file.writelines(os.urandom(1 << 20) for _ in range(150))
     else:
         layer.add("/0", b"content")
         layer.lines += [

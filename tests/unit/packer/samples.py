@@ -16,7 +16,8 @@ import random
 import struct
 import subprocess
 import tempfile
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from compression import zstd
 

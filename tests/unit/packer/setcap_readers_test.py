@@ -74,7 +74,11 @@ def _list_programs(tar: bytes) -> list[str]:
     archive = reader.Archive(io.BytesIO(tar))
     for member in archive:
         start = next(archive.content(), b"")
-        if member.type == FILE and member.mode & 0o111 and (member.sparse or start.startswith(b"\x7fELF") and member.size > 100):
+        if (
+            member.type == FILE
+            and member.mode & 0o111
+            and (member.sparse or (start.startswith(b"\x7fELF") and member.size > 100))
+        ):
             paths.append(member.path)
     return paths
 
@@ -189,7 +193,7 @@ def test_random_archives_keep_their_entries(go, tmp_path):
         except reader.ArchiveError:
             continue
         flags = [packer.assign(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
-        status, messages, written = _run_setcap(
+        status, _, written = _run_setcap(
             tmp_path, tar, *flags, chance.choice(["--existing-capabilities=keep", "--existing-capabilities=remove"])
         )
         if status:
