@@ -109,7 +109,7 @@ def test_what_an_engine_runs_is_read_or_refused(tmp_path: pathlib.Path, engine: 
     made = Layout(tmp_path / "layout")
     made.index(HIDDEN[name](made))
     try:
-        with engine[1].unpacked(made.path) as root:
+        with engine[1].unpack(made.path) as root:
             found = (root / "a").exists()
     except (
         engines.Refused,

@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[archives.Members, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_quite_an_archive_is_refused(tmp_path: pathlib.Path, name: str):
     members, expected = REFUSED[name]
-    path = archives.write(tmp_path / "archive", members)
+    path = archives.write_archive(tmp_path / "archive", members)
     if name != "manifest.json with null":  # No engine takes it, and it names no layer.
         with pytest.raises(InputError) as refused:
             image_reader.read_images(str(path))
@@ -123,7 +123,7 @@ FILES: dict[str, archives.Members] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
-    path = archives.write(tmp_path / "layer.tar", FILES[name])
+    path = archives.write_archive(tmp_path / "layer.tar", FILES[name])
     # The entry of a file with capabilities, before them.
     path.write_bytes(TAR[: TAR.index(bytes(1024))].ljust(1536, b"\0") + path.read_bytes())
     (read,) = image_reader.read_images(str(path))
@@ -133,7 +133,7 @@ def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
 @pytest.mark.parametrize("name", ["archive first", "layer first"])
 def test_a_tar_that_is_both_is_refused(tmp_path: pathlib.Path, name: str):
     """`docker load` would take it for an archive, `docker import` for a layer."""
-    archive = archives.write(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
+    archive = archives.write_archive(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
     entry = TAR[:1536]
     end = archive.rstrip(b"\0")
     end += bytes(-len(end) % 512)
@@ -156,7 +156,7 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
         "l.tar": members[layer],
         layer: "../l.tar",
     }
-    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", linked)))
+    (read,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", linked)))
     assert read.capabilities == {"/a": NET}
     path = tmp_path / "hard"
     with tarfile.open(path, "w") as archive:
@@ -197,7 +197,7 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
     inner = _json({"schemaVersion": 2, "manifests": [*entries, absent]})
     index = {"schemaVersion": 2, "manifests": [archives.descriptor("application/vnd.oci.image.index.v1+json", inner)]}
     more = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
-    path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
+    path = archives.write_archive(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
     passed_over: list[image_documents.NonImage] = []
     found = image_reader.read_images(str(path), non_images=passed_over)
     assert [(image.platform, sorted(image.capabilities)) for image in found] == [
@@ -210,10 +210,10 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
 def test_the_same_member_twice(tmp_path: pathlib.Path):
     """Some writers repeat what images share; with other bytes readers would differ."""
     members = archives.nix(IMAGE)
-    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *members.items()])))
+    (read,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *members.items()])))
     assert read.capabilities == {"/a": NET}
     with pytest.raises(InputError, match="twice"):
-        image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
+        image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
 
 
 def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None:

@@ -52,7 +52,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", archives.WRITERS)
 def test_shapes_of_writers(tmp_path: pathlib.Path, name: str, compress):
-    path = archives.write(tmp_path / "archive", archives.WRITERS[name](IMAGE))
+    path = archives.write_archive(tmp_path / "archive", archives.WRITERS[name](IMAGE))
     path.write_bytes(compress(path.read_bytes()))
     _check(path, tmp_path)
 
@@ -62,14 +62,14 @@ def test_a_layer_that_is_there_twice(tmp_path: pathlib.Path):
     image = archives.image(BELOW, ABOVE, BELOW)
     members = archives.docker_1_10(image)
     assert sum(isinstance(content, str) for content in members.values()) == 1
-    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", members)))
+    (read,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", members)))
     assert sorted(read.capabilities) == ["/app/removed", "/app/server", "/usr/bin/ping"]
     assert read.layers[0] == read.layers[2]
 
 
 def test_skopeo(tmp_path: pathlib.Path, source: pathlib.Path):
     for kind in ("docker-archive", "oci-archive", "oci"):
-        name = layout.tagged(source, tmp_path / f"{kind}-source")
+        name = layout.copy_tagged(source, tmp_path / f"{kind}-source")
         command = [require.tool("skopeo"), f"--tmpdir={tmp_path}", "--insecure-policy", "copy", "--quiet"]
         subprocess.run([*command, f"oci:{name}", f"{kind}:{tmp_path}/{kind}:app:1"], check=True)
         _check(tmp_path / kind, tmp_path)
@@ -77,7 +77,7 @@ def test_skopeo(tmp_path: pathlib.Path, source: pathlib.Path):
 
 def test_skopeos_dir(tmp_path: pathlib.Path, source: pathlib.Path):
     """Refused with what to do."""
-    name = layout.tagged(source, tmp_path / "source")
+    name = layout.copy_tagged(source, tmp_path / "source")
     subprocess.run([require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True)
     with pytest.raises(InputError, match=r"copy it with skopeo copy dir:\.\.\. oci:"):
         image_reader.read_images(str(tmp_path / "dir"))
@@ -94,8 +94,8 @@ def test_crane(tmp_path: pathlib.Path, source: pathlib.Path):
 
 def test_podman(tmp_path: pathlib.Path, source: pathlib.Path):
     (tmp_path / "state").mkdir()
-    program = podman.program(tmp_path / "state")
-    podman.run(program, "pull", "--quiet", "oci:" + layout.tagged(source, tmp_path / "source"))
+    program = podman.write_program(tmp_path / "state")
+    podman.run(program, "pull", "--quiet", "oci:" + layout.copy_tagged(source, tmp_path / "source"))
     image = podman.run(program, "images", "--quiet")
     for kind in ("docker-archive", "oci-archive", "oci-dir"):
         podman.run(program, "save", "--quiet", f"--format={kind}", f"--output={tmp_path}/{kind}", image)
@@ -119,7 +119,7 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
             command = [require.tool("docker"), "--host", f"unix://{socket}", *map(str, arguments)]
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "test:2")
         identifier = docker("image", "inspect", "--format={{.Id}}", "test:1")
         docker("save", "--output", tmp_path / "name", "test:1")
@@ -128,9 +128,9 @@ def test_docker(tmp_path: pathlib.Path, source: pathlib.Path):
         # Another image in the same archive.
         other = make_layout(tmp_path / "other", tar(("/other", NET, "file")))
         docker("rmi", "test:1", "test:2")
-        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "first:1")
-        docker("load", "--input", saved.write({engines.REFERENCE: other}, tmp_path / "other.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: other}, tmp_path / "other.tar"))
         docker("save", "--output", tmp_path / "several", "first:1", "test:1")
     for name in ("name", "two-names", "id"):
         _check(tmp_path / name, tmp_path)
@@ -143,10 +143,10 @@ def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
         def ctr(*arguments: object) -> None:
             subprocess.run([require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True)
 
-        ctr("import", "--no-unpack", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        ctr("import", "--no-unpack", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         ctr("export", tmp_path / "both", "docker.io/library/test:1")
         ctr("export", "--skip-manifest-json", tmp_path / "oci", "docker.io/library/test:1")
-        docker = archives.write(tmp_path / "docker.tar", archives.crane(IMAGE))
+        docker = archives.write_archive(tmp_path / "docker.tar", archives.crane(IMAGE))
         ctr("import", "--no-unpack", docker)
         ctr("export", tmp_path / "again", "docker.io/library/app:1")
     for name in ("both", "oci", "again"):
@@ -155,7 +155,7 @@ def test_containerd(tmp_path: pathlib.Path, source: pathlib.Path):
 
 def test_umoci(tmp_path: pathlib.Path, source: pathlib.Path):
     """umoci reads and writes layouts."""
-    name = layout.tagged(source, tmp_path / "layout")
+    name = layout.copy_tagged(source, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "config", "--image", name, "--config.label=a=b"], check=True)
     subprocess.run([require.tool("umoci"), "gc", "--layout", tmp_path / "layout"], check=True)
     _check(tmp_path / "layout", tmp_path)
@@ -167,7 +167,7 @@ def test_several_images_of_one_docker_archive(tmp_path: pathlib.Path):
     members = archives.nix(IMAGE)
     others = archives.nix(arm)
     both = json.loads(members["manifest.json"]) + json.loads(others["manifest.json"])
-    path = archives.write(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
+    path = archives.write_archive(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
     assert [(image.platform, sorted(image.capabilities)) for image in image_reader.read_images(str(path))] == [
         ("linux/amd64", sorted(EXPECTED)),
         ("linux/arm64", ["/arm"]),

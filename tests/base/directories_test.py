@@ -37,8 +37,8 @@ def _by_umoci(name: str, directory: pathlib.Path) -> dict[str, str]:
 def _by_podman(name: str, directory: pathlib.Path) -> dict[str, str]:
     """Each layer by itself, the one on top of the other by the kernel's overlayfs."""
     directory.mkdir()
-    engine = podman.program(directory, "overlay")
-    podman.run(engine, "pull", "--quiet", "oci:" + layouts.tagged(HERE / name, directory / "layout"))
+    engine = podman.write_program(directory, "overlay")
+    podman.run(engine, "pull", "--quiet", "oci:" + layouts.copy_tagged(HERE / name, directory / "layout"))
     try:
         return _listing(pathlib.Path(podman.run(engine, "image", "mount", podman.run(engine, "images", "--quiet"))))
     finally:

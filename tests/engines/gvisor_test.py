@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     files = [samples.File(path, samples.read_report_program(), from_text(text) if text else None) for path, text in _FILES.items()]
     files.append(samples.File("/setuid", samples.read_report_program(), None, 0o4755))
     layout = images.layout(directory / "image", samples.make_layer(*files), Entrypoint=["/plain"], User="65532")
-    command = [require.tool("umoci"), "unpack", "--image", layouts.tagged(layout, directory / "layout"), str(directory / "bundle")]
+    command = [require.tool("umoci"), "unpack", "--image", layouts.copy_tagged(layout, directory / "layout"), str(directory / "bundle")]
     subprocess.run(command, check=True, capture_output=True)
     return directory / "bundle"
 

@@ -122,7 +122,7 @@ def _differing(name: str, engine: engines.Engine, chosen: dict[int, cases.Case],
     tars = cases.layers(chosen)
     image = layout(directory / "image", *tars)
     try:
-        with engine.unpacked(image) as root:
+        with engine.unpack(image) as root:
             actual = _actual(root)
     except engines.Refused as error:
         if len(chosen) == 1:
@@ -171,7 +171,7 @@ def test_what_engines_refuse(engine, tmp_path):
     for number in refused:
         tars = cases.layers({number: CASES[number]})
         try:
-            with running.unpacked(layout(tmp_path / str(number), *tars)):
+            with running.unpack(layout(tmp_path / str(number), *tars)):
                 wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refusal}")
         except engines.Refused:
             pass

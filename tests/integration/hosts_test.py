@@ -74,7 +74,7 @@ def _outputs(directory: pathlib.Path) -> dict[str, str]:
 
 def test_names_that_linux_alone_has():
     """Each use has a way to do without it, which the tests below take."""
-    names = macos.linux_only()
+    names = macos.list_linux_names()
     assert "sched_getaffinity" in names["os"]
     used = set()
     for path in os.environ["DISTRIBUTION"].split():

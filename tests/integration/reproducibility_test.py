@@ -124,7 +124,7 @@ def test_a_cache_serves_every_configuration(every, tmp_path):
 def _hits(log: pathlib.Path) -> dict[str, bool]:
     """Of an execution log: mnemonics of our actions, and whether all of them were hits of a cache."""
     hits: dict[str, bool] = {}
-    for action in bazel.actions(log):
+    for action in bazel.read_actions(log):
         hits[action["mnemonic"]] = hits.get(action["mnemonic"], True) and action["cacheHit"]
     return hits
 

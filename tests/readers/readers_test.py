@@ -51,7 +51,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         packer.assign("/" + NAMES[1], "cap_setuid=ep"),
         packer.assign("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
         packer.assign("/app/empty-record", "="),
-        *packer.compressed(request.param),
+        *packer.make_compression_flags(request.param),
     )
     assert done == (0, "")
     return made
@@ -145,7 +145,7 @@ def layout(layer) -> pathlib.Path:
 def test_umoci(layout, tmp_path):
     """Unpacked as container engines do."""
     require.root()
-    name = layouts.tagged(layout, tmp_path / "layout")
+    name = layouts.copy_tagged(layout, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "unpack", "--image", name, str(tmp_path / "bundle")], check=True)
     _check(tmp_path / "bundle" / "rootfs")
 

@@ -84,7 +84,7 @@ def _build(workspace: Workspace, *args: str) -> list[dict[str, Any]]:
     """Builds; returns what the execution log says of the rules' own actions."""
     log = workspace.directory.parent / "log.json"
     workspace.run("build", f"--execution_log_json_file={log}", *args, timeout=TIMEOUT)
-    return bazel.actions(log)
+    return bazel.read_actions(log)
 
 
 def _runners(actions: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:

@@ -124,12 +124,12 @@ def _everything(directory: pathlib.Path, compression: str, python: str) -> dict[
         packer.change("owners", "/text", owner="65532:4294967294"),
         packer.change("xattrs", "/noise", xattrs=["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]),
     )
-    flags = [*packer.compressed(compression), *changes]
+    flags = [*packer.make_compression_flags(compression), *changes]
     grants = (GRANT, packer.assign("/noise", "cap_setfcap,cap_net_raw=eip"))
     assert layer.pack("--hard-link-duplicates=yes", "--threads=2", *flags, *grants, python=python) == (0, "")
     made = {f"layer's {name}": _digest(directory / name) for name in ("blob", "metadata")}
     os.rename(layer.blob, directory / "layer")
-    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]
+    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.make_compression_flags(compression)]
     assert packer.run("setcap", *again, packer.assign("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
     return {**made, **{f"setcap's {name}": _digest(directory / name) for name in ("blob", "metadata")}}
 
@@ -250,7 +250,7 @@ def test_threads(tmp_path, compression):
     """Of layers with many blocks, and blocks that repeat each other."""
     layer = packer.Layer(tmp_path)
     layer.add("/noise", random.Random(1).randbytes(5 << 20)).add("/zeros", bytes(9 << 20)).add("/text", b"text\n" * (1 << 20))
-    results = {_blob(layer, *packer.compressed(compression), f"--threads={threads}") for threads in (1, 2, 3, 8)}
+    results = {_blob(layer, *packer.make_compression_flags(compression), f"--threads={threads}") for threads in (1, 2, 3, 8)}
     assert len(results) == 1
 
 
@@ -272,7 +272,7 @@ def test_holes_are_zeros(tmp_path):
     (tmp_path / "whole").mkdir()
     whole.add("/sparse", content)
     for compression in ("gzip", "libdeflate", "none", "zstd"):
-        assert _blob(layer, *packer.compressed(compression)) == _blob(whole, *packer.compressed(compression))
+        assert _blob(layer, *packer.make_compression_flags(compression)) == _blob(whole, *packer.make_compression_flags(compression))
     assert _blob(layer, "--compression=none")[512 : 512 + len(content)] == content
 
 
@@ -286,7 +286,7 @@ def test_levels_and_none_hold_the_same_tar(tmp_path, expected):
         _bytes(layer, "--compression=zstd", f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
     for level in range(1, 13):
-        blob, _ = _bytes(layer, *packer.compressed("libdeflate"), f"--level={level}")
+        blob, _ = _bytes(layer, *packer.make_compression_flags("libdeflate"), f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
         assert "sha256:" + hashlib.sha256(gzip.decompress(blob)).hexdigest() == layer.metadata()["diff_id"]
     _bytes(layer, "--compression=none")

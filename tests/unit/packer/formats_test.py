@@ -179,7 +179,7 @@ def test_memory_is_bounded(tmp_path, shape, compression):
     else:
         layer.add("/0", b"content")
         layer.lines += [json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)]
-    assert layer.pack(*packer.compressed(compression), "--threads=2") == (0, "")
+    assert layer.pack(*packer.make_compression_flags(compression), "--threads=2") == (0, "")
     # Of the largest child so far: this one, or one that was within the bound, too.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert largest < 64 << 10, f"{largest} KiB"
