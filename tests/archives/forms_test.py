@@ -223,7 +223,9 @@ def test_a_member_can_be_repeated_with_the_same_bytes(tmp_path: pathlib.Path):
     (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *members.items()])))
     assert image.capabilities == {"/a": NET}
     with pytest.raises(InputError, match="twice"):
-        image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
+        image_reader.read_images(
+            str(archives.write_archive(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()]))
+        )
 
 
 @pytest.mark.parametrize(

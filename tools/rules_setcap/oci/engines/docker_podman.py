@@ -41,7 +41,7 @@ class _TarSplitUnpacker(Unpacker):
         self._entry_paths, self._aufs_links = set(), {}
 
     def unpack_entry(self, member: Member, entry: int) -> None:
-        """Unpacks an entry (createTarFile and its callers)."""
+        """Unpacks an entry (Unpack or UnpackLayer)."""
         if member.path in self._entry_paths:  # jsonPacker.AddEntry
             raise build_refusal("two entries with one path")
         self._entry_paths.add(member.path)
@@ -143,7 +143,7 @@ class DockerUnpacker(_TarSplitUnpacker):
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EXDEV):
                 raise
-        return f"{self.filesystem.resolve_text(folder)}/{name}"
+        return f"{self.filesystem.resolve_lexically(folder)}/{name}"
 
     def apply_whiteout(self, folder: str, name: str) -> None:
         """Opens the directory first, which fails if it is a device (overlayWhiteoutConverter.ConvertRead)."""
@@ -154,7 +154,7 @@ class DockerUnpacker(_TarSplitUnpacker):
     def apply_opaque(self, folder: str) -> None:
         """Resolves the directory, but not the paths of entries that the engine remembers (UnpackLayer)."""
         self.filesystem.lstat(folder)
-        super().apply_opaque(self.filesystem.resolve_text(folder))
+        super().apply_opaque(self.filesystem.resolve_lexically(folder))
 
 
 class PodmanUnpacker(_TarSplitUnpacker):

@@ -108,7 +108,7 @@ class Filesystem:
             todo += parts[::-1]
         return trail[-1]
 
-    def resolve_text(self, path: str) -> str:
+    def resolve_lexically(self, path: str) -> str:
         """Returns a path with all symbolic links followed.
 
         Components that do not exist stay in the path, and ".." removes the component before it from the text, as in
