@@ -42,7 +42,7 @@ def of_tar(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int
 
 
 def of_layout(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
-    below = [f"--below-layout={layout}", "--platform=linux/amd64/"]
+    below = [f"--lower-layout={layout}", "--platform=linux/amd64/"]
     directory = json.dumps({"path": "/f1/x", "type": "directory"})
     yield "contents", [*command_line("contents"), "contents", "--target=//t", f"--layout={layout}", "--platform=linux/amd64/", f"--output={contents}"], (0, 1)
     yield "layer", [*command_line("layer"), "layer", "--target=//t", *BLOB, f"--base-contents={contents}", "--unmatched-paths=e", GRANT, directory], PACKER_STATUSES
