@@ -33,7 +33,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return podmans.program(tmp_path_factory.mktemp("podman"))
+    return podmans.write_program(tmp_path_factory.mktemp("podman"))
 
 
 def _make_path(directory: pathlib.Path, client: str) -> pathlib.Path:

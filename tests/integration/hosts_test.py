@@ -76,7 +76,7 @@ def _hash_outputs(directory: pathlib.Path) -> dict[str, str]:
 
 def test_names_that_only_linux_has_are_known():
     """Each use has an alternative, which the tests below use."""
-    names = macos.linux_only()
+    names = macos.list_linux_names()
     assert "sched_getaffinity" in names["os"]
     used = set()
     for path in os.environ["DISTRIBUTION"].split():

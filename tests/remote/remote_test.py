@@ -85,7 +85,7 @@ def _build(workspace: Workspace, *args: str) -> list[dict[str, Any]]:
     """Builds targets; returns the entries of the execution log for the actions of these rules."""
     log = workspace.directory.parent / "log.json"
     workspace.run("build", f"--execution_log_json_file={log}", *args, timeout=TIMEOUT)
-    return bazel.actions(log)
+    return bazel.read_actions(log)
 
 
 def _collect_runners(actions: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:

@@ -191,7 +191,7 @@ def test_memory_is_bounded(tmp_path, shape, compression):
         layer.lines += [
             json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)
         ]
-    assert layer.pack(*packer.compressed(compression), "--threads=2") == (0, "")
+    assert layer.pack(*packer.make_compression_flags(compression), "--threads=2") == (0, "")
     # This is the largest child so far. Those before were within the bound too.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert largest < 64 << 10, f"{largest} KiB"
