@@ -88,7 +88,7 @@ def copy_files(directory: pathlib.Path, layout: pathlib.Path, *flags: str) -> pa
         "--metadata=metadata",
         "--compression=none",
         "--created-by=test",
-        f"--below-layout={layout}",
+        f"--lower-layout={layout}",
         f"--platform={PLATFORM}",
         *flags,
         cwd=directory,

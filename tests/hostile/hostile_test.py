@@ -47,7 +47,7 @@ def list_tar_commands(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], S
 
 def list_layout_commands(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
     """Yields the programs that read a layout, as above. The first writes the file `contents`, which the second reads."""
-    below = [f"--below-layout={layout}", "--platform=linux/amd64/"]
+    below = [f"--lower-layout={layout}", "--platform=linux/amd64/"]
     directory = json.dumps({"path": "/f1/x", "type": "directory"})
     yield (
         "contents",

@@ -224,7 +224,7 @@ def _pack_lower_layer(directory: pathlib.Path, name: str, *entries: dict[str, An
     ]
     flags = [f"--output=source-{name}.tar", f"--metadata=source-{name}.json", "--compression=none", "--created-by=test"]
     assert packer.run("layer", *flags, *lines, cwd=directory) == (0, "")
-    return [f"--below=source-{name}.json", f'--below-name="//:{name}"']
+    return [f"--lower-metadata=source-{name}.json", f'--lower-label="//:{name}"']
 
 
 def test_directories_that_lower_layers_changed_are_restored(tmp_path, base):
@@ -264,7 +264,7 @@ def test_a_tar_with_an_entry_below_a_link_of_the_base_is_find_problems(tmp_path,
     ]
     assert packer.run("setcap", *flags, cwd=tmp_path) == (0, "")
     layer = packer.Layer(tmp_path)
-    lower = ["--below=source-layer.json", '--below-name="//:tar"']
+    lower = ["--lower-metadata=source-layer.json", '--lower-label="//:tar"']
     assert _find_problems(layer, base, *lower) == [
         'layers: "//:tar": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
         'to replace it, add "/bin" to replaces',

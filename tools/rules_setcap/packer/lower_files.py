@@ -92,7 +92,9 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: ReadBudget) -> dict[str, Entry]:
+def _extract_files(
+    nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: ReadBudget
+) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:
