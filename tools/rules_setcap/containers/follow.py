@@ -226,7 +226,15 @@ class _Follower:
             argv = [file.interpreter, *([file.argument] if file.argument else []), path.removeprefix(root), *argv[1:]]
             script = script or file.path
             path = root + posixpath.join(self._state.directory, file.interpreter)
-        raise InputError([problem("program", script, f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)")])
+        raise InputError(
+            [
+                problem(
+                    "program",
+                    script,
+                    f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)",
+                )
+            ]
+        )
 
     def _add_hop(self, path: str, file: File, script: str = "") -> None:
         """Adds a hop, and makes its outcome the process that executes the next one."""

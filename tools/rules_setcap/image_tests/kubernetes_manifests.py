@@ -10,13 +10,13 @@ from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.fixes import find_fixes_of_refusal
 from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.kubernetes import Container, Manifest, Pod, find_containers_of_image, find_mentions, parse_manifest
-from rules_setcap.containers.kubernetes.images import reference
 from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform_settings, evaluate_pod
 from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.verdict import Plan, Verdict, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci.reference import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def parse_test_attributes(name: str, runtime: str, level: str, programs: Sequenc
     """
     problems = Problems()
     try:
-        reference(name)
+        parse_reference(name)
     except ValueError as error:
         problems.add("image_name", name, str(error))
     try:

@@ -15,7 +15,8 @@ from rules_setcap.oci import media_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 # containerd, images.IsLayerType.
 _CONTAINERD_LAYER = re.compile(

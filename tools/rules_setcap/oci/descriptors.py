@@ -9,7 +9,8 @@ from rules_setcap.diagnostics.errors import InputError, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def encode_document(value: Mapping[str, Any]) -> bytes:

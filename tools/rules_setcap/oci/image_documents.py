@@ -11,12 +11,13 @@ from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import manifest_checks, media_types
-from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_document, read_document
+from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_layout_document, read_layout_document
 from rules_setcap.oci.platforms import format_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 __all__ = [
     "ImageDocuments",
@@ -77,7 +78,7 @@ def read_image_files(manifest: str, config: str) -> ImageDocuments:
       InputError: they are not valid.
     """
     values = [
-        parse_document(read_document(path, path), path, path, fields)
+        parse_layout_document(read_layout_document(path, path), path, path, fields)
         for path, fields in ((manifest, strict_json.MANIFEST), (config, strict_json.CONFIG))
     ]
     return check_image_documents(manifest, *values)

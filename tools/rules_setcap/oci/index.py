@@ -7,7 +7,8 @@ from rules_setcap.oci.descriptors import sort_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from rules_setcap.diagnostics.problems import Problems
 

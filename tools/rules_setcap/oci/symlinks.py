@@ -8,7 +8,7 @@ from rules_setcap.oci.nodes import TooManyLinks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
 
 def resolve_links(

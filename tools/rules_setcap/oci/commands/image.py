@@ -45,9 +45,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         image_annotations, layer_annotations = annotate_capabilities(base_contents, layers)
         annotations.update(image_annotations)
         layer_descriptors = [
-            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)
+            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations, strict=True)
         ]
     manifest = encode_document(build_manifest(encoded_config, base.manifest["layers"] + layer_descriptors, annotations))
     descriptor = {**describe_blob(media_types.MANIFEST, manifest), "platform": describe_platform(config)}
-    for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor))):
+    for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor)), strict=True):
         files.write_whole(path, data)

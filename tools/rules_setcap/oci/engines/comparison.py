@@ -14,7 +14,7 @@ from rules_setcap.oci.root_filesystem import RootFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.nodes import DirectoryNode
@@ -109,7 +109,7 @@ def compare_capabilities(
     differences = []
     for path in sorted({path for attributes in capabilities.values() for path in attributes}):
         values = {name: attributes.get(path) for name, attributes in capabilities.items()}
-        if len(set(values.values())) > 1 or refusals and path in refused_paths:
+        if len(set(values.values())) > 1 or (refusals and path in refused_paths):
             differences.append(
                 CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES})
             )
