@@ -17,7 +17,10 @@ from support.image import layout, tar
 @pytest.fixture(scope="module", params=engines.ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[engines.Engine]:
     # The address of a socket has at most 107 bytes, and pytest's directories are longer.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state,
+        engines.ENGINES[request.param](pathlib.Path(state)) as started,
+    ):
         yield started
 
 

@@ -1,4 +1,4 @@
-"""Many threads, and results in order; an error of any of them ends it."""
+"""A pipeline hands on results in order, and stops at the first error of any thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_results_are_in_order(threads):
     pipeline = Pipeline(results.append, threads)
     for number in range(100):
         # Later jobs end before earlier ones.
-        pipeline.put(lambda number=number: time.sleep(0.003 if number % 7 == 0 else 0) or bytes([number]))
+        pipeline.add_job(lambda number=number: time.sleep(0.003 if number % 7 == 0 else 0) or bytes([number]))
     pipeline.close()
     assert results == [bytes([number]) for number in range(100)]
 
@@ -24,8 +24,8 @@ def test_results_are_in_order(threads):
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("at", [0, 5, 19])
 @pytest.mark.parametrize("of", ["job", "finish"])
-def test_an_error_is_raised_once_it_is_known(threads, at, of):
-    """Even one that does not come again; and no later result is handed on."""
+def test_an_error_stops_the_pipeline_and_is_raised(threads, at, of):
+    """That holds for an error that occurs only once, too. No later result is handed on."""
     results: list[bytes] = []
 
     def finish(data: bytes) -> None:
@@ -41,7 +41,7 @@ def test_an_error_is_raised_once_it_is_known(threads, at, of):
     pipeline = Pipeline(finish, threads)
     with pytest.raises(OSError, match="once"):
         for number in range(20):
-            pipeline.put(lambda number=number: job(number))
+            pipeline.add_job(lambda number=number: job(number))
         pipeline.close()
     pipeline.abandon()
     assert results == [bytes([number]) for number in range(len(results))] and len(results) <= at

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import Denied
+from rules_setcap.capabilities.credentials import DeniedError
 from rules_setcap.containers.chain import Chain, Hop
 from rules_setcap.containers.container_system import ContainerSystem, read_texts
 from rules_setcap.containers.loader import find_start_failure
@@ -124,7 +124,7 @@ class _Follower:
                 return str(error), ""
             except ProgramFails as error:
                 return "", f"{hop.name} fails: {error}"
-            except Denied as error:
+            except DeniedError as error:
                 self._needed = 0 if error.capability is None else 1 << error.capability
                 return "", f"{hop.name} fails: {error.call} is not permitted (EPERM)"
 
@@ -226,7 +226,15 @@ class _Follower:
             argv = [file.interpreter, *([file.argument] if file.argument else []), path.removeprefix(root), *argv[1:]]
             script = script or file.path
             path = root + posixpath.join(self._state.directory, file.interpreter)
-        raise InputError([problem("program", script, f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)")])
+        raise InputError(
+            [
+                problem(
+                    "program",
+                    script,
+                    f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)",
+                )
+            ]
+        )
 
     def _add_hop(self, path: str, file: File, script: str = "") -> None:
         """Adds a hop, and makes its outcome the process that executes the next one."""

@@ -1,1 +1,1 @@
-"""Reporting: input errors, quoting, suggestions, limits, strict JSON and whole files."""
+"""Input errors, quoting, suggestions, limits, strict JSON, files and progress, for all tools."""

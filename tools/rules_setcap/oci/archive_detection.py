@@ -19,7 +19,8 @@ from rules_setcap.diagnostics import limits, strict_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
     from rules_setcap.archive.reader import Archive, Member
 
@@ -38,12 +39,14 @@ class ArchiveDetector:
     """
 
     def __init__(self, archive: Archive) -> None:
+        """Wraps a tar."""
         self._archive = archive
         self._unreadable_index = self._has_blobs = False
         self._evidence = ""
 
     @property
     def evidence(self) -> str:
+        """The attribute."""
         if not self._evidence and self._unreadable_index and self._has_blobs:
             return "it has index.json and blobs"
         return self._evidence
@@ -101,7 +104,7 @@ class ArchiveDetector:
         data = b"".join(self._archive.content())[: member.size]
         start = data.lstrip(_SPACE)[:1] or b"?"
         try:
-            return start, strict_json.parse(data)
+            return start, strict_json.parse_document(data)
         except strict_json.DocumentError:
             return start, None
 

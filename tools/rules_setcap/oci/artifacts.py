@@ -15,7 +15,8 @@ from rules_setcap.oci import media_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 # containerd, images.IsLayerType.
 _CONTAINERD_LAYER = re.compile(
@@ -25,7 +26,9 @@ _CONTAINERD_LAYER = re.compile(
 )
 
 
-def describe_artifact(manifest: Mapping[str, Any], load_config: Callable[[], Any], is_tar: Callable[[Mapping[str, Any]], bool]) -> str:
+def describe_artifact(
+    manifest: Mapping[str, Any], load_config: Callable[[], Any], is_tar: Callable[[Mapping[str, Any]], bool]
+) -> str:
     """Returns a description of the artifact that a manifest is for; "" if the manifest is for an image.
 
     Args:
@@ -43,7 +46,9 @@ def describe_artifact(manifest: Mapping[str, Any], load_config: Callable[[], Any
         if has_layers or not layers:
             return ""
         if any(is_tar(layer) for layer in manifest["layers"]):
-            raise ValueError(f"layers of media type {quote(layers[0])} that are tars: podman unpacks them, containerd refuses them")
+            raise ValueError(
+                f"layers of media type {quote(layers[0])} that are tars: podman unpacks them, containerd refuses them"
+            )
         return f"an artifact with layers of media type {quote(layers[0])}, not an image"
     if has_layers:
         rootfs = (load_config() or {}).get("rootfs")

@@ -10,7 +10,8 @@ from rules_setcap.diagnostics.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Protocol
+    from collections.abc import Mapping
+    from typing import Any, Protocol
 
     class Readable(Protocol):
         """A stream of bytes."""
@@ -40,6 +41,7 @@ class HashingReader:
     """A stream that computes the digest and the size of what is read from another stream."""
 
     def __init__(self, stream: Readable) -> None:
+        """Wraps a stream."""
         self._stream, self._hash = stream, hashlib.sha256()
         self._size = 0
 
@@ -64,7 +66,8 @@ class VerifiedBlob:
     """
 
     def __init__(self, path: str, descriptor: Mapping[str, Any], place: str) -> None:
-        """
+        """Prepares the opening of a blob.
+
         Args:
           path: the path of the blob.
           descriptor: a valid descriptor.

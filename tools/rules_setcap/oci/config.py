@@ -12,7 +12,8 @@ from rules_setcap.oci.platforms import format_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from rules_setcap.diagnostics.problems import Problems
 

@@ -9,7 +9,8 @@ from rules_setcap.diagnostics.errors import InputError, problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def encode_document(value: Mapping[str, Any]) -> bytes:
@@ -21,7 +22,9 @@ def encode_document(value: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
-        raise InputError([problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]) from None
+        raise InputError(
+            [problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]
+        ) from None
 
 
 def compute_digest(data: bytes) -> str:

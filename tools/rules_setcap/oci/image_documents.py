@@ -16,7 +16,8 @@ from rules_setcap.oci.platforms import format_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 __all__ = [
     "ImageDocuments",
@@ -123,7 +124,9 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
     """
     problems = Problems()
     if len(manifest["layers"]) > limits.LAYERS:
-        raise InputError([problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")])
+        raise InputError(
+            [problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
+        )
     layers = []
     for layer in manifest["layers"]:
         media_type = media_types.convert_layer_type(layer["mediaType"])

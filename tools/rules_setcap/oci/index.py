@@ -7,7 +7,8 @@ from rules_setcap.oci.descriptors import sort_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from rules_setcap.diagnostics.problems import Problems
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 _DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8"}
 
 
-def build_index(images: Iterable[tuple[str, Mapping[str, Any]]], annotations: Mapping[str, str], problems: Problems) -> dict[str, Any]:
+def build_index(
+    images: Iterable[tuple[str, Mapping[str, Any]]], annotations: Mapping[str, str], problems: Problems
+) -> dict[str, Any]:
     """Returns the index, with its images in the order of `images`.
 
     Args:

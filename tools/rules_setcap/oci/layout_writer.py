@@ -16,7 +16,8 @@ from rules_setcap.oci.layout_reader import describe_layout_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file oci-layout: OCI image-spec, "oci-layout file"."""
@@ -100,7 +101,9 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
     root = os.path.dirname(index)
     blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, BLOBS)]
     if not blobs:
-        raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
+        raise InputError(
+            [problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
+        )
     _write_with_index(output, read_file(index), blobs)
 
 
@@ -128,7 +131,7 @@ def copy_layout(output: str, source: str, attribute: str) -> None:
             reader = HashingReader(file)
             while data := reader.read(CHUNK):
                 copy.write(data)
-        digest, _ = reader.read_rest()
+            digest, _ = reader.read_rest()
         if digest != f"sha256:{name}":
             problems.add(attribute, source, f"{quote(os.path.join(BLOBS, name))} has digest {digest}")
     if problems:
@@ -162,7 +165,9 @@ def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str,
         for digest, data in documents.items():
             write_whole(blob_path(output, digest), data)
         write_whole(os.path.join(output, "oci-layout"), OCI_LAYOUT)
-        write_whole(os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode())
+        write_whole(
+            os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode()
+        )
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

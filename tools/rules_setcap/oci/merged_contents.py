@@ -14,7 +14,8 @@ from rules_setcap.oci import symlinks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Mapping
+    from collections.abc import Collection, Mapping
+    from typing import Any
 
 DirectoryAttributes = namedtuple("DirectoryAttributes", ("mode", "uid", "gid", "xattrs"))
 """The attributes of a directory. mode, uid, gid: int; xattrs: tuple of pairs of name (str) and value (bytes)."""
@@ -42,6 +43,7 @@ class MergedContents:
     """
 
     def __init__(self) -> None:
+        """Starts without layers."""
         self.files: set[str] = set()
         self.directories: dict[str, DirectoryAttributes] = {}
         self.links: dict[str, str] = {}
@@ -80,9 +82,9 @@ class MergedContents:
             self._remove_below(self._resolve_folder(path))
         replaced += self._apply_directories(contents, directories)
         links = {self._resolve_entry_parents(path): target for path, target in contents["links"].items()}
-        for path in links:
+        for path, target in links.items():
             if self.get_type(path) not in ("", SYMLINK):
-                replaced.append(Replacement(path, self.describe_entry(path), f"a symbolic link to {quote(links[path])}"))
+                replaced.append(Replacement(path, self.describe_entry(path), f"a symbolic link to {quote(target)}"))
                 self._remove(path)
         self.links.update(links)
         self._folders.clear()
@@ -99,7 +101,7 @@ class MergedContents:
             (self.scripts, contents.get("scripts", {})),
             (self.loaders, contents.get("loaders", {})),
         ):
-            table.update(zip(self._resolve_all_parents(added), added.values()))
+            table.update(zip(self._resolve_all_parents(added), added.values(), strict=True))
         self.differing_files.update(dict.fromkeys(metadata.get("differing", ()), ""))
         return replaced
 
@@ -184,11 +186,14 @@ class MergedContents:
         """
         if not self.links:
             return []
-        folders = {path.rpartition("/")[0] for key in ("files", "directories", "links", "hidden") for path in contents.get(key, ())}
+        folders = {
+            path.rpartition("/")[0] for key in ("files", "directories", "links", "hidden") for path in contents.get(key, ())
+        }
         folders.update(contents.get("opaque", ()))
         listed = (contents["directories"], contents["links"])
         replacements: dict[str, Replacement] = {}
-        for folder in sorted(folders):
+        for directory in sorted(folders):
+            folder = directory
             while folder and folder not in replacements:
                 if folder in self.links and not any(folder in entries for entries in listed):
                     replacements[folder] = Replacement(folder, self.describe_entry(folder), "a directory")

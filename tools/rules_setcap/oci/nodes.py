@@ -10,7 +10,7 @@ from rules_setcap.diagnostics.errors import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from rules_setcap.archive.reader import Member
 
@@ -44,12 +44,13 @@ class Node:
       children: mapping of Node by name; empty unless it is a directory.
     """
 
-    __slots__ = ("type", "link", "mode", "uid", "gid", "size", "sparse", "xattrs", "layer", "entry")
+    __slots__ = ("entry", "gid", "layer", "link", "mode", "size", "sparse", "type", "uid", "xattrs")
 
     children: Mapping[str, Node] = {}
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
-        """
+        """Creates a node from an entry.
+
         Args:
           member: the entry; None for a directory that only an entry below it implies.
           layer: the number of the layer.
@@ -83,11 +84,12 @@ class DirectoryNode(Node):
       replaces_other: bool, whether a layer below has something else at its path, or at the path of a parent.
     """
 
-    __slots__ = ("children", "own_names", "own_layer", "closed_by", "removed_names", "replaces_other")
+    __slots__ = ("children", "closed_by", "own_layer", "own_names", "removed_names", "replaces_other")
 
     children: dict[str, Node]
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
+        """Creates a directory from an entry; the arguments are those of Node."""
         super().__init__(member, layer, entry)
         self.children = {}
         self.own_names: set[str] | None = None
@@ -100,6 +102,7 @@ class FilesystemBudget:
     """Limits the size of a root filesystem and the work that it takes; raises ArchiveError beyond the limits."""
 
     def __init__(self) -> None:
+        """Starts with the whole budget."""
         self._nodes, self._letters, self._steps = limits.NODES, limits.PATHS, limits.STEPS
 
     def extend(self, size: int) -> None:

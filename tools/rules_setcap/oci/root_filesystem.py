@@ -7,6 +7,8 @@ each engine. merged_contents.py computes the same from the metadata of layers, w
 
 from __future__ import annotations
 
+import itertools
+
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK, SYMLINK
 from rules_setcap.archive.reader import ArchiveError
 from rules_setcap.archive.records import CAPABILITY, OVERLAY
@@ -28,7 +30,7 @@ from rules_setcap.oci.nodes import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from rules_setcap.archive.reader import Member
 
@@ -45,7 +47,8 @@ class RootFilesystem:
     """
 
     def __init__(self, root: DirectoryNode | None = None) -> None:
-        """
+        """Starts without layers.
+
         Args:
           root: the root directory of a filesystem that is complete; None for an empty one.
         """
@@ -175,7 +178,7 @@ class RootFilesystem:
     def _apply_whiteout(self, parent: DirectoryNode, name: str, layer: int) -> None:
         """Applies a whiteout, which hides the files of the layers below; those of its own layer stay."""
         # overlayfs ignores an opaque attribute of the root, and engines do not make a whiteout twice.
-        self.engines_may_differ |= self._has_whiteout(parent, name, layer) or name == OPAQUE and parent is self.root
+        self.engines_may_differ |= self._has_whiteout(parent, name, layer) or (name == OPAQUE and parent is self.root)
         if name == OPAQUE:
             self._hide_lower(parent, layer)
             self._record_name(parent, OPAQUE, layer)
@@ -233,7 +236,11 @@ class RootFilesystem:
 
     def _is_own_name(self, parent: DirectoryNode, name: str, layer: int) -> bool:
         """Returns whether the layer that is being applied has a name in a directory."""
-        return layer == 0 or parent.closed_by == layer or parent.own_layer == layer and parent.own_names is not None and name in parent.own_names
+        return (
+            layer == 0
+            or parent.closed_by == layer
+            or (parent.own_layer == layer and parent.own_names is not None and name in parent.own_names)
+        )
 
     def _find_or_make_directory(self, folder: str, layer: int) -> DirectoryNode:
         """Returns the directory at an absolute path; creates it if it does not exist."""
@@ -248,7 +255,7 @@ class RootFilesystem:
         # Engines differ in which links they follow, and in what they do with the files of AUFS.
         self.engines_may_differ |= self._followed_link or _AUFS_PREFIX in folder
         if layer:
-            for (_, parent), (name, _) in zip(trail, trail[1:]):
+            for (_, parent), (name, _) in itertools.pairwise(trail):
                 self._record_name(parent, name, layer)
         directory = trail[-1][1]
         if len(self._folders) > _MAX_FOLDERS:
@@ -314,4 +321,4 @@ class RootFilesystem:
 
 def _replaces_other(parent: DirectoryNode, name: str) -> bool:
     """Returns whether a new directory in `parent` has the path of something else in a layer below."""
-    return parent.replaces_other or parent.removed_names is not None and name in parent.removed_names
+    return parent.replaces_other or (parent.removed_names is not None and name in parent.removed_names)

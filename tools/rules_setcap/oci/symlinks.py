@@ -8,11 +8,14 @@ from rules_setcap.oci.nodes import TooManyLinks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
 
 def resolve_links(
-    path: str, read_link: Callable[[str], str | None], count_steps: Callable[[int], None] | None = None, max_links: int = limits.LINKS
+    path: str,
+    read_link: Callable[[str], str | None],
+    count_steps: Callable[[int], None] | None = None,
+    max_links: int = limits.LINKS,
 ) -> str:
     """Returns a path with every symbolic link followed, the last one too; the path need not exist.
 

@@ -30,23 +30,24 @@ class _Program(NamedTuple):
     commands: Mapping[str, Flags]
 
 
-def _define_program(engine_name: str, before: Flags, after: Flags, **others: Flags) -> _Program:
+def _define_program(engine_name: str, before: Flags, run: Flags, create: Flags, **others: Flags) -> _Program:
     """Returns a program.
 
     Args:
       engine_name: as Settings.engine_name.
       before: the flags before the subcommand.
-      after: the flags of "run" and "create".
+      run: the flags of "run".
+      create: the flags of "create".
       **others: the flags of other subcommands, which have "_" for a space in their names.
     """
     commands = {name.replace("_", " "): known for name, known in others.items()}
-    return _Program(engine_name, before, {"run": after, "create": after, **commands})
+    return _Program(engine_name, before, {"run": run, "create": create, **commands})
 
 
-_PODMAN = _define_program("podman", flags.PODMAN_GLOBAL, flags.PODMAN)
+_PODMAN = _define_program("podman", flags.PODMAN_GLOBAL, flags.PODMAN, flags.PODMAN_CREATE)
 _PROGRAMS = {
-    "docker": _define_program("docker", flags.DOCKER_GLOBAL, flags.DOCKER, service_create=flags.DOCKER_SERVICE),
-    "nerdctl": _define_program("nerdctl", flags.NERDCTL_GLOBAL, flags.NERDCTL),
+    "docker": _define_program("docker", flags.DOCKER_GLOBAL, flags.DOCKER, flags.DOCKER_CREATE, service_create=flags.DOCKER_SERVICE),
+    "nerdctl": _define_program("nerdctl", flags.NERDCTL_GLOBAL, flags.NERDCTL, flags.NERDCTL),
     "podman": _PODMAN,
     "podman-remote": _PODMAN,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -53,6 +54,14 @@ def define_flags(switches: str, values: str, letters: str, aliases: str = "") ->
     """
     pairs = (dict(pair.split("=", 1) for pair in text.split()) for text in (letters, aliases))
     return Flags(frozenset(switches.split()), frozenset(values.split()), *pairs)
+
+
+def _remove_flags(flags: Flags, names: str) -> Flags:
+    """Returns flags without those of the given names, which are separated by spaces."""
+    removed = frozenset(names.split())
+    letters = {letter: name for letter, name in flags.letters.items() if name not in removed}
+    aliases = {alias: name for alias, name in flags.aliases.items() if name not in removed}
+    return Flags(flags.switches - removed, flags.values - removed, letters, aliases)
 
 
 def parse_flags(
@@ -198,6 +207,11 @@ PODMAN = define_flags(
     override-os=os override-variant=variant
     """,
 )
+
+# `create` does not start the container, so it lacks the flags about a process that runs.
+DOCKER_CREATE = _remove_flags(DOCKER, "detach detach-keys sig-proxy")
+PODMAN_CREATE = _remove_flags(PODMAN, "detach detach-keys passwd preserve-fd preserve-fds rmi sig-proxy")
+PODMAN_CREATE = dataclasses.replace(PODMAN_CREATE, values=PODMAN_CREATE.values | {"init-ctr"})
 
 # Flags between the program's name and the subcommand: docker --help, podman --help.
 DOCKER_GLOBAL = define_flags(

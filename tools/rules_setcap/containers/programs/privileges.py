@@ -103,7 +103,7 @@ def follow_setpriv(call: Call) -> Execution | None:
     if "bounding-set" in values:
         bounding = _apply_changes(process.bounding, values["bounding-set"])
         if not credentials.capable(process, credentials.CAP_SETPCAP):
-            raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
+            raise credentials.DeniedError("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in values:
         process = credentials.capset(process, inheritable=_apply_changes(process.inheritable, values["inh-caps"]))
@@ -149,7 +149,7 @@ def _parse_changes(text: str) -> list[tuple[str, int]]:
         bit = find_number("cap_" + name.removeprefix("cap_")) if name != "all" else None
         if bit is None and name.startswith("cap_"):
             bit = parse_decimal(name[4:])
-        if sign not in ("+", "-") or bit is None and name != "all" or bit is not None and bit >= len(NAMES):
+        if sign not in ("+", "-") or (bit is None and name != "all") or (bit is not None and bit >= len(NAMES)):
             raise ProgramFails(f'not a valid capability: "{change}"')
         changes.append((sign, ALL if bit is None else 1 << bit))
     return changes
@@ -192,7 +192,7 @@ def follow_unshare(call: Call) -> Execution | None:
         raise NotFollowed("has options that are not followed here")
     makes_namespace = set("muinpCT") & values.keys() or "mount-proc" in values
     if makes_namespace and not credentials.capable(call.state.process, credentials.CAP_SYS_ADMIN):
-        raise credentials.Denied("unshare", credentials.CAP_SYS_ADMIN)
+        raise credentials.DeniedError("unshare", credentials.CAP_SYS_ADMIN)
     state = call.state
     if "R" in values:
         state = replace(change_root(call, state, values["R"]), directory="/")
@@ -213,7 +213,9 @@ _UNSHARE_VALUES = (
     "map-user map-users map-group map-groups owner propagation setgroups setuid setgid root wd monotonic boottime load-interp "
     "whitelist-env"
 ).split()
-_UNSHARE_FLAGS = "fork forward-signals map-root-user map-current-user map-auto map-subids keep-caps clear-env help version".split()
+_UNSHARE_FLAGS = (
+    "fork forward-signals map-root-user map-current-user map-auto map-subids keep-caps clear-env help version".split()
+)
 _USER_NAMESPACE_OPTIONS = frozenset(
     "U r c map-user map-users map-group map-groups map-auto map-subids owner mount-binfmt".split()
 )

@@ -135,7 +135,7 @@ def _follow_text(
 def _find_result(run: Evaluator, text: str) -> Execution | None:
     """Returns the program that a script executes; None if it executes none but helpers.
 
-    The program is the one that replaces the shell or, if none does, the last one that the shell starts.
+    The program is the one that replaces the shell; else the one in the background; else the last one that the shell starts.
 
     Raises:
       NotFollowed: the program is one of several, or not known.
@@ -160,7 +160,7 @@ def _find_result(run: Evaluator, text: str) -> Execution | None:
     else:
         programs = lasts
         if run.background:
-            if programs and not all(_is_helper(last) for last in programs) or len(run.background) > 1:
+            if (programs and not all(_is_helper(last) for last in programs)) or len(run.background) > 1:
                 raise NotFollowed(f"starts several programs ({quote_line(run.background[0])})")
             programs = run.background
         elif all(_is_helper(last) for last in programs):

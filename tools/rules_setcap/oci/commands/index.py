@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     names, paths = arguments.take_values("name"), arguments.take_values("image")
-    images = [(name, files.read_json(path)) for name, path in zip(names, paths)]
+    images = [(name, files.read_json(path)) for name, path in zip(names, paths, strict=True)]
     pairs, annotations_file = json.loads(arguments.take_value("annotations")), arguments.take_value("annotations-file", "")
     status = stamps.Status(arguments.take_values("stamp"))
     index_output, descriptor_output = arguments.take_value("index-output"), arguments.take_value("descriptor-output")

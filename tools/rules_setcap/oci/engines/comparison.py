@@ -14,7 +14,7 @@ from rules_setcap.oci.root_filesystem import RootFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.nodes import DirectoryNode
@@ -49,12 +49,16 @@ def shorten_entries(members: Iterable[Member], kept: tuple[bytes, ...] = (XATTR,
         member.before = member.extended = member.extension = b""
         if member.type != DEVICE:
             member.header = b""
-        member.records = {name: value for name, value in member.records.items() if name.startswith(kept)} if member.records else _NO_RECORDS
+        member.records = (
+            {name: value for name, value in member.records.items() if name.startswith(kept)} if member.records else _NO_RECORDS
+        )
         entries.append(member)
     return entries
 
 
-def unpack_by_engines(layers: Sequence[Sequence[Member]], *, first: bool = False) -> tuple[RootFilesystem, list[CapabilityDifference]]:
+def unpack_by_engines(
+    layers: Sequence[Sequence[Member]], *, first: bool = False
+) -> tuple[RootFilesystem, list[CapabilityDifference]]:
     """Unpacks an image by the rules of every engine.
 
     Args:
@@ -105,8 +109,10 @@ def compare_capabilities(
     differences = []
     for path in sorted({path for attributes in capabilities.values() for path in attributes}):
         values = {name: attributes.get(path) for name, attributes in capabilities.items()}
-        if len(set(values.values())) > 1 or refusals and path in refused_paths:
-            differences.append(CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES}))
+        if len(set(values.values())) > 1 or (refusals and path in refused_paths):
+            differences.append(
+                CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES})
+            )
     return differences
 
 

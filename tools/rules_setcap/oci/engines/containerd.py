@@ -23,6 +23,7 @@ class ContainerdUnpacker(Unpacker):
     keeps_trusted = False  # setxattr, pkg/archive/tar_unix.go.
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (applyNaive)."""
         folder, _, name = member.path.rpartition("/")
         parent = self.filesystem.resolve_text(folder)
         path = f"{parent}/{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK
@@ -28,16 +29,19 @@ class _TarSplitUnpacker(Unpacker):
     """
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
+        """Starts without layers."""
         super().__init__(stacked, budget)
         self.replaces_before_parents = False
         self._aufs_links: dict[str, Member] = {}  # Entries of AUFS's files, by name.
         self._entry_paths: set[str] = set()
 
     def begin_layer(self) -> None:
+        """Begins the next layer."""
         super().begin_layer()
         self._entry_paths, self._aufs_links = set(), {}
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (createTarFile and its callers)."""
         if member.path in self._entry_paths:  # jsonPacker.AddEntry
             raise build_refusal("two entries with one path")
         self._entry_paths.add(member.path)
@@ -126,6 +130,7 @@ class DockerUnpacker(_TarSplitUnpacker):
     """The rules of Docker: Unpack and UnpackLayer of github.com/moby/go-archive 0.3."""
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
+        """Starts without layers."""
         super().__init__(stacked, budget)
         self.replaces_before_parents = stacked
 
@@ -168,7 +173,6 @@ class PodmanUnpacker(_TarSplitUnpacker):
                 raise
 
     def make_parents(self, folder: str) -> None:
-        try:
+        """Creates the missing parent directories of an entry; creates none below a file."""
+        with contextlib.suppress(NotADirectoryError):  # Every entry but a whiteout fails in the next step.
             super().make_parents(folder)
-        except NotADirectoryError:
-            pass  # Every entry but a whiteout fails in the next step.

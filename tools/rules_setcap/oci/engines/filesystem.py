@@ -18,6 +18,11 @@ class Filesystem:
     """A root filesystem whose paths are resolved as the kernel resolves them below chroot(2)."""
 
     def __init__(self, budget: FilesystemBudget) -> None:
+        """Creates an empty root filesystem.
+
+        Args:
+          budget: limits the work.
+        """
         self.root = DirectoryNode(None, 0, -1)
         self._budget = budget
         self._folders: dict[str, DirectoryNode] = {}  # Memoized results of find_directory().

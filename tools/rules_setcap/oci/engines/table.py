@@ -13,7 +13,7 @@ from rules_setcap.oci.engines.umoci import UmociUnpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
     from rules_setcap.oci.engines.unpacker import Unpacker
     from rules_setcap.oci.nodes import FilesystemBudget

@@ -19,6 +19,7 @@ class UmociUnpacker(Unpacker):
     applies_link_metadata = False
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (UnpackEntry)."""
         folder, _, name = member.path.rpartition("/")
         parent = self._resolve_path(folder)
         path = f"{parent}/{name}"

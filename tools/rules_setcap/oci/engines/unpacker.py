@@ -15,7 +15,7 @@ from rules_setcap.oci.nodes import DEVICE, DirectoryNode, FilesystemBudget, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping
+    from collections.abc import Mapping
 
     from rules_setcap.archive.reader import Member
 
@@ -42,7 +42,8 @@ class Unpacker:
     applies_link_metadata = True  # Whether the engine sets mode, owner and attributes from the entry of a hard link.
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
-        """
+        """Starts without layers.
+
         Args:
           stacked: the attribute.
           budget: limits the work.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
@@ -12,7 +12,8 @@ from rules_setcap.oci.platforms import find_platform_fault, parse_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 _MAX_ID = (1 << 31) - 1
 """The greatest uid and gid that container engines accept (github.com/moby/sys/user)."""
@@ -45,11 +46,11 @@ def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
 
 
 def resolve_platform(text: str, problems: Problems) -> dict[str, str]:
-    """Returns os, architecture and variant of the attribute platform; adds a problem if it is not a known platform.
+    """Returns the platform of an image: os, architecture and variant, all "" if it is not valid.
 
     Args:
-      text: the attribute, or the platform that Bazel builds for; "" if that is not known.
-      problems: collects what is wrong.
+      text: the attribute platform, or the platform that Bazel builds for; "" if that is not known.
+      problems: collects what is wrong with the platform.
     """
     try:
         platform = parse_platform(text)
@@ -99,7 +100,7 @@ def _find_user_faults(user: str) -> list[str]:
     if len(parts) > 2 or not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*", part, re.ASCII) for part in parts):
         return ["not a valid user; write uid, uid:gid, or names"]
     faults = []
-    for name, part in zip(("uid", "gid"), parts):
+    for name, part in zip(("uid", "gid"), parts, strict=False):
         if part.isdecimal() and int(part[:11]) > _MAX_ID:
             faults.append(f"{name} {part} is out of range (0 to {_MAX_ID}, which is what container engines take)")
         elif len(part) > _MAX_NAME:
@@ -117,7 +118,7 @@ def _check_directories(attribute: str, paths: Sequence[str], problems: Problems)
             if path.startswith("/") and not directory:
                 fault = "the root directory cannot be a volume" if attribute == "volumes" else ""
             else:
-                directory = clean(path)
+                directory = normalize_path(path)
         except ValueError as error:
             fault = str(error)
         if not fault and directory in checked:
