@@ -5,6 +5,7 @@ load("@rules_setcap//rules:providers.bzl", "ImageInfo")
 
 def _digest_impl(ctx):
     descriptor = ctx.attr.image[ImageInfo].descriptor
+    return [DefaultInfo(files = depset([descriptor]))]
 ```
 """
 

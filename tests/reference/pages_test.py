@@ -19,5 +19,6 @@ def test_the_directory_has_a_page_for_each_public_file():
 def test_pages_are_up_to_date(name: str):
     path = DIRECTORY / name
     current = path.read_text() if path.exists() else ""
-    difference = difflib.unified_diff(current.splitlines(True), PAGES[name].splitlines(True), str(path), "generated")
-    assert current == PAGES[name], f"{path} is out of date; run {COMMAND}\n" + "".join(difference)
+    if current != PAGES[name]:
+        difference = "".join(difflib.unified_diff(current.splitlines(True), PAGES[name].splitlines(True), str(path), "generated"))
+        pytest.fail(f"{difference}\n{path} is out of date; run {COMMAND}", pytrace=False)
