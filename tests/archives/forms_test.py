@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[archives.Members, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_damaged_archive_is_refused(tmp_path: pathlib.Path, name: str):
     members, expected = REFUSED[name]
-    path = archives.write(tmp_path / "archive", members)
+    path = archives.write_archive(tmp_path / "archive", members)
     if name != "manifest.json with null":  # No engine accepts it, and it names no layer, so getcap reads it as a tar of files.
         with pytest.raises(InputError) as refused:
             image_reader.read_images(str(path))
@@ -133,7 +133,7 @@ FILES: dict[str, archives.Members] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
-    path = archives.write(tmp_path / "layer.tar", FILES[name])
+    path = archives.write_archive(tmp_path / "layer.tar", FILES[name])
     # An entry of a file with capabilities comes first.
     path.write_bytes(TAR[: TAR.index(bytes(1024))].ljust(1536, b"\0") + path.read_bytes())
     (image,) = image_reader.read_images(str(path))
@@ -143,7 +143,7 @@ def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
 @pytest.mark.parametrize("name", ["archive first", "layer first"])
 def test_a_tar_that_is_both_is_refused(tmp_path: pathlib.Path, name: str):
     """`docker load` would read it as an archive, `docker import` as a layer."""
-    archive = archives.write(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
+    archive = archives.write_archive(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
     entry = TAR[:1536]
     end = archive.rstrip(b"\0")
     end += bytes(-len(end) % 512)
@@ -166,7 +166,7 @@ def test_members_can_be_links(tmp_path: pathlib.Path):
         "l.tar": members[layer],
         layer: "../l.tar",
     }
-    (image,) = image_reader.read_images(str(archives.write(tmp_path / "archive", linked)))
+    (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", linked)))
     assert image.capabilities == {"/a": NET}
     path = tmp_path / "hard"
     with tarfile.open(path, "w") as archive:
@@ -207,7 +207,7 @@ def test_an_index_can_have_more_platforms(tmp_path: pathlib.Path):
     inner = _encode({"schemaVersion": 2, "manifests": [*entries, absent]})
     index = {"schemaVersion": 2, "manifests": [archives.descriptor("application/vnd.oci.image.index.v1+json", inner)]}
     documents = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
-    path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **documents, "index.json": _encode(index)})
+    path = archives.write_archive(tmp_path / "archive", {**BOTH, **blobs, **documents, "index.json": _encode(index)})
     non_images: list[image_documents.NonImage] = []
     images = image_reader.read_images(str(path), non_images=non_images)
     assert [(image.platform, sorted(image.capabilities)) for image in images] == [
@@ -220,10 +220,10 @@ def test_an_index_can_have_more_platforms(tmp_path: pathlib.Path):
 def test_a_member_can_be_repeated_with_the_same_bytes(tmp_path: pathlib.Path):
     """Some writers repeat the files that images share. If the bytes differ, readers differ in which of them they use."""
     members = archives.nix(IMAGE)
-    (image,) = image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *members.items()])))
+    (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *members.items()])))
     assert image.capabilities == {"/a": NET}
     with pytest.raises(InputError, match="twice"):
-        image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
+        image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
 
 
 @pytest.mark.parametrize(

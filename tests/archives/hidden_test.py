@@ -112,7 +112,7 @@ def test_an_image_that_an_engine_runs_is_read_or_refused(tmp_path: pathlib.Path,
     made = Layout(tmp_path / "layout")
     made.index(HIDDEN[name](made))
     try:
-        with engine[1].unpacked(made.path) as root:
+        with engine[1].unpack(made.path) as root:
             is_unpacked = (root / "a").exists()
     except (engines.Refused, subprocess.CalledProcessError, KeyError):
         # KeyError: the archive for containerd is written from `layers`.

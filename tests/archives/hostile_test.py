@@ -159,7 +159,7 @@ def test_changed_documents_cause_no_internal_error(tmp_path: pathlib.Path):
             files = [*texts, layer]
             members = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in files}
             members["index.json"] = _encode(_mutate(index, random) if changed == 2 else index)
-        path = archives.write(tmp_path / "archive", members)
+        path = archives.write_archive(tmp_path / "archive", members)
         try:
             for image in image_reader.read_images(str(path), random.choice(["", "linux/amd64"])):
                 assert image.capabilities in ({"/a": NET}, {})

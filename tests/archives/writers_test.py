@@ -65,7 +65,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", archives.WRITERS)
 def test_an_archive_of_each_writer_is_read(tmp_path: pathlib.Path, name: str, compress):
-    path = archives.write(tmp_path / "archive", archives.WRITERS[name](IMAGE))
+    path = archives.write_archive(tmp_path / "archive", archives.WRITERS[name](IMAGE))
     path.write_bytes(compress(path.read_bytes()))
     _check_image(path, tmp_path)
 
@@ -74,14 +74,14 @@ def test_a_layer_can_be_a_link_to_another(tmp_path: pathlib.Path):
     """Docker 1.10 to 24 write a link for a layer that is there twice."""
     members = archives.docker_1_10(archives.image(BELOW, ABOVE, BELOW))
     assert sum(isinstance(content, str) for content in members.values()) == 1
-    (image,) = image_reader.read_images(str(archives.write(tmp_path / "archive", members)))
+    (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", members)))
     assert sorted(image.capabilities) == ["/app/removed", "/app/server", "/usr/bin/ping"]
     assert image.layers[0] == image.layers[2]
 
 
 def test_images_that_skopeo_writes_are_read(tmp_path: pathlib.Path, source: pathlib.Path):
     for kind in ("docker-archive", "oci-archive", "oci"):
-        name = layout.tagged(source, tmp_path / f"{kind}-source")
+        name = layout.copy_tagged(source, tmp_path / f"{kind}-source")
         command = [require.tool("skopeo"), f"--tmpdir={tmp_path}", "--insecure-policy", "copy", "--quiet"]
         subprocess.run([*command, f"oci:{name}", f"{kind}:{tmp_path}/{kind}:app:1"], check=True)
         _check_image(tmp_path / kind, tmp_path)
@@ -89,7 +89,7 @@ def test_images_that_skopeo_writes_are_read(tmp_path: pathlib.Path, source: path
 
 def test_a_dir_of_skopeo_is_refused(tmp_path: pathlib.Path, source: pathlib.Path):
     """The message says which command converts it."""
-    name = layout.tagged(source, tmp_path / "source")
+    name = layout.copy_tagged(source, tmp_path / "source")
     subprocess.run(
         [require.tool("skopeo"), "--insecure-policy", "copy", "--quiet", f"oci:{name}", f"dir:{tmp_path}/dir"], check=True
     )
@@ -110,8 +110,8 @@ def test_images_that_crane_writes_are_read(tmp_path: pathlib.Path, source: pathl
 
 def test_images_that_podman_writes_are_read(tmp_path: pathlib.Path, source: pathlib.Path):
     (tmp_path / "state").mkdir()
-    program = podman.program(tmp_path / "state")
-    podman.run(program, "pull", "--quiet", "oci:" + layout.tagged(source, tmp_path / "source"))
+    program = podman.write_program(tmp_path / "state")
+    podman.run(program, "pull", "--quiet", "oci:" + layout.copy_tagged(source, tmp_path / "source"))
     image = podman.run(program, "images", "--quiet")
     for kind in ("docker-archive", "oci-archive", "oci-dir"):
         podman.run(program, "save", "--quiet", f"--format={kind}", f"--output={tmp_path}/{kind}", image)
@@ -135,7 +135,7 @@ def test_archives_that_docker_writes_are_read(tmp_path: pathlib.Path, source: pa
             command = [require.tool("docker"), "--host", f"unix://{socket}", *map(str, arguments)]
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "test:2")
         identifier = docker("image", "inspect", "--format={{.Id}}", "test:1")
         docker("save", "--output", tmp_path / "name", "test:1")
@@ -144,9 +144,9 @@ def test_archives_that_docker_writes_are_read(tmp_path: pathlib.Path, source: pa
         # An archive with two images.
         other = make_layout(tmp_path / "other", tar(("/other", NET, "file")))
         docker("rmi", "test:1", "test:2")
-        docker("load", "--input", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         docker("tag", "test:1", "first:1")
-        docker("load", "--input", saved.write({engines.REFERENCE: other}, tmp_path / "other.tar"))
+        docker("load", "--input", saved.write_archive({engines.REFERENCE: other}, tmp_path / "other.tar"))
         docker("save", "--output", tmp_path / "several", "first:1", "test:1")
     for name in ("name", "two-names", "id"):
         _check_image(tmp_path / name, tmp_path)
@@ -164,10 +164,10 @@ def test_archives_that_containerd_writes_are_read(tmp_path: pathlib.Path, source
                 [require.tool("ctr"), "--address", socket, "images", *map(str, arguments)], check=True, capture_output=True
             )
 
-        ctr("import", "--no-unpack", saved.write({engines.REFERENCE: source}, tmp_path / "image.tar"))
+        ctr("import", "--no-unpack", saved.write_archive({engines.REFERENCE: source}, tmp_path / "image.tar"))
         ctr("export", tmp_path / "both", "docker.io/library/test:1")
         ctr("export", "--skip-manifest-json", tmp_path / "oci", "docker.io/library/test:1")
-        docker = archives.write(tmp_path / "docker.tar", archives.crane(IMAGE))
+        docker = archives.write_archive(tmp_path / "docker.tar", archives.crane(IMAGE))
         ctr("import", "--no-unpack", docker)
         ctr("export", tmp_path / "again", "docker.io/library/app:1")
     for name in ("both", "oci", "again"):
@@ -175,7 +175,7 @@ def test_archives_that_containerd_writes_are_read(tmp_path: pathlib.Path, source
 
 
 def test_layouts_that_umoci_writes_are_read(tmp_path: pathlib.Path, source: pathlib.Path):
-    name = layout.tagged(source, tmp_path / "layout")
+    name = layout.copy_tagged(source, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "config", "--image", name, "--config.label=a=b"], check=True)
     subprocess.run([require.tool("umoci"), "gc", "--layout", tmp_path / "layout"], check=True)
     _check_image(tmp_path / "layout", tmp_path)
@@ -187,7 +187,7 @@ def test_a_docker_archive_can_have_several_images(tmp_path: pathlib.Path):
     members = archives.nix(IMAGE)
     others = archives.nix(arm)
     both = json.loads(members["manifest.json"]) + json.loads(others["manifest.json"])
-    path = archives.write(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
+    path = archives.write_archive(tmp_path / "archive", {**others, **members, "manifest.json": json.dumps(both).encode()})
     assert [(image.platform, sorted(image.capabilities)) for image in image_reader.read_images(str(path))] == [
         ("linux/amd64", sorted(EXPECTED)),
         ("linux/arm64", ["/arm"]),

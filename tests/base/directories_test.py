@@ -38,8 +38,8 @@ def _unpack_by_umoci(name: str, directory: pathlib.Path) -> dict[str, str]:
 def _unpack_by_podman(name: str, directory: pathlib.Path) -> dict[str, str]:
     """Unpacks each layer of an image by itself, and merges them by overlayfs; returns the files."""
     directory.mkdir()
-    engine = podman.program(directory, "overlay")
-    podman.run(engine, "pull", "--quiet", "oci:" + layouts.tagged(HERE / name, directory / "layout"))
+    engine = podman.write_program(directory, "overlay")
+    podman.run(engine, "pull", "--quiet", "oci:" + layouts.copy_tagged(HERE / name, directory / "layout"))
     try:
         return _list_files(pathlib.Path(podman.run(engine, "image", "mount", podman.run(engine, "images", "--quiet"))))
     finally:

@@ -35,7 +35,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         require.tool("umoci"),
         "unpack",
         "--image",
-        layouts.tagged(layout, directory / "layout"),
+        layouts.copy_tagged(layout, directory / "layout"),
         str(directory / "bundle"),
     ]
     subprocess.run(command, check=True, capture_output=True)

@@ -146,7 +146,7 @@ def _find_differences(
     tars = random_layers.make_layers(chosen)
     image = layout(directory / "image", *tars)
     try:
-        with engine.unpacked(image) as root:
+        with engine.unpack(image) as root:
             actual = _list_unpacked(root)
     except engines.Refused as error:
         if len(chosen) == 1:
@@ -211,7 +211,7 @@ def test_an_engine_refuses_the_layers_that_its_model_refuses(engine, tmp_path):
     for number in refused:
         tars = random_layers.make_layers({number: CASES[number]})
         try:
-            with running.unpacked(layout(tmp_path / str(number), *tars)):
+            with running.unpack(layout(tmp_path / str(number), *tars)):
                 wrong.append(f"{_describe_case(number, CASES[number])}\n  {_unpack_in_memory(name, tars).refusal}")
         except engines.Refused:
             pass

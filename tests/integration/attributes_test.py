@@ -163,7 +163,7 @@ def _check_messages(workspace: Workspace, target: str, *flags: str) -> None:
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("//bad:")]
     assert len(lines) == len(MESSAGES[target]), done.stderr
-    for line, expected in zip(lines, MESSAGES[target]):
+    for line, expected in zip(lines, MESSAGES[target], strict=True):
         assert line.startswith(f"//bad:{target}: {expected}")
         assert line == f"//bad:{target}: {expected}" or expected.endswith(" ")
     program = target.startswith(("load", "push"))
@@ -194,7 +194,7 @@ def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) 
     config = layouts.config(workspace.output("bad/stamped"))
     index = json.loads(workspace.output("bad/stamped_index.index.json").read_bytes())
     annotations = layouts.manifest(workspace.output("bad/stamped"))["annotations"]
-    return {spawn["mnemonic"] for spawn in bazel.actions(log)}, {"config": config, "index": index, "annotations": annotations}
+    return {spawn["mnemonic"] for spawn in bazel.read_actions(log)}, {"config": config, "index": index, "annotations": annotations}
 
 
 def test_placeholders_are_expanded(workspace, tmp_path):

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -63,20 +63,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
 
 def _hash_outputs(directory: pathlib.Path) -> dict[str, str]:
     """Returns the digests of all files by path, including those in layouts."""
-    found = {}
-    for folder, folders, names in os.walk(directory, followlinks=True):
-        folders[:] = [name for name in folders if not name.endswith(".runfiles")]
+    digests = {}
+    for parent, directories, names in os.walk(directory, followlinks=True):
+        directories[:] = [name for name in directories if not name.endswith(".runfiles")]
         for name in names:
-            path = pathlib.Path(folder, name)
-            if name.partition(".")[0] not in PROGRAMS or name.endswith(".tar"):
-                if not name.endswith((".params", "_manifest", ".repo_mapping")):
-                    found[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            path = pathlib.Path(parent, name)
+            is_program = name.partition(".")[0] in PROGRAMS and not name.endswith(".tar")
+            if not is_program and not name.endswith((".params", "_manifest", ".repo_mapping")):
+                digests[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
 def test_names_that_only_linux_has_are_known():
     """Each use has an alternative, which the tests below use."""
-    names = macos.linux_only()
+    names = macos.list_linux_names()
     assert "sched_getaffinity" in names["os"]
     used = set()
     for path in os.environ["DISTRIBUTION"].split():

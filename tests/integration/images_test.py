@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 

@@ -130,7 +130,7 @@ def test_a_cache_serves_every_configuration(every, tmp_path):
 def _find_cache_hits(log: pathlib.Path) -> dict[str, bool]:
     """Returns whether all actions with a mnemonic were cache hits, by mnemonic, from an execution log."""
     hits: dict[str, bool] = {}
-    for action in bazel.actions(log):
+    for action in bazel.read_actions(log):
         hits[action["mnemonic"]] = hits.get(action["mnemonic"], True) and action["cacheHit"]
     return hits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 
@@ -42,7 +43,7 @@ def _count_overlaps(profile: pathlib.Path, count: int) -> int:
     working = [event for event in events if event.get("cat") == "waiting for response from worker"]
     assert len(working) == count
     spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in working)
-    return sum(second[0] < first[1] for first, second in zip(spans, spans[1:]))
+    return sum(second[0] < first[1] for first, second in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("threads", [1, 32])

@@ -25,7 +25,7 @@ NET = capabilities.from_text("cap_net_bind_service=p")
 
 @pytest.mark.parametrize("compression", ["zstd:chunked", "zstd", "gzip"])
 def test_layers_that_podman_compresses_are_read(tmp_path: pathlib.Path, compression: str) -> None:
-    engine = podman.program(tmp_path)
+    engine = podman.write_program(tmp_path)
     source = layout(tmp_path / "source", tar(("/app/server", NET, "x" * 300_000), ("/etc/passwd", None, "root:x:0:0::/:\n")))
     image_id = podman.run(engine, "pull", "--quiet", f"oci:{source}").splitlines()[-1]
     podman.run(

@@ -51,7 +51,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         packer.assign("/" + NAMES[1], "cap_setuid=ep"),
         packer.assign("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
         packer.assign("/app/empty-record", "="),
-        *packer.compressed(request.param),
+        *packer.make_compression_flags(request.param),
     )
     assert done == (0, "")
     return layer
@@ -156,7 +156,7 @@ def layout(layer) -> pathlib.Path:
 
 def test_umoci_unpacks_the_image(layout, tmp_path):
     require.root()
-    name = layouts.tagged(layout, tmp_path / "layout")
+    name = layouts.copy_tagged(layout, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "unpack", "--image", name, str(tmp_path / "bundle")], check=True)
     _check_files(tmp_path / "bundle" / "rootfs")
 
@@ -173,7 +173,7 @@ def test_skopeo_copies_the_image_with_its_digests(layout, tmp_path):
 
 
 def test_podman_unpacks_the_image(layout, tmp_path):
-    podman = podmans.program(tmp_path)
+    podman = podmans.write_program(tmp_path)
     image = podmans.run(podman, "pull", "--quiet", f"oci:{layout}")
     _check_files(pathlib.Path(podmans.run(podman, "image", "mount", image)))
     podmans.run(podman, "image", "unmount", image)

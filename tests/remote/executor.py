@@ -17,7 +17,8 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from support import require
 
@@ -229,7 +230,7 @@ def run_executor(directory: pathlib.Path, buildgrid: pathlib.Path) -> Iterator[E
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(("127.0.0.1", 0))
-        executor = Executor(directory, "127.0.0.1:{}".format(reserved.getsockname()[1]))
+        executor = Executor(directory, f"127.0.0.1:{reserved.getsockname()[1]}")
         try:
             with executor.add_reports():
                 executor.start(buildgrid)

@@ -6,7 +6,8 @@ import os
 import pathlib
 import re
 import tempfile
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import executor as executors
 import pytest
@@ -84,7 +85,7 @@ def _build(workspace: Workspace, *args: str) -> list[dict[str, Any]]:
     """Builds targets; returns the entries of the execution log for the actions of these rules."""
     log = workspace.directory.parent / "log.json"
     workspace.run("build", f"--execution_log_json_file={log}", *args, timeout=TIMEOUT)
-    return bazel.actions(log)
+    return bazel.read_actions(log)
 
 
 def _collect_runners(actions: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
@@ -98,7 +99,7 @@ def _collect_runners(actions: Sequence[Mapping[str, Any]]) -> dict[str, set[str]
 def _check_runners(runners: Mapping[str, set[str]], expected: str) -> None:
     """Checks that Bazel has run every kind of action in one way, except for those that must run on this machine."""
     remote = {name: ways for name, ways in runners.items() if name not in LOCAL}
-    assert remote == dict.fromkeys(_list_mnemonics() - LOCAL, {expected})
+    assert remote == {mnemonic: {expected} for mnemonic in _list_mnemonics() - LOCAL}
     assert not [way for name in LOCAL for way in runners[name] if "remote" in way]
 
 
@@ -138,7 +139,7 @@ def test_actions_run_remotely_and_make_the_same_bytes(local, remote, executor):
     _check_runners(_collect_runners(actions), "remote")
 
     outputs = _read_outputs(remote, actions)
-    assert OUTPUTS <= {pathlib.Path(name).name for name in outputs}
+    assert {pathlib.Path(name).name for name in outputs} >= OUTPUTS
     assert _find_differences(outputs, local.outputs) == []
 
 

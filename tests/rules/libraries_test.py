@@ -30,7 +30,9 @@ def _libraries(package: pathlib.Path) -> dict[str, list[str]]:
 
 def _loaded_files(path: pathlib.Path) -> list[str]:
     """Returns the files that a Starlark file loads; its syntax is that of Python."""
-    calls = [node.value for node in ast.parse(path.read_text()).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls = [
+        node.value for node in ast.parse(path.read_text()).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
     return [ast.literal_eval(call.args[0]) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load"]
 
 

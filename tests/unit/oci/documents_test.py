@@ -81,7 +81,7 @@ def test_ambiguous_json_is_refused(data: bytes, expected: str):
     ],
 )
 def test_other_json_has_the_same_value_as_in_python(text: str):
-    value = strict_json.parse(text.encode())
+    value = strict_json.parse_document(text.encode())
     assert value == json.loads(text)
     # The value is the same after it is written and read again.
     assert json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
@@ -114,7 +114,7 @@ def test_names_that_users_choose_may_look_like_fields():
 
 
 def test_the_budget_is_shared_by_all_documents():
-    budget = strict_json.Budget()
+    budget = strict_json.JsonBudget()
     for _ in range(limits.JSON_BYTES >> 20):
         strict_json.parse_document(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
     with pytest.raises(strict_json.DocumentError, match="JSON_BYTES"):

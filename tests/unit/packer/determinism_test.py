@@ -12,7 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -133,12 +133,12 @@ def _pack_everything(directory: pathlib.Path, compression: str, python: str) -> 
         packer.change("owners", "/text", owner="65532:4294967294"),
         packer.change("xattrs", "/noise", xattrs=["user.text=ä", "user.hex=0x00ff", "user.base=0sgIA="]),
     )
-    flags = [*packer.compressed(compression), *changes]
+    flags = [*packer.make_compression_flags(compression), *changes]
     assignments = (ASSIGNMENT, packer.assign("/noise", "cap_setfcap,cap_net_raw=eip"))
     assert layer.pack("--hard-link-duplicates=yes", "--threads=2", *flags, *assignments, python=python) == (0, "")
     digests = {f"{name} of layer": _hash_file(directory / name) for name in ("blob", "metadata")}
     os.rename(layer.blob, directory / "layer")
-    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.compressed(compression)]
+    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.make_compression_flags(compression)]
     assert packer.run("setcap", *again, packer.assign("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
     return {**digests, **{f"{name} of setcap": _hash_file(directory / name) for name in ("blob", "metadata")}}
 
@@ -263,7 +263,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path, compression):
     """The layer has many blocks, some of which repeat each other."""
     layer = packer.Layer(tmp_path)
     layer.add("/noise", random.Random(1).randbytes(5 << 20)).add("/zeros", bytes(9 << 20)).add("/text", b"text\n" * (1 << 20))
-    results = {_pack_blob(layer, *packer.compressed(compression), f"--threads={threads}") for threads in (1, 2, 3, 8)}
+    results = {_pack_blob(layer, *packer.make_compression_flags(compression), f"--threads={threads}") for threads in (1, 2, 3, 8)}
     assert len(results) == 1
 
 
@@ -285,7 +285,7 @@ def test_holes_are_zeros(tmp_path):
     (tmp_path / "whole").mkdir()
     whole.add("/sparse", content)
     for compression in ("gzip", "libdeflate", "none", "zstd"):
-        assert _pack_blob(layer, *packer.compressed(compression)) == _pack_blob(whole, *packer.compressed(compression))
+        assert _pack_blob(layer, *packer.make_compression_flags(compression)) == _pack_blob(whole, *packer.make_compression_flags(compression))
     assert _pack_blob(layer, "--compression=none")[512 : 512 + len(content)] == content
 
 
@@ -299,7 +299,7 @@ def test_every_level_compresses_the_same_tar(tmp_path, expected):
         _pack(layer, "--compression=zstd", f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
     for level in range(1, 13):
-        blob, _ = _pack(layer, *packer.compressed("libdeflate"), f"--level={level}")
+        blob, _ = _pack(layer, *packer.make_compression_flags("libdeflate"), f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
         assert "sha256:" + hashlib.sha256(gzip.decompress(blob)).hexdigest() == layer.metadata()["diff_id"]
     _pack(layer, "--compression=none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -32,6 +32,7 @@ ENDLESS_PATHS = st.one_of(*[PATHS] * 4, st.tuples(PATHS, _ENDLESS).map("".join))
 """Paths, some of which are longer than any program could unpack."""
 
 _NUMBERS = st.sampled_from([0, 1, 1000, 65532, (1 << 21) - 1, 1 << 21, 1 << 31, (1 << 32) - 2])
+_MTIMES = st.sampled_from([0, 0, 1, 1700000000])
 _MODES = st.one_of(st.sampled_from([0o755, 0o644, 0o4711, 0]), st.integers(0, 0o7777))
 
 # About the end of a block: 512 bytes in tar, 1 MiB in the blob, 2 MiB in zstd.
@@ -76,7 +77,7 @@ def samples(
     *,
     paths: st.SearchStrategy[str] = PATHS,
     modes: st.SearchStrategy[int] = _MODES,
-    mtimes: st.SearchStrategy[int] = st.sampled_from([0, 0, 1, 1700000000]),
+    mtimes: st.SearchStrategy[int] = _MTIMES,
     xattr_names: st.SearchStrategy[str] = _XATTR_NAMES,
     xattrs_of: Sequence[str] = ("file", "directory", "symlink"),
 ) -> Sample:

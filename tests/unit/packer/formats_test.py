@@ -184,14 +184,14 @@ def test_memory_is_bounded(tmp_path, shape, compression):
     if shape == "one file":
         layer.add("/large", b"")
         with open(tmp_path / "source0", "wb") as file:
-            for _ in range(150):  # Piece by piece: the memory of this process would count for its children.
-                file.write(os.urandom(1 << 20))
+            # Piece by piece, because the memory of this process would count for its children.
+            file.writelines(os.urandom(1 << 20) for _ in range(150))
     else:
         layer.add("/0", b"content")
         layer.lines += [
             json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)
         ]
-    assert layer.pack(*packer.compressed(compression), "--threads=2") == (0, "")
+    assert layer.pack(*packer.make_compression_flags(compression), "--threads=2") == (0, "")
     # This is the largest child so far. Those before were within the bound too.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert largest < 64 << 10, f"{largest} KiB"

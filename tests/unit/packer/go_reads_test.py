@@ -6,7 +6,8 @@ import base64
 import json
 import pathlib
 import subprocess
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import drawn
 import pytest

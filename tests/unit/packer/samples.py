@@ -16,7 +16,8 @@ import random
 import struct
 import subprocess
 import tempfile
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from compression import zstd
 
@@ -105,7 +106,7 @@ class Sample(NamedTuple):
     def write_request(self, directory: pathlib.Path) -> list[str]:
         """Returns the flags and entries of the request, and writes the sources into `directory`."""
         lines = [f"--mtime={self.mtime}", f"--parent-directories={self.parents}", f"--threads={self.threads}"]
-        lines += packers.compressed(self.compression) + ["--hard-link-duplicates=yes"] * self.hard_link_duplicates
+        lines += packers.make_compression_flags(self.compression) + ["--hard-link-duplicates=yes"] * self.hard_link_duplicates
         lines += [packers.assign(path, *assignment.words) for path, assignment in self.assignments.items()]
         for path, change in self.changes.items():
             if change.mode is not None:

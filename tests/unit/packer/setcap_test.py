@@ -97,9 +97,9 @@ def test_only_the_records_change(name, files, tmp_path):
     command = [word.format(tar=tar) for word in FORMATS[name]]
     subprocess.run([require.tool(command[0]), *command[1:]], cwd=files, check=True, capture_output=True)
     plain = tmp_path / "plain"
-    with open(plain, "wb") as file:
+    with open(tar, "rb") as source, open(plain, "wb") as file:
         decoder = {"gzip": ["gzip", "-dc"], "zstd": ["zstd", "-dcq"], "xz": ["xz", "-dc"]}.get(name, ["cat"])
-        subprocess.run([require.tool(decoder[0]), *decoder[1:]], stdin=open(tar, "rb"), stdout=file, check=True)
+        subprocess.run([require.tool(decoder[0]), *decoder[1:]], stdin=source, stdout=file, check=True)
     before = plain.read_bytes()
 
     assert retrofit(tmp_path, tar) == (0, "")

@@ -44,15 +44,6 @@ class Problems:
         self._messages.extend(messages)
         return self
 
-    def replace(self, number: int, message: str) -> None:
-        """Replaces the message of a problem.
-
-        Args:
-          number: how many problems had been added before this one.
-          message: the new message.
-        """
-        self._messages[number] = message
-
     def concern(self, *attributes: str) -> bool:
         """Returns whether a problem is about one of the attributes."""
         return any(message.partition(":")[0] in attributes for message in self._messages)

@@ -46,7 +46,7 @@ class ArchiveDetector:
 
     @property
     def evidence(self) -> str:
-        """The attribute."""
+        """Returns why it is an image archive; see the attributes of the class."""
         if not self._evidence and self._unreadable_index and self._has_blobs:
             return "it has index.json and blobs"
         return self._evidence

@@ -62,8 +62,8 @@ def find_single_manifest(layout: str, platform: str) -> Mapping[str, Any] | None
 
     Args:
       layout: the path of the OCI image layout directory of an image or an index.
-      platform: os/architecture of the engine, to choose an image from an index; "" if it is not known. Of several
-        variants the lowest is chosen, because every machine of the architecture runs it.
+      platform: os/architecture of the engine, to choose an image from an index; "" if it is not known. If the
+        index has several variants, the lowest is chosen, because every machine of the architecture runs it.
 
     Returns:
       The manifest; None if an index has no image for the platform.

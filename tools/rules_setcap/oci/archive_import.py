@@ -66,7 +66,9 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
-            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(Archive(DecompressedStream(file)))
+            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(
+                Archive(DecompressedStream(file))
+            )
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
@@ -82,13 +84,13 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
 class _ArchiveImporter:
     """Writes every file of an archive as a blob, and then the manifests and the index that make the blobs a layout."""
 
-    def __init__(self, output: str, work: ReadBudget) -> None:
-        self._output, self._work = output, work
+    def __init__(self, output: str, read_budget: ReadBudget) -> None:
+        self._output, self._read_budget = output, read_budget
         self._layers: dict[str, tuple[str, str]] = {}  # By digest of a layer, its codec and diff_id.
         self._files: dict[str, dict[str, Any]] = {}  # By path of a file, its digest and size.
         self._links: dict[str, str] = {}  # By path of a link, the path of its target.
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
-        self._budget = strict_json.JsonBudget()
+        self._json_budget = strict_json.JsonBudget()
 
     def import_members(self, archive: Archive) -> None:
         """Writes the layout.
@@ -217,7 +219,7 @@ class _ArchiveImporter:
                 raise ArchiveError(f"has no layer {quote(name)}")
             blobs.append(blob)
         try:
-            value = strict_json.parse_document(config, strict_json.CONFIG, self._budget)
+            value = strict_json.parse_document(config, strict_json.CONFIG, self._json_budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its config {quote(item['Config'])} {error}") from None
         rootfs = value.get("rootfs") if isinstance(value, dict) else None
@@ -241,7 +243,7 @@ class _ArchiveImporter:
     def _read_layer(self, digest: str) -> tuple[str, str]:
         """Returns the codec and the diff_id of a layer."""
         with open_regular(blob_path(self._output, digest)) as file:
-            stream = DecompressedStream(file, self._work)
+            stream = DecompressedStream(file, self._read_budget)
             if stream.codec not in _CODEC_SUFFIXES:
                 what = (
                     f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
@@ -279,7 +281,7 @@ class _ArchiveImporter:
             return None
         name = path[1:]
         try:
-            value = strict_json.parse_document(self._read_file(path), fields, self._budget)
+            value = strict_json.parse_document(self._read_file(path), fields, self._json_budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its {name} {error}") from None
         if value is None:

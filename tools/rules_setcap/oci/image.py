@@ -119,10 +119,10 @@ class Image:
 
     def find_file(self, path: str) -> File | None:
         """Returns the regular file to which an absolute path leads, with all links followed; None if there is none."""
-        found = follow_path(self._root, path)
-        if found is None or found[1].type != FILE:
+        match = follow_path(self._root, path)
+        if match is None or match[1].type != FILE:
             return None
-        resolved, node = found
+        resolved, node = match
         content = self._kept_contents.get((node.layer, node.entry), b"")
         attributes = resolved, self.capabilities.get(resolved), node.uid, node.gid, node.mode
         if content.startswith(b"#!"):
@@ -140,8 +140,8 @@ class Image:
 
     def read_text(self, path: str) -> str | None:
         """Returns the text of /etc/passwd, /etc/group or a script; None if there is no such file, or it is too long to be kept."""
-        found = follow_path(self._root, path)
-        content = self._kept_contents.get((found[1].layer, found[1].entry)) if found else None
+        match = follow_path(self._root, path)
+        content = self._kept_contents.get((match[1].layer, match[1].entry)) if match else None
         return None if content is None else content.decode("utf-8", "replace")
 
     def exists(self, path: str) -> bool:
@@ -161,15 +161,15 @@ class Image:
 
 
 def follow_path(root: RootFilesystem, path: str) -> tuple[str, Node] | None:
-    """Follows an absolute path and all links; returns the path and the node to which it leads, None if it leads nowhere."""
+    """Follows an absolute path and all links; returns the path and the node to which it leads, None if it does not exist."""
     for _ in range(limits.LINKS):
         try:
-            found = root.find_node(path)
+            match = root.find_node(path)
         except ArchiveError:
             return None
-        if found is None or found[1].type != SYMLINK:
-            return found
-        path = posixpath.join(posixpath.dirname(found[0]), found[1].link)
+        if match is None or match[1].type != SYMLINK:
+            return match
+        path = posixpath.join(posixpath.dirname(match[0]), match[1].link)
         if path.endswith(("/", "/.", "/..")):
             return None  # The path of a directory.
     return None

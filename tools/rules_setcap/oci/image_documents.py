@@ -11,7 +11,7 @@ from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import manifest_checks, media_types
-from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_document, read_document
+from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_layout_document, read_layout_document
 from rules_setcap.oci.platforms import format_platform
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def read_image_files(manifest: str, config: str) -> ImageDocuments:
       InputError: they are not valid.
     """
     values = [
-        parse_document(read_document(path, path), path, path, fields)
+        parse_layout_document(read_layout_document(path, path), path, path, fields)
         for path, fields in ((manifest, strict_json.MANIFEST), (config, strict_json.CONFIG))
     ]
     return check_image_documents(manifest, *values)

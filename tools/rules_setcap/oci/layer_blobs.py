@@ -59,12 +59,12 @@ def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
 
 
 @contextlib.contextmanager
-def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
+def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[Archive]:
     """Opens a layer in a with statement; verifies the whole blob when the block ends.
 
     Args:
       blob: the layer.
-      work: counts the reading of all layers of an image together.
+      budget: counts the reading of all layers of an image together.
 
     Yields:
       The entries of the layer.
@@ -74,8 +74,8 @@ def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
     """
     with VerifiedBlob(blob.path, blob.descriptor, blob.place) as file:
         try:
-            work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
-            stream = DecompressedStream(file, work)
+            budget.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
+            stream = DecompressedStream(file, budget)
             if stream.codec not in LAYER_CODECS:
                 # Docker and podman read such a layer; containerd takes it for a damaged tar.
                 what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
@@ -84,10 +84,10 @@ def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
                 # VerifiedBlob verifies the digest, and containerd refuses this layer if its digest is not its diff_id.
                 if blob.descriptor["digest"] != blob.diff_id:
                     raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
-                yield Archive(stream, work)
+                yield Archive(stream, budget)
             else:
                 reader = HashingReader(stream)
-                yield Archive(reader, work)
+                yield Archive(reader, budget)
                 digest, _ = reader.read_rest()
                 if digest != blob.diff_id:  # Engines refuse such a layer.
                     raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")

@@ -204,8 +204,8 @@ class LayerReader:
 
     def _read_ids(self, path: str) -> dict[str, int] | None:
         """Returns the IDs by name in a file like passwd(5) or group(5); None if the image does not have the file."""
-        found = follow_path(self._root, path)
-        text = self._id_files.get((found[1].layer, found[1].entry)) if found else None
+        match = follow_path(self._root, path)
+        text = self._id_files.get((match[1].layer, match[1].entry)) if match else None
         if text is None:
             return None
         ids: dict[str, int] = {}

@@ -114,7 +114,7 @@ class LayoutReader:
         data = self._read_bytes(manifest["config"])
         if not data.lstrip(b" \t\r\n").startswith(b"{"):
             return None
-        return parse_document(data, manifest["config"]["digest"], self._layout, strict_json.CONFIG, self._budget)
+        return parse_layout_document(data, manifest["config"]["digest"], self._layout, strict_json.CONFIG, self._budget)
 
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as a compressed file that may be a tar."""
@@ -151,7 +151,7 @@ class LayoutReader:
             data = self._read_bytes(entry)
         document = None
         if data.lstrip(b" \t\r\n").startswith(b"{"):
-            document = parse_document(data, entry["digest"], self._layout, strict_json.MANIFEST, self._budget)
+            document = parse_layout_document(data, entry["digest"], self._layout, strict_json.MANIFEST, self._budget)
         if fault := artifacts.find_unknown_type_fault(entry["mediaType"], document):
             raise self._error(f"{entry['digest']} is {fault}")
         return f"something of media type {quote(entry['mediaType'])}, not an image"
@@ -161,9 +161,9 @@ class LayoutReader:
 
     def _read_index(self) -> Any:
         """Returns the value of index.json."""
-        data = read_document(os.path.join(self._layout, "index.json"), self._layout)
+        data = read_layout_document(os.path.join(self._layout, "index.json"), self._layout)
         return self._check(
-            parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
+            parse_layout_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
         )
 
     def _read_manifest(self, descriptor: Mapping[str, Any]) -> Any:
@@ -180,7 +180,7 @@ class LayoutReader:
 
     def _read_json(self, descriptor: Mapping[str, Any], fields: Any) -> Any:
         """Returns the value of a JSON blob."""
-        return parse_document(
+        return parse_layout_document(
             self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget
         )
 
@@ -190,7 +190,7 @@ class LayoutReader:
             raise self._error(
                 f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
             )
-        data = read_document(blob_path(self._layout, descriptor["digest"]), self._layout)
+        data = read_layout_document(blob_path(self._layout, descriptor["digest"]), self._layout)
         digest = compute_digest(data)
         if digest != descriptor["digest"] or len(data) != descriptor["size"]:
             what = f"has digest {digest} and {len(data)} bytes, and should have {descriptor['digest']} and {descriptor['size']}"
@@ -201,7 +201,7 @@ class LayoutReader:
         return InputError([problem("base", self._layout, what)])
 
 
-def read_document(path: str, layout: str) -> bytes:
+def read_layout_document(path: str, layout: str) -> bytes:
     """Returns the bytes of a JSON file.
 
     Args:
@@ -230,7 +230,7 @@ def describe_layout_hint(directory: str) -> str:
     return "; give an OCI layout directory"
 
 
-def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
+def parse_layout_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
     """Returns the value of a JSON document.
 
     Args:

@@ -117,9 +117,9 @@ def find_platform_fault(os: str, architecture: str, variant: str) -> str:
         )
         return f"{quote(architecture)} is not a known architecture; {hint}"
     if variant and not re.fullmatch(_VARIANTS.get(architecture, "(?!)"), variant, re.ASCII):
-        known = _VARIANT_HINTS.get(architecture)
+        variants = _VARIANT_HINTS.get(architecture)
         return f"{quote(variant)} is not a known variant of {architecture}; " + (
-            f"it must be {known}" if known else "leave it out"
+            f"it must be {variants}" if variants else "leave it out"
         )
     return ""
 

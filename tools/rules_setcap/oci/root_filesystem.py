@@ -121,17 +121,17 @@ class RootFilesystem:
 
     def _apply_other(self, parent: DirectoryNode, name: str, member: Member, layer: int, number: int) -> None:
         """Applies an entry that is neither a whiteout nor a hard link."""
-        known = parent.children.get(name)
-        if known is not None and DIRECTORY in (known.type, member.type):
-            if known.type == member.type:
-                self.engines_may_differ |= known.layer == layer and known.entry >= 0
+        replaced = parent.children.get(name)
+        if replaced is not None and DIRECTORY in (replaced.type, member.type):
+            if replaced.type == member.type:
+                self.engines_may_differ |= replaced.layer == layer and replaced.entry >= 0
                 self._record_name(parent, name, layer)
-                known.copy_metadata(member, layer, number)
+                replaced.copy_metadata(member, layer, number)
                 return
             self._forget_folders()
-        elif known is not None and known.type == SYMLINK:
+        elif replaced is not None and replaced.type == SYMLINK:
             self._forget_folders()
-        if known is not None:
+        if replaced is not None:
             # overlayfs would merge a new directory with one of that name in a layer below; Docker refuses a path that is there twice.
             self.engines_may_differ |= self._is_own_name(parent, name, layer)
         if member.type == DEVICE and is_whiteout_device(member):
@@ -140,15 +140,15 @@ class RootFilesystem:
         if member.type != DIRECTORY:
             parent.children[name] = Node(member, layer, number)
             return
-        made = parent.children[name] = DirectoryNode(member, layer, number)
-        made.replaces_other = known is not None or _replaces_other(parent, name)
+        directory = parent.children[name] = DirectoryNode(member, layer, number)
+        directory.replaces_other = replaced is not None or _replaces_other(parent, name)
 
     def _apply_hard_link(self, parent: DirectoryNode, name: str, member: Member, layer: int) -> None:
         """Applies a hard link; the file gets the mode and owner of the entry."""
-        known = parent.children.pop(name, None)
-        if known is not None:
+        replaced = parent.children.pop(name, None)
+        if replaced is not None:
             self.engines_may_differ |= self._is_own_name(parent, name, layer)
-            if known.type in (DIRECTORY, SYMLINK):
+            if replaced.type in (DIRECTORY, SYMLINK):
                 self._forget_folders()
         folder, _, last = member.link.rpartition("/")
         self._followed_link = False
@@ -206,10 +206,10 @@ class RootFilesystem:
             if folder.closed_by == layer and self.engines_may_differ:
                 continue  # Nothing is left to hide, and it is known that engines may differ.
             self._budget.add_steps(len(folder.children))
-            own = folder.own_names if folder.own_layer == layer and folder.own_names is not None else ()
+            own_names = folder.own_names if folder.own_layer == layer and folder.own_names is not None else ()
             is_hidden_already, folder.closed_by = folder.closed_by == layer, layer
             for name, child in list(folder.children.items()):
-                if not is_hidden_already and name not in own:
+                if not is_hidden_already and name not in own_names:
                     del folder.children[name]
                     if folder.removed_names is None:
                         folder.removed_names = set()
@@ -307,14 +307,14 @@ class RootFilesystem:
                     return None
                 if node is not None:
                     self.engines_may_differ = True  # Engines replace the file by a directory, or refuse the layer.
-                made = parent.children[name] = DirectoryNode(None, layer, -1)
-                made.replaces_other = _replaces_other(parent, name)
+                created = parent.children[name] = DirectoryNode(None, layer, -1)
+                created.replaces_other = _replaces_other(parent, name)
                 # containerd looks for the attributes of the directory in each layer below, and fails if links or files of
                 # those layers lead somewhere else.
-                self.engines_may_differ |= made.replaces_other
+                self.engines_may_differ |= created.replaces_other
                 self._budget.add_path("/".join([part for part, _ in trail]) + name)
                 self._record_name(parent, name, layer)
-                node = made
+                node = created
             trail.append((name, node))
         return trail
 

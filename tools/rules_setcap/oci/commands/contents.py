@@ -46,7 +46,7 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
     Raises:
       InputError: the base is not valid.
     """
-    work = ReadBudget(blobs=True)
+    budget = ReadBudget(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}  # By layer and entry.
 
     def inspect(archive: Archive, layer: int) -> Iterator[Member]:
@@ -59,9 +59,9 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
             yield member
 
     blobs = list_layout_layers(layout, platform)
-    root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, work, inspect), blobs)
+    root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, budget, inspect), blobs)
     assigned = _decode_capabilities(root, layout)
-    contents = LayerContents(work)
+    contents = LayerContents(budget)
     try:
         contents.add_root_filesystem(root, interpreters)
     except BudgetError as error:

@@ -110,7 +110,7 @@ class _TarSplitUnpacker(Unpacker):
         self.filesystem.remove_below(folder, self.unpacked_paths, whole=False)
 
     def make_parents(self, folder: str) -> None:
-        """Creates the missing parent directories of an entry; creates none if a symbolic link leads nowhere."""
+        """Creates the missing parent directories of an entry; creates none if a symbolic link is dangling."""
         if not folder or self.filesystem.exists(folder):
             return
         missing: list[str] = []

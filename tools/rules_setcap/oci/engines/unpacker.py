@@ -58,7 +58,7 @@ class Unpacker:
 
     @property
     def filesystem(self) -> Filesystem:
-        """The filesystem into which the current layer is unpacked."""
+        """Returns the filesystem into which the current layer is unpacked."""
         return self.layers[-1]
 
     def begin_layer(self) -> None:
@@ -204,12 +204,12 @@ def _merge_directories(lower: DirectoryNode, upper: DirectoryNode) -> DirectoryN
     while todo:
         merged, directory = todo.pop()
         for name, node in directory.children.items():
-            below = merged.get(name)
+            lower_node = merged.get(name)
             if node.type == WHITEOUT_DEVICE:
                 merged.pop(name, None)
             elif isinstance(node, DirectoryNode):
-                is_merged = isinstance(below, DirectoryNode) and node.xattrs.get(OPAQUE_ATTRIBUTE) != b"y"
-                todo.append((dict(below.children) if is_merged and below else {}, node))
+                is_merged = isinstance(lower_node, DirectoryNode) and node.xattrs.get(OPAQUE_ATTRIBUTE) != b"y"
+                todo.append((dict(lower_node.children) if is_merged and lower_node else {}, node))
                 merged[name] = node
             else:
                 merged[name] = node

@@ -45,7 +45,7 @@ def read_lines(path: str, attribute: str, problems: Problems) -> list[tuple[int,
 
 
 def resolve_pairs(attribute: str, pairs: Mapping[str, str], path: str, status: Status, problems: Problems) -> dict[str, str]:
-    """Returns the pairs of an attribute and of the file beside it, with their placeholders replaced.
+    """Returns the pairs of an attribute and of its file, with their placeholders replaced.
 
     Args:
       attribute: "annotations", "env" or "labels"; `<attribute>_file` names the file.
