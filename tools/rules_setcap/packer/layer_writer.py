@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 METADATA_VERSION = 1
 """The value of the key `version` of the metadata.
 
-It changes when a key is removed or gets another meaning. New keys do not change it.
+It changes when `descriptor`, `diff_id` or `capabilities` is removed or gets another meaning. The other keys may change in any
+version of rules_setcap.
 """
 
 _TYPE_FLAGS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
