@@ -10,8 +10,8 @@ import pytest
 PACKAGES = [pathlib.Path("rules"), pathlib.Path("rules/private")]
 # Files of other repositories, by the label of the target that has them.
 OUTSIDE = {
-    "@bazel_tools//tools/build_defs/repo:http.bzl": "@bazel_tools//tools/build_defs/repo:http.bzl",
-    "@bazel_tools//tools/build_defs/repo:utils.bzl": "@bazel_tools//tools/build_defs/repo:utils.bzl",
+    "@bazel_tools//tools/build_defs/repo:http.bzl": "@bazel_tools//tools:bzl_srcs",
+    "@bazel_tools//tools/build_defs/repo:utils.bzl": "@bazel_tools//tools:bzl_srcs",
     "@rules_python//python:py_info.bzl": "@rules_python//python:py_info_bzl",
 }
 

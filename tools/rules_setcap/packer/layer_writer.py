@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from rules_setcap.capabilities import FileCapabilities
     from rules_setcap.packer.tar_styles import TarStyle
 
+METADATA_VERSION = 1
+"""The value of the key `version` of the metadata.
+
+It changes when `descriptor`, `diff_id` or `capabilities` is removed or gets another meaning. The other keys may change in any
+version of rules_setcap.
+"""
+
 _TYPE_FLAGS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 _PADDING = bytes(tar.BLOCK)
 _HAS_SEEK_HOLE = hasattr(os, "SEEK_HOLE")  # Not every host has it.
@@ -112,7 +119,8 @@ def describe_layer(
       programs: what elf.describe_program() returns, by path, for the files that have capabilities; None for a file without bytes.
 
     Returns:
-      A dict with these keys:
+      A dict with these keys, which docs/reference/schemas/layer-metadata.schema.json describes:
+        version: METADATA_VERSION.
         descriptor: the OCI descriptor of the blob.
         diff_id: the digest of the uncompressed tar.
         capabilities: the capabilities by path, as cap_to_text(3) writes them.
@@ -121,6 +129,7 @@ def describe_layer(
         programs: as the argument.
     """
     return {
+        "version": METADATA_VERSION,
         "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
         "diff_id": blob.diff_id,
         "capabilities": {path: assigned[path].to_text() for path in sorted(assigned)},
