@@ -29,13 +29,13 @@ class Image(NamedTuple):
 
 def image(*layers: bytes, **config: Any) -> Image:
     """Returns an image for linux/amd64; `config` is added to its config."""
-    own = {
+    fields = {
         "architecture": "amd64",
         "os": "linux",
         "config": {"User": "65532"},
         "rootfs": {"type": "layers", "diff_ids": list(map(digest, layers))},
     }
-    return Image(json.dumps({**own, **config}).encode(), layers)
+    return Image(json.dumps({**fields, **config}).encode(), layers)
 
 
 def digest(data: bytes) -> str:

@@ -67,10 +67,10 @@ def layout(directory: pathlib.Path, *layers: bytes, **config: object) -> pathlib
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
 
     diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
-    own = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    image_config = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {
         "schemaVersion": 2,
-        "config": put(json.dumps(own).encode(), "config.v1+json"),
+        "config": put(json.dumps(image_config).encode(), "config.v1+json"),
         "layers": [put(layer, "layer.v1.tar") for layer in layers],
     }
     index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")]}
