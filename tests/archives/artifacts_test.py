@@ -59,12 +59,20 @@ def _referrer(made: Layout) -> dict[str, Any]:
     """The empty descriptor for config and layer, with its data."""
     described = {**archives.descriptor(EMPTY, b"{}"), "data": "e30="}
     made.put(b"{}", EMPTY)
-    value = {"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/x", "config": described, "layers": [described]}
+    value = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": "application/x",
+        "config": described,
+        "layers": [described],
+    }
     return made.put(value, MANIFEST, artifactType="application/x")
 
 
 def _wasm(made: Layout) -> dict[str, Any]:
-    return made.manifest({"os": "wasip1", "architecture": "wasm"}, [(b"\0asm", "application/wasm")], "application/vnd.wasm.config.v0+json")
+    return made.manifest(
+        {"os": "wasip1", "architecture": "wasm"}, [(b"\0asm", "application/wasm")], "application/vnd.wasm.config.v0+json"
+    )
 
 
 def _artifact_manifest(made: Layout) -> dict[str, Any]:
@@ -90,10 +98,17 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_things_are_passed_over(tmp_path: pathlib.Path, name: str, nested: bool):
     made = Layout(tmp_path / "layout")
-    entries = [OTHERS[name](made), {**made.image(TAR), "platform": PLATFORM}, made.image(tar(("/b", NET, "file")), architecture="arm64")]
+    entries = [
+        OTHERS[name](made),
+        {**made.image(TAR), "platform": PLATFORM},
+        made.image(tar(("/b", NET, "file")), architecture="arm64"),
+    ]
     path = made.index(*([made.put({"schemaVersion": 2, "manifests": entries}, INDEX)] if nested else entries))
     passed_over: list[image_documents.NonImage] = []
-    assert [sorted(image.capabilities) for image in image_reader.read_images(str(path), non_images=passed_over)] == [["/a"], ["/b"]]
+    assert [sorted(image.capabilities) for image in image_reader.read_images(str(path), non_images=passed_over)] == [
+        ["/a"],
+        ["/b"],
+    ]
     ((digest, why),) = passed_over
     assert digest == entries[0]["digest"] and why.endswith("not an image")
     assert [sorted(image.capabilities) for image in image_reader.read_images(str(path), "linux/arm64")] == [["/b"]]
@@ -154,7 +169,10 @@ REFUSED: dict[str, tuple[Callable[[Layout], list[dict[str, Any]]], str]] = {
         lambda made: [_changed(made, mediaType="application/x")],
         'a manifest of media type "application/x"',
     ),
-    "sha512": (lambda made: [_changed(made, digest="sha512:" + "0" * 128)], "is not a digest by sha256, the only algorithm that is read"),
+    "sha512": (
+        lambda made: [_changed(made, digest="sha512:" + "0" * 128)],
+        "is not a digest by sha256, the only algorithm that is read",
+    ),
     "a size that lies": (lambda made: [_changed(made, size=7)], "and should have sha256:"),
     "a size that is not a number": (lambda made: [_changed(made, size=True)], "is not a valid descriptor"),
     "other data": (lambda made: [_changed(made, data="e30=")], "its descriptor has data of another digest or size"),
@@ -163,14 +181,26 @@ REFUSED: dict[str, tuple[Callable[[Layout], list[dict[str, Any]]], str]] = {
         lambda made: [made.put({"schemaVersion": 2, "manifests": [made.image(TAR)]}, MANIFEST)],
         "its manifest says that it is an index as well",
     ),
-    "a manifest called an index": (lambda made: [_changed(made, mediaType=INDEX)], "its index says that it is a manifest as well"),
-    "an erofs layer": (lambda made: [made.manifest(config(b"x"), [(b"x", "application/vnd.erofs.layer.v1")])], "layer of unknown media type"),
-    "an encrypted layer": (lambda made: [made.manifest(config(b"x"), [(b"x", LAYER + "+encrypted")])], "layer of unknown media type"),
+    "a manifest called an index": (
+        lambda made: [_changed(made, mediaType=INDEX)],
+        "its index says that it is a manifest as well",
+    ),
+    "an erofs layer": (
+        lambda made: [made.manifest(config(b"x"), [(b"x", "application/vnd.erofs.layer.v1")])],
+        "layer of unknown media type",
+    ),
+    "an encrypted layer": (
+        lambda made: [made.manifest(config(b"x"), [(b"x", LAYER + "+encrypted")])],
+        "layer of unknown media type",
+    ),
     "a layer that is elsewhere": (
         lambda made: [_without_layer(made, urls=["https://registry.example/layer"])],
         "the layer is at the URLs of its descriptor, and must be in the layout to be read",
     ),
-    "no platform, and two images for it": (lambda made: [made.image(TAR), made.image(tar(("/b", None, "file")))], "has 2 images for linux/amd64"),
+    "no platform, and two images for it": (
+        lambda made: [made.image(TAR), made.image(tar(("/b", None, "file")))],
+        "has 2 images for linux/amd64",
+    ),
     "more layers than diff_ids": (
         lambda made: [made.manifest(config(TAR), [(TAR, LAYER), (TAR, LAYER)])],
         "its manifest has 2 layers, its config 1",
@@ -206,7 +236,9 @@ def test_an_image_for_two_platforms(tmp_path: pathlib.Path):
     image = made.image(TAR)
     made.index(*({**image, "platform": {**PLATFORM, "architecture": architecture}} for architecture in ("386", "amd64")))
     for architecture in ("386", "amd64"):
-        assert image_documents.read_layout_image(str(made.path), {**PLATFORM, "architecture": architecture, "variant": ""}).manifest["layers"]
+        assert image_documents.read_layout_image(
+            str(made.path), {**PLATFORM, "architecture": architecture, "variant": ""}
+        ).manifest["layers"]
     assert len(image_reader.read_images(str(made.path))) == 1
 
 

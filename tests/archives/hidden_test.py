@@ -36,7 +36,9 @@ HIDDEN: dict[str, Callable[[Layout], dict[str, Any]]] = {
     "an image": lambda made: made.image(TAR),
     "a layer of another type": lambda made: made.manifest(config(TAR), [(TAR, SIGNATURE)]),
     "a compressed layer of another type": lambda made: made.manifest(config(TAR), [(gzip.compress(TAR), SIGNATURE)]),
-    "a config of another type": lambda made: made.manifest(config(TAR), [(TAR, LAYER)], "application/x", artifactType="application/x"),
+    "a config of another type": lambda made: made.manifest(
+        config(TAR), [(TAR, LAYER)], "application/x", artifactType="application/x"
+    ),
     "artifactType": lambda made: made.manifest(config(TAR), [(TAR, LAYER)], artifactType="application/x"),
     "a layer and something else": lambda made: made.manifest(config(TAR), [(TAR, LAYER), (b"{}", "text/plain")]),
     "LAYERS": lambda made: _manifest_text(made, lambda text: text.replace("layers", "LAYERS")),
@@ -109,7 +111,11 @@ def test_what_an_engine_runs_is_read_or_refused(tmp_path: pathlib.Path, engine: 
     try:
         with engine[1].unpacked(made.path) as root:
             found = (root / "a").exists()
-    except (engines.Refused, subprocess.CalledProcessError, KeyError):  # KeyError: the archive for containerd is written from `layers`.
+    except (
+        engines.Refused,
+        subprocess.CalledProcessError,
+        KeyError,
+    ):  # KeyError: the archive for containerd is written from `layers`.
         found = False
     assert found == (engine[0] in RUN.get(name, ()))
     assert not found or "no image in it" not in _read(made.path)

@@ -47,8 +47,14 @@ def _changed_layer(members: archives.Members, suffix: str) -> archives.Members:
 INDEX = archives.buildkit(IMAGE)
 BOTH = archives.docker_25(IMAGE)
 REFUSED: dict[str, tuple[archives.Members, str]] = {
-    "manifest.json too large": (_docker(lambda item: _json([item]) + b" " * limits.JSON), "more than 4194304 are not read (limit JSON)"),
-    "only white space for 4 MiB": (_docker(lambda item: b" " * limits.JSON + _json([item])), "more than 4194304 are not read (limit JSON)"),
+    "manifest.json too large": (
+        _docker(lambda item: _json([item]) + b" " * limits.JSON),
+        "more than 4194304 are not read (limit JSON)",
+    ),
+    "only white space for 4 MiB": (
+        _docker(lambda item: b" " * limits.JSON + _json([item])),
+        "more than 4194304 are not read (limit JSON)",
+    ),
     "something after manifest.json": (_docker(lambda item: _json([item]) + b"x"), "its manifest.json is not JSON"),
     "no config": (_docker(lambda item: [{**item, "Config": "c.json"}]), 'has no config "c.json"'),
     "no layer": (_docker(lambda item: [{**item, "Layers": ["l.tar"]}]), 'has no layer "l.tar"'),
@@ -143,7 +149,13 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
     """Docker and podman follow links, of manifest.json too."""
     members = archives.nix(IMAGE)
     (layer,) = (name for name in members if name.endswith("layer.tar"))
-    linked = {**members, "m/docker.json": members["manifest.json"], "manifest.json": "m/docker.json", "l.tar": members[layer], layer: "../l.tar"}
+    linked = {
+        **members,
+        "m/docker.json": members["manifest.json"],
+        "manifest.json": "m/docker.json",
+        "l.tar": members[layer],
+        layer: "../l.tar",
+    }
     (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", linked)))
     assert read.capabilities == {"/a": NET}
     path = tmp_path / "hard"
@@ -188,7 +200,10 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
     path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
     passed_over: list[image_documents.NonImage] = []
     found = image_reader.read_images(str(path), non_images=passed_over)
-    assert [(image.platform, sorted(image.capabilities)) for image in found] == [("linux/amd64", ["/a"]), ("linux/arm64", ["/arm"])]
+    assert [(image.platform, sorted(image.capabilities)) for image in found] == [
+        ("linux/amd64", ["/a"]),
+        ("linux/arm64", ["/arm"]),
+    ]
     assert [other.digest for other in passed_over] == [archives.digest(attestation)]
 
 
@@ -206,7 +221,9 @@ def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None
     make(path)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("/dev/tty")])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("/dev/tty")]
+)
 @pytest.mark.parametrize("number", range(4))
 def test_only_regular_files_are_opened(tmp_path: pathlib.Path, make: Callable[[pathlib.Path], object], number: int):
     """index.json, manifest, config, layer."""

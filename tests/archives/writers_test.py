@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from rules_setcap import capabilities
-from rules_setcap.archive import work
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_reader, layer_blobs, layer_merge
 from support import archives, engines, layout, packer, podman, registry, require, saved
@@ -38,8 +38,8 @@ def _check(path: pathlib.Path, directory: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as made:
         unpacked = os.path.join(made, "layout")
         assert packer.run_here(["unpack", "--target=//x", f"--output={unpacked}", f"--archive={path}"]) == (0, "")
-        nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), work.Work()).walk())
-        found = {name: capabilities.decode(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
+        nodes = dict(layer_merge.merge_layers(layer_blobs.list_layout_layers(unpacked, "linux/amd64"), ReadBudget()).walk())
+        found = {name: capabilities.from_xattr(node.xattrs[b"security.capability"]).to_text() for name, node in nodes.items() if node.xattrs}
         assert found == EXPECTED
 
 

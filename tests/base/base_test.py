@@ -160,7 +160,9 @@ def _copy(tmp_path: pathlib.Path, layout: pathlib.Path, *flags: str) -> packer.D
 
 
 def test_a_file_of_umocis_layers(layout, tmp_path):
-    done = _copy(tmp_path, layout, packer.assign("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.assign("/usr/bin/replaced", "kill"))
+    done = _copy(
+        tmp_path, layout, packer.assign("/sbin/ping", "cap_net_raw,cap_setuid=ep"), packer.assign("/usr/bin/replaced", "kill")
+    )
     assert done == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:
         usr, folder, ping, replaced = archive.getmembers()
@@ -181,7 +183,17 @@ def test_a_file_of_umocis_layers(layout, tmp_path):
 
 
 def test_paths_that_lead_nowhere_or_to_no_program(layout, tmp_path):
-    names = ("bin/removed", "opt/gone/tool", "opt/opaque/old", "usr/bin/latest", "bin/script", "var", "loop/x", "usr/bin/pong", "../etc")
+    names = (
+        "bin/removed",
+        "opt/gone/tool",
+        "opt/opaque/old",
+        "usr/bin/latest",
+        "bin/script",
+        "var",
+        "loop/x",
+        "usr/bin/pong",
+        "../etc",
+    )
     done = _copy(tmp_path, layout, *(packer.assign(f"/{name}", "kill") for name in names))
     assert done.status == 1
     nowhere = "neither the binary's layer nor the layers below have this path"
@@ -253,7 +265,11 @@ def test_changes_of_files_of_two_layers(tmp_path):
     ]
     assert layer.pack(*flags, "--unmatched-paths=unmatched") == (0, "")
     assert json.loads((tmp_path / "unmatched").read_bytes()) == ["/bin/ping"]
-    wrong = packer.change("owners", "/bin/pong", owner="0:0"), packer.assign("/bin/pong", "kill"), packer.assign("/usr/bin/png", "kill")
+    wrong = (
+        packer.change("owners", "/bin/pong", owner="0:0"),
+        packer.assign("/bin/pong", "kill"),
+        packer.assign("/usr/bin/png", "kill"),
+    )
     nowhere = "neither the binary's layer nor the layers below have this path"
     assert layer.pack(*flags, *wrong[1:], "--unmatched-paths=unmatched") == (
         1,
@@ -265,7 +281,9 @@ def test_changes_of_files_of_two_layers(tmp_path):
         '//app:image: owners: "/bin/pong": no entry of this layer has this path\n',
     )
     # A base that could not be listed: nothing is said of its files.
-    (tmp_path / "contents").write_text(json.dumps({"capabilities": {}, "contents": {**contents, "files": []}, "problems": ["base: bad"]}))
+    (tmp_path / "contents").write_text(
+        json.dumps({"capabilities": {}, "contents": {**contents, "files": []}, "problems": ["base: bad"]})
+    )
     assert layer.pack(*flags, "--unmatched-paths=unmatched") == (1, "//app:image: base: bad\n")
 
 
@@ -377,11 +395,14 @@ def test_the_size_of_a_layer_is_checked(layout, tmp_path):
     (tmp_path / "run").mkdir()
     done = _copy(tmp_path / "run", tmp_path / "changed", packer.assign("/usr/bin/ping", "kill"))
     size = manifest["layers"][0]["size"] - 1
-    assert done.status == 1 and f"{manifest['layers'][0]['digest']} has {size} bytes and digest {manifest['layers'][0]['digest']}" in done.stderr
+    assert (
+        done.status == 1
+        and f"{manifest['layers'][0]['digest']} has {size} bytes and digest {manifest['layers'][0]['digest']}" in done.stderr
+    )
 
 
 def test_damaged_archives(archives, tmp_path):
-    
+
     chance = random.Random(4)
     tried = refused = 0
     for path in archives.values():
@@ -393,7 +414,9 @@ def test_damaged_archives(archives, tmp_path):
             if chance.random() < 0.3:
                 del damaged[chance.randrange(len(damaged)) :]
             (tmp_path / "archive").write_bytes(damaged)
-            status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={tmp_path}/archive"])
+            status, said = packer.run_here(
+                ["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={tmp_path}/archive"]
+            )
             tried += 1
             if status:
                 refused += 1
@@ -406,7 +429,11 @@ def test_damaged_archives(archives, tmp_path):
 
 
 def test_what_is_no_image(tmp_path):
-    for content, said in ((b"no", "ends within a header"), (b"", "end-of-archive marker"), (bytes(10240), "neither index.json nor manifest.json")):
+    for content, said in (
+        (b"no", "ends within a header"),
+        (b"", "end-of-archive marker"),
+        (bytes(10240), "neither index.json nor manifest.json"),
+    ):
         (tmp_path / "file").write_bytes(content)
         done = _unpack(tmp_path, tmp_path / "file")
         assert done.status == 1 and said in done.stderr and done.stderr.count("\n") == 1
@@ -474,7 +501,10 @@ def test_one_image_or_index(layout, tmp_path):
     assert image_documents.find_only_descriptor(str(source))["digest"] == own["digest"]
     for manifests, what in (
         ([], "its index.json names 0 images; give a layout of one image, or of one image index"),
-        ([own, {**own, "digest": "sha256:" + "0" * 64}], "its index.json names 2 images; give a layout of one image, or of one image index"),
+        (
+            [own, {**own, "digest": "sha256:" + "0" * 64}],
+            "its index.json names 2 images; give a layout of one image, or of one image index",
+        ),
         ({}, "its index has no list of manifests"),
     ):
         (source / "index.json").write_text(json.dumps({**index, "manifests": manifests}))

@@ -50,7 +50,9 @@ def _by_podman(name: str, directory: pathlib.Path) -> dict[str, str]:
 def test_the_base_is_unchanged(name, unpack, tmp_path):
     require.root()
     before, after = unpack("system_image", tmp_path / "base"), unpack(name, tmp_path / "above")
-    assert before["tmp"].startswith("41777 0:0") and before["home/node"] == "40750 1000:1000" and before["bin"].endswith(" usr/bin")
+    assert (
+        before["tmp"].startswith("41777 0:0") and before["home/node"] == "40750 1000:1000" and before["bin"].endswith(" usr/bin")
+    )
     assert {path: after.get(path) for path in before} == before
     assert set(after) - set(before) == ADDED[name]
 

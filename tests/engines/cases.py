@@ -82,7 +82,11 @@ class _Draw:
             return Entry(f"{folder}/.wh.{name}".lstrip("/"), tarfile.REGTYPE, 0o644)
         if kind == "opaque":
             folders = self._paths("directory")
-            folder = chance.choice(folders) if folders and chance.random() < 0.8 else chance.choice([path, "", path.rpartition("/")[0]])
+            folder = (
+                chance.choice(folders)
+                if folders and chance.random() < 0.8
+                else chance.choice([path, "", path.rpartition("/")[0]])
+            )
             if folder and chance.random() < self._odd / 2:
                 return Entry(folder, tarfile.DIRTYPE, mode, owner, records={"SCHILY.xattr.trusted.overlay.opaque": "y"})
             return Entry(f"{folder}/.wh..wh..opq".lstrip("/"), tarfile.REGTYPE, 0o644)
@@ -95,7 +99,13 @@ class _Draw:
         if kind == "symlink":
             there = chance.choice(self._paths("directory") or [*self._known])
             up = "../" * path.count("/")
-            return Entry(path, tarfile.SYMTYPE, 0o777, owner, chance.choice(["/" + there, up + there, up + there, there, "../" + there, "."]))
+            return Entry(
+                path,
+                tarfile.SYMTYPE,
+                0o777,
+                owner,
+                chance.choice(["/" + there, up + there, up + there, there, "../" + there, "."]),
+            )
         if kind in ("link", "capable_link"):
             return Entry(path, tarfile.LNKTYPE, mode, owner, target, records if kind == "capable_link" else {})
         types = {"directory": tarfile.DIRTYPE, "device": tarfile.CHRTYPE, "fifo": tarfile.FIFOTYPE}

@@ -129,5 +129,7 @@ def describe_image(layout: pathlib.Path) -> str:
             for entry in archive:
                 data = entry.pax_headers.get(images.RECORD)
                 value = from_xattr(data.encode("utf-8", "surrogateescape")) if data else None
-                parts.append(f"/{entry.name} {entry.mode:o} {entry.uid} {value.to_text() if value else ''} {value.rootid if value else ''}")
+                parts.append(
+                    f"/{entry.name} {entry.mode:o} {entry.uid} {value.to_text() if value else ''} {value.rootid if value else ''}"
+                )
     return "; ".join(parts)

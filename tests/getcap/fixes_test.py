@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.getcap import cli
-from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.image_tests.kubernetes_manifests import check_manifests, parse_test_attributes
 from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
@@ -126,13 +126,13 @@ def test_a_container_that_must_not_run_as_root_gets_a_uid(tmp_path: pathlib.Path
     image = _make_image(tmp_path, {"/app": "cap_bpf=ep"}, User=user)
     fixes = [text, "add to securityContext.capabilities: add: [BPF]"]
     assert _read_fixes(capsys, image, "--kubernetes", _write_pod(tmp_path)) == fixes
-    findings = check(image_reader.read_images(image), [_write_pod(tmp_path)], parse_attributes("registry.example/web", "containerd", "privileged"))
+    findings = check_manifests(image_reader.read_images(image), [_write_pod(tmp_path)], parse_test_attributes("registry.example/web", "containerd", "privileged"))
     assert len(findings) == 1 and findings[0].endswith("; fix: " + ", and ".join(fixes))
 
 
 def _check_pod(directory: pathlib.Path, image: str, level: str, **pod: str) -> list[str]:
     """Returns the findings of kubernetes_test about a pod of _write_pod()."""
-    return check(image_reader.read_images(image), [_write_pod(directory, **pod)], parse_attributes("registry.example/web", "containerd", level))
+    return check_manifests(image_reader.read_images(image), [_write_pod(directory, **pod)], parse_test_attributes("registry.example/web", "containerd", level))
 
 
 @pytest.mark.parametrize("level", ["privileged", "restricted"])

@@ -12,7 +12,7 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.getcap import cli
-from rules_setcap.image_tests.manifests import check, parse_attributes
+from rules_setcap.image_tests.kubernetes_manifests import check_manifests, parse_test_attributes
 from rules_setcap.oci import image_reader
 from support.image import layout, tar
 
@@ -105,5 +105,5 @@ def test_notes_on_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str
     path.write_text(POD % pod)
     image = _make_image(tmp_path)
     assert _read_unneeded(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
-    (finding,) = check(image_reader.read_images(image), [str(path)], parse_attributes("registry.example/web", runtime, "privileged"))
+    (finding,) = check_manifests(image_reader.read_images(image), [str(path)], parse_test_attributes("registry.example/web", runtime, "privileged"))
     assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)

@@ -176,7 +176,7 @@ MISTAKES = {
     "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
     "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
-    "digest_by_name": ['digest: "latest": not a digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
+    "digest_by_name": ['digest: "latest": not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
     "digest_of_layer": ['image: "//bad:layer": is a layer, not an image; give the image that has it'],
     "expected_nonsense": [
         'expected: "relative": must be absolute; write "/relative"',

@@ -28,7 +28,9 @@ def test_podman(tmp_path: pathlib.Path, compression: str) -> None:
     engine = podman.program(tmp_path)
     source = layout(tmp_path / "source", tar(("/app/server", NET, "x" * 300_000), ("/etc/passwd", None, "root:x:0:0::/:\n")))
     image = podman.run(engine, "pull", "--quiet", f"oci:{source}").splitlines()[-1]
-    podman.run(engine, "push", "--quiet", f"--compression-format={compression}", "--force-compression", image, f"oci:{tmp_path}/pushed")
+    podman.run(
+        engine, "push", "--quiet", f"--compression-format={compression}", "--force-compression", image, f"oci:{tmp_path}/pushed"
+    )
     blobs = [path.read_bytes() for path in (tmp_path / "pushed/blobs/sha256").iterdir()]
     magic = b"\x1f\x8b" if compression == "gzip" else b"\x28\xb5\x2f\xfd"
     (layer,) = [blob for blob in blobs if blob.startswith((magic, b"\x50\x2a\x4d\x18"))]

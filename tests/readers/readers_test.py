@@ -76,9 +76,7 @@ def _check(root: pathlib.Path) -> None:
 
 
 def _getcap(root: pathlib.Path) -> dict[str, str]:
-    output = subprocess.run(
-        [require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True
-    ).stdout
+    output = subprocess.run([require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True).stdout
     # getcap prints "path text"; the text may be empty of names but never of "=".
     found = {}
     for line in output.splitlines():

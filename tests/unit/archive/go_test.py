@@ -31,7 +31,7 @@ class Header(NamedTuple):
 
     def ours(self) -> bytes:
         fields = self._asdict()
-        return tar.header(fields.pop("name"), fields.pop("kind"), **fields)
+        return tar.format_header(fields.pop("name"), fields.pop("kind"), **fields)
 
     def json(self) -> dict[str, Any]:
         text = {key: base64.b64encode(value).decode() for key, value in (("name", self.name), ("link", self.link))}
@@ -127,6 +127,6 @@ def test_headers_are_those_of_go(go, headers):
 
 def test_no_header_says_hdrcharset():
     for bit in range(len(NAMES)):
-        data = tar.header(b"f", tar.REGULAR, mode=0o755, records={CAPABILITY: _xattr(1 << bit)})
+        data = tar.format_header(b"f", tar.REGULAR, mode=0o755, records={CAPABILITY: _xattr(1 << bit)})
         assert b"hdrcharset" not in data
         assert CAPABILITY + b"=" + _xattr(1 << bit) + b"\n" in data

@@ -19,7 +19,7 @@ import readers
 import shapes
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, plain
+from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
 
 COUNT = int(os.environ.get("HEADERS", "400"))
 SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 400 else random.SystemRandom().randrange(1 << 32)))
@@ -67,9 +67,9 @@ def theirs(found: dict[str, Any]) -> list[dict[str, Any]]:
         sparse = entry["Type"] == "S" or any(key.startswith("GNU.sparse.") for key in entry["Records"])
         entries.append(
             {
-                "path": plain(entry["Name"]),
+                "path": normalize_name(entry["Name"]),
                 "type": kind,
-                "link": plain(entry["Link"]) if kind == HARDLINK else entry["Link"].decode("utf-8", "surrogateescape"),
+                "link": normalize_name(entry["Link"]) if kind == HARDLINK else entry["Link"].decode("utf-8", "surrogateescape"),
                 "mode": entry["Mode"] & 0o7777,
                 "uid": entry["Uid"],
                 "gid": entry["Gid"],
@@ -159,9 +159,9 @@ def _of_gnu(mode: bytes, name: bytes, owner: bytes, size: bytes) -> Listed:
     name = re.split(b" -> | link to ", name)[0]
     kind = letters[chr(mode[0])]
     uid, gid = owner.split(b"/")
-    return plain(name.decode("unicode_escape").encode("latin-1")), kind, int(uid), int(gid), int(size) if kind == FILE else -1
+    return normalize_name(name.decode("unicode_escape").encode("latin-1")), kind, int(uid), int(gid), int(size) if kind == FILE else -1
 
 
 def _of_python(info: dict[str, Any], sparse: Any) -> Listed:
     kind = TYPES[info["type"].decode()]
-    return plain(info["name"].encode("utf-8", "surrogateescape")), kind, info["uid"], info["gid"], info["size"] if kind == FILE and sparse is None else -1
+    return normalize_name(info["name"].encode("utf-8", "surrogateescape")), kind, info["uid"], info["gid"], info["size"] if kind == FILE and sparse is None else -1

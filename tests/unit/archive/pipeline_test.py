@@ -16,7 +16,7 @@ def test_results_are_in_order(threads):
     pipeline = Pipeline(results.append, threads)
     for number in range(100):
         # Later jobs end before earlier ones.
-        pipeline.put(lambda number=number: time.sleep(0.003 if number % 7 == 0 else 0) or bytes([number]))
+        pipeline.add_job(lambda number=number: time.sleep(0.003 if number % 7 == 0 else 0) or bytes([number]))
     pipeline.close()
     assert results == [bytes([number]) for number in range(100)]
 
@@ -41,7 +41,7 @@ def test_an_error_is_raised_once_it_is_known(threads, at, of):
     pipeline = Pipeline(finish, threads)
     with pytest.raises(OSError, match="once"):
         for number in range(20):
-            pipeline.put(lambda number=number: job(number))
+            pipeline.add_job(lambda number=number: job(number))
         pipeline.close()
     pipeline.abandon()
     assert results == [bytes([number]) for number in range(len(results))] and len(results) <= at

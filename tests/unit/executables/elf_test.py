@@ -35,7 +35,7 @@ def programs(tmp_path_factory) -> dict[str, pathlib.Path]:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_as_readelf(name, programs):
     with open(programs[name], "rb") as file:
-        found = elf.read(file)
+        found = elf.read_program(file)
     said = subprocess.run([require.tool("readelf"), "-W", "-h", "-l", "-d", programs[name]], check=True, capture_output=True, text=True).stdout
     assert found.bits == int(re.search(r"Class: +ELF(\d+)", said)[1])
     assert found.little == ("little endian" in said)
@@ -54,7 +54,7 @@ def test_damaged(programs):
     for path in programs.values():
         data = path.read_bytes()
         with open(path, "rb") as file:
-            assert elf.read(file)
+            assert elf.read_program(file)
         # The headers, and the dynamic section with its names.
         starts = [0, max(data.find(b"libc.so.6") - 200, 0), max(len(data) - 8192, 0)]
         for _ in range(3000):
@@ -64,7 +64,7 @@ def test_damaged(programs):
             if chance.random() < 0.2:
                 del damaged[chance.randrange(len(damaged)) :]
             try:
-                elf.read(io.BytesIO(damaged))
+                elf.read_program(io.BytesIO(damaged))
             except elf.ElfError:
                 refused += 1
     assert refused > 1000
@@ -102,9 +102,9 @@ LIMITS = {
 def test_limits(name):
     """What a program may have, and one more than that."""
     most = LIMITS[name]
-    assert set(elf.read(io.BytesIO(_program(**{name: most}))).needed) == {"libx.so"}
+    assert set(elf.read_program(io.BytesIO(_program(**{name: most}))).needed) == {"libx.so"}
     with pytest.raises(elf.ElfError):
-        elf.read(io.BytesIO(_program(**{name: most + 1})))
+        elf.read_program(io.BytesIO(_program(**{name: most + 1})))
 
 
 def test_names_within_the_table_only():
@@ -113,7 +113,7 @@ def test_names_within_the_table_only():
     for value in (9, 10, 1 << 40):
         data[at : at + 16] = struct.pack("<qQ", 1, value)
         if value == 9:  # The end of the table: an empty name.
-            assert elf.read(io.BytesIO(data)).needed == ("",)
+            assert elf.read_program(io.BytesIO(data)).needed == ("",)
         else:
             with pytest.raises(elf.ElfError):
-                elf.read(io.BytesIO(data))
+                elf.read_program(io.BytesIO(data))

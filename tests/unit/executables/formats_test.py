@@ -28,7 +28,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path
 
 def test_real_programs(programs):
     starts = {system: path.read_bytes()[: formats.START] for system, path in programs.items()}
-    assert {system: formats.system(start) for system, start in starts.items()} == {"linux": "", **SYSTEMS}
+    assert {system: formats.find_system(start) for system, start in starts.items()} == {"linux": "", **SYSTEMS}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_real_programs(programs):
     ],
 )
 def test_first_bytes(start: str, system: str):
-    assert formats.system(bytes.fromhex(start)) == system
+    assert formats.find_system(bytes.fromhex(start)) == system
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -12,7 +12,16 @@ import pytest
 from support import packer
 
 SPEC: dict[str, Any] = {
-    **{"mtime": "0", "os": "linux", "architecture": "amd64", "variant": "", "entrypoint": None, "cmd": None, "env": {}, "user": ""},
+    **{
+        "mtime": "0",
+        "os": "linux",
+        "architecture": "amd64",
+        "variant": "",
+        "entrypoint": None,
+        "cmd": None,
+        "env": {},
+        "user": "",
+    },
     **{"working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}, "annotations": {}, "stop_signal": "", "created": ""},
 }
 LAYER = {
@@ -75,7 +84,9 @@ def image(tmp_path) -> Callable[..., packer.Done]:
         own = [flag for flag in flags if not flag.startswith(("--base-manifest=", "--base-config="))]
         resolved = packer.run("attributes", given, *own, "--output=spec", "--problems-output=problems", cwd=tmp_path)
         assert resolved == (0, "")
-        of_image = [flag for flag in flags if flag.startswith(("--base-", "--named=")) and not flag.startswith("--base-platform=")]
+        of_image = [
+            flag for flag in flags if flag.startswith(("--base-", "--named=")) and not flag.startswith("--base-platform=")
+        ]
         outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
         return packer.run("image", "--spec=spec", "--problems=problems", "--layer=layer", *outputs, *of_image, cwd=tmp_path)
 

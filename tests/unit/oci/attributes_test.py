@@ -76,7 +76,11 @@ MISTAKES = [
     ("created", "2026-02-30T00:00:00Z", 'not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970'),
     ("created", "253402300800", "is out of range (-62135596800 to 253402300799 seconds since 1970)"),
     *[
-        (name, {"k": "v-{STABLE_X}"}, "has the placeholder {STABLE_X}; set stamp = True, or write {{STABLE_X}} for the text {STABLE_X}")
+        (
+            name,
+            {"k": "v-{STABLE_X}"},
+            "has the placeholder {STABLE_X}; set stamp = True, or write {{STABLE_X}} for the text {STABLE_X}",
+        )
         for name in ("annotations", "env", "labels")
     ],
     ("created", "{BUILD_TIMESTAMP}", "has the placeholder {BUILD_TIMESTAMP}; set stamp = True"),
@@ -120,7 +124,9 @@ def test_wrong_platforms(image, tmp_path, text, expected):
     assert line.startswith(f'platform: "{text}": {expected}')
 
 
-@pytest.mark.parametrize("text", ["linux/arm/v6", "linux/arm64/v8.2", "linux/386", "windows/amd64", "linux/riscv64/rva22u64", "wasip1/wasm"])
+@pytest.mark.parametrize(
+    "text", ["linux/arm/v6", "linux/arm64/v8.2", "linux/386", "windows/amd64", "linux/riscv64/rva22u64", "wasip1/wasm"]
+)
 def test_right_platforms(image, text):
     assert image(**_platform(text)) == (0, "")
 
@@ -148,7 +154,10 @@ def status(tmp_path) -> None:
 def test_placeholders(image, tmp_path, status):
     done = image(
         *STAMPS,
-        annotations={"org.opencontainers.image.revision": "{STABLE_GIT_COMMIT}", "org.opencontainers.image.created": "{BUILD_TIMESTAMP}"},
+        annotations={
+            "org.opencontainers.image.revision": "{STABLE_GIT_COMMIT}",
+            "org.opencontainers.image.created": "{BUILD_TIMESTAMP}",
+        },
         labels={"org.opencontainers.image.source": "https://example.test/{STABLE_GIT_COMMIT}/x", "at": "{BUILD_TIMESTAMP}"},
         env={"COMMIT": "{STABLE_GIT_COMMIT}", "PRICE": "{STABLE_PRICE}"},
         created="{BUILD_TIMESTAMP}",
@@ -193,11 +202,19 @@ def test_variables_of_the_base_are_no_placeholders(image, tmp_path, status):
     index(tmp_path / "base", manifest(tmp_path / "base"))
     env = {"PATH": "/app:${PATH}", "A": "$${PATH_}", "B": "{{{STABLE_GIT_COMMIT}}", "C": "$$$LANG {STABLE_GIT_COMMIT}"}
     assert image("--base-layout=base", *STAMPS, env={**env, "A": "$$PATH"}) == (0, "")
-    assert read(tmp_path, "config")["config"]["Env"] == ["PATH=/app:/bin", "LANG=C", "A=$PATH", "B={{STABLE_GIT_COMMIT}", "C=$C 3f2c9d1"]
+    assert read(tmp_path, "config")["config"]["Env"] == [
+        "PATH=/app:/bin",
+        "LANG=C",
+        "A=$PATH",
+        "B={{STABLE_GIT_COMMIT}",
+        "C=$C 3f2c9d1",
+    ]
 
 
 def test_stamps_that_are_wrong(image, status):
-    assert refused(image(*STAMPS, labels={"a": "{STABLE_GIT}"}, env={"B": "{BUILD_EMBED_LABEL}"}, created="{STABLE_GIT_COMMIT}")) == [
+    assert refused(
+        image(*STAMPS, labels={"a": "{STABLE_GIT}"}, env={"B": "{BUILD_EMBED_LABEL}"}, created="{STABLE_GIT_COMMIT}")
+    ) == [
         'env: "B={BUILD_EMBED_LABEL}": BUILD_EMBED_LABEL has no value in the workspace status',
         'labels: "a={STABLE_GIT}": the workspace status has no "STABLE_GIT"; '
         "it has BUILD_EMBED_LABEL, BUILD_TIMESTAMP, STABLE_GIT_COMMIT, STABLE_PRICE",
@@ -253,6 +270,8 @@ def test_files_that_are_wrong(image, tmp_path):
         'labels_file: "//app:labels.txt": line 3, "own=1": own is in labels already; keep one',
         'created_file: "//app:created.txt": has 2 lines; it must hold one time',
     ]
-    assert refused(image(*_files(tmp_path, created="soon"), created="0")) == ['created: "0": is given beside created_file; keep one']
+    assert refused(image(*_files(tmp_path, created="soon"), created="0")) == [
+        'created: "0": is given beside created_file; keep one'
+    ]
     (line,) = refused(image(*_files(tmp_path, created="soon")))
     assert line.startswith('created_file: "//app:created.txt": "soon": not a valid time; ')

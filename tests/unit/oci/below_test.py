@@ -51,7 +51,8 @@ def _entries(layer: packer.Layer, *flags: str) -> dict[str, str]:
     assert layer.pack(*flags) == (0, "")
     with tarfile.open(layer.blob) as archive:
         return {
-            entry.name: f"{entry.type.decode()} {entry.mode:04o} {entry.uid}:{entry.gid} {entry.linkname}".rstrip() for entry in archive
+            entry.name: f"{entry.type.decode()} {entry.mode:04o} {entry.uid}:{entry.gid} {entry.linkname}".rstrip()
+            for entry in archive
         }
 
 
@@ -98,7 +99,9 @@ def test_extended_attributes_of_a_parent(tmp_path):
 
 def test_a_link_is_followed(tmp_path, base):
     """The entry goes to where /bin leads, and /bin stays a link; capabilities and modes are meant for the same file."""
-    layer = packer.Layer(tmp_path).add("/bin/foo", b"\x7fELF").add("/bin/foo.runfiles/_main/foo", type="symlink", target="../../foo")
+    layer = (
+        packer.Layer(tmp_path).add("/bin/foo", b"\x7fELF").add("/bin/foo.runfiles/_main/foo", type="symlink", target="../../foo")
+    )
     layer.add("/lib/foo/x.so", b"").add("/lib", type="directory")
     flags = [base, packer.assign("/bin/foo", "net_raw"), packer.change("modes", "/bin/foo", mode="0500")]
     assert _entries(layer, *flags) == {
@@ -209,7 +212,9 @@ def test_whiteouts_of_the_base(tmp_path):
 def _layer(directory: pathlib.Path, name: str, *entries: dict[str, Any]) -> list[str]:
     """Packs a layer by itself; returns the flags that put it below another one."""
     (directory / f"source-{name}").write_bytes(b"x")
-    lines = [json.dumps({"source": f"source-{name}", **entry} if entry.get("type", "file") == "file" else entry) for entry in entries]
+    lines = [
+        json.dumps({"source": f"source-{name}", **entry} if entry.get("type", "file") == "file" else entry) for entry in entries
+    ]
     flags = [f"--output=source-{name}.tar", f"--metadata=source-{name}.json", "--compression=none", "--created-by=test"]
     assert packer.run("layer", *flags, *lines, cwd=directory) == (0, "")
     return [f"--below=source-{name}.json", f'--below-name="//:{name}"']
@@ -240,8 +245,16 @@ def test_layers_that_replace_another_kind(tmp_path, base):
 
 def test_a_tar_that_reaches_a_directory_through_a_link_of_the_base(tmp_path, base):
     """Some engines follow the link, others make a directory in its place."""
-    (tmp_path / "source-tar").write_bytes(oci_layout.layer([Member("bin/foo", content=b"x"), Member("usr/bin/bar", content=b"x")]))
-    flags = ["--output=source-layer.tar", "--metadata=source-layer.json", "--compression=none", "--created-by=test", "--tar=source-tar"]
+    (tmp_path / "source-tar").write_bytes(
+        oci_layout.layer([Member("bin/foo", content=b"x"), Member("usr/bin/bar", content=b"x")])
+    )
+    flags = [
+        "--output=source-layer.tar",
+        "--metadata=source-layer.json",
+        "--compression=none",
+        "--created-by=test",
+        "--tar=source-tar",
+    ]
     assert packer.run("setcap", *flags, cwd=tmp_path) == (0, "")
     layer = packer.Layer(tmp_path)
     below = ["--below=source-layer.json", '--below-name="//:tar"']
@@ -300,7 +313,9 @@ def test_random_layers_leave_the_base_alone(tmp_path):
             layer.add("/" + "/".join(chance.choices(names, k=chance.randint(1, 4))) + f"/new{chance.randrange(3)}", b"")
         done = layer.pack(flag, "--compression=none")
         if done.status == 1:  # A file of the base in the way, or two names of one place.
-            assert all("cannot hold an entry" in line or "keep one" in line or "lead from" in line for line in done.stderr.splitlines())
+            assert all(
+                "cannot hold an entry" in line or "keep one" in line or "lead from" in line for line in done.stderr.splitlines()
+            )
             continue
         before, after = _unpack(folder / "before", members), _unpack(folder / "after", members, layer.blob)
         assert {path: after.get(path) for path in before} == before
@@ -318,9 +333,14 @@ def _random_base(chance: random.Random) -> list[Member]:
             continue
         kind = chance.choice("ddddfll")
         # GNU tar passes the set-group-ID bit of a directory on to those that it makes in it: none is in these.
-        mode, owner = chance.choice([0o700, 0o755, 0o1777, 0o2750 if len(parents) == 2 else 0o711]), (chance.randrange(3), chance.randrange(3))
+        mode, owner = (
+            chance.choice([0o700, 0o755, 0o1777, 0o2750 if len(parents) == 2 else 0o711]),
+            (chance.randrange(3), chance.randrange(3)),
+        )
         target = chance.choice(["", "../", "/"]) + "/".join(chance.choices("abc", k=chance.randint(1, 2)))
-        members[path] = directory(path, mode, *owner) if kind == "d" else Member(path, content=b"x") if kind == "f" else symlink(path, target)
+        members[path] = (
+            directory(path, mode, *owner) if kind == "d" else Member(path, content=b"x") if kind == "f" else symlink(path, target)
+        )
     return list(members.values())
 
 

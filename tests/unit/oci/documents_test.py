@@ -46,7 +46,7 @@ REFUSED = [
 def test_what_is_refused(data: bytes, expected: str):
     start = time.monotonic()
     with pytest.raises(strict_json.DocumentError) as error:
-        strict_json.parse(data)
+        strict_json.parse_document(data)
     assert expected in str(error.value) and len(str(error.value)) < 400
     assert time.monotonic() - start < 5
 
@@ -54,12 +54,27 @@ def test_what_is_refused(data: bytes, expected: str):
 @pytest.mark.parametrize(
     "text",
     [
-        *('{"a":[1,2.5,-0.0,1e5,true,null,"x"],"A":{}}', "18446744073709551615", "-9223372036854775808", r'"\ud83d\ude00"', '"\U0001f600"'),
-        *(r'"\\ud800"', "0.1", "1e300", '"' + "[" * 1000 + '"', r'"\"[[[["', "[" * 100 + "]" * 100, '"' + r"\\" * 100_000 + '"', '"\\u0000"'),
+        *(
+            '{"a":[1,2.5,-0.0,1e5,true,null,"x"],"A":{}}',
+            "18446744073709551615",
+            "-9223372036854775808",
+            r'"\ud83d\ude00"',
+            '"\U0001f600"',
+        ),
+        *(
+            r'"\\ud800"',
+            "0.1",
+            "1e300",
+            '"' + "[" * 1000 + '"',
+            r'"\"[[[["',
+            "[" * 100 + "]" * 100,
+            '"' + r"\\" * 100_000 + '"',
+            '"\\u0000"',
+        ),
     ],
 )
 def test_what_is_read_is_what_json_says(text: str):
-    value = strict_json.parse(text.encode())
+    value = strict_json.parse_document(text.encode())
     assert value == json.loads(text)
     # Written again it means the same.
     assert json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
@@ -81,26 +96,26 @@ FIELDS = [
 @pytest.mark.parametrize("fields, value, key, field", FIELDS)
 def test_keys_that_engines_take_for_a_field(fields: Any, value: Any, key: str, field: str):
     with pytest.raises(strict_json.DocumentError) as error:
-        strict_json.parse(json.dumps(value, ensure_ascii=False).encode(), fields)
+        strict_json.parse_document(json.dumps(value, ensure_ascii=False).encode(), fields)
     assert str(error.value) == f'has the key "{key}", which engines take for "{field}"; write "{field}"'
 
 
 def test_names_that_users_choose_are_free():
     execution = {"Labels": {"user": "a", "Labels": "b"}, "ExposedPorts": {"80/TCP": {}}, "Volumes": {"/Volumes": {}}}
-    strict_json.parse(json.dumps({"config": execution, "x": 1}).encode(), strict_json.CONFIG)
-    strict_json.parse(json.dumps({"annotations": {"Layers": "x", "layers": "y"}}).encode(), strict_json.MANIFEST)
+    strict_json.parse_document(json.dumps({"config": execution, "x": 1}).encode(), strict_json.CONFIG)
+    strict_json.parse_document(json.dumps({"annotations": {"Layers": "x", "layers": "y"}}).encode(), strict_json.MANIFEST)
 
 
 def test_the_budget_is_for_all_documents():
-    budget = strict_json.Budget()
+    budget = strict_json.JsonBudget()
     for _ in range(limits.JSON_BYTES >> 20):
-        strict_json.parse(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
+        strict_json.parse_document(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
     with pytest.raises(strict_json.DocumentError, match="JSON_BYTES"):
-        strict_json.parse(b"1", None, budget)
-    budget = strict_json.Budget()
+        strict_json.parse_document(b"1", None, budget)
+    budget = strict_json.JsonBudget()
     with pytest.raises(strict_json.DocumentError, match="together more than 200000 values"):
         for _ in range(10):
-            strict_json.parse(b"[" + b"1," * 30_000 + b"1]", None, budget)
+            strict_json.parse_document(b"[" + b"1," * 30_000 + b"1]", None, budget)
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "99999999999999999999", r'"\udc00"', "[" * 200 + "]" * 200])

@@ -29,7 +29,13 @@ def _layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done:
     config = {"mediaType": "c", "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest(), "size": 2}
     manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer["descriptor"]]}).encode()
     own = {"mediaType": "m", "digest": "sha256:" + hashlib.sha256(manifest).hexdigest(), "size": len(manifest)}
-    files = {"manifest": manifest, "config": b"{}", "descriptor": json.dumps(own).encode(), "layer": json.dumps(layer).encode(), "blob": blob}
+    files = {
+        "manifest": manifest,
+        "config": b"{}",
+        "descriptor": json.dumps(own).encode(),
+        "layer": json.dumps(layer).encode(),
+        "blob": blob,
+    }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     flags = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
@@ -59,7 +65,10 @@ def test_layout_takes_each_layer_from_the_base_that_has_it(tmp_path):
     (tmp_path / "descriptor").write_text(json.dumps({"mediaType": "m", "digest": "sha256:" + "1" * 64, "size": 1}))
     flags = ["--output=layout", *(f"--{name}={name}" for name in ("manifest", "config", "descriptor"))]
     flags += [f"--base-layout={name}" for name in ("one", "two")]
-    assert packer.run("layout", *flags, cwd=tmp_path) == (1, f'//app:image: base: "sha256:{digest}": no layout of the base has this layer\n')
+    assert packer.run("layout", *flags, cwd=tmp_path) == (
+        1,
+        f'//app:image: base: "sha256:{digest}": no layout of the base has this layer\n',
+    )
     (tmp_path / "two/blobs/sha256" / digest).write_bytes(b"below")
     assert packer.run("layout", *flags, cwd=tmp_path) == (0, "")
     assert (tmp_path / "layout/blobs/sha256" / digest).read_bytes() == b"below"
@@ -178,7 +187,9 @@ def test_the_variant_chooses_from_an_index(image, tmp_path):
     assert refused(image("--base-layout=base", architecture="arm", variant="v8")) == [
         'base: "//:base": has no image for linux/arm/v8; it has linux/arm/v6, linux/arm/v7'
     ]
-    assert refused(image("--base-layout=base", architecture="arm")) == ['base: "//:base": has 2 images for linux/arm; it must have one']
+    assert refused(image("--base-layout=base", architecture="arm")) == [
+        'base: "//:base": has 2 images for linux/arm; it must have one'
+    ]
 
 
 def test_the_variant_of_a_base_stays(image, tmp_path):
@@ -199,7 +210,10 @@ def test_fields_are_in_the_order_of_the_specification(image, tmp_path):
 def test_variables_are_those_of_the_base(image, tmp_path):
     """As in a Dockerfile's one ENV instruction: $NAME is not what another pair of the attribute sets."""
     index(tmp_path / "base", manifest(tmp_path / "base"))
-    assert image("--base-layout=base", env={"LANG": "de", "OLD": "$LANG", "PATH": "/app:$PATH", "BOTH": "${PATH}:$LANG"}) == (0, "")
+    assert image("--base-layout=base", env={"LANG": "de", "OLD": "$LANG", "PATH": "/app:$PATH", "BOTH": "${PATH}:$LANG"}) == (
+        0,
+        "",
+    )
     assert read(tmp_path, "config")["config"]["Env"] == ["PATH=/app:/bin", "LANG=de", "OLD=C", "BOTH=/bin:C"]
 
 

@@ -153,7 +153,9 @@ def test_forty_links_are_followed_and_no_more():
     """As by path_resolution(7)."""
     for count in (40, 41):
         merged = MergedContents()
-        merged.apply_layer(_metadata([*(symlink(f"l{number}", f"l{number + 1}") for number in range(count)), Member(f"l{count}", content=b"x")]))
+        merged.apply_layer(
+            _metadata([*(symlink(f"l{number}", f"l{number + 1}") for number in range(count)), Member(f"l{count}", content=b"x")])
+        )
         assert merged.find_file("/l0") == (f"/l{count}" if count == 40 else "")
 
 
@@ -165,7 +167,9 @@ def test_paths_that_have_no_name_in_a_build_file():
 def test_a_layer_that_reaches_a_directory_through_a_link():
     """Some engines make a directory in place of the link; the entry is applied where the link leads."""
     merged = MergedContents()
-    merged.apply_layer(_metadata([directory("usr"), directory("usr/bin"), symlink("bin", "usr/bin"), Member("usr/bin/x", content=b"x")]))
+    merged.apply_layer(
+        _metadata([directory("usr"), directory("usr/bin"), symlink("bin", "usr/bin"), Member("usr/bin/x", content=b"x")])
+    )
     merged.capabilities["/usr/bin/x"] = "cap_kill=ep"
     (replaced,) = merged.apply_layer(_metadata([Member("bin/x", content=b"y"), Member("bin/.wh.y")]))
     assert replaced == ("/bin", 'a symbolic link to "usr/bin"', "a directory")

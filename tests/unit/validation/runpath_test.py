@@ -88,7 +88,7 @@ def test_the_check_ignores_what_the_loader_ignores(root: pathlib.Path, kind: str
         assert _starts(root, f"{directory}/program") == starts
         with open(program, "rb") as file:
             problems = Problems()
-            checks.check_program(checks.Program("binary", f"{directory}/program", elf.describe(file), True, ()), None, problems)
+            checks.check_program(checks.Program("binary", f"{directory}/program", elf.describe_program(file), True, ()), None, problems)
     finally:
         os.unlink(library_path)
         os.unlink(program)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class UsageError(Exception):
@@ -22,7 +25,8 @@ class Arguments:
     """
 
     def __init__(self, lines: Sequence[str], digests: Callable[[], Mapping[str, str]] = dict) -> None:
-        """
+        """Parses the arguments.
+
         Args:
           lines: one argument each: --name=value, or an entry.
           digests: see the attribute.

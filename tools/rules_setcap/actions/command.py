@@ -19,13 +19,15 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rules_setcap.actions.arguments import Arguments, UsageError
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, Labels, internal, printable
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, Labels, format_internal_error, printable
 from rules_setcap.diagnostics.problems import Problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def run_tool_and_exit(package: str) -> NoReturn:
@@ -104,5 +106,5 @@ def run_action(package: str, lines: list[str], digests: Callable[[], Mapping[str
     except OSError as error:
         status, messages = 1, [f"{error.filename or 'output'}: {error.strerror}"]
     except Exception as error:
-        status, messages = INTERNAL, [internal(error)]
+        status, messages = INTERNAL, [format_internal_error(error)]
     return status, "".join(f"{target}: {printable(message)}\n" for message in labels.apply(messages))

@@ -1,24 +1,25 @@
-"""Placeholders: `{KEY}` stands for a value of Bazel's workspace status.
+"""Expands placeholders: `{KEY}` stands for a value of Bazel's workspace status.
 
-The keys are those of `--workspace_status_command` and Bazel's own (`BUILD_TIMESTAMP`,
-`BUILD_EMBED_LABEL`): capital letters, digits and underscores, as Bazel's manual asks for.
-Other braces are text. `{{KEY}}` stands for the text `{KEY}`.
+The keys are those of `--workspace_status_command` and Bazel's own (`BUILD_TIMESTAMP`, `BUILD_EMBED_LABEL`): capital letters,
+digits and underscores, as Bazel's manual requires. Braces around anything else are text. `{{KEY}}` stands for the text
+`{KEY}`.
 """
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
-from rules_setcap.diagnostics.problems import Problems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from collections.abc import Iterable
+
+    from rules_setcap.diagnostics.problems import Problems
 
 _KEY = r"(\{+)([A-Z_][A-Z0-9_]*)(\}+)"
 _TEXT = re.compile(_KEY, re.ASCII)
-# In `env`, $$, $NAME and ${NAME} have a meaning of their own.
+# In `env`, $$, $NAME and ${NAME} have meanings of their own.
 _ENVIRONMENT = re.compile(rf"\$\$|\$\{{\w+\}}|{_KEY}", re.ASCII)
 
 
@@ -26,16 +27,17 @@ class Status:
     """The workspace status of a target that may be stamped.
 
     Attributes:
-      used: bool, whether a placeholder has been met.
+      used: whether a placeholder was found.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        """
+        """Reads the status files.
+
         Args:
-          paths: the status files; none if the target is not stamped.
+          paths: the paths of the status files; none if the target is not stamped.
 
         Raises:
-          OSError: one of them cannot be read.
+          OSError: a file cannot be read.
         """
         self.used = False
         self._values: dict[str, str] = {}
@@ -50,20 +52,23 @@ class Status:
 
         Args:
           text: the value of an attribute.
-          may_have_braces: whether such a value may have braces, for messages.
+          may_have_braces: whether the attribute may have braces as text, for messages.
 
         Raises:
-          ValueError: what is wrong with a placeholder, as a sentence.
+          ValueError: a placeholder is not valid; the text says why.
         """
         return _TEXT.sub(lambda match: self._replace(match[1], match[2], match[3], may_have_braces=may_have_braces), text)
 
     def expand_variable(self, text: str) -> str:
         """Returns the value of an environment variable with values in place of its placeholders.
 
-        `$$`, `$NAME` and `${NAME}` stay as they are; a dollar sign of a value is doubled.
+        `$$`, `$NAME` and `${NAME}` stay as they are. Dollar signs in values are doubled.
+
+        Args:
+          text: the value of the variable.
 
         Raises:
-          ValueError: what is wrong with a placeholder, as a sentence.
+          ValueError: a placeholder is not valid; the text says why.
         """
 
         def replace(match: re.Match[str]) -> str:
@@ -75,8 +80,8 @@ class Status:
         """Adds a problem if the target is stamped and has no placeholder.
 
         Args:
-          attributes: where placeholders may stand, for the message.
-          problems: the collector of problems.
+          attributes: the attributes that may have placeholders, for the message.
+          problems: gets the problem.
         """
         if self._values and not self.used:
             what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"

@@ -1,10 +1,9 @@
-"""A persistent worker of Bazel: one interpreter for many actions.
+"""Serves actions as a persistent worker of Bazel: one interpreter runs many actions.
 
-A request is a line of JSON on stdin, a response one on stdout ("Creating persistent
-workers" in Bazel's documentation; the fields are those of worker_protocol.proto). The
-worker holds nothing between requests, so that an action gives the same bytes in it as
-by itself. One after the other: an interpreter does one thing at a time, and a large
-layer has threads of its own.
+A request is a line of JSON on stdin, a response a line on stdout ("Creating persistent workers" in Bazel's documentation; the
+fields are those of worker_protocol.proto). The worker keeps nothing between requests, so an action has the same output as in a
+process of its own. It runs one request after the other: the GIL lets one run at a time anyway, and a large layer has threads of
+its own.
 """
 
 from __future__ import annotations
@@ -16,64 +15,66 @@ import signal
 import sys
 import threading
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import INTERNAL, internal
+from rules_setcap.diagnostics.errors import INTERNAL, format_internal_error
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-    Run = Callable[[list[str], Callable[[], Mapping[str, str]]], tuple[int, str]]
-    """Takes the arguments of an action, and a function that returns the digests of its inputs by path; returns the exit
-    code and the text for stderr."""
+    RunAction = Callable[[list[str], Callable[[], Mapping[str, str]]], tuple[int, str]]
+    """Takes the arguments of an action, and a function that returns the digest of each input by path; returns the exit code and
+    the output for stderr. command.run_action() is such a function."""
 
-# Bazel maps the paths of a worker that is not sandboxed, too, and then they are nowhere.
-_UNMAPPED = "With --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing.\n"
+# Bazel also maps the paths of a worker that is not sandboxed, where the mapped paths do not exist.
+_SANDBOX_HINT = "With --experimental_output_paths=strip, Bazel's workers need --worker_sandboxing.\n"
 
 
-def serve_requests(run: Run) -> int:
-    """Serves requests one after the other until stdin ends; returns the exit code.
+def serve_requests(run_action: RunAction) -> int:
+    """Serves requests one after the other until stdin ends, and returns the exit code.
 
     Args:
-      run: runs the subcommand of a request.
+      run_action: runs the action of a request.
     """
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # Nothing that prints must come between the answers.
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Code that prints to stdout must not write between the responses.
     os.dup2(2, 1)
     requests = _Requests()
-    while (request := requests.next()) is not None:
-        answer = {"requestId": request.get("requestId", 0), **_answer(run, requests, request)}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    while (request := requests.get_next()) is not None:
+        response = {"requestId": request.get("requestId", 0), **_serve_request(run_action, requests, request)}
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
     return 0
 
 
-def _answer(run: Run, requests: _Requests, request: Any) -> dict[str, Any]:
+def _serve_request(run_action: RunAction, requests: _Requests, request: Any) -> dict[str, Any]:
+    """Runs the action of one request; returns the response without its ID."""
     try:
         try:
             requests.begin(request)
-            status, said = run(request["arguments"], functools.cache(lambda: _digests(request)))
-        except Exception as error:  # An invalid request ends one action, not the worker.
-            status, said = INTERNAL, internal(error) + "\n"
-        requests.done()
+            status, output = run_action(request["arguments"], functools.cache(lambda: _read_digests(request)))
+        except Exception as error:  # An invalid request must not end the worker.
+            status, output = INTERNAL, format_internal_error(error) + "\n"
+        requests.finish()
     except _Cancelled:
         return {"wasCancelled": True}
-    if status and "bazel-out/cfg/" in said:
-        said += _UNMAPPED
-    return {"exitCode": status, "output": said}
+    if status and "bazel-out/cfg/" in output:
+        output += _SANDBOX_HINT
+    return {"exitCode": status, "output": output}
 
 
-def _digests(request: Any) -> dict[str, str]:
-    """Returns the digests of a request's inputs by path."""
-    return {each["path"]: each["digest"] for each in request.get("inputs", ()) if each.get("digest")}
+def _read_digests(request: Any) -> dict[str, str]:
+    """Returns the digest of each input of a request by path."""
+    return {item["path"]: item["digest"] for item in request.get("inputs", ()) if item.get("digest")}
 
 
 class _Cancelled(BaseException):
-    """Raised in the midst of a request that Bazel no longer wants."""
+    """Interrupts a request that Bazel has cancelled."""
 
 
 class _Requests:
-    """The requests on stdin, of which Bazel may cancel the last: what it says of others comes too late."""
+    """The requests on stdin. A cancellation has an effect only for the request that was read last."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -81,22 +82,23 @@ class _Requests:
         self._running: Any = None
         self._cancelled: Any = None
         signal.signal(signal.SIGUSR1, self._interrupt)
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read_requests, daemon=True).start()
 
-    def next(self) -> Any:
-        """The next request; None after the last."""
+    def get_next(self) -> Any:
+        """Waits for the next request and returns it; None after the last."""
         return self._queue.get()
 
     def begin(self, request: Any) -> None:
-        """From here on it may be interrupted, by _Cancelled."""
+        """Starts a request: from here on, _Cancelled may interrupt it."""
         self._running = request
         self._interrupt()
 
-    def done(self) -> None:
-        """It is not interrupted any more."""
+    def finish(self) -> None:
+        """Ends the running request: it is not interrupted any more."""
         self._running = None
 
-    def _read(self) -> None:
+    def _read_requests(self) -> None:
+        """Reads stdin in a thread of its own."""
         for line in sys.stdin.buffer:
             request = json.loads(line)
             if request.get("cancel"):
@@ -108,7 +110,7 @@ class _Requests:
         self._queue.put(None)
 
     def _interrupt(self, *_: object) -> None:
-        """In the main thread, between two of its steps."""
+        """Raises _Cancelled if the running request was cancelled. Signals call this in the main thread, between two instructions."""
         if self._running is not None and self._running is self._cancelled:
             self._running = None
             raise _Cancelled

@@ -1,50 +1,53 @@
-"""The blob of a layer: the tar as it comes, hashed, compressed, hashed again and written, all at once."""
+"""Writes the blob of a layer from the bytes of its tar: compresses, hashes and writes at the same time."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-from rules_setcap.archive.compress import Frames, Gzip
-
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Callable
+    from collections.abc import Callable
+    from typing import Any, BinaryIO
+
+    from rules_setcap.archive.compress import Codec
 
 ZEROS = bytes(1 << 20)
-"""A hole of a sparse file. By identity: where the tar is stored as it is, it becomes a hole again."""
+"""A piece of a hole of a sparse file. It is recognized by identity: an uncompressed blob gets a hole in its place."""
 
-_PLAIN = 1 << 20
+_UNCOMPRESSED_BLOCK = 1 << 20
 
 
-class Blob:
-    """Takes the bytes of a tar.
+class BlobWriter:
+    """Takes the bytes of a tar and writes the blob.
 
-    What is shorter than a block is gathered, so that many small files cost little; a
-    layer of one block needs no thread.
+    Bytes are collected until they fill a block, so that many small files cost little. A blob of a single block is written
+    without threads.
 
     Attributes:
-      size: of the blob, in bytes, once it is closed.
+      size: the size of the blob in bytes, once it is closed.
+      room: the number of bytes that are missing to a full block.
     """
 
-    def __init__(self, file: BinaryIO, codec: Gzip | Frames | None, threads: int) -> None:
-        """
+    def __init__(self, file: BinaryIO, codec: Codec | None, threads: int) -> None:
+        """Writes the header of the codec.
+
         Args:
-          file: where the blob is written.
-          codec: None to store the tar as it is.
-          threads: how many compress; one more writes.
+          file: the file that the blob is written to.
+          codec: the codec; None for an uncompressed blob.
+          threads: the number of threads that compress; one more thread writes.
         """
         self.size = 0
         self._file = file
         self._codec = codec
         self._threads = threads
-        self._block = codec.block if codec else _PLAIN
+        self._block_size = codec.block_size if codec else _UNCOMPRESSED_BLOCK
         self._parts: list[bytes] = []
-        self.room = self._block  # Bytes until a block is full.
-        self._diff = hashlib.sha256()
-        self._hash = hashlib.sha256() if codec else self._diff
+        self.room = self._block_size
+        self._tar_hash = hashlib.sha256()
+        self._blob_hash = hashlib.sha256() if codec else self._tar_hash
         self._pipeline: Any = None
         if codec:
-            self._out(codec.head)
+            self._write_blob(codec.header)
 
     def write(self, data: bytes) -> None:
         """Takes bytes of the tar."""
@@ -53,7 +56,7 @@ class Blob:
             self.room -= len(data)
             return
         while len(data) >= self.room:
-            # A whole block, or what completes one; not copied if it is one by itself.
+            # Data that is a whole block by itself is not copied.
             room = self.room
             self._parts.append(data if len(data) == room else data[:room])
             data = data[room:]
@@ -62,73 +65,73 @@ class Blob:
             self._parts.append(data)
             self.room -= len(data)
 
-    def zeros(self, count: int) -> None:
-        """Takes a hole of `count` bytes."""
+    def write_zeros(self, count: int) -> None:
+        """Takes a hole of `count` bytes of the tar."""
         while count:
             piece = ZEROS if count >= len(ZEROS) else ZEROS[:count]
             if self._codec is None and piece is ZEROS:
-                self._flush(last=False)  # So that the hole is a block by itself.
+                self._flush(last=False)  # So that the hole becomes a block by itself.
             self.write(piece)
             count -= len(piece)
 
     def close(self) -> None:
-        """Writes the rest."""
+        """Writes the rest of the blob."""
         if self._parts or self._codec:
             self._flush(last=True)
         if self._pipeline:
             self._pipeline.close()
         if self._codec:
-            self._out(self._codec.tail())
+            self._write_blob(self._codec.finish())
 
     def abandon(self) -> None:
-        """Stops what is under way."""
+        """Stops the threads. After close(), it has no effect."""
         if self._pipeline:
             self._pipeline.abandon()
 
     @property
     def diff_id(self) -> str:
-        """Digest of the tar (OCI image-spec, "Layer DiffID")."""
-        return "sha256:" + self._diff.hexdigest()
+        """The digest of the tar (OCI image-spec, "Layer DiffID")."""
+        return "sha256:" + self._tar_hash.hexdigest()
 
     @property
     def digest(self) -> str:
-        """Digest of the blob."""
-        return "sha256:" + self._hash.hexdigest()
+        """The digest of the blob."""
+        return "sha256:" + self._blob_hash.hexdigest()
 
     def _flush(self, last: bool) -> None:
-        """Sends what is gathered on its way."""
+        """Passes the collected bytes on as a block."""
         block = b"".join(self._parts)
         self._parts.clear()
-        self.room = self._block
+        self.room = self._block_size
         if not block and not last:
             return
-        job = self._job(block, last)
+        job = self._make_job(block, last)
         if last and self._pipeline is None:
-            self._out(job())
+            self._write_blob(job())
             return
         if self._pipeline is None:
             from rules_setcap.archive.pipeline import Pipeline
 
-            self._pipeline = Pipeline(self._out, self._threads if self._codec else 1)
-        self._pipeline.put(job)
+            self._pipeline = Pipeline(self._write_blob, self._threads if self._codec else 1)
+        self._pipeline.add_job(job)
 
-    def _job(self, block: bytes, last: bool) -> Callable[[], bytes]:
-        """What turns a block of the tar into one of the blob, in another thread."""
+    def _make_job(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Returns a function that turns a block of the tar into bytes of the blob, and can run in another thread."""
         if self._codec:
-            self._diff.update(block)
-            return self._codec.job(block, last)
+            self._tar_hash.update(block)
+            return self._codec.add_block(block, last)
 
-        def hashed() -> bytes:  # In order: where nothing is compressed, one thread does it.
-            self._diff.update(block)
+        def hash_block() -> bytes:  # An uncompressed blob has one thread, which hashes the blocks in order.
+            self._tar_hash.update(block)
             return block
 
-        return hashed
+        return hash_block
 
-    def _out(self, data: bytes) -> None:
-        """Writes a piece of the blob."""
+    def _write_blob(self, data: bytes) -> None:
+        """Writes bytes of the blob."""
         self.size += len(data)
         if self._codec:
-            self._hash.update(data)
+            self._blob_hash.update(data)
         if data is ZEROS:
             self._file.seek(len(data), 1)
         else:

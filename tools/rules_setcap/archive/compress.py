@@ -1,10 +1,8 @@
-"""How a layer is stored: as it is, as gzip (RFC 1952) or as zstd (RFC 8878).
+"""Compresses layers: gzip (RFC 1952) by zlib or libdeflate, and zstd (RFC 8878).
 
-A codec cuts the tar into blocks of fixed size, each compressed by itself: a block of
-zlib's gzip with the 32 KiB before it as its dictionary, a block of zstd as a frame, one
-of libdeflate's gzip as a member. So what a layer compresses to depends on the tar alone,
-not on how it arrives nor on how many threads there are, and blocks can be compressed
-side by side.
+A codec cuts the tar into blocks of a fixed size and compresses each block by itself. With zlib, a block has the 32 KiB before
+it as its dictionary; with zstd it becomes a frame; with libdeflate, a gzip member. So the compressed bytes depend on the tar
+alone, not on the pieces in which it arrives or on the number of threads, and blocks can be compressed side by side.
 """
 
 from __future__ import annotations
@@ -12,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from typing import TYPE_CHECKING, Protocol
 
 from rules_setcap.diagnostics.errors import InputError, problem, quote
-from rules_setcap.diagnostics.problems import Problems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from collections.abc import Callable
+    from typing import Any
+
+    from rules_setcap.diagnostics.problems import Problems
 
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -26,83 +26,100 @@ MEDIA_TYPES = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
-"""OCI image-spec, "Image Layer Filesystem Changeset", by the name that users type."""
+"""The media type of a layer (OCI image-spec, "Image Layer Filesystem Changeset"), by the compression that users write."""
 
 _WINDOW = 1 << 15
 
 
-class Gzip:
-    """Blocks of one deflate stream.
+class Codec(Protocol):
+    """Compresses a tar, block by block.
 
     Attributes:
-      block: size of a block, in bytes.
-      head: what comes before the first.
+      block_size: the size of each block but the last, in bytes.
+      header: the bytes before the first block.
     """
 
-    block = 1 << 20
-    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
+    block_size: int
+    header: bytes
+
+    def add_block(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Takes the next block; returns a function that compresses it, in any thread."""
+
+    def finish(self) -> bytes:
+        """Returns the bytes after the last block."""
+
+
+class GzipCodec:
+    """A Codec that makes one deflate stream of all blocks."""
+
+    block_size = 1 << 20
+    header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
 
     def __init__(self, level: int) -> None:
-        """
+        """Checks the level and this interpreter's zlib.
+
+        Args:
+          level: the compression level, 1 to 9.
+
         Raises:
-          InputError: this interpreter's zlib gives other bytes than others do.
+          InputError: this interpreter's zlib does not give the known bytes.
         """
         library = f"this interpreter's library ({zlib.ZLIB_RUNTIME_VERSION})"
         instead = f'{_TOOLCHAIN}, or compression = "none"'
-        _check("gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), (_matches,), library, instead)
+        _check_known_bytes(
+            "gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), (_matches,), library, instead
+        )
         self._level = level
         self._window = b""
-        self._previous: tuple[Any, ...] = ()
-        self._job: Callable[[], bytes] = bytes
+        self._last_call: tuple[Any, ...] = ()
+        self._last_job: Callable[[], bytes] = bytes
         self._crc = 0
         self._size = 0
 
-    def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
-        """Takes the next block; returns what compresses it, in any thread."""
+    def add_block(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Takes the next block; returns a function that compresses it, in any thread."""
         self._crc = zlib.crc32(block, self._crc)
         self._size += len(block)
-        this = (block, self._level, self._window, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-        if this != self._previous:
-            self._previous, self._job = this, _Once(_deflate, *this)
+        call = (block, self._level, self._window, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        if call != self._last_call:
+            self._last_call, self._last_job = call, _MemoizedCall(_deflate, *call)
         self._window = block[-_WINDOW:]
-        return self._job
+        return self._last_job
 
-    def tail(self) -> bytes:
-        """What comes after the last block."""
+    def finish(self) -> bytes:
+        """Returns the trailer: CRC-32 and size of the tar."""
         return struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
 
 
-class Frames:
-    """Blocks that can be read by themselves: zstd's frames (RFC 8878, 3.1), gzip's members (RFC 1952, 2.2).
+class FrameCodec:
+    """A Codec whose compressed blocks are independent: frames of zstd (RFC 8878, 3.1) or members of gzip (RFC 1952, 2.2)."""
 
-    Attributes: as of Gzip.
-    """
+    header = b""
 
-    head = b""
+    def __init__(self, block_size: int, compress: Callable[[bytes], bytes]) -> None:
+        """Creates a codec.
 
-    def __init__(self, block: int, compress: Callable[[bytes], bytes]) -> None:
-        """
         Args:
-          block: size of a block, in bytes.
-          compress: makes one of a block, in any thread.
+          block_size: the size of a block in bytes.
+          compress: a function that makes a frame or member of one block, in any thread.
         """
-        self.block = block
+        self.block_size = block_size
         self._compress = compress
-        self._previous = b""
-        self._job: Callable[[], bytes] = bytes  # Of an empty block: nothing.
+        self._last_block = b""
+        self._last_job: Callable[[], bytes] = bytes  # An empty block becomes no frame.
 
-    def job(self, block: bytes, last: bool) -> Callable[[], bytes]:
-        """Takes the next block; returns what compresses it, in any thread."""
-        if block != self._previous:
-            self._previous, self._job = block, _Once(self._compress, block) if block else bytes
-        return self._job
+    def add_block(self, block: bytes, last: bool) -> Callable[[], bytes]:
+        """Takes the next block; returns a function that compresses it, in any thread."""
+        if block != self._last_block:
+            self._last_block, self._last_job = block, _MemoizedCall(self._compress, block) if block else bytes
+        return self._last_job
 
-    def tail(self) -> bytes:
-        """They end by themselves."""
+    def finish(self) -> bytes:
+        """Returns nothing: each frame has an end of its own."""
         return b""
 
 
-def _zstd(level: int) -> Frames:
+def _make_zstd_codec(level: int) -> FrameCodec:
     try:
         from compression import zstd
     except ImportError:
@@ -113,11 +130,11 @@ def _zstd(level: int) -> Frames:
         return zstd.compress(block, level)
 
     library = f"this interpreter's library ({zstd.zstd_version})"
-    _check("zstd", level, _ZSTD, compress, (_mixture,), library, f'{_TOOLCHAIN}, or compression = "gzip"')
-    return Frames(1 << 21, compress)
+    _check_known_bytes("zstd", level, _ZSTD, compress, (_mixture,), library, f'{_TOOLCHAIN}, or compression = "gzip"')
+    return FrameCodec(1 << 21, compress)
 
 
-def _libdeflate(level: int, path: str) -> Frames:
+def _make_libdeflate_codec(level: int, path: str) -> FrameCodec:
     from rules_setcap.archive import libdeflate
 
     try:
@@ -126,15 +143,15 @@ def _libdeflate(level: int, path: str) -> Frames:
         raise InputError([problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
 
     def compress(block: bytes) -> bytes:
-        return library.gzip(block, level)
+        return library.compress_gzip(block, level)
 
     instead = 'use the one that rules_setcap has by default, or compression = "gzip"'
-    _check("libdeflate", level, _LIBDEFLATE, compress, (_mixture, _table), f"the library {quote(path)}", instead)
-    return Frames(1 << 20, compress)
+    _check_known_bytes("libdeflate", level, _LIBDEFLATE, compress, (_mixture, _table), f"the library {quote(path)}", instead)
+    return FrameCodec(1 << 20, compress)
 
 
-class _Once:
-    """A call that is made once, whoever asks: blocks that repeat each other, as of zeros, cost one."""
+class _MemoizedCall:
+    """A memoized call: identical consecutive blocks, such as zeros, are compressed once."""
 
     __slots__ = ("_call", "_result")
 
@@ -155,7 +172,7 @@ def check_level(compression: str, level: int, problems: Problems) -> int:
     Args:
       compression: a key of MEDIA_TYPES.
       level: the level, 0 for the default.
-      problems: the collector of problems.
+      problems: gets the problem.
     """
     if not level:
         return 0
@@ -169,38 +186,37 @@ def check_level(compression: str, level: int, problems: Problems) -> int:
     return level
 
 
-def codec(compression: str, level: int, library: str) -> Gzip | Frames | None:
-    """The codec of a key of MEDIA_TYPES; None where the tar is stored as it is.
+def make_codec(compression: str, level: int, library: str) -> Codec | None:
+    """Returns the codec of a compression; None for an uncompressed layer.
 
     Args:
-      compression: the key.
-      level: from check_level(); 0 for the default of each.
-      library: path of libdeflate, if it is that.
+      compression: a key of MEDIA_TYPES.
+      level: from check_level().
+      library: the path of libdeflate's shared library; unused by the other compressions.
 
     Raises:
-      InputError: the library does not give the known bytes.
+      InputError: the library is missing or does not give the known bytes.
     """
     if compression == "none":
         return None
     if compression == "zstd":
-        return _zstd(level or 3)
-    # Level 5 of zlib is half again as fast as 6, the default of gzip(1), and 1 % larger;
-    # that of libdeflate is smaller than either.
-    return _libdeflate(level or 5, library) if compression == "libdeflate" else Gzip(level or 5)
+        return _make_zstd_codec(level or 3)
+    # With zlib, level 5 is 1.5 times as fast as level 6, the default of gzip(1), and the layer is 1 % larger. Level 5 of
+    # libdeflate makes smaller layers than either.
+    return _make_libdeflate_codec(level or 5, library) if compression == "libdeflate" else GzipCodec(level or 5)
 
 
 def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
-    """One block of raw deflate (RFC 1951)."""
+    """Compresses one block to raw deflate (RFC 1951), with `window` as the dictionary."""
     stream = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY, window)
     return stream.compress(block) + stream.flush(flush)
 
 
 _TOOLCHAIN = "use the Python toolchain that rules_setcap registers"
 
-# CRC-32 of what zlib 1.2 and 1.3, zstd 1.5.7, and libdeflate since 1.20 make of samples at
-# each level. zlib-ng and other codecs behind the same interface find other matches, and
-# so do other releases of zstd and libdeflate: a layer of theirs would have another
-# digest. The samples are such that releases that differ at all differ on them.
+# The known bytes: CRC-32 of the compressed samples at each level, by zlib 1.2 and 1.3, zstd 1.5.7, and libdeflate since 1.20.
+# zlib-ng and other codecs behind the same interface find other matches, and so do other releases of zstd and libdeflate, so
+# that their layers would have other digests. The samples are chosen so that all releases that differ give other bytes.
 _GZIP = {
     1: 0x02858E58,
     2: 0x145AA56E,
@@ -250,7 +266,7 @@ _ZSTD = {
 
 
 def _matches() -> bytes:
-    """Matches of many lengths and distances, and more literals than deflate puts into one block (16 Ki)."""
+    """Returns a sample with matches of many lengths and distances, and more literals than a deflate block holds (16 Ki)."""
     noise = _noise()[:20480]
     matches = bytearray()
     for at in range(1024):
@@ -260,7 +276,10 @@ def _matches() -> bytes:
 
 
 def _mixture() -> bytes:
-    """Three blocks of zstd (128 KiB), one of libdeflate; each ends with other data than it starts with, as in a binary."""
+    """Returns a sample of three blocks of zstd (128 KiB each), or one of libdeflate.
+
+    As in a binary, the data changes within each block.
+    """
     noise = _noise()
     few = noise.translate(bytes((byte * byte >> 11) + 64 for byte in range(256)))
     words = b" ".join([noise[at : at + 2 + (at & 7)].hex().encode() for at in noise[:16384]])
@@ -270,7 +289,7 @@ def _mixture() -> bytes:
 
 
 def _table() -> bytes:
-    """Literals without a match, few of them: releases of libdeflate differ in the code of distances that is not used."""
+    """Returns a few literals without a match: releases of libdeflate differ in the unused code of distances."""
     return b"".join([bytes((byte, 57)) for byte in range(197, 221)])
 
 
@@ -278,10 +297,10 @@ def _noise() -> bytes:
     return hashlib.shake_128(b"rules_setcap").digest(1 << 16)
 
 
-_checked: set[tuple[int, str]] = set()
+_checked_libraries: set[tuple[int, str]] = set()
 
 
-def _check(
+def _check_known_bytes(
     name: str,
     level: int,
     known: dict[int, int],
@@ -290,10 +309,23 @@ def _check(
     library: str,
     instead: str,
 ) -> None:
-    """Whether a library gives the known bytes, or an error; once a process."""
-    if (level, library) in _checked:
+    """Checks once per process that a library gives the known bytes.
+
+    Args:
+      name: the compression, for messages.
+      level: the compression level.
+      known: the CRC-32 of the compressed samples by level.
+      compress: compresses a sample at this level.
+      samples: functions that return the samples.
+      library: the library, for messages.
+      instead: what to use in place of the library, for messages.
+
+    Raises:
+      InputError: the level is out of range, or the library gives other bytes.
+    """
+    if (level, library) in _checked_libraries:
         return
     if zlib.crc32(b"".join([compress(sample()) for sample in samples])) != known[level]:
         what = f"{library} compresses to other bytes than those of rules_setcap, so that the digest would differ; {instead}"
         raise InputError([problem("compression", name, what)])
-    _checked.add((level, library))
+    _checked_libraries.add((level, library))

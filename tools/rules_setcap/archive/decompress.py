@@ -1,25 +1,27 @@
 """Reads compressed streams.
 
-Where decompressors disagree about what a file holds, it is refused: bytes after the last gzip member, which gzip(1)
-passes over and Go's reader does not take, are an error here.
+A file that decompressors read in different ways is refused. For example, bytes after the last gzip member are an error here:
+gzip(1) skips them, and Go's reader fails.
 """
 
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
-from rules_setcap.archive.work import Work, WorkError
+from rules_setcap.archive.budget import BudgetError, ReadBudget
 from rules_setcap.diagnostics import limits
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Callable
+    from collections.abc import Callable
+    from typing import Any, BinaryIO
 
-# As container engines recognize them (containerd pkg/archive/compression, moby pkg/archive), whatever the name says.
+# The first bytes by which container engines recognize a codec, whatever the name of the file is (containerd
+# pkg/archive/compression, moby pkg/archive).
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)  # A zstd frame without content; zstd:chunked puts its table of contents in some.
-# What no engine reads; a tar whose first name begins with these bytes is a tar.
-_UNREAD = {
+# Codecs that no engine reads. A tar whose first name begins with such bytes is still a tar.
+_UNSUPPORTED = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\x02\x21\x4c\x18": "lz4",
     b"\x1f\x9d": "compress",
@@ -33,70 +35,73 @@ _UNREAD = {
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
     b"PK\x03\x04": "ZIP",
 }
-_HEAD = 512  # Bytes: a header of tar.
-_CHUNK = 1 << 16  # Bytes of compressed input at a time.
-LAYERS = ("none", "gzip", "zstd")
-"""The codecs of layers: the OCI image-spec has media types for these, and containerd reads no others."""
+_HEAD = 512  # The size of a tar header in bytes.
+_CHUNK = 1 << 16  # The bytes of compressed input that one read takes.
+LAYER_CODECS = ("none", "gzip", "zstd")
+"""The codecs of layers: those that the OCI image-spec has media types for. containerd reads no others."""
 
 
 class DecompressionError(ValueError):
     """Invalid compressed bytes; the message is a sentence."""
 
 
-class Decompressed:
-    """The decompressed bytes of a stream; of one that is not compressed, its own.
+class DecompressedStream:
+    """The decompressed bytes of a stream, or the bytes of a stream that is not compressed.
 
     Attributes:
-      codec: "gzip", "zstd", "xz", "bzip2" or "none", by its first bytes.
+      codec: "gzip", "zstd", "xz", "bzip2" or "none", recognized by the first bytes.
     """
 
-    def __init__(self, stream: BinaryIO | Any, work: Work | None = None) -> None:
-        """
+    def __init__(self, stream: BinaryIO | Any, budget: ReadBudget | None = None) -> None:
+        """Reads the first bytes.
+
         Args:
           stream: an object with read(size).
-          work: counts what is read; by default, an account for this stream alone whose content is copied.
+          budget: the budget of the input; by default, one for this stream alone, for content that is copied.
 
         Raises:
-          DecompressionError: it is compressed by something that is not read here.
+          DecompressionError: the codec is not supported.
         """
-        self._work = Work(copies=True) if work is None else work
-        self._counted = _Counted(stream, self._work)
-        self.codec = self._counted.codec
-        if name := self._counted.unread:
-            raise DecompressionError(f"compressed by {name}, which is not read; compress it by gzip or zstd, or not at all")
-        self._price = self._work.price(self.codec)
-        make = _decompressor(self.codec)
-        self._stream: Any = _Streams(self._counted, make, self.codec) if make else self._counted
+        self._budget = ReadBudget(copies=True) if budget is None else budget
+        source = _CompressedSource(stream, self._budget)
+        self.codec = source.codec
+        if source.unsupported_codec:
+            raise DecompressionError(
+                f"compressed by {source.unsupported_codec}, which is not supported; compress it by gzip or zstd, or not at all"
+            )
+        self._price = self._budget.find_price(self.codec)
+        make = _find_decompressor(self.codec)
+        self._stream: Any = _ConcatenatedStreams(source, make, self.codec) if make else source
 
     def read(self, size: int) -> bytes:
         """Returns the next bytes; fewer than `size` only at the end.
 
         Raises:
-          DecompressionError: damaged, or more work than the input allows.
+          DecompressionError: the stream is damaged, or takes more work than the budget allows.
         """
         try:
             data: bytes = self._stream.read(size)
-            self._work.spend(len(data), self._price)
-        except WorkError as error:
+            self._budget.spend_work(len(data), self._price)
+        except BudgetError as error:
             raise DecompressionError(str(error)) from None
         except (EOFError, ValueError, OSError, ArithmeticError, MemoryError, zlib.error) as error:
-            raise DecompressionError(f"damaged {self.codec}: {_reason(error)}") from None
+            raise DecompressionError(f"damaged {self.codec}: {_describe_error(error)}") from None
         except Exception as error:
-            # zstd and xz have exceptions of their own, in modules that may not be there.
+            # zstd and xz have exceptions of their own, in modules that this Python may not have.
             if type(error).__name__ not in ("ZstdError", "LZMAError"):
                 raise
-            raise DecompressionError(f"damaged {self.codec}: {_reason(error)}") from None
+            raise DecompressionError(f"damaged {self.codec}: {_describe_error(error)}") from None
         return data
 
 
-def _decompressor(codec: str) -> Callable[[], Any] | None:
-    """Returns a function that makes a decompressor of one stream; None for bytes that are not compressed.
+def _find_decompressor(codec: str) -> Callable[[], Any] | None:
+    """Returns a function that makes a decompressor of one stream, like those of bz2; None for the codec "none".
 
     Raises:
-      DecompressionError: this Python has none.
+      DecompressionError: this Python does not have the codec.
     """
     if codec == "gzip":
-        return _Gzip
+        return _GzipDecompressor
     if codec == "zstd":
         try:
             from compression import zstd
@@ -115,8 +120,8 @@ def _decompressor(codec: str) -> Callable[[], Any] | None:
     return None
 
 
-def _reason(error: BaseException) -> str:
-    """Returns what a library says, with the limit if it is one of ours."""
+def _describe_error(error: BaseException) -> str:
+    """Returns the message of a library's error; if the input exceeds one of our limits, a message with the limit."""
     text = str(error) or type(error).__name__
     if "too much memory" in text:
         return f"a window that is too large (limit ZSTD_WINDOW_LOG: {1 << limits.ZSTD_WINDOW_LOG >> 20} MiB)"
@@ -125,16 +130,22 @@ def _reason(error: BaseException) -> str:
     return text
 
 
-class _Counted:
-    """A stream whose start has been looked at, and that counts what is taken from it."""
+class _CompressedSource:
+    """A compressed stream that recognizes its codec and counts the bytes that are read from it.
 
-    def __init__(self, stream: Any, work: Work) -> None:
-        self._stream, self._work = stream, work
+    Attributes:
+      codec: as for DecompressedStream.
+      unsupported_codec: the name of a codec that is not supported, or "".
+    """
+
+    def __init__(self, stream: Any, budget: ReadBudget) -> None:
+        self._stream, self._budget = stream, budget
         self._head: bytes = stream.read(_HEAD)
         self.codec = next((codec for magic, codec in _MAGIC.items() if self._head.startswith(magic)), "none")
         if len(self._head) >= 4 and int.from_bytes(self._head[:4], "little") in _SKIPPABLE:
             self.codec = "zstd"
-        self.unread = "" if self.codec != "none" or self._head[257:262] == b"ustar" else _unread(self._head)
+        is_known = self.codec != "none" or self._head[257:262] == b"ustar"
+        self.unsupported_codec = "" if is_known else _find_unsupported_codec(self._head)
 
     def read(self, size: int) -> bytes:
         if self._head:
@@ -144,29 +155,29 @@ class _Counted:
                 data += self._stream.read(size - len(data))
         else:
             data = self._stream.read(size)
-        self._work.add_input(len(data))
+        self._budget.add_input(len(data))
         return data
 
 
-def _unread(head: bytes) -> str:
-    """Returns the codec of bytes that are not read here; "" if none is known, or if they are a tar without magic (v7)."""
-    name = next((name for magic, name in _UNREAD.items() if head.startswith(magic)), "")
+def _find_unsupported_codec(head: bytes) -> str:
+    """Returns the codec whose magic number `head` has; "" if none has it, or if `head` is a tar header without magic (v7)."""
+    name = next((name for magic, name in _UNSUPPORTED.items() if head.startswith(magic)), "")
     digits = head[148:156].strip(b"\0 ")
     if name and len(head) == _HEAD and digits.isdigit() and not digits.strip(b"01234567"):
         return "" if int(digits, 8) == sum(head[:148] + b" " * 8 + head[156:]) else name
     return name
 
 
-class _Streams:
-    """The content of compressed streams (members, frames) one after the other, with nothing between or after them."""
+class _ConcatenatedStreams:
+    """The content of compressed streams (members, frames) that follow each other, with nothing between or after them."""
 
-    def __init__(self, source: _Counted, make: Callable[[], Any], codec: str) -> None:
+    def __init__(self, source: _CompressedSource, make: Callable[[], Any], codec: str) -> None:
         self._source, self._make = source, make
-        self._codec = make()
-        self._padded = codec == "xz"  # The xz format has padding, of zeros in fours (1.2.2).
-        self._left = b""  # Compressed bytes that were read and not used.
+        self._decompressor = make()
+        self._may_be_padded = codec == "xz"  # The xz format has padding: zeros, a multiple of four (1.2.2).
+        self._unused = b""  # Compressed bytes that were read and not used yet.
         self._ended = False
-        self._buffer, self._at = b"", 0  # Bytes that small reads left.
+        self._buffer, self._at = b"", 0  # Decompressed bytes that small reads left, and the offset of the next.
 
     def read(self, size: int) -> bytes:
         """Returns the next bytes; fewer than `size` only at the end."""
@@ -179,31 +190,31 @@ class _Streams:
         size -= len(parts[0])
         self._buffer, self._at = b"", 0
         while size and not self._ended:
-            part = self._some(max(size, _CHUNK))
+            part = self._read_some(max(size, _CHUNK))
             if len(part) > size:
                 self._buffer, self._at, part = part, size, part[:size]
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
 
-    def _some(self, most: int) -> bytes:
-        """Returns some of the next bytes, or none."""
-        if self._codec.eof:
-            self._next()
+    def _read_some(self, most: int) -> bytes:
+        """Returns up to `most` of the next bytes; possibly none, before the end too."""
+        if self._decompressor.eof:
+            self._start_next()
             return b""
-        fed = b""
-        if self._codec.needs_input:
-            fed = self._left or self._source.read(_CHUNK)
-            self._left = b""
-            if not fed:
+        compressed = b""
+        if self._decompressor.needs_input:
+            compressed = self._unused or self._source.read(_CHUNK)
+            self._unused = b""
+            if not compressed:
                 raise EOFError("it is truncated")
-        data: bytes = self._codec.decompress(fed, most)
+        data: bytes = self._decompressor.decompress(compressed, most)
         return data
 
-    def _next(self) -> None:
-        """Begins the stream after one that has ended."""
-        left = self._codec.unused_data
-        if self._padded:
+    def _start_next(self) -> None:
+        """Starts the stream that follows the one that has ended; without one, sets _ended."""
+        left = self._decompressor.unused_data
+        if self._may_be_padded:
             count = 0
             while True:
                 left = left or self._source.read(_CHUNK)
@@ -218,11 +229,11 @@ class _Streams:
         left = left or self._source.read(_CHUNK)
         self._ended = not left
         if left:
-            self._left, self._codec = left, self._make()
+            self._unused, self._decompressor = left, self._make()
 
 
-class _Gzip:
-    """A decompressor of one gzip member, as those of bz2 and lzma; zlib checks its CRC and its length."""
+class _GzipDecompressor:
+    """A decompressor of one gzip member, with the interface of those of bz2 and lzma; zlib checks the CRC and the length."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(31)

@@ -1,7 +1,7 @@
-"""libdeflate, by its C interface (libdeflate.h).
+"""Calls libdeflate by its C interface (libdeflate.h).
 
-It makes smaller gzip than zlib does in less than half the time. It has no streams, so
-each block becomes a member by itself.
+libdeflate makes smaller gzip than zlib in less than half the time. It does not compress streams, so each block becomes a gzip
+member.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ import functools
 
 
 class Library:
-    """A shared library that has libdeflate's functions; other threads go on while they run."""
+    """The shared library of libdeflate. Its functions run without the GIL."""
 
     def __init__(self, path: str) -> None:
-        """
+        """Loads the library.
+
         Args:
-          path: of the library.
+          path: the path of the library.
 
         Raises:
-          OSError: it cannot be loaded, or is another library.
+          OSError: the file cannot be loaded, or is not libdeflate.
         """
-        # Without a slash the loader would look among the system's libraries.
+        # Without a slash, the loader would search the system's libraries.
         self._functions = _load(path if "/" in path else f"./{path}")
 
-    def gzip(self, data: bytes, level: int) -> bytes:
-        """A member of gzip (RFC 1952): no name, no time.
+    def compress_gzip(self, data: bytes, level: int) -> bytes:
+        """Returns a gzip member (RFC 1952) without name and time.
 
         Args:
-          data: what is in it.
+          data: the content of the member.
           level: 1 (fast) to 12 (small).
 
         Raises:
-          MemoryError: there is none for it.
+          MemoryError: the library cannot allocate a compressor.
         """
         functions = self._functions
         compressor = functions.libdeflate_alloc_compressor(level)

@@ -1,21 +1,20 @@
-"""Parses the records of pax headers: `length name=value\\n` each (POSIX.1-2017, pax, "pax Extended Header").
+r"""Parses the records of pax headers, `length name=value\n` (POSIX.1-2017, pax, "pax Extended Header").
 
-The records are those that Go's archive/tar returns (strconv.go, parsePAXRecord). Records
-that other programs read in another way are not valid.
+The records are those that Go's archive/tar returns (strconv.go, parsePAXRecord). A record is invalid if other programs read
+it differently.
 """
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import headers
-from rules_setcap.archive.headers import HeaderError, show
+from rules_setcap.archive.headers import HeaderError, quote_bytes
 from rules_setcap.archive.records import CAPABILITY_TWIN
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
-
+    from collections.abc import Iterator
 
 SPARSE_MAP = b"GNU.sparse.map"
 _SPARSE_PIECES = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
@@ -25,10 +24,10 @@ _TIMES = (b"mtime", b"atime", b"ctime")
 _TIME = re.compile(rb"-?[0-9]{1,19}(\.[0-9]*)?").fullmatch
 _MAX_TIME = 1 << 63
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_OF_ONE_ENTRY = (b"GNU.sparse.", b"SCHILY.xattr.", b"SCHILY.acl.", b"LIBARCHIVE.xattr.")
+_OF_ONE_MEMBER = (b"GNU.sparse.", b"SCHILY.xattr.", b"SCHILY.acl.", b"LIBARCHIVE.xattr.")
 
 
-def split(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+def split_records(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Yields name, value and the bytes of each record.
 
     Args:
@@ -50,30 +49,30 @@ def split(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         at = end
 
 
-def parse(data: bytes) -> dict[bytes, bytes]:
-    """Parses the pax header of one entry.
+def parse_records(data: bytes) -> dict[bytes, bytes]:
+    """Parses the pax header of one member.
 
     Args:
       data: the content of the header.
 
     Returns:
-      The values by name; GNU.sparse.offset and GNU.sparse.numbytes are joined as GNU.sparse.map.
+      The values by name. The values of GNU.sparse.offset and GNU.sparse.numbytes are joined to one of GNU.sparse.map.
 
     Raises:
       HeaderError: a record is not valid.
     """
     values: dict[bytes, bytes] = {}
     pieces: list[bytes] = []
-    for name, value, _ in split(data):
+    for name, value, _ in split_records(data):
         if name in _SPARSE_PIECES:
             if name != _SPARSE_PIECES[len(pieces) % 2] or b"," in value:
                 raise HeaderError("the records GNU.sparse.offset and GNU.sparse.numbytes do not alternate")
             pieces.append(value)
             continue
         if values.get(name, value) != value:
-            raise HeaderError(f"record {show(name)} is there twice, with different values")
+            raise HeaderError(f"record {quote_bytes(name)} is there twice, with different values")
         values[name] = value
-        _check(name, value)
+        _check_record(name, value)
     if pieces:
         if SPARSE_MAP in values:
             raise HeaderError("records GNU.sparse.map and GNU.sparse.offset are both there")
@@ -81,56 +80,67 @@ def parse(data: bytes) -> dict[bytes, bytes]:
     return values
 
 
-def check_global(data: bytes) -> None:
-    """Checks the pax header of all following entries, which container engines ignore and other programs do not.
+def check_global_records(data: bytes) -> None:
+    """Checks a global pax header, which container engines ignore and other programs apply to all following members.
 
     Raises:
-      HeaderError: a record is not valid, or describes a single entry.
+      HeaderError: a record is not valid, or describes a single member.
     """
-    for name, value in parse(data).items():
-        if name in _NOT_EMPTY or name.startswith(_OF_ONE_ENTRY) or name == b"SCHILY.realsize":
-            raise HeaderError(f"it is for all entries, and has record {show(name)}, which describes a single one")
+    for name in parse_records(data):
+        if name in _NOT_EMPTY or name.startswith(_OF_ONE_MEMBER) or name == b"SCHILY.realsize":
+            raise HeaderError(f"it is for all entries, and has record {quote_bytes(name)}, which describes a single one")
 
 
-def owner(values: dict[bytes, bytes], name: bytes, otherwise: int) -> int:
-    """Returns the user or group ID of an entry: that of the record, or of the header if there is no record.
+def choose_id(values: dict[bytes, bytes], name: bytes, header_value: int) -> int:
+    """Returns the uid or gid of a member: the value of its record, or of its header if there is no record.
+
+    Args:
+      values: the records of the member.
+      name: the name of the record, `uid` or `gid`.
+      header_value: the value in the header.
 
     Raises:
       HeaderError: the record is not valid.
     """
-    value = _number(values, name)
-    return otherwise if value is None else headers.in_range(name.decode(), value, headers.MAX_ID)
+    value = _parse_number(values, name)
+    return header_value if value is None else headers.check_range(name.decode(), value, headers.MAX_ID)
 
 
-def size(values: dict[bytes, bytes], otherwise: int) -> int:
-    """Returns the size of an entry's content: that of the record, or of the header if there is no record.
+def choose_size(values: dict[bytes, bytes], header_value: int) -> int:
+    """Returns the size of a member's content in bytes: the value of its record, or of its header if there is no record.
+
+    Args:
+      values: the records of the member.
+      header_value: the value in the header.
 
     Raises:
       HeaderError: a record is not valid.
     """
-    value = _number(values, b"size")
-    size = otherwise if value is None else headers.in_range("size", value, headers.MAX_SIZE)
-    if _number(values, b"SCHILY.realsize") not in (None, size):
+    value = _parse_number(values, b"size")
+    size = header_value if value is None else headers.check_range("size", value, headers.MAX_SIZE)
+    if _parse_number(values, b"SCHILY.realsize") not in (None, size):
         raise HeaderError("record SCHILY.realsize is not the size of the content; container engines do not read it")
     return size
 
 
-def _number(values: dict[bytes, bytes], name: bytes) -> int | None:
+def _parse_number(values: dict[bytes, bytes], name: bytes) -> int | None:
+    """Returns the value of a record that is a number; None if there is no record."""
     value = values.get(name)
     if value is None:
         return None
     if not value.isdigit() or len(value) > 19:
-        raise HeaderError(f"record {name.decode()}={show(value)} is not a valid number")
+        raise HeaderError(f"record {name.decode()}={quote_bytes(value)} is not a valid number")
     return int(value)
 
 
-def _check(name: bytes, value: bytes) -> None:
-    """Checks the records that Go parses, and those that change what other programs read."""
+def _check_record(name: bytes, value: bytes) -> None:
+    """Checks a record if Go parses it, or if other programs read something else because of it."""
     if name in _TEXTS and b"\0" in value:
-        raise HeaderError(f"record {name.decode()}={show(value)} has a NUL")
+        raise HeaderError(f"record {name.decode()}={quote_bytes(value)} has a NUL")
     if name in _NOT_EMPTY and not value:
         raise HeaderError(f"record {name.decode()} has no value, which some programs take for an empty one")
     if name in _TIMES and value and not (_TIME(value) and -_MAX_TIME <= int(value.partition(b".")[0]) < _MAX_TIME):
-        raise HeaderError(f"record {name.decode()}={show(value)} is not a valid time")
-    if b"%" in name and _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name) == CAPABILITY_TWIN:  # libarchive reads it so.
-        raise HeaderError(f"record {show(name)} stands for {CAPABILITY_TWIN.decode()}")
+        raise HeaderError(f"record {name.decode()}={quote_bytes(value)} is not a valid time")
+    # libarchive decodes the name of a record.
+    if b"%" in name and _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name) == CAPABILITY_TWIN:
+        raise HeaderError(f"record {quote_bytes(name)} stands for {CAPABILITY_TWIN.decode()}")

@@ -1,93 +1,94 @@
-"""Work on many blocks side by side, the results in order."""
+"""Runs jobs in several threads and hands on their results in order."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Pipeline:
-    """Calls each job in one of several threads, and hands the results in order to `finish` in one more.
+    """Runs each job in one of several threads, and passes the results in order to `finish` in one more thread.
 
-    What jobs and `finish` spend their time on (zlib, hashing, writing) leaves the
-    interpreter to others. The number of items under way is bounded, and so is memory.
+    The threads run side by side because zlib, hashing and writing release the GIL. The number of jobs that are under way is
+    bounded, and so is memory.
     """
 
     def __init__(self, finish: Callable[[bytes], None], threads: int) -> None:
-        """
+        """Starts the threads.
+
         Args:
-          finish: called in one thread, in the order of put().
-          threads: how many for jobs.
+          finish: takes the result of each job, in the order of add_job().
+          threads: the number of threads that run jobs.
         """
         self._finish = finish
         self._error: BaseException | None = None
-        self._todo: SimpleQueue[Any] = SimpleQueue()  # Jobs, each with the queue that gets its result.
-        self._order: SimpleQueue[Any] = SimpleQueue()  # Those queues.
-        self._free: SimpleQueue[None] = SimpleQueue()  # As many as items may yet come.
+        self._jobs: SimpleQueue[Any] = SimpleQueue()  # Each job with the queue that gets its result; None at the end.
+        self._results: SimpleQueue[Any] = SimpleQueue()  # Those queues, in the order of the jobs; None at the end.
+        self._slots: SimpleQueue[None] = SimpleQueue()  # One item for each job that may still be added.
         for _ in range(threads + 2):
-            self._free.put(None)
-        self._workers = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-        self._last = threading.Thread(target=self._drain, daemon=True)
-        for thread in (*self._workers, self._last):
+            self._slots.put(None)
+        self._workers = [threading.Thread(target=self._run_jobs, daemon=True) for _ in range(threads)]
+        self._finisher = threading.Thread(target=self._finish_results, daemon=True)
+        for thread in (*self._workers, self._finisher):
             thread.start()
 
-    def put(self, job: Callable[[], bytes]) -> None:
+    def add_job(self, job: Callable[[], bytes]) -> None:
         """Adds a job; waits while too many are under way.
 
         Raises:
-          BaseException: what an earlier job, or `finish`, raised.
+          BaseException: the exception that an earlier job, or `finish`, raised.
         """
-        self._free.get()
-        self._fail()
+        self._slots.get()
+        self._raise_error()
         result: SimpleQueue[Any] = SimpleQueue()
-        self._todo.put((job, result))
-        self._order.put(result)
+        self._jobs.put((job, result))
+        self._results.put(result)
 
     def close(self) -> None:
-        """Waits for all of it.
+        """Waits until all results are finished.
 
         Raises:
-          BaseException: what a job, or `finish`, raised.
+          BaseException: the exception that a job, or `finish`, raised.
         """
         for _ in self._workers:
-            self._todo.put(None)
-        self._order.put(None)
-        for thread in (*self._workers, self._last):
+            self._jobs.put(None)
+        self._results.put(None)
+        for thread in (*self._workers, self._finisher):
             thread.join()
-        self._fail()
+        self._raise_error()
 
     def abandon(self) -> None:
-        """Stops without finishing what is under way; nothing, once it is closed."""
+        """Stops the threads without finishing what is under way. After close(), it has no effect."""
         self._error = self._error or InterruptedError()
-        if self._last.is_alive():
-            try:
+        if self._finisher.is_alive():
+            with contextlib.suppress(BaseException):  # The caller abandons the results because it has an exception already.
                 self.close()
-            except BaseException:  # Whoever abandons it knows.
-                pass
 
-    def _fail(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
-        while item := self._todo.get():
+    def _run_jobs(self) -> None:
+        while item := self._jobs.get():
             job, result = item
             try:
                 result.put(job() if self._error is None else b"")
-            except BaseException as error:  # Raised again in put() or close().
+            except BaseException as error:  # add_job() or close() raises it again.
                 self._error = self._error or error
                 result.put(b"")
 
-    def _drain(self) -> None:
-        while result := self._order.get():
+    def _finish_results(self) -> None:
+        while result := self._results.get():
             data = result.get()
             try:
                 if self._error is None:
                     self._finish(data)
-            except BaseException as error:  # Raised again in put() or close().
+            except BaseException as error:  # add_job() or close() raises it again.
                 self._error = self._error or error
-            self._free.put(None)
+            self._slots.put(None)

@@ -1,4 +1,4 @@
-"""Times as users write them: seconds since 1970, or RFC 3339."""
+"""Parses times that users write: seconds since 1970, or RFC 3339."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _TIME = re.compile(
 
 
 def parse_seconds(text: str) -> int:
-    """Reads a time as seconds since 1970.
+    """Returns a time as seconds since 1970.
 
     Args:
       text: seconds since 1970, or a time of RFC 3339 without fractions of a second.
 
     Raises:
-      ValueError: what is wrong with it, as a sentence.
+      ValueError: the time is not valid or out of range; the text is a sentence.
     """
     number = text.removeprefix("-")
     if number.isascii() and number.isdecimal():
         seconds = int(text[:20])
     else:
-        seconds, fraction = _parse(text)
+        seconds, fraction = _parse_rfc3339(text)
         if fraction:
             raise ValueError("must be whole seconds; leave out the fraction")
     if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
@@ -33,33 +33,33 @@ def parse_seconds(text: str) -> int:
     return seconds
 
 
-def normalize(text: str) -> str:
-    """Returns the time in RFC 3339, as an image's config has it: seconds since 1970 are converted.
+def normalize_time(text: str) -> str:
+    """Returns a time in RFC 3339, as the config of an image holds it. Seconds since 1970 are converted.
 
     Args:
       text: seconds since 1970, or a time of RFC 3339.
 
     Raises:
-      ValueError: what is wrong with it, as a sentence.
+      ValueError: the time is not valid or out of range; the text is a sentence.
     """
     if text.isascii() and text.isdecimal():
         return format_rfc3339(parse_seconds(text))
-    _parse(text)
+    _parse_rfc3339(text)
     return text
 
 
 def format_rfc3339(seconds: int) -> str:
-    """Formats seconds since 1970 as RFC 3339, in UTC."""
+    """Returns seconds since 1970 as a time in RFC 3339, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _parse(text: str) -> tuple[int, str]:
+def _parse_rfc3339(text: str) -> tuple[int, str]:
     """Returns the whole seconds since 1970 and the fraction of a time of RFC 3339.
 
     Raises:
-      ValueError: it is not one.
+      ValueError: the text is not a valid time.
     """
-    import datetime  # Few targets name a time, and loading takes time.
+    import datetime  # Few targets name a time, and the import is slow.
 
     match = _TIME.fullmatch(text)
     try:

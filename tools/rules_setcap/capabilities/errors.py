@@ -11,5 +11,6 @@ class CapabilityError(ValueError):
     """
 
     def __init__(self, *problems: str) -> None:
+        """Sets the problems."""
         super().__init__("\n".join(problems))
         self.problems: list[str] = list(problems)

@@ -16,11 +16,13 @@ option no_file_caps.
 from __future__ import annotations
 
 import stat
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_setcap.capabilities.errors import CapabilityError
-from rules_setcap.capabilities.file_capabilities import FileCapabilities
 from rules_setcap.capabilities.names import ALL
+
+if TYPE_CHECKING:
+    from rules_setcap.capabilities.file_capabilities import FileCapabilities
 
 SECBIT_NOROOT = 1 << 0
 SECBIT_KEEP_CAPS = 1 << 4
@@ -142,7 +144,9 @@ class Process(NamedTuple):
         limits = {"permitted": ALL, "inheritable": ALL, "bounding": ALL}
         limits |= {"effective": self.permitted, "ambient": self.permitted & self.inheritable}
         excess = {name: getattr(self, name) & ~limit for name, limit in limits.items()}
-        problems = [f"{name} set: {bits:#x} cannot be in it; at most {limits[name]:#x} can" for name, bits in excess.items() if bits]
+        problems = [
+            f"{name} set: {bits:#x} cannot be in it; at most {limits[name]:#x} can" for name, bits in excess.items() if bits
+        ]
         if problems:
             raise CapabilityError(*problems)
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.capabilities import text_format, text_parser, xattr
 from rules_setcap.capabilities.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class FileCapabilities(NamedTuple):

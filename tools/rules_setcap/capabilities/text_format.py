@@ -20,7 +20,9 @@ def format_sets(permitted: int, inheritable: int, effective: int) -> str:
       effective: likewise.
     """
     states = [
-        (effective >> number & 1) * _EFFECTIVE | (permitted >> number & 1) * _PERMITTED | (inheritable >> number & 1) * _INHERITABLE
+        (effective >> number & 1) * _EFFECTIVE
+        | (permitted >> number & 1) * _PERMITTED
+        | (inheritable >> number & 1) * _INHERITABLE
         for number in range(64)
     ]
     named, unnamed = states[: len(NAMES)], states[len(NAMES) :]
@@ -31,7 +33,7 @@ def format_sets(permitted: int, inheritable: int, effective: int) -> str:
 
     text = "=" + _format_flags(common)
     for state in range(7, -1, -1):
-        members = [name for name, its_state in zip(NAMES, named) if its_state == state]
+        members = [name for name, its_state in zip(NAMES, named, strict=False) if its_state == state]
         if state == common or not members:
             continue
         plus, minus = _format_flags(state & ~common), _format_flags(common & ~state)

@@ -15,12 +15,14 @@ then clears all three sets. Names are of any case. Their prefix `cap_`, which li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.capabilities.errors import CapabilityError
 from rules_setcap.capabilities.names import ALL, find_number, lower_ascii, suggest_name
 from rules_setcap.diagnostics.errors import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SPACE = " \t\n\v\f\r"  # isspace(3) in the C locale: no white space of other scripts.
 _DIGITS = "0123456789"
@@ -122,7 +124,7 @@ class _Parser:
         if not name:
             self._problems.append(f"{quote(item)}: an empty name between commas")
         elif name[0] in _DIGITS:
-            self._problems.append(f'{quote(name)}: a number needs an operator; write {quote(name + "=p")}, or the name')
+            self._problems.append(f"{quote(name)}: a number needs an operator; write {quote(name + '=p')}, or the name")
         else:
             try:
                 self._sets["p"] |= _parse_name(name)
@@ -172,10 +174,14 @@ def _parse_actions(clause: str, rest: str) -> list[tuple[str, str]]:
         if actions and operator not in ("+", "-"):
             raise _ClauseError(f'{quote(clause)}: "{operator}" is not a valid operator after the first; write "+" or "-"')
         if not flags and operator != "=":
-            raise _ClauseError(f'{quote(clause)}: no flags after "{operator}"; write e (effective), i (inheritable), p (permitted)')
+            raise _ClauseError(
+                f'{quote(clause)}: no flags after "{operator}"; write e (effective), i (inheritable), p (permitted)'
+            )
         for flag in flags:
             if flag not in _FLAGS:
-                raise _ClauseError(f"{quote(clause)}: unknown flag {quote(flag)}; flags are e (effective), i (inheritable), p (permitted)")
+                raise _ClauseError(
+                    f"{quote(clause)}: unknown flag {quote(flag)}; flags are e (effective), i (inheritable), p (permitted)"
+                )
         actions.append((operator, flags))
     return actions
 

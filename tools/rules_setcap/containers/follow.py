@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import Denied
+from rules_setcap.capabilities.credentials import DeniedError
 from rules_setcap.containers.chain import Chain, Hop
 from rules_setcap.containers.container_system import ContainerSystem, read_texts
 from rules_setcap.containers.loader import find_start_failure
@@ -124,7 +124,7 @@ class _Follower:
                 return str(error), ""
             except ProgramFails as error:
                 return "", f"{hop.name} fails: {error}"
-            except Denied as error:
+            except DeniedError as error:
                 self._needed = 0 if error.capability is None else 1 << error.capability
                 return "", f"{hop.name} fails: {error.call} is not permitted (EPERM)"
 

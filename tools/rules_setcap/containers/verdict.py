@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SETUID, Denied, capable, capset, setresuid
+from rules_setcap.capabilities.credentials import CAP_SETUID, DeniedError, capable, capset, setresuid
 from rules_setcap.capabilities.names import ALL, NAMES
 from rules_setcap.containers.chain import Chain, Hop
 from rules_setcap.containers.engines import Engine
@@ -155,7 +155,7 @@ def _find_doubt_of_wrapper(verdict: Verdict) -> str:
     if process.euid == 0 or capable(process, CAP_SETUID):
         try:
             dropped = setresuid(process, _OTHER_UID, _OTHER_UID, _OTHER_UID)
-        except Denied:
+        except DeniedError:
             dropped = process
         if would_be_good(dropped) != verdict.is_good:
             result = "without some of what is asked for" if verdict.is_good else "with all that is asked for"
@@ -163,7 +163,7 @@ def _find_doubt_of_wrapper(verdict: Verdict) -> str:
     if process.permitted & verdict.requested and not verdict.is_good:
         try:
             raised = capset(process, inheritable=process.inheritable | process.permitted & process.bounding)
-        except Denied:
+        except DeniedError:
             return ""
         raised = raised._replace(ambient=raised.permitted & raised.inheritable)
         if would_be_good(raised):

@@ -12,7 +12,7 @@ from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
 from rules_setcap.delivery.push import push_image
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal, printable, quote
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable, quote
 from rules_setcap.oci import reference
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"{target}: {internal(error)}", file=sys.stderr)
+        print(f"{target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     return 0
 

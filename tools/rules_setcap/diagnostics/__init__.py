@@ -1,1 +1,1 @@
-"""Reporting: input errors, quoting, suggestions, limits, strict JSON and whole files."""
+"""What every tool reports with and checks with: input errors, quoting, suggestions, limits, strict JSON, files, progress."""

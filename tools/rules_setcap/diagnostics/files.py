@@ -1,4 +1,4 @@
-"""Opens and reads whole files, and writes files whole or not at all."""
+"""Opens and reads regular files, and writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import errno
 import json
 import os
 import stat
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
 def open_new_file(path: str) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends well, and vanishes when it does not.
+    """Opens a new file that replaces `path` when the block ends without an exception, and is deleted otherwise.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     partial = path + ".partial"
     try:
@@ -32,21 +33,21 @@ def open_new_file(path: str) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Writes `data` to `path`, whole or not at all."""
+    """Writes `data` to `path`, completely or not at all."""
     with open_new_file(path) as file:
         file.write(data)
 
 
 def write_json(path: str, value: Mapping[str, Any]) -> None:
-    """Writes `value` to `path` as one line of JSON with sorted keys, whole or not at all."""
+    """Writes `value` to `path` as one line of JSON with sorted keys, completely or not at all."""
     write_whole(path, json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n")
 
 
 def open_regular(path: str) -> BinaryIO:
     """Opens a file for reading if it is a regular file, or a symbolic link to one.
 
-    Nothing else is opened: a FIFO would wait for a writer without end, and opening a device may change it. What has been
-    opened is checked again, so nobody can replace the file in between; O_NONBLOCK makes opening a FIFO return at once.
+    Other files are not opened: a FIFO would wait for a writer forever, and opening a device may change it. The opened file is
+    checked again, in case that something replaced it in between; O_NONBLOCK keeps the opening of a FIFO from waiting.
 
     Raises:
       OSError: the file cannot be opened, or is not a regular file; its `strerror` says which.
@@ -63,6 +64,7 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def _check_regular(mode: int, path: str) -> None:
+    """Raises OSError if the mode of a file is not that of a regular file."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
@@ -76,5 +78,5 @@ def read_file(path: str) -> bytes:
 
 
 def read_json(path: str) -> Any:
-    """A file of JSON that another action wrote."""
+    """Returns the value in a JSON file that another action wrote."""
     return json.loads(read_file(path))

@@ -1,27 +1,27 @@
-"""Limits on what is read from outside: one table, with units and reasons.
+"""The limits on input from outside: one table, with units and reasons.
 
-A file that exceeds a limit is refused, and the message says which limit it is and its value. They bound time and memory
-for hostile input: any input of 1 MiB ends within 30 s and 256 MiB. What real images and manifests have is far below.
+A file that exceeds a limit is refused, and the message has the name and the value of the limit. The limits bound time and memory
+for hostile input: any input of 1 MiB takes less than 30 s and 256 MiB. Real images and manifests are far below them.
 """
 
 from __future__ import annotations
 
-# Work: see work.py. The unit is a decompressed byte of zstd, which decodes zeros at some 10 GB/s.
+# Work: see archive/budget.py. The unit is a decompressed byte of zstd, which decompresses zeros at some 10 GB/s.
 WORK_FREE = 32 << 30
-"""Work that any input may take: 32 GiB of zeros in zstd, or 1 GiB in another codec."""
+"""Work that any input may take: that of 32 GiB of zeros in zstd, or of 1 GiB in another codec."""
 WORK_PER_BYTE = 1 << 15
-"""Work that each byte of the input adds: zstd's largest ratio, 128 KiB in a block of 4 bytes (RFC 8878, 3.1.1.2), so that
-one pass over a file of zstd, or of gzip (1032:1), is never refused."""
+"""Work that each byte of the input adds. This is zstd's largest ratio, 128 KiB in a block of 4 bytes (RFC 8878, 3.1.1.2), so that
+one pass over a file in zstd, or in gzip (1032:1), is never refused."""
 WORK_READ = 256 << 10
-"""Work of one read(): a header, say, of which there is at least one for each entry of a tar."""
+"""Work of one read(). A tar takes at least one for each member, for its header."""
 WORK_DECODED = 32
-"""Work of a byte from gzip, xz or bzip2: they give 0.3 to 0.5 GB/s of zeros."""
+"""Work of a byte from gzip, xz or bzip2, which decompress zeros at 0.3 to 0.5 GB/s."""
 WORK_COPIED = 16
 """Work of a byte from zstd that is hashed and written."""
 MEMORY_FREE = 96 << 20
-"""Bytes of memory that what is kept of any input may take: of paths, links and extended attributes, an estimate."""
+"""Bytes of memory that the paths, links and extended attributes of any input may take, an estimate."""
 MEMORY_PER_BYTE = 64
-"""Bytes of memory that each byte of the input adds. A file of a real image takes some 1 KB of memory, and has more than 16
+"""Bytes of memory that each byte of the input adds. A file of a real image takes some 1 KB of memory and has more than 16
 compressed bytes."""
 MEMORY_NODE = 400
 """Bytes of memory of a file or directory of a merged root filesystem, without its name."""
@@ -34,49 +34,49 @@ ZSTD_WINDOW_LOG = 27
 
 # Tars
 EXTENSION = 1 << 20
-"""Bytes of one extended header; as Go's archive/tar (maxSpecialFileSize)."""
+"""Bytes of one extended header. Go's archive/tar has the same limit (maxSpecialFileSize)."""
 RECORDS = 8_000_000
 """Pax records and pieces of sparse files in one archive; each takes about a microsecond."""
 SPARSE_BLOCKS = 2047
-"""Blocks of the map of an old GNU sparse file; as Go's archive/tar, which reads 1 MiB of it."""
+"""Blocks of the map of an old GNU sparse file. Go's archive/tar reads 1 MiB of it."""
 
 # Root filesystems
 NODES = 200_000
-"""Files and directories of an image; each takes some 400 bytes of memory. A large image may have more: see BYTES_A_NODE."""
+"""Files and directories of an image; each takes some 400 bytes of memory. BYTES_A_NODE allows more in a large image."""
 BYTES_A_NODE = 32
-"""Stored bytes of a layer that allow one more file; files of real images take more."""
+"""Stored bytes of a layer that allow one more file or directory; files of real images take more."""
 PATHS = 64 << 20
-"""Bytes of the paths of all files of an image; each stored byte of a layer allows one more."""
+"""Bytes of all paths of an image; each stored byte of a layer allows one more."""
 STEPS = 20_000_000
-"""Parts of paths, and of targets of symbolic links, that are looked up to apply the layers of an image."""
+"""Components of paths, and of targets of symbolic links, that are looked up to apply the layers of an image."""
 LAYERS = 500
-"""Layers of an image: overlayfs takes no more (OVL_MAX_STACK, fs/overlayfs/super.c); Docker takes 125."""
+"""Layers of an image. This is the limit of overlayfs (OVL_MAX_STACK, fs/overlayfs/super.c); Docker's is 125."""
 LINKS = 40
-"""Symbolic links on the way of one path: ELOOP, path_resolution(7)."""
+"""Symbolic links that the lookup of one path follows: ELOOP, path_resolution(7)."""
 PATH = 4096
 """Bytes of a path: PATH_MAX, linux/limits.h."""
 CAPABILITY = 64
-"""Bytes of a capability attribute that are read; every revision has fewer."""
+"""Bytes of `security.capability` that are read; every revision has fewer."""
 TEXT = 4 << 20
 """Bytes of a text file that is read, such as /etc/passwd."""
 SCRIPT_TEXT = 64 << 10
-"""Bytes of a script that is read; of a longer one the first line counts."""
+"""Bytes of a script that is read; of a longer script, only the first line is read."""
 SCRIPT_TEXTS = 16 << 20
 """Bytes of all scripts of an image that are kept."""
 PROGRAM = 32 << 20
-"""Bytes of a program with capabilities in which the names of its libraries are looked for."""
+"""Bytes of a program with capabilities that are searched for the names of its libraries."""
 SCRIPT = 256
-"""Bytes of a script's first line: BINPRM_BUF_SIZE, linux/binfmts.h; the kernel reads no more."""
+"""Bytes of a script's first line that the kernel reads: BINPRM_BUF_SIZE, linux/binfmts.h."""
 
 # Images
 JSON = 4 << 20
-"""Bytes of a manifest, config or index; registries take no more."""
+"""Bytes of a manifest, config or index; registries have the same limit."""
 JSON_BYTES = 32 << 20
 """Bytes of all manifests, configs and indexes of an archive or a layout together."""
 JSON_VALUES = 200_000
-"""Values in all of these together; each takes some 300 bytes of memory."""
+"""Values in all these documents together; each takes some 300 bytes of memory."""
 JSON_DEPTH = 100
-"""Levels of arrays and objects in one of these."""
+"""Levels of arrays and objects in one document."""
 IMAGES = 1000
 """Images of an archive or a layout."""
 INDEX_DEPTH = 4
@@ -88,7 +88,7 @@ ARCHIVE_NAMES = 16 << 20
 
 # ELF programs
 ELF_HEADERS = 1 << 12
-"""Program headers; linkers write some ten."""
+"""Program headers; linkers write about ten."""
 ELF_DYNAMIC = 1 << 20
 """Bytes of the dynamic section."""
 ELF_STRINGS = 16 << 20
@@ -110,12 +110,12 @@ CAPABILITIES_FILE = 1 << 16
 KO_CONFIG = 1 << 18
 """Bytes of a .ko.yaml."""
 COMPARED = 1 << 19
-"""Characters of all names that a misspelt path is compared with, for a suggestion."""
+"""Characters of all paths that a misspelt path is compared with, for a suggestion."""
 YAML = 16 << 20
 """Bytes of a YAML file; the manifests of a large operator with all its resource definitions are 4 MB."""
 YAML_NODES_FREE, YAML_BYTES_PER_NODE = 200_000, 8
-"""Values that a YAML file may write, and the bytes of it for each one more; each takes some 500 bytes of memory."""
+"""Values that any YAML file may have, and the bytes of it that allow one more value; each takes some 500 bytes of memory."""
 YAML_DEPTH = 100
-"""Mappings and lists within each other."""
+"""Levels of mappings and lists."""
 YAML_VALUES = 2_000_000
 """Values of a YAML document, with every alias written out."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import InputError, problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class Problems:
-    """The problems that have been found so far, one message each, in the order in which they were found."""
+    """The problems that were found so far, one message each, in the order in which they were found."""
 
     def __init__(self, messages: Iterable[str] = ()) -> None:
-        """
+        """Creates a collector.
+
         Args:
-          messages: problems that somebody else found.
+          messages: the messages of problems that others found.
         """
         self._messages = list(messages)
 
@@ -32,24 +33,33 @@ class Problems:
         self._messages.append(problem(attribute, value, what))
 
     def append(self, message: str) -> None:
-        """Adds a problem whose message is complete."""
+        """Adds a problem by its message."""
         self._messages.append(message)
 
-    def replace(self, number: int, message: str) -> None:
-        """Replaces the problem that was added as the given one, counted from 0."""
-        self._messages[number] = message
-
     def extend(self, messages: Iterable[str]) -> None:
-        """Adds problems whose messages are complete."""
+        """Adds problems by their messages."""
         self._messages.extend(messages)
 
-    def __iadd__(self, messages: Iterable[str]) -> Problems:
+    def __iadd__(self, messages: Iterable[str]) -> Problems:  # noqa: PYI034
         self._messages.extend(messages)
         return self
 
+    def replace(self, number: int, message: str) -> None:
+        """Replaces the message of a problem.
+
+        Args:
+          number: how many problems had been added before this one.
+          message: the new message.
+        """
+        self._messages[number] = message
+
+    def concern(self, *attributes: str) -> bool:
+        """Returns whether a problem is about one of the attributes."""
+        return any(message.partition(":")[0] in attributes for message in self._messages)
+
     @contextlib.contextmanager
     def collect(self) -> Iterator[None]:
-        """Adds the problems of an InputError that ends the block."""
+        """Returns a context manager that catches an InputError of its block and adds the problems of the error."""
         try:
             yield
         except InputError as error:

@@ -1,19 +1,18 @@
-"""Reads JSON documents that come from outside: manifests, configs and indexes.
+"""Parses JSON documents that come from outside: manifests, configs and indexes.
 
-Container engines are written in Go. Its encoding/json takes the last of two equal keys, compares the names of fields
-without regard to case, and replaces what is not Unicode. A document that it could read in another way than Python does
-is refused.
+Container engines are written in Go. Its encoding/json takes the last of two equal keys, ignores case in the names of fields,
+and replaces text that is not Unicode. A document that Go could read differently from Python is refused.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
@@ -22,35 +21,39 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class DocumentError(ValueError):
-    """What is wrong with a document, as the end of a sentence that begins with its name."""
+    """An invalid document. The message is the end of a sentence that begins with the name of the document."""
 
 
-class Budget:
-    """What the documents of one image archive or layout may take together."""
+class JsonBudget:
+    """The bytes and the values that the documents of one image archive or layout may have together."""
 
     def __init__(self) -> None:
-        self._bytes = limits.JSON_BYTES
-        self._values = limits.JSON_VALUES
+        """Creates a budget with the limits JSON_BYTES and JSON_VALUES."""
+        self._bytes_left = limits.JSON_BYTES
+        self._values_left = limits.JSON_VALUES
 
-    def spend(self, size: int, values: int) -> None:
-        """Takes the size of a document off the budget.
+    def spend_document(self, size: int, values: int) -> None:
+        """Spends the bytes and values of one document.
 
         Args:
-          size: bytes of the document.
-          values: about the number of values in it.
+          size: the size of the document in bytes.
+          values: the approximate number of values in it.
 
         Raises:
-          DocumentError: the budget is spent.
+          DocumentError: the documents exceed a limit.
         """
-        self._bytes -= size
-        self._values -= values
-        if self._bytes < 0:
+        self._bytes_left -= size
+        self._values_left -= values
+        if self._bytes_left < 0:
             raise DocumentError(f"is one of JSON files that have together more than {limits.JSON_BYTES} bytes (limit JSON_BYTES)")
-        if self._values < 0:
-            raise DocumentError(f"is one of JSON files that have together more than {limits.JSON_VALUES} values (limit JSON_VALUES)")
+        if self._values_left < 0:
+            raise DocumentError(
+                f"is one of JSON files that have together more than {limits.JSON_VALUES} values (limit JSON_VALUES)"
+            )
 
 
-# The names of fields, by document. A field with None holds a text, a number, or names that users choose.
+# The names of the fields of each kind of document. The value of a field is None if the field holds a text, a number, or an
+# object whose keys users choose; else it is the fields of the object, in a list if the field holds a list of objects.
 _PLATFORM = dict.fromkeys(("architecture", "features", "os", "os.features", "os.version", "variant"))
 _DESCRIPTOR: dict[str, Any] = {
     **dict.fromkeys(("annotations", "artifactType", "data", "digest", "mediaType", "size", "urls")),
@@ -58,9 +61,12 @@ _DESCRIPTOR: dict[str, Any] = {
 }
 MANIFEST: dict[str, Any] = {
     **dict.fromkeys(("annotations", "artifactType", "blobs", "fsLayers", "mediaType", "schemaVersion")),
-    **{"config": _DESCRIPTOR, "subject": _DESCRIPTOR, "layers": [_DESCRIPTOR], "manifests": [_DESCRIPTOR]},
+    "config": _DESCRIPTOR,
+    "subject": _DESCRIPTOR,
+    "layers": [_DESCRIPTOR],
+    "manifests": [_DESCRIPTOR],
 }
-"""A manifest or an index."""
+"""The fields of a manifest or an index."""
 _EXECUTION: dict[str, Any] = {
     **dict.fromkeys(("ArgsEscaped", "AttachStderr", "AttachStdin", "AttachStdout", "Cmd", "Domainname", "Entrypoint", "Env")),
     **dict.fromkeys(("ExposedPorts", "Healthcheck", "Hostname", "Image", "Labels", "MacAddress", "NetworkDisabled", "OnBuild")),
@@ -69,45 +75,48 @@ _EXECUTION: dict[str, Any] = {
 CONFIG: dict[str, Any] = {
     **_PLATFORM,
     **dict.fromkeys(("Size", "author", "comment", "container", "created", "docker_version", "id", "parent")),
-    **{"config": _EXECUTION, "container_config": _EXECUTION, "rootfs": {"type": None, "diff_ids": None}},
+    "config": _EXECUTION,
+    "container_config": _EXECUTION,
+    "rootfs": {"type": None, "diff_ids": None},
     "history": [dict.fromkeys(("author", "comment", "created", "created_by", "empty_layer"))],
 }
+"""The fields of a config."""
 DOCKER: list[Any] = [dict.fromkeys(("Config", "LayerSources", "Layers", "Parent", "RepoTags"))]
-"""The manifest.json of `docker save`."""
+"""The fields of the manifest.json of `docker save`."""
 LAYOUT: dict[str, Any] = {"imageLayoutVersion": None}
-"""The file oci-layout."""
+"""The fields of the file oci-layout."""
 
 
-def parse(data: bytes, fields: Any = None, budget: Budget | None = None) -> Any:
+def parse_document(data: bytes, fields: Any = None, budget: JsonBudget | None = None) -> Any:
     """Returns the value of a document.
 
     Args:
-      data: its bytes.
-      fields: the names of its fields, one of the constants of this module; None if all of its keys are chosen by users.
-      budget: what it and others may take together.
+      data: the bytes of the document.
+      fields: its fields, one of the constants of this module; None if users choose all of its keys.
+      budget: the budget that it shares with other documents; by default, it has one of its own.
 
     Raises:
-      DocumentError: it is not JSON, exceeds a limit, or could be read in two ways.
+      DocumentError: the document is not JSON, exceeds a limit, or could be read in two ways.
     """
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise DocumentError(f"is not UTF-8 at byte {error.start}") from None
-    values = _count(text)
-    (budget or Budget()).spend(len(data), values)
+    values = _count_values(text)
+    (budget or JsonBudget()).spend_document(len(data), values)
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_object,
+            object_pairs_hook=_make_object,
             parse_constant=_refuse_constant,
-            parse_float=_float,
-            parse_int=_int,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except DocumentError:
         raise
     except ValueError as error:
-        what = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DocumentError(f"is not JSON{what}") from None
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DocumentError(f"is not JSON{where}") from None
     if _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -117,16 +126,16 @@ def parse(data: bytes, fields: Any = None, budget: Budget | None = None) -> Any:
     return value
 
 
-def _count(text: str) -> int:
-    """Returns about how many values a document has.
+def _count_values(text: str) -> int:
+    """Returns the approximate number of values in a document, before json.loads() takes memory for them.
 
     Raises:
-      DocumentError: it has too many, or too many within each other, for json.loads().
+      DocumentError: the document has too many values, or too many levels of values.
     """
     text = text.replace("\\\\", "").replace('\\"', "")
     if text.count('"') > 4 * limits.JSON_VALUES:
         raise DocumentError(f"has more than {limits.JSON_VALUES} values (limit JSON_VALUES)")
-    outside = "".join(text.split('"')[::2])  # What is between two quotes is a string.
+    outside = "".join(text.split('"')[::2])  # Every second part is within quotes.
     opened = outside.count("[") + outside.count("{")
     values = opened + outside.count(",")
     if values > limits.JSON_VALUES:
@@ -142,46 +151,49 @@ def _count(text: str) -> int:
     return values + 1
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        names: set[str] = set()
-        name = next(name for name, _ in pairs if name in names or names.add(name))  # type: ignore[func-returns-value]
-        raise DocumentError(f"has the key {quote(name)} twice in one object; keep one")
-    return made
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object of these keys and values; DocumentError if a key is repeated."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        keys: set[str] = set()
+        for key, _ in pairs:
+            if key in keys:
+                raise DocumentError(f"has the key {quote(key)} twice in one object; keep one")
+            keys.add(key)
+    return values
 
 
 def _refuse_constant(text: str) -> NoReturn:
     raise DocumentError(f"is not JSON: it has {text}")
 
 
-def _int(text: str) -> int:
-    # What Go's int64 and uint64 hold.
+def _parse_int(text: str) -> int:
+    """Returns a number that Go's int64 or uint64 holds; DocumentError for other numbers."""
     if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 64:
         raise DocumentError(f"has the number {quote(text)}, which is out of range (64 bits)")
     return int(text)
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
+    """Returns a number that keeps its value when it is written again as a 64-bit floating-point number; DocumentError for others."""
     import decimal
 
     number = float(text)
-    # Others would read another number after it is written again.
     if len(text) > 32 or decimal.Decimal(text) != decimal.Decimal(repr(number)):
         raise DocumentError(f"has the number {quote(text)}, which a 64-bit floating-point number does not hold")
     return number
 
 
 def _check_fields(value: Any, fields: Any) -> None:
-    """Raises DocumentError if a key differs from the name of a field only in case: engines take it for the field."""
+    """Raises DocumentError if a key differs from the name of a field only in case, because engines take it for the field."""
     if isinstance(fields, list) and isinstance(value, list):
-        for each in value:
-            _check_fields(each, fields[0])
+        for item in value:
+            _check_fields(item, fields[0])
     if not isinstance(fields, dict) or not isinstance(value, dict):
         return
     folded = {field.casefold(): field for field in fields} if value.keys() - fields.keys() else {}
-    for key, each in value.items():
+    for key, item in value.items():
         if key in fields:
-            _check_fields(each, fields[key])
+            _check_fields(item, fields[key])
         elif field := folded.get(key.casefold()):
             raise DocumentError(f"has the key {quote(key)}, which engines take for {quote(field)}; write {quote(field)}")

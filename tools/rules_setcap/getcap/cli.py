@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, internal
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error
 from rules_setcap.getcap.output import print_error
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except Exception as error:
         # Python exits with 1 after an uncaught exception, but 1 means that capabilities are wrong.
-        print_error(internal(error))
+        print_error(format_internal_error(error))
         return INTERNAL
     return 2
 

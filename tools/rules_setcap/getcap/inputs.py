@@ -27,7 +27,7 @@ def read_images(path: str, platform: str, passed_over: list[image_documents.NonI
       OSError: a file cannot be read.
     """
     reject_image_name(path)
-    with progress.shown(f"getcap: {escape(path)}"):
+    with progress.show_progress(f"getcap: {escape(path)}"):
         return image_reader.read_images(path, platform, passed_over)
 
 

@@ -1,1 +1,1 @@
-"""The checks that the test rules run."""
+"""The checks of the test rules capability_test, digest_test and kubernetes_test."""

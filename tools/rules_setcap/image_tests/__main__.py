@@ -1,4 +1,4 @@
-"""Runs the check of a test rule: launch.py rules_setcap.image_tests IMPORTS SUBJECT FLAG..."""
+"""Runs the check of a test rule: launch.py rules_setcap.image_tests IMPORTS COMMAND FLAG..."""
 
 import sys
 
@@ -6,5 +6,5 @@ from rules_setcap.image_tests import cli
 
 
 def main() -> int:
-    """Runs the program; returns the exit status."""
+    """Runs the program; returns the exit code."""
     return cli.main(sys.argv[1:])

@@ -1,16 +1,16 @@
-"""Writes the report of a test; an empty report means that the test passes. rules/private/verdict.bzl runs it.
+"""Writes the report of a test. An empty report means that the test passes. rules/private/image_tests.bzl runs it.
 
     capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
     digest --target=LABEL --report=FILE --digest=DIGEST (--descriptor=FILE --content=FILE... | --image=IMAGE)
-    kubernetes --target=LABEL --report=FILE --image=IMAGE --name=IMAGE --runtime=RUNTIME --level=LEVEL --manifest=FILE...
+    kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL --manifest=FILE...
         [--program=PATH...]
 
-IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. --problem=TEXT is a problem that
-the rule found.
+IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. --problem=TEXT is a problem that the
+rule found.
 
-Findings about images and manifests go to the report, so that they fail the test and not the build. Invalid
-attributes fail the build. The exit status is 0 with a report; 1 without one, if attributes are invalid; 2 if the
-command line is; 70 after an internal error.
+Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
+attributes fail the build. The exit code is 0 with a report; 1 without one, if attributes are invalid; 2 if the command line
+is invalid; 70 after an internal error.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal, printable
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable
 from rules_setcap.diagnostics.files import write_whole
 from rules_setcap.oci import image_reader
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs a subcommand; returns the exit status."""
+    """Runs the check that the command line names; returns the exit code."""
     parser = argparse.ArgumentParser(allow_abbrev=False, fromfile_prefix_chars="@")
-    parser.add_argument("subject", choices=["capabilities", "digest", "kubernetes"])
+    parser.add_argument("command", choices=["capabilities", "digest", "kubernetes"])
     for flag in ("target", "report"):
         parser.add_argument(f"--{flag}", required=True)
     for flag in ("descriptor", "digest", "image", "level", "name", "runtime"):
@@ -41,20 +44,21 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.problem:
             raise InputError(options.problem)
-        findings = _findings(options)
+        findings = _run_check(options)
     except InputError as error:
-        for text in error.problems:
-            print(f"{options.target}: {printable(text)}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"{options.target}: {problem}", file=sys.stderr)
         return 1
     except Exception as error:
-        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        print(f"{options.target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
-    write_whole(options.report, "".join(f"{options.target}: {_report(text)}\n" for text in findings).encode())
+    report = "".join(f"{options.target}: {_make_printable(finding)}\n" for finding in findings)
+    write_whole(options.report, report.encode())
     return 0
 
 
-def _findings(options: argparse.Namespace) -> list[str]:
-    """Returns the findings of the subject's check.
+def _run_check(options: argparse.Namespace) -> list[str]:
+    """Runs a check, and returns its findings.
 
     Raises:
       InputError: attributes are invalid.
@@ -62,31 +66,31 @@ def _findings(options: argparse.Namespace) -> list[str]:
     image = options.image
     if os.path.basename(image) == "index.json":
         image = os.path.dirname(image)
-    # Each check imports only what it needs: only that of Kubernetes has PyYAML.
-    if options.subject == "digest":
+    # Each check imports only what it needs, because only that of Kubernetes has PyYAML.
+    if options.command == "digest":
         from rules_setcap.image_tests import digests
 
         if image:
-            return digests.check_image(image, options.digest, options.target)
-        return digests.check_files(options.descriptor, options.content, options.digest, options.target)
-    if options.subject == "capabilities":
-        from rules_setcap.image_tests import capabilities
+            return digests.check_foreign_image(image, options.digest, options.target)
+        return digests.check_built_image(options.descriptor, options.content, options.digest, options.target)
+    if options.command == "capabilities":
+        from rules_setcap.image_tests import expected_capabilities
 
-        expected = capabilities.parse_expected(json.loads(options.expected))
-        return _of_images(image, lambda found: capabilities.compare(found, expected))
-    from rules_setcap.image_tests import manifests
+        expected = expected_capabilities.parse_expected_capabilities(json.loads(options.expected))
+        return _check_images(image, lambda images: expected_capabilities.compare_capabilities(images, expected))
+    from rules_setcap.image_tests import kubernetes_manifests
 
-    attributes = manifests.parse_attributes(options.name, options.runtime, options.level, options.program)
-    return _of_images(image, lambda found: manifests.check(found, options.manifest, attributes))
+    attributes = kubernetes_manifests.parse_test_attributes(options.name, options.runtime, options.level, options.program)
+    return _check_images(image, lambda images: kubernetes_manifests.check_manifests(images, options.manifest, attributes))
 
 
-def _report(finding: str) -> str:
-    """Returns a finding with printable lines; some have lines to copy into a BUILD file."""
+def _make_printable(finding: str) -> str:
+    """Returns a finding with printable characters only. Its lines are kept, because some are to be copied into a BUILD file."""
     return "\n".join(map(printable, finding.split("\n")))
 
 
-def _of_images(path: str, check: Callable[[Sequence[image_reader.Image]], list[str]]) -> list[str]:
-    """Returns what a check finds in the images at a path; images and manifests that cannot be read are findings."""
+def _check_images(path: str, check: Callable[[Sequence[image_reader.Image]], list[str]]) -> list[str]:
+    """Returns the findings of a check about the images at a path. An image that cannot be read is a finding too."""
     try:
         return check(image_reader.read_images(path))
     except InputError as error:

@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, internal
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error
 from rules_setcap.ko.agreement import check_agreement
 from rules_setcap.ko.config import read_config
 
@@ -34,7 +34,7 @@ def main() -> int:
     except OSError as error:
         return _report(options.target, [f"{options.name}: {error.strerror}"])
     except Exception as error:
-        print(f"{options.target}: {internal(error)}", file=sys.stderr)
+        print(f"{options.target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     with open(options.output, "w", encoding="utf-8") as file:
         json.dump({"source": requested.where, "capabilities": requested.words}, file)

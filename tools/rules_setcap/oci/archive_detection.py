@@ -101,7 +101,7 @@ class ArchiveDetector:
         data = b"".join(self._archive.content())[: member.size]
         start = data.lstrip(_SPACE)[:1] or b"?"
         try:
-            return start, strict_json.parse(data)
+            return start, strict_json.parse_document(data)
         except strict_json.DocumentError:
             return start, None
 

@@ -101,17 +101,17 @@ def export_archive(stream: IO[bytes], layout: str, name: str, platform: str = ""
         documents[b"manifest.json"] = _encode_docker_manifest(manifest, name)
 
     for directory in _DIRECTORIES:
-        stream.write(tar.header(directory, tar.DIRECTORY, mode=0o755))
+        stream.write(tar.format_header(directory, tar.DIRECTORY, mode=0o755))
     blobs = os.path.join(layout, BLOBS)
     for blob in sorted(os.listdir(blobs)):
         path = os.path.join(blobs, blob)
         size = os.stat(path).st_size
-        stream.write(tar.header(_DIRECTORIES[-1] + blob.encode(), tar.REGULAR, mode=0o644, size=size))
+        stream.write(tar.format_header(_DIRECTORIES[-1] + blob.encode(), tar.REGULAR, mode=0o644, size=size))
         for piece in _read_pieces(path, size):
             stream.write(piece)
         stream.write(bytes(-size % tar.BLOCK))
     for document, data in sorted(documents.items()):
-        stream.write(tar.header(document, tar.REGULAR, mode=0o644, size=len(data)) + data + bytes(-len(data) % tar.BLOCK))
+        stream.write(tar.format_header(document, tar.REGULAR, mode=0o644, size=len(data)) + data + bytes(-len(data) % tar.BLOCK))
     stream.write(tar.END)
 
 

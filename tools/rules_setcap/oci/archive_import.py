@@ -20,11 +20,11 @@ import re
 import shutil
 from collections import namedtuple
 
-from rules_setcap.archive.decompress import Decompressed, DecompressionError
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, plain
+from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
 from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
-from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular, write_whole
@@ -65,7 +65,7 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
-            _ArchiveImporter(output, Work(os.fstat(file.fileno()).st_size)).import_members(Archive(Decompressed(file)))
+            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(Archive(DecompressedStream(file)))
     except (ArchiveError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
@@ -81,13 +81,13 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
 class _ArchiveImporter:
     """Writes every file of an archive as a blob, and then the manifests and the index that make the blobs a layout."""
 
-    def __init__(self, output: str, work: Work) -> None:
+    def __init__(self, output: str, work: ReadBudget) -> None:
         self._output, self._work = output, work
         self._layers: dict[str, tuple[str, str]] = {}  # By digest of a layer, its codec and diff_id.
         self._files: dict[str, dict[str, Any]] = {}  # By path of a file, its digest and size.
         self._links: dict[str, str] = {}  # By path of a link, the path of its target.
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
-        self._budget = strict_json.Budget()
+        self._budget = strict_json.JsonBudget()
 
     def import_members(self, archive: Archive) -> None:
         """Writes the layout.
@@ -104,14 +104,19 @@ class _ArchiveImporter:
             if count == limits.ARCHIVE_FILES:
                 raise ArchiveError(f"more than {limits.ARCHIVE_FILES} members (limit ARCHIVE_FILES)")
             if CAPABILITY_RECORD in member.records or CAPABILITY_TWIN in member.records:
-                raise ArchiveError(f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer")
+                raise ArchiveError(
+                    f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer"
+                )
             self._add_member(member, archive.content())
         for _ in archive.rest():
             pass
         if not archive.ended:
             raise ArchiveError("ends without an end-of-archive marker: a part is missing")
         self._check_version()
-        index, docker = self._parse_file("/index.json", strict_json.MANIFEST), self._parse_file("/manifest.json", strict_json.DOCKER)
+        index, docker = (
+            self._parse_file("/index.json", strict_json.MANIFEST),
+            self._parse_file("/manifest.json", strict_json.DOCKER),
+        )
         images = None if docker is None else self._read_docker_images(docker)
         if isinstance(index, dict) and index.get("manifests"):
             self._write_file("index.json", self._read_file("/index.json"))
@@ -122,7 +127,9 @@ class _ArchiveImporter:
         elif index is not None or images is not None:
             raise ArchiveError(f"its {'index.json' if images is None else 'manifest.json'} names no image")
         elif any(map(DOCKER_1_9_MEMBER.fullmatch, self._files)):
-            raise ArchiveError("has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again")
+            raise ArchiveError(
+                "has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again"
+            )
         else:
             raise ArchiveError("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
@@ -209,7 +216,7 @@ class _ArchiveImporter:
                 raise ArchiveError(f"has no layer {quote(name)}")
             blobs.append(blob)
         try:
-            value = strict_json.parse(config, strict_json.CONFIG, self._budget)
+            value = strict_json.parse_document(config, strict_json.CONFIG, self._budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its config {quote(item['Config'])} {error}") from None
         rootfs = value.get("rootfs") if isinstance(value, dict) else None
@@ -233,9 +240,11 @@ class _ArchiveImporter:
     def _read_layer(self, digest: str) -> tuple[str, str]:
         """Returns the codec and the diff_id of a layer."""
         with open_regular(blob_path(self._output, digest)) as file:
-            stream = Decompressed(file, self._work)
+            stream = DecompressedStream(file, self._work)
             if stream.codec not in _CODEC_SUFFIXES:
-                what = f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                what = (
+                    f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
+                )
                 raise ArchiveError(what)
             if stream.codec == "none":
                 return "none", digest
@@ -269,7 +278,7 @@ class _ArchiveImporter:
             return None
         name = path[1:]
         try:
-            value = strict_json.parse(self._read_file(path), fields, self._budget)
+            value = strict_json.parse_document(self._read_file(path), fields, self._budget)
         except strict_json.DocumentError as error:
             raise ArchiveError(f"its {name} {error}") from None
         if value is None:
@@ -280,18 +289,20 @@ class _ArchiveImporter:
         """Returns the bytes of a file of the archive that is JSON."""
         blob = self._files[self._follow_links(path)]
         if blob["size"] > limits.JSON:
-            raise ArchiveError(f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
+            raise ArchiveError(
+                f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
+            )
         with open_regular(blob_path(self._output, blob["digest"])) as file:
             return file.read()
 
     def _follow_links(self, name: str) -> str:
         """Returns the path to which a name in the archive leads."""
         try:
-            path = plain(name.encode("utf-8", "surrogateescape"))
+            path = normalize_name(name.encode("utf-8", "surrogateescape"))
             for _ in range(limits.LINKS):
                 if path not in self._links:
                     return path
-                path = plain(self._links[path].encode("utf-8", "surrogateescape"))
+                path = normalize_name(self._links[path].encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:
             raise ArchiveError(f"{quote(name)} is not a valid name") from None
         raise ArchiveError(f"links that go round at {quote(name)}")

@@ -25,7 +25,9 @@ _CONTAINERD_LAYER = re.compile(
 )
 
 
-def describe_artifact(manifest: Mapping[str, Any], load_config: Callable[[], Any], is_tar: Callable[[Mapping[str, Any]], bool]) -> str:
+def describe_artifact(
+    manifest: Mapping[str, Any], load_config: Callable[[], Any], is_tar: Callable[[Mapping[str, Any]], bool]
+) -> str:
     """Returns a description of the artifact that a manifest is for; "" if the manifest is for an image.
 
     Args:
@@ -43,7 +45,9 @@ def describe_artifact(manifest: Mapping[str, Any], load_config: Callable[[], Any
         if has_layers or not layers:
             return ""
         if any(is_tar(layer) for layer in manifest["layers"]):
-            raise ValueError(f"layers of media type {quote(layers[0])} that are tars: podman unpacks them, containerd refuses them")
+            raise ValueError(
+                f"layers of media type {quote(layers[0])} that are tars: podman unpacks them, containerd refuses them"
+            )
         return f"an artifact with layers of media type {quote(layers[0])}, not an image"
     if has_layers:
         rootfs = (load_config() or {}).get("rootfs")

@@ -21,7 +21,9 @@ def encode_document(value: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
-        raise InputError([problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]) from None
+        raise InputError(
+            [problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]
+        ) from None
 
 
 def compute_digest(data: bytes) -> str:

@@ -113,7 +113,7 @@ class Image:
     users: dict[str, int] | None = None
     differences: tuple[Difference, ...] = ()
     _root: RootFilesystem = field(default_factory=RootFilesystem, repr=False)
-    # By layer and entry: the text of scripts, /etc/passwd and /etc/group; for programs, b"\x7fELF" and JSON from elf.describe().
+    # By layer and entry: the text of scripts, /etc/passwd and /etc/group; for programs, b"\x7fELF" and JSON from elf.describe_program().
     _kept_contents: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
     groups: dict[str, int] | None = None
 
@@ -133,7 +133,9 @@ class Image:
         if content.startswith(b"\x7fELF"):
             headers = json.loads(content[4:])
             directories = headers.get("runpath") or headers.get("rpath") or ""
-            return File(*attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ())))
+            return File(
+                *attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ()))
+            )
         return File(*attributes, "")
 
     def read_text(self, path: str) -> str | None:

@@ -123,7 +123,9 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
     """
     problems = Problems()
     if len(manifest["layers"]) > limits.LAYERS:
-        raise InputError([problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")])
+        raise InputError(
+            [problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
+        )
     layers = []
     for layer in manifest["layers"]:
         media_type = media_types.convert_layer_type(layer["mediaType"])

@@ -10,9 +10,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from rules_setcap.archive.decompress import Decompressed, DecompressionError
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import Archive, ArchiveError
-from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics.errors import InputError, problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
@@ -43,14 +43,14 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     except ValueError as error:
         raise InputError([problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
-        return _read_layout(path, path, parsed, Work(blobs=True), non_images)
+        return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images)
     layers = LayerReader()
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            work = Work(size)
+            work = ReadBudget(size)
             stream = HashingReader(file)
-            archive = Archive(Decompressed(stream, work), work)
+            archive = Archive(DecompressedStream(stream, work), work)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
             for _ in archive.rest():
@@ -74,12 +74,12 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
 @contextlib.contextmanager
 def _open_tar(path: str) -> Iterator[Archive]:
     with open_regular(path) as file:
-        work = Work(os.fstat(file.fileno()).st_size)
-        yield Archive(Decompressed(file, work), work)
+        work = ReadBudget(os.fstat(file.fileno()).st_size)
+        yield Archive(DecompressedStream(file, work), work)
 
 
 def _read_archive(
-    path: str, platform: dict[str, str] | None, evidence: str, work: Work, non_images: list[image_documents.NonImage] | None
+    path: str, platform: dict[str, str] | None, evidence: str, work: ReadBudget, non_images: list[image_documents.NonImage] | None
 ) -> list[Image]:
     """Returns the images of an archive.
 
@@ -100,7 +100,7 @@ def _read_archive(
 
 
 def _read_layout(
-    layout: str, path: str, platform: dict[str, str] | None, work: Work, non_images: list[image_documents.NonImage] | None
+    layout: str, path: str, platform: dict[str, str] | None, work: ReadBudget, non_images: list[image_documents.NonImage] | None
 ) -> list[Image]:
     """Returns the images of an OCI image layout directory.
 
@@ -119,15 +119,19 @@ def _read_layout(
             images = image_documents.read_layout_images(layout).images
             existing = sorted({quote(format_platform(image.config)) for image in images})
             if not platform or not existing:
-                raise InputError([problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")])
+                raise InputError(
+                    [problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
+                )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([problem("platform", format_platform(platform), what)])
         return [_read_image(layout, image, work) for image in entries.images]
     except InputError as error:
-        raise InputError(text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems) from None
+        raise InputError(
+            text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
+        ) from None
 
 
-def _read_image(layout: str, image: image_documents.ImageDocuments, work: Work) -> Image:
+def _read_image(layout: str, image: image_documents.ImageDocuments, work: ReadBudget) -> Image:
     """Returns an image of a layout with the capabilities in its layers."""
     layers = LayerReader()
     blobs = layer_blobs.list_image_layers(layout, image)
@@ -135,7 +139,7 @@ def _read_image(layout: str, image: image_documents.ImageDocuments, work: Work) 
         with layer_blobs.open_layer(blob, work) as archive:
             layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
-        second_work = Work()
+        second_work = ReadBudget()
         return layers.build_image(
             format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_work) for blob in blobs)
         )

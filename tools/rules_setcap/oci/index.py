@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8"}
 
 
-def build_index(images: Iterable[tuple[str, Mapping[str, Any]]], annotations: Mapping[str, str], problems: Problems) -> dict[str, Any]:
+def build_index(
+    images: Iterable[tuple[str, Mapping[str, Any]]], annotations: Mapping[str, str], problems: Problems
+) -> dict[str, Any]:
     """Returns the index, with its images in the order of `images`.
 
     Args:

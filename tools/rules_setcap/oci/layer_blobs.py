@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import namedtuple
 
-from rules_setcap.archive.decompress import LAYERS, Decompressed, DecompressionError
+from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import Archive, ArchiveError
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, problem, quote
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, Sequence
 
-    from rules_setcap.archive.work import Work
+    from rules_setcap.archive.budget import ReadBudget
 
 LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id"))
 """The blob of a layer. path: str, of the file; descriptor: dict; place: str, the path of the layout or of the blob, for
@@ -59,7 +59,7 @@ def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
 
 
 @contextlib.contextmanager
-def open_layer(blob: LayerBlob, work: Work) -> Iterator[Archive]:
+def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
     """Opens a layer in a with statement; verifies the whole blob when the block ends.
 
     Args:
@@ -75,8 +75,8 @@ def open_layer(blob: LayerBlob, work: Work) -> Iterator[Archive]:
     with VerifiedBlob(blob.path, blob.descriptor, blob.place) as file:
         try:
             work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
-            stream = Decompressed(file, work)
-            if stream.codec not in LAYERS:
+            stream = DecompressedStream(file, work)
+            if stream.codec not in LAYER_CODECS:
                 # Docker and podman read such a layer; containerd takes it for a damaged tar.
                 what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 raise DecompressionError(what)

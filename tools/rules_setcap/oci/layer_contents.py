@@ -19,7 +19,7 @@ attribute can name them.
 from __future__ import annotations
 
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
-from rules_setcap.archive.paths import is_text
+from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.executables import elf
@@ -29,16 +29,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Collection, Iterable, Mapping
 
+    from rules_setcap.archive.budget import ReadBudget
     from rules_setcap.archive.entry import Entry
     from rules_setcap.archive.reader import Member
-    from rules_setcap.archive.work import Work
     from rules_setcap.oci.root_filesystem import RootFilesystem
 
 
 class LayerContents:
     """A collector of the entries of a layer."""
 
-    def __init__(self, work: Work | None = None) -> None:
+    def __init__(self, work: ReadBudget | None = None) -> None:
         """
         Args:
           work: counts the memory of the list if the entries come from outside; None if Bazel made them.
@@ -77,22 +77,24 @@ class LayerContents:
         """Adds an entry of a tar; of several entries with one path, the last counts.
 
         Raises:
-          WorkError: the list takes too much memory.
+          BudgetError: the list takes too much memory.
         """
         path = member.path
-        if path == "/" or not is_text(path):
+        if path == "/" or not is_utf8(path):
             return
         self._count_texts(path, member.link)
         folder, _, name = path.rpartition("/")
         if name == OPAQUE:
             self._opaque.append(folder)
         elif name.startswith(WHITEOUT):
-            self._hidden.append(f"{folder}/{name[len(WHITEOUT):]}")
+            self._hidden.append(f"{folder}/{name[len(WHITEOUT) :]}")
         elif member.type == DIRECTORY:
             self._directories[path] = (member.mode, member.uid, member.gid)
-            self._add_xattrs(path, {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)})
+            self._add_xattrs(
+                path, {name[len(XATTR) :]: value for name, value in member.records.items() if name.startswith(XATTR)}
+            )
         elif member.type == SYMLINK:
-            if is_text(member.link):
+            if is_utf8(member.link):
                 self._links[path] = member.link
         else:
             self._files.append(path)
@@ -105,17 +107,17 @@ class LayerContents:
           interpreters: the results of find_interpreter(), by the layer and the entry of the file.
 
         Raises:
-          WorkError: the list takes too much memory.
+          BudgetError: the list takes too much memory.
         """
         for path, node in root.walk():
-            if not is_text(path):
+            if not is_utf8(path):
                 continue
             self._count_texts(path, node.link)
             if node.type == DIRECTORY:
                 self._directories[path] = (node.mode, node.uid, node.gid)
                 self._add_xattrs(path, node.xattrs)
             elif node.type == SYMLINK:
-                if is_text(node.link):
+                if is_utf8(node.link):
                     self._links[path] = node.link
             else:
                 self._files.append(path)
@@ -151,11 +153,11 @@ class LayerContents:
     def _count_texts(self, *texts: str) -> None:
         """Counts the memory of texts: each text itself, and its JSON twice."""
         if self._work is not None:
-            self._work.keep(sum(200 + 4 * len(text) for text in texts if text))
+            self._work.spend_memory(sum(200 + 4 * len(text) for text in texts if text))
 
     def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
         if self._work is not None:
-            self._work.keep(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
+            self._work.spend_memory(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}
         if texts:
             self._xattrs[path] = texts
@@ -179,7 +181,7 @@ def find_interpreter(start: bytes) -> tuple[str, str] | None:
         return ("script", line.decode("utf-8", "replace")) if line else None
     if start.startswith(b"\x7fELF"):
         try:
-            loader = elf.interpreter(start)
+            loader = elf.find_interpreter(start)
         except elf.ElfError:
             return None
         return ("loader", loader) if loader else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import DIRECTORY
 from rules_setcap.archive.reader import ArchiveError
 from rules_setcap.archive.records import XATTR
-from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, problem
 from rules_setcap.oci.engines.comparison import DECISIVE_RECORDS, shorten_entries, unpack_by_engines
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Inspect = Callable[[Archive, int], Iterable[Member]]
 
 
-def merge_layers(blobs: Sequence[LayerBlob], work: Work) -> RootFilesystem:
+def merge_layers(blobs: Sequence[LayerBlob], work: ReadBudget) -> RootFilesystem:
     """Returns the merged root filesystem of an image, as the first engine that accepts the layers unpacks it.
 
     Files keep only the extended attributes that decide about capabilities; see drop_unused_records().
@@ -37,7 +37,7 @@ def merge_layers(blobs: Sequence[LayerBlob], work: Work) -> RootFilesystem:
     return unpack_if_engines_differ(apply_layers(blobs, work), blobs, first=True)[0]
 
 
-def apply_layers(blobs: Sequence[LayerBlob], work: Work, inspect: Inspect | None = None) -> RootFilesystem:
+def apply_layers(blobs: Sequence[LayerBlob], work: ReadBudget, inspect: Inspect | None = None) -> RootFilesystem:
     """Returns the merged root filesystem by the rules about which container engines agree.
 
     Args:
@@ -56,7 +56,9 @@ def apply_layers(blobs: Sequence[LayerBlob], work: Work, inspect: Inspect | None
     return root
 
 
-def unpack_if_engines_differ(root: RootFilesystem, blobs: Sequence[LayerBlob], *, first: bool = False) -> tuple[RootFilesystem, list[str]]:
+def unpack_if_engines_differ(
+    root: RootFilesystem, blobs: Sequence[LayerBlob], *, first: bool = False
+) -> tuple[RootFilesystem, list[str]]:
     """Unpacks the layers by the rules of each container engine if engines may differ about them.
 
     Args:
@@ -73,7 +75,7 @@ def unpack_if_engines_differ(root: RootFilesystem, blobs: Sequence[LayerBlob], *
     """
     if not root.engines_may_differ:
         return root, []
-    layers, work = [], Work()
+    layers, work = [], ReadBudget()
     for blob in blobs:
         with open_layer(blob, work) as archive:
             layers.append(shorten_entries(drop_unused_records(archive, work)))
@@ -84,7 +86,7 @@ def unpack_if_engines_differ(root: RootFilesystem, blobs: Sequence[LayerBlob], *
     return unpacked, [difference.path for difference in differences]
 
 
-def drop_unused_records(members: Iterable[Member], work: Work) -> Iterator[Member]:
+def drop_unused_records(members: Iterable[Member], work: ReadBudget) -> Iterator[Member]:
     """Yields the entries of a layer without the pax records that are not used.
 
     The extended attributes of an entry can take 1 MiB. Those of directories are kept, because a layer that repeats a
@@ -102,5 +104,5 @@ def drop_unused_records(members: Iterable[Member], work: Work) -> Iterator[Membe
             kept = DECISIVE_RECORDS if member.records else ()
             member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items() if name.startswith(kept)}
         if member.records:
-            work.keep(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
+            work.spend_memory(sum(len(name) + 3 * len(value) + 200 for name, value in member.records.items()))
         yield member

@@ -63,7 +63,9 @@ class LayerReader:
         self.layers.append(Layer(digest, {}))
         self._root.apply_layer(self._read_entries(archive), len(self.layers) - 1, size)
 
-    def build_image(self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]) -> Image:
+    def build_image(
+        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]
+    ) -> Image:
         """Returns the image of all layers.
 
         Args:
@@ -135,13 +137,16 @@ class LayerReader:
         value, twin = member.records.get(CAPABILITY_RECORD), member.records.get(CAPABILITY_TWIN)
         if twin is not None:
             try:
-                decoded_twin = binascii.a2b_base64(twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4))
+                decoded_twin = binascii.a2b_base64(
+                    twin[: 2 * limits.CAPABILITY] + b"=" * (-len(twin[: 2 * limits.CAPABILITY]) % 4)
+                )
             except binascii.Error:
                 decoded_twin = b""
             if decoded_twin != value:
                 what = "says other capabilities than" if value is not None else "has them, without"
                 self._add_problem(
-                    member.path, f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images"
+                    member.path,
+                    f"its record {CAPABILITY_TWIN.decode()} {what} {CAPABILITY_RECORD.decode()}, which alone counts in images",
                 )
         return value if value is None else value[: limits.CAPABILITY]
 
@@ -177,13 +182,13 @@ class LayerReader:
     def _keep_program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also its libraries and their directories."""
         try:
-            headers: dict[str, Any] = {"interpreter": elf.interpreter(start)}
+            headers: dict[str, Any] = {"interpreter": elf.find_interpreter(start)}
         except elf.ElfError:
             return
         if not headers["interpreter"]:
             return
         if CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
-            headers = elf.describe(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
+            headers = elf.describe_program(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
         kept = {name: headers[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in headers}
         if kept.get("interpreter"):
             self._kept_contents[entry] = b"\x7fELF" + json.dumps(kept).encode()

@@ -33,7 +33,7 @@ class LayoutReader:
 
     def __init__(self, layout: str) -> None:
         self._layout = layout
-        self._budget = strict_json.Budget()
+        self._budget = strict_json.JsonBudget()
         self._images: list[tuple[Any, Any]] = []
         self.non_images: list[NonImage] = []
         self._visited: set[tuple[str, str]] = set()  # Digest and media type of each entry.
@@ -113,12 +113,12 @@ class LayoutReader:
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as a compressed file that may be a tar."""
         # Few images need them, and an action that assembles an image starts once for each image.
-        from rules_setcap.archive.decompress import Decompressed, DecompressionError
+        from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
         from rules_setcap.archive.tar import BLOCK
 
         try:
             with open_regular(blob_path(self._layout, descriptor["digest"])) as file:
-                block = Decompressed(file).read(BLOCK)
+                block = DecompressedStream(file).read(BLOCK)
         except FileNotFoundError:
             return False
         except DecompressionError:
@@ -156,7 +156,9 @@ class LayoutReader:
     def _read_index(self) -> Any:
         """Returns the value of index.json."""
         data = read_document(os.path.join(self._layout, "index.json"), self._layout)
-        return self._check(parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX)
+        return self._check(
+            parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
+        )
 
     def _read_manifest(self, descriptor: Mapping[str, Any]) -> Any:
         """Returns the manifest or index of a descriptor."""
@@ -172,12 +174,16 @@ class LayoutReader:
 
     def _read_json(self, descriptor: Mapping[str, Any], fields: Any) -> Any:
         """Returns the value of a JSON blob."""
-        return parse_document(self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget)
+        return parse_document(
+            self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget
+        )
 
     def _read_bytes(self, descriptor: Mapping[str, Any]) -> bytes:
         """Returns the bytes of a JSON blob, verified against its descriptor."""
         if descriptor["size"] > limits.JSON:
-            raise self._error(f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
+            raise self._error(
+                f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
+            )
         data = read_document(blob_path(self._layout, descriptor["digest"]), self._layout)
         digest = compute_digest(data)
         if digest != descriptor["digest"] or len(data) != descriptor["size"]:
@@ -218,20 +224,20 @@ def describe_layout_hint(directory: str) -> str:
     return "; give an OCI layout directory"
 
 
-def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.Budget | None = None) -> Any:
+def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
     """Returns the value of a JSON document.
 
     Args:
       data: the document.
       name: the name of the document, for messages.
       layout: the path of the layout, for messages.
-      fields: the fields that it may have; see strict_json.parse().
+      fields: the fields that it may have; see strict_json.parse_document().
       budget: counts the values of all documents of the layout.
 
     Raises:
       InputError: the document is not valid.
     """
     try:
-        return strict_json.parse(data, fields, budget)
+        return strict_json.parse_document(data, fields, budget)
     except strict_json.DocumentError as error:
         raise InputError([problem("base", layout, f"{name} {error}")]) from None

@@ -184,7 +184,9 @@ class MergedContents:
         """
         if not self.links:
             return []
-        folders = {path.rpartition("/")[0] for key in ("files", "directories", "links", "hidden") for path in contents.get(key, ())}
+        folders = {
+            path.rpartition("/")[0] for key in ("files", "directories", "links", "hidden") for path in contents.get(key, ())
+        }
         folders.update(contents.get("opaque", ()))
         listed = (contents["directories"], contents["links"])
         replacements: dict[str, Replacement] = {}

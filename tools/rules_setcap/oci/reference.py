@@ -104,7 +104,9 @@ def check_tag(text: str) -> None:
       ValueError: the tag is not valid; the message is a sentence.
     """
     if not _TAG.fullmatch(text):
-        raise ValueError(f'{quote(text)} is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"')
+        raise ValueError(
+            f'{quote(text)} is not a valid tag: it must have up to 128 letters, digits, "_", "." and "-", and must not begin with "." or "-"'
+        )
 
 
 def complete_image_name(text: str) -> str:

@@ -233,7 +233,13 @@ class RootFilesystem:
 
     def _is_own_name(self, parent: DirectoryNode, name: str, layer: int) -> bool:
         """Returns whether the layer that is being applied has a name in a directory."""
-        return layer == 0 or parent.closed_by == layer or parent.own_layer == layer and parent.own_names is not None and name in parent.own_names
+        return (
+            layer == 0
+            or parent.closed_by == layer
+            or parent.own_layer == layer
+            and parent.own_names is not None
+            and name in parent.own_names
+        )
 
     def _find_or_make_directory(self, folder: str, layer: int) -> DirectoryNode:
         """Returns the directory at an absolute path; creates it if it does not exist."""

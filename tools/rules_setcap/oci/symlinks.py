@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def resolve_links(
-    path: str, read_link: Callable[[str], str | None], count_steps: Callable[[int], None] | None = None, max_links: int = limits.LINKS
+    path: str,
+    read_link: Callable[[str], str | None],
+    count_steps: Callable[[int], None] | None = None,
+    max_links: int = limits.LINKS,
 ) -> str:
     """Returns a path with every symbolic link followed, the last one too; the path need not exist.
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
-from rules_setcap.executables.formats import BUILD_FOR_LINUX, system
+from rules_setcap.executables.formats import BUILD_FOR_LINUX, find_system
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems)
         except capabilities.CapabilityError as error:
             problems.extend(f"{attribute}: {text}" for text in error.problems)
         try:
-            path = clean(path)
+            path = normalize_path(path)
         except ValueError as error:
             problems.add(attribute, path, str(error))
             continue
@@ -104,7 +104,7 @@ def read_request(file: str, path: str, problems: Problems) -> list[Mapping[str, 
         problems.add("linux_capabilities_from", file, what)
         return []
     try:
-        fields = strict_json.parse(data)
+        fields = strict_json.parse_document(data)
     except strict_json.DocumentError:
         fields = None
     words = fields.get("capabilities") if isinstance(fields, dict) else None
@@ -185,7 +185,7 @@ def find_fault(kind: str, mode: int, start: bytes | None) -> str:
         words = start[2:].partition(b"\n")[0].split()
         name = f", {quote(words[0].decode('utf-8', 'replace'))}" if words else ""
         return f"a script; the kernel ignores its capabilities, and takes those of its interpreter{name}"
-    if name := system(start):
+    if name := find_system(start):
         return f"a program for {name}; capabilities are for programs of Linux: {BUILD_FOR_LINUX}"
     return "not an ELF program; the kernel ignores its capabilities"
 

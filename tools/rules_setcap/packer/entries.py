@@ -19,7 +19,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
-from rules_setcap.archive.paths import check_text, clean
+from rules_setcap.archive.paths import check_text, normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer.sources import fill_template, read_output, read_source
@@ -241,9 +241,9 @@ def _parse_line(line: str, fields: object, problems: Problems, digests: Digests)
     uid, gid = fields.get("uid", 0), fields.get("gid", 0)
     known = len(problems)
     try:
-        path = clean(path)
+        path = normalize_path(path)
         if kind == HARDLINK:
-            target = clean(target)
+            target = normalize_path(target)
         for text in (source, output, target):
             check_text(text)
     except ValueError as error:

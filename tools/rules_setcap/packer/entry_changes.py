@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import HARDLINK, Entry
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.packer.entries import parse_mode, parse_owner
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
@@ -58,7 +58,7 @@ def change_entries(
     for change in changes:
         attribute, path = change["attribute"], change["path"]
         try:
-            path = clean(path)
+            path = normalize_path(path)
             located = locate(path)
         except ValueError as error:
             problems.add(attribute, path, str(error))
@@ -93,7 +93,7 @@ def change_copies(
     for change in changes:
         attribute, path = change["attribute"], change["path"]
         try:
-            path = clean(path)
+            path = normalize_path(path)
         except ValueError as error:
             problems.add(attribute, path, str(error))
             continue

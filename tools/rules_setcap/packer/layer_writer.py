@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive import compress, tar
-from rules_setcap.archive.blob import Blob
+from rules_setcap.archive.blob import BlobWriter
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.diagnostics import files
@@ -78,14 +78,14 @@ def write_layer(
 
 
 @contextlib.contextmanager
-def open_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[Blob]:
+def open_blob(output: str, compression: str, level: int, library: str, threads: int) -> Iterator[BlobWriter]:
     """Opens a blob for writing, and closes it at the end of the block. An error in the block leaves no file behind.
 
     The arguments are those of write_layer().
     """
-    codec = compress.codec(compression, level, library)
+    codec = compress.make_codec(compression, level, library)
     with files.open_new_file(output) as file:
-        blob = Blob(file, codec, threads)
+        blob = BlobWriter(file, codec, threads)
         try:
             yield blob
             blob.close()
@@ -94,7 +94,7 @@ def open_blob(output: str, compression: str, level: int, library: str, threads: 
 
 
 def describe_layer(
-    blob: Blob,
+    blob: BlobWriter,
     compression: str,
     assigned: Mapping[str, FileCapabilities],
     created_by: str,
@@ -109,7 +109,7 @@ def describe_layer(
       assigned: the capabilities by path.
       created_by: the text for the history of the image.
       contents: the paths that the layer has.
-      programs: what elf.describe() returns, by path, for the files that have capabilities; None for a file without bytes.
+      programs: what elf.describe_program() returns, by path, for the files that have capabilities; None for a file without bytes.
 
     Returns:
       A dict with these keys:
@@ -131,16 +131,16 @@ def describe_layer(
 
 
 def _read_headers(source: str) -> dict[str, Any] | None:
-    """Returns what elf.describe() returns for a file; None for a file without a source, which is empty."""
+    """Returns what elf.describe_program() returns for a file; None for a file without a source, which is empty."""
     if not source:
         return None
     with open(source, "rb") as file:
-        return elf.describe(file)
+        return elf.describe_program(file)
 
 
-def _write_entry(blob: Blob, entry: Entry, name: bytes, assigned: FileCapabilities | None, mtime: int) -> bytes:
+def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, assigned: FileCapabilities | None, mtime: int) -> bytes:
     """Writes an entry; returns the first bytes of its content."""
-    header = tar.header(
+    header = tar.format_header(
         name,
         _TYPE_FLAGS[entry.type],
         mode=entry.mode,
@@ -177,7 +177,7 @@ def _make_records(entry: Entry, assigned: FileCapabilities | None) -> dict[bytes
     return records
 
 
-def _copy_file(blob: Blob, source: int, size: int) -> bytes | None:
+def _copy_file(blob: BlobWriter, source: int, size: int) -> bytes | None:
     """Writes the bytes of a file to a blob. Holes are not read.
 
     Args:
@@ -197,7 +197,7 @@ def _copy_file(blob: Blob, source: int, size: int) -> bytes | None:
     hole_start, hole_end = _find_hole(source, 0, size)
     while done < size:
         if done == hole_start:
-            blob.zeros(hole_end - done)
+            blob.write_zeros(hole_end - done)
             done = os.lseek(source, hole_end, os.SEEK_SET)
             hole_start, hole_end = _find_hole(source, done, size)
             continue

@@ -6,9 +6,9 @@ import os
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
-from rules_setcap.archive.work import Work
 from rules_setcap.oci import layer_blobs, layer_merge
 from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
@@ -42,7 +42,7 @@ def copy_lower_files(
       InputError: a layer is not valid.
       OSError: a file cannot be written.
     """
-    work = Work(blobs=True)
+    work = ReadBudget(blobs=True)
     tree = layer_merge.merge_layers(blobs, work)
     nodes: dict[str, Node] = {}
     moved: list[Assignment] = []
@@ -92,7 +92,7 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: Work) -> dict[str, Entry]:
+def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: ReadBudget) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:
@@ -131,5 +131,14 @@ def _make_entry(path: str, node: Node, source: str, records: Mapping[bytes, byte
     """Returns an entry like that of a lower layer, but without its capabilities."""
     xattr_records = {name: value for name, value in records.items() if name.startswith(XATTR) and name != CAPABILITY_RECORD}
     xattrs = [(name[len(XATTR) :].decode("utf-8", "surrogateescape"), value) for name, value in xattr_records.items()]
-    owner = {"mode": node.mode, "uid": node.uid, "gid": node.gid}
-    return Entry(path, node.type, source=source, size=node.size, xattrs=tuple(sorted(xattrs)), attribute="base", **owner)
+    return Entry(
+        path,
+        node.type,
+        source=source,
+        mode=node.mode,
+        uid=node.uid,
+        gid=node.gid,
+        size=node.size,
+        xattrs=tuple(sorted(xattrs)),
+        attribute="base",
+    )

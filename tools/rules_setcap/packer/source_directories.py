@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE, MODES
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.packer import sources
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _list_below(
         relative = f"{below}/{name}"
         source, path = top.source + relative, top.path + relative
         try:
-            clean(relative)
+            normalize_path(relative)
         except ValueError as error:
             problems.add(top.attribute, path, str(error))
             continue

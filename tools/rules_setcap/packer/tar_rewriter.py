@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
 from rules_setcap.archive import decompress, pax, reader, tar
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.paths import is_text
+from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
-from rules_setcap.archive.work import Work
 from rules_setcap.diagnostics import files, limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import suggest_path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from rules_setcap.archive.blob import Blob
+    from rules_setcap.archive.blob import BlobWriter
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.packer.assignments import Assignment
 
@@ -58,7 +58,7 @@ class TarRewriter:
         self._links: dict[str, str] = {}  # Targets of symbolic links, by path.
         self._original: dict[str, bytes] = {}  # The capabilities that the tar has, by path.
         self._written: dict[str, bytes] = {}  # The capabilities that the copy has, by path.
-        self._work = Work(copies=True)
+        self._work = ReadBudget(copies=True)
         self._contents = LayerContents(self._work)
         self._tree = TarTree(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
@@ -92,11 +92,11 @@ class TarRewriter:
         written = {path: capabilities.from_xattr(value) for path, value in self._written.items()}
         return layer_writer.describe_layer(blob, compression, written, created_by, self._contents, self._programs)
 
-    def _copy_tar(self, blob: Blob) -> None:
+    def _copy_tar(self, blob: BlobWriter) -> None:
         path = ""
         try:
             with files.open_regular(self._source) as file:
-                archive = reader.Archive(decompress.Decompressed(file, self._work))
+                archive = reader.Archive(decompress.DecompressedStream(file, self._work))
                 for member in archive:
                     path = member.path
                     self._copy_member(blob, member, archive.content())
@@ -110,7 +110,7 @@ class TarRewriter:
         else:
             self._report_unmatched()
 
-    def _copy_member(self, blob: Blob, member: reader.Member, content: Iterator[bytes]) -> None:
+    def _copy_member(self, blob: BlobWriter, member: reader.Member, content: Iterator[bytes]) -> None:
         """Copies an entry, and changes its capabilities if that is necessary."""
         first = next(content, b"")
         # Assignments and metadata are about the file that a container engine makes of the entry.
@@ -131,7 +131,7 @@ class TarRewriter:
             value = self._choose(member, existing, first[: min(START, member.size)])
         if value is not None:
             self._written[member.path] = value
-            if not is_text(member.path):
+            if not is_utf8(member.path):
                 self._add_problem("tar", member.path, "has capabilities, and a name that is not UTF-8")
         if existing is not None:
             self._original[member.path] = existing
@@ -144,7 +144,7 @@ class TarRewriter:
         is_program = value is not None and member.type == FILE and not member.sparse
         self._copy_content(blob, member, itertools.chain([first], content), is_program)
 
-    def _copy_content(self, blob: Blob, member: reader.Member, content: Iterable[bytes], is_program: bool) -> None:
+    def _copy_content(self, blob: BlobWriter, member: reader.Member, content: Iterable[bytes], is_program: bool) -> None:
         """Copies the content of an entry; reads the ELF headers of a program."""
         if not is_program:
             for piece in content:
@@ -156,7 +156,7 @@ class TarRewriter:
                 blob.write(piece)
                 program.write(piece[:left])  # The last piece has padding.
                 left -= min(left, len(piece))
-            self._programs[member.path] = elf.describe(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
+            self._programs[member.path] = elf.describe_program(program)  # type: ignore[arg-type]  # It has what BinaryIO has.
 
     def _read_existing(self, member: reader.Member) -> bytes | None:
         """Returns the capabilities that an entry of the tar has, in either record."""
@@ -240,15 +240,15 @@ def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
     has_twin = value is not None and CAPABILITY_TWIN in member.records
     twin = binascii.b2a_base64(value, newline=False).rstrip(b"=") if has_twin and value else None
     left = {CAPABILITY_RECORD: value, CAPABILITY_TWIN: twin}
-    for name, _, record in pax.split(member.extension):
+    for name, _, record in pax.split_records(member.extension):
         if name in left:
             new = left[name]
             left[name] = None
             if new is not None:
-                records.append(tar.record(name, new))
+                records.append(tar.format_record(name, new))
         else:
             records.append(record)
-    records += [tar.record(name, new) for name, new in left.items() if new is not None]
+    records += [tar.format_record(name, new) for name, new in left.items() if new is not None]
     extension = b"".join(records)
     if extension == member.extension:
         return member.extended
@@ -258,5 +258,5 @@ def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
         what = f"its pax header would have {len(extension)} bytes; container engines read at most {limits.EXTENSION}"
         raise reader.ArchiveError(f"{quote(member.path)}: {what}")
     if member.extended:
-        return tar.changed(member.extended[: tar.BLOCK], extension)
-    return tar.extended(os.fsencode(member.path[1:]), extension)
+        return tar.replace_pax_content(member.extended[: tar.BLOCK], extension)
+    return tar.format_pax_header(os.fsencode(member.path[1:]), extension)

@@ -27,7 +27,7 @@ LAYER_CHECKS = frozenset((FORMAT, RUNPATH))
 
 Program = namedtuple("Program", ("attribute", "path", "headers", "has_capabilities", "disabled"))
 """A program to check. attribute: str, the attribute that it is from, for messages; path: str, the path in the image;
-headers: dict, what elf.describe() returns, or None for a file that is not a program in a known format; has_capabilities:
+headers: dict, what elf.describe_program() returns, or None for a file that is not a program in a known format; has_capabilities:
 bool; disabled: set of str, the names of the checks that are turned off for it."""
 
 

@@ -40,7 +40,7 @@ def find_architecture_faults(headers: Mapping[str, Any], architecture: str) -> I
     """Yields why a program does not run on the architecture of the image.
 
     Args:
-      headers: the ELF headers of the program, from elf.describe().
+      headers: the ELF headers of the program, from elf.describe_program().
       architecture: that of the image, as GOARCH has it; "" if it is not known.
     """
     expected = _MACHINES.get(architecture)

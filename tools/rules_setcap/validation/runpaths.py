@@ -33,7 +33,7 @@ def find_faults(headers: Mapping[str, Any], path: str, merged: MergedContents | 
     """Yields what is wrong with the RUNPATH of a program that has capabilities.
 
     Args:
-      headers: the ELF headers of the program, from elf.describe().
+      headers: the ELF headers of the program, from elf.describe_program().
       path: the path of the program in the image.
       merged: the merged root filesystem; None if it is not known, or not complete.
     """

@@ -60,7 +60,7 @@ def _require_effective(process: execve.Process, capability: int) -> execve.Proce
       Denied: the capability is not permitted.
     """
     if not process.permitted >> capability & 1:
-        raise credentials.Denied("capset", capability)
+        raise credentials.DeniedError("capset", capability)
     return _raise_effective(process, capability)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rules_setcap.capabilities import execve
-from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, Denied, capable
+from rules_setcap.capabilities.credentials import CAP_SYS_CHROOT, DeniedError, capable
 
 Argument = str | None
 """An argument of a program; None stands for any number of arguments that are not known."""
@@ -217,6 +217,6 @@ def change_root(call: Call, state: ProcessState, directory: str) -> ProcessState
       Denied: CAP_SYS_CHROOT is not effective.
     """
     if not capable(state.process, CAP_SYS_CHROOT):
-        raise Denied("chroot", CAP_SYS_CHROOT)
+        raise DeniedError("chroot", CAP_SYS_CHROOT)
     path = posixpath.normpath(posixpath.join(state.directory, directory))
     return replace(state, root=posixpath.normpath(state.root + "/" + path.lstrip("/")).rstrip("/"))

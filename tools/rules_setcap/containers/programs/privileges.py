@@ -103,7 +103,7 @@ def follow_setpriv(call: Call) -> Execution | None:
     if "bounding-set" in values:
         bounding = _apply_changes(process.bounding, values["bounding-set"])
         if not credentials.capable(process, credentials.CAP_SETPCAP):
-            raise credentials.Denied("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
+            raise credentials.DeniedError("PR_CAPBSET_DROP", credentials.CAP_SETPCAP)
         process = credentials.drop_bounding(process, process.bounding & ~bounding)
     if "inh-caps" in values:
         process = credentials.capset(process, inheritable=_apply_changes(process.inheritable, values["inh-caps"]))
@@ -192,7 +192,7 @@ def follow_unshare(call: Call) -> Execution | None:
         raise NotFollowed("has options that are not followed here")
     makes_namespace = set("muinpCT") & values.keys() or "mount-proc" in values
     if makes_namespace and not credentials.capable(call.state.process, credentials.CAP_SYS_ADMIN):
-        raise credentials.Denied("unshare", credentials.CAP_SYS_ADMIN)
+        raise credentials.DeniedError("unshare", credentials.CAP_SYS_ADMIN)
     state = call.state
     if "R" in values:
         state = replace(change_root(call, state, values["R"]), directory="/")

@@ -135,7 +135,7 @@ def _follow_text(
 def _find_result(run: Evaluator, text: str) -> Execution | None:
     """Returns the program that a script executes; None if it executes none but helpers.
 
-    The program is the one that replaces the shell or, if none does, the last one that the shell starts.
+    The program is the one that replaces the shell; else the one in the background; else the last one that the shell starts.
 
     Raises:
       NotFollowed: the program is one of several, or not known.

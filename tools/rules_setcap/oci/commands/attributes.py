@@ -11,7 +11,6 @@ import json
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import about
 from rules_setcap.oci import config, image_documents
 from rules_setcap.oci.image_attributes import checks, values
 from rules_setcap.oci.platforms import split_platform
@@ -45,7 +44,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     except ValueError:
         pass
     status.check_used("annotations, created, env, labels or mtime", problems)
-    if not about(problems, "platform", "base"):
+    if not problems.concern("platform", "base"):
         with problems.collect():
             _check_against_base(spec, layout, platform, base_name, problems)
     files.write_whole(output, json.dumps(spec).encode())

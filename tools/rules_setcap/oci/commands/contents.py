@@ -7,10 +7,10 @@ together with their own.
 from __future__ import annotations
 
 from rules_setcap import capabilities
+from rules_setcap.archive.budget import BudgetError, ReadBudget
 from rules_setcap.archive.entry import FILE
-from rules_setcap.archive.paths import is_text
+from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY
-from rules_setcap.archive.work import Work, WorkError
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
 from rules_setcap.diagnostics.problems import Problems
@@ -45,7 +45,7 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
     Raises:
       InputError: the base is not valid.
     """
-    work = Work(blobs=True)
+    work = ReadBudget(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}  # By layer and entry.
 
     def inspect(archive: Archive, layer: int) -> Iterator[Member]:
@@ -63,9 +63,9 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
     contents = LayerContents(work)
     try:
         contents.add_root_filesystem(root, interpreters)
-    except WorkError as error:
+    except BudgetError as error:
         raise InputError([problem("base", layout, str(error))]) from None
-    differing = [path if is_text(path) else escape(path) for path in differing_paths]
+    differing = [path if is_utf8(path) else escape(path) for path in differing_paths]
     return {"capabilities": assigned, "contents": contents.encode(), "differing": differing}
 
 
@@ -86,7 +86,7 @@ def _decode_capabilities(root: RootFilesystem, layout: str) -> dict[str, str]:
         except capabilities.CapabilityError as error:
             what = f"{quote(path)} has an invalid security.capability attribute, so that engines do not unpack the image: {error}"
             problems.add("base", layout, what)
-        if not is_text(path):
+        if not is_utf8(path):
             problems.add("base", layout, f"{quote(path)} has capabilities, and a path that is not UTF-8")
     problems.raise_if_any()
     return assigned

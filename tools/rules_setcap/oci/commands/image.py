@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, about
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_documents, media_types
 from rules_setcap.oci.annotations import annotate_capabilities
 from rules_setcap.oci.config import build_config
@@ -26,7 +26,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     base_contents = [files.read_json(path) for path in arguments.take_values("base-contents")]
     config_file, base_name = arguments.take_value("base-config", ""), arguments.take_value("base-name", "")
     arguments.check_all_taken()
-    if about(problems, "base", "platform"):
+    if problems.concern("base", "platform"):
         raise InputError(problems)
 
     if layout:
@@ -44,7 +44,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     if spec.get("annotate_capabilities"):
         image_annotations, layer_annotations = annotate_capabilities(base_contents, layers)
         annotations.update(image_annotations)
-        layer_descriptors = [{**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)]
+        layer_descriptors = [
+            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)
+        ]
     manifest = encode_document(build_manifest(encoded_config, base.manifest["layers"] + layer_descriptors, annotations))
     descriptor = {**describe_blob(media_types.MANIFEST, manifest), "platform": describe_platform(config)}
     for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor))):

@@ -49,12 +49,16 @@ def shorten_entries(members: Iterable[Member], kept: tuple[bytes, ...] = (XATTR,
         member.before = member.extended = member.extension = b""
         if member.type != DEVICE:
             member.header = b""
-        member.records = {name: value for name, value in member.records.items() if name.startswith(kept)} if member.records else _NO_RECORDS
+        member.records = (
+            {name: value for name, value in member.records.items() if name.startswith(kept)} if member.records else _NO_RECORDS
+        )
         entries.append(member)
     return entries
 
 
-def unpack_by_engines(layers: Sequence[Sequence[Member]], *, first: bool = False) -> tuple[RootFilesystem, list[CapabilityDifference]]:
+def unpack_by_engines(
+    layers: Sequence[Sequence[Member]], *, first: bool = False
+) -> tuple[RootFilesystem, list[CapabilityDifference]]:
     """Unpacks an image by the rules of every engine.
 
     Args:
@@ -106,7 +110,9 @@ def compare_capabilities(
     for path in sorted({path for attributes in capabilities.values() for path in attributes}):
         values = {name: attributes.get(path) for name, attributes in capabilities.items()}
         if len(set(values.values())) > 1 or refusals and path in refused_paths:
-            differences.append(CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES}))
+            differences.append(
+                CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES})
+            )
     return differences
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_setcap.archive.paths import clean
+from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
@@ -45,11 +45,11 @@ def check_attributes(spec: Mapping[str, Any], problems: Problems) -> None:
 
 
 def resolve_platform(text: str, problems: Problems) -> dict[str, str]:
-    """Returns os, architecture and variant of the attribute platform; adds a problem if it is not a known platform.
+    """Returns the platform of an image: os, architecture and variant, all "" if it is not valid.
 
     Args:
-      text: the attribute, or the platform that Bazel builds for; "" if that is not known.
-      problems: collects what is wrong.
+      text: the attribute platform, or the platform that Bazel builds for; "" if that is not known.
+      problems: collects what is wrong with the platform.
     """
     try:
         platform = parse_platform(text)
@@ -117,7 +117,7 @@ def _check_directories(attribute: str, paths: Sequence[str], problems: Problems)
             if path.startswith("/") and not directory:
                 fault = "the root directory cannot be a volume" if attribute == "volumes" else ""
             else:
-                directory = clean(path)
+                directory = normalize_path(path)
         except ValueError as error:
             fault = str(error)
         if not fault and directory in checked:

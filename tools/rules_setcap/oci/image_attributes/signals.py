@@ -7,12 +7,16 @@ import re
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import find_closest
 
-_NAMES = frozenset(
-    (
-        "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
-        "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
-    ).split()
-) | {f"RTMIN+{number}" for number in range(1, 16)} | {f"RTMAX-{number}" for number in range(1, 15)}
+_NAMES = (
+    frozenset(
+        (
+            "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
+            "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+        ).split()
+    )
+    | {f"RTMIN+{number}" for number in range(1, 16)}
+    | {f"RTMAX-{number}" for number in range(1, 15)}
+)
 _LAST = 64  # SIGRTMAX.
 
 

@@ -113,7 +113,7 @@ def resolve_created(text: str, path: str, status: Status, problems: Problems) ->
     if not text:
         return ""
     try:
-        return times.normalize(status.expand(text))
+        return times.normalize_time(status.expand(text))
     except ValueError as error:
         problems.add(attribute, value, f"{quote(text)}: {error}" if path else str(error))
         return ""
@@ -142,5 +142,5 @@ def _resolve_value(attribute: str, name: str, value: str, status: Status) -> str
         return status.expand_variable(value)
     value = status.expand(value, may_have_braces=True)
     if name == _CREATED and value.isascii() and value.isdecimal():
-        return times.normalize(value)  # BUILD_TIMESTAMP is in seconds.
+        return times.normalize_time(value)  # BUILD_TIMESTAMP is in seconds.
     return value

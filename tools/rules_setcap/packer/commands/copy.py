@@ -11,7 +11,6 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import about
 from rules_setcap.oci import layer_blobs
 from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
@@ -48,7 +47,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         arguments.take_values("below-blob"),
     )
     arguments.check_all_taken()
-    if about(problems, "base", "platform"):
+    if problems.concern("base", "platform"):
         problems.raise_if_any()  # The base cannot be read.
 
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:

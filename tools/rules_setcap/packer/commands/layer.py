@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import about, quote
+from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import merged_contents
 from rules_setcap.packer import assignments, entries, layer_writer, parent_directories, placement, tar_styles
@@ -107,7 +107,7 @@ def _merge_lower_layers(
     """
     lower = merged_contents.MergedContents()
     # If the platform is not valid, the base has no contents.
-    for path in base if not about(problems, "platform") else ():
+    for path in base if not problems.concern("platform") else ():
         lower.apply_layer(files.read_json(path))
     problems.extend(lower.problems)
     lower.changed_directories.clear()
@@ -139,7 +139,7 @@ def _check_unmatched(
     unmatched: Sequence[assignments.Assignment], lower: merged_contents.MergedContents, locate: Callable[[str], str], problems: Problems
 ) -> None:
     """Adds a problem for each path that the lower layers do not have either. The other files are copied from there."""
-    if about(problems, "base", "platform"):
+    if problems.concern("base", "platform"):
         return  # The base could not be read.
     for assignment in unmatched:
         if not lower.get_type(locate(assignment.path)):
