@@ -1,7 +1,7 @@
 """Every command in README.md and in the pages of docs/ prints what the page shows, in a workspace of a user.
 
 The files that a page shows are written into a workspace that depends on rules_setcap, beside a checkout of it. Files that the
-page does not show, such as the sources of a program, are in tests/docs/files.
+page does not show, such as the sources of a program, are in tests/docs/files, where BUILD.page stands for BUILD.bazel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import pages
 import pytest
 
-from support import commands, registry, require
+from support import commands, interpreter, registry, require
 from support.bazel import Workspace
 
 _FILES = pathlib.Path("tests/docs/files").absolute()
@@ -77,7 +77,15 @@ class Shell:
 
     def copy(self, source: pathlib.Path) -> None:
         """Copies the files of a directory into the workspace."""
-        shutil.copytree(source, self._directory, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        for path in source.rglob("*"):
+            if path.is_file():
+                name = path.relative_to(source).as_posix().replace(".page", ".bazel")
+                text = path.read_text().replace("PYTHON_NAME", interpreter.LIBRARY.name)
+                self.write(pages.File(name, text))
+
+    def copy_python(self, path: str) -> None:
+        """Copies an interpreter and its libraries into the workspace."""
+        interpreter.copy_python(self._directory / path)
 
     def run(self, command: pages.Command) -> str:
         """Runs a command, and returns how it differs from what the page shows; "" if it does not."""
@@ -121,8 +129,10 @@ def test_commands_print_what_the_page_shows(page, shell):
     for source in (_FILES / "all", files):
         if source.exists():
             shell.copy(source)
+    if page == "docs/languages.md":
+        shell.copy_python("third_party/python")
     shell.start()
-    differences = []
+    differences, packages = [], []
     lines = "\n".join(_list_commands(page))
     with contextlib.ExitStack() as stack:
         # The address of a socket has at most 107 bytes, and pytest's directories are longer.
@@ -138,6 +148,10 @@ def test_commands_print_what_the_page_shows(page, shell):
                 shell.write(part)
             elif isinstance(part, pages.Command):
                 differences.append(shell.run(part))
+            if isinstance(part, pages.File) and part.path.endswith("/BUILD.bazel"):
+                packages.append(f"//{part.path.removesuffix('/BUILD.bazel')}:all")
+        if packages:  # Also those that no command of the page builds.
+            differences.append(shell.run(pages.Command(f"bazel build {' '.join(packages)}", "")))
     if any(differences):
         pytest.fail("\n".join(filter(None, differences)), pytrace=False)
 
