@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
 
 import pytest
 
-from support import require
+from support import interpreter
 from support.bazel import Workspace
 from support.container import Bundle
 
 CONSUMER = pathlib.Path("tests/integration/consumer")
-PYTHON = pathlib.Path(sysconfig.get_path("stdlib"))
 
 _OTHER = """\
 load("@rules_python//python:py_library.bzl", "py_library")
@@ -45,7 +39,7 @@ local_repository(name = "other", path = "other")
 
 def _write_shapes(workspace: Workspace, module: bool) -> None:
     """Writes //shapes, and the repository "other"."""
-    names = {"PYTHON_NAME": PYTHON.name, "WORKSPACE_NAME": "_main" if module else "consumer"}
+    names = {"PYTHON_NAME": interpreter.LIBRARY.name, "WORKSPACE_NAME": "_main" if module else "consumer"}
     build = re.sub("|".join(names), lambda found: names[found[0]], (CONSUMER / "BUILD.shapes").read_text())
     workspace.write("shapes/BUILD.bazel", build)
     for name in ("data.c", "hello.c", "linked.c", "links.bzl", "py.py"):
@@ -58,21 +52,7 @@ def _write_shapes(workspace: Workspace, module: bool) -> None:
     workspace.write("other/data.txt", "data of another repository\n")
     name, more = ("MODULE.bazel", _MODULE) if module else ("WORKSPACE.bazel", _WORKSPACE)
     workspace.write(name, (workspace.directory / name).read_text() + more)
-    _copy_python(workspace.directory / "shapes/system")
-
-
-def _copy_python(directory: pathlib.Path) -> None:
-    """Copies this interpreter, its shared libraries and its standard library."""
-    (directory / "libraries").mkdir(parents=True)
-    interpreter = os.path.realpath(sys.executable)
-    shutil.copy(interpreter, directory / "interpreter")
-    for program in ("env", "sh"):
-        shutil.copy(require.tool(program), directory / program)
-    listed = subprocess.run([require.tool("ldd"), interpreter], check=True, capture_output=True, text=True).stdout
-    for library in set(re.findall(r"(/\S+) \(0x", listed)):
-        shutil.copy(library, directory / "libraries")
-    unneeded = ("__pycache__", "config-*", "ensurepip", "idlelib", "*-packages", "test", "tkinter", "turtledemo")
-    shutil.copytree(PYTHON, directory / "python", ignore=shutil.ignore_patterns(*unneeded))
+    interpreter.copy_python(workspace.directory / "shapes/system")
 
 
 def _expect_output(shape: str, program: str, module: bool) -> str:
