@@ -22,7 +22,7 @@ import pytest
 import random_layers
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.reader import TarError, TarReader
 from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.oci import nodes, root_filesystem
 from rules_setcap.oci.engines import comparison
@@ -44,7 +44,7 @@ def _unpack_in_memory(name: str, tars: list[bytes]) -> Unpacker:
     unpacker = ENGINES[name](nodes.FilesystemBudget())
     for tar in tars:
         unpacker.begin_layer()
-        for number, member in enumerate(comparison.shorten_entries(Archive(io.BytesIO(tar)))):
+        for number, member in enumerate(comparison.shorten_entries(TarReader(io.BytesIO(tar)))):
             unpacker.add_entry(member, number)
         unpacker.end_layer()
     return unpacker
@@ -226,8 +226,8 @@ def test_engines_agree_unless_the_root_filesystem_says_that_they_may_differ():
         root = root_filesystem.RootFilesystem()
         try:
             for layer, tar in enumerate(tars):
-                root.apply_layer(Archive(io.BytesIO(tar)), layer)
-        except ArchiveError:
+                root.apply_layer(TarReader(io.BytesIO(tar)), layer)
+        except TarError:
             assert all(_unpack_in_memory(name, tars).refusal for name in ENGINES), _describe_case(number, case)
             continue
         if root.engines_may_differ:

@@ -194,7 +194,11 @@ def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) 
     config = layouts.config(workspace.output("bad/stamped"))
     index = json.loads(workspace.output("bad/stamped_index.index.json").read_bytes())
     annotations = layouts.manifest(workspace.output("bad/stamped"))["annotations"]
-    return {spawn["mnemonic"] for spawn in bazel.read_actions(log)}, {"config": config, "index": index, "annotations": annotations}
+    return {spawn["mnemonic"] for spawn in bazel.read_actions(log)}, {
+        "config": config,
+        "index": index,
+        "annotations": annotations,
+    }
 
 
 def test_placeholders_are_expanded(workspace, tmp_path):

@@ -19,7 +19,7 @@ import readers
 import shapes
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
+from rules_setcap.archive.reader import TarError, TarReader, normalize_name
 
 COUNT = int(os.environ.get("HEADERS", "400"))
 SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 400 else random.SystemRandom().randrange(1 << 32)))
@@ -45,10 +45,10 @@ def read_members(tar: bytes) -> list[dict[str, Any]]:
     """Returns the members of an archive as our reader reads them.
 
     Raises:
-      ArchiveError: the archive is refused.
+      TarError: the archive is refused.
     """
     entries = []
-    archive = Archive(io.BytesIO(tar))
+    archive = TarReader(io.BytesIO(tar))
     for member in archive:
         content = b"".join(archive.content())[: member.size]
         entries.append(
@@ -112,7 +112,7 @@ def test_random_headers_are_read_as_go_reads_them_or_refused(go, tmp_path):
         for (tar, changed), archive in zip(chosen, go.read([tar for tar, _ in chosen]), strict=True):
             try:
                 entries = read_members(tar)
-            except ArchiveError as error:
+            except TarError as error:
                 assert str(error)
                 assert changed or archive["Error"], (error, tar.rstrip(b"\0"))
                 refused_by_both += archive["Error"] != ""
@@ -163,7 +163,7 @@ def _is_misread_by_python(tar: bytes) -> bool:
     Python reads these fields in every format, so it reads GNU tar's times as a prefix.
     """
     return any(
-        member.header[257:263] != b"ustar\0" and member.header[329:500].strip(b"\0") for member in Archive(io.BytesIO(tar))
+        member.header[257:263] != b"ustar\0" and member.header[329:500].strip(b"\0") for member in TarReader(io.BytesIO(tar))
     )
 
 

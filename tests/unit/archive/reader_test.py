@@ -9,7 +9,7 @@ import pytest
 import shapes
 from tars import END, KILL, carrying, changed_header, make_tar, pax_entry, problems_of, retrofit, without_end, write
 
-from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.reader import TarError, TarReader
 from rules_setcap.diagnostics import limits
 
 
@@ -200,7 +200,7 @@ def test_too_many_records_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "RECORDS", 1000)
     few = [shapes.make_pax_header({b"%d" % number: b"" for number in range(100)}) + shapes.make_header()] * 10
     sparse = shapes.make_old_sparse(pieces=[(number, 1) for number in range(1000)], size=1000)
-    assert len(list(Archive(io.BytesIO(b"".join(few) + END)))) == 10
+    assert len(list(TarReader(io.BytesIO(b"".join(few) + END)))) == 10
     for tar in (b"".join(few) + few[0], sparse + sparse, shapes.make_pax_sparse("1.0") * 200):
-        with pytest.raises(ArchiveError, match="more than 1000 pax records and pieces of sparse files"):
-            list(Archive(io.BytesIO(tar)))
+        with pytest.raises(TarError, match="more than 1000 pax records and pieces of sparse files"):
+            list(TarReader(io.BytesIO(tar)))

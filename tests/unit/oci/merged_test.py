@@ -8,7 +8,7 @@ import json
 import posixpath
 import random
 
-from rules_setcap.archive.reader import Archive
+from rules_setcap.archive.reader import TarReader
 from rules_setcap.oci.annotations import CAPABILITIES_ANNOTATION, annotate_capabilities
 from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.oci.merged_contents import MergedContents
@@ -19,8 +19,8 @@ from support.oci_layout import Member, directory, symlink
 TEXTS = ["cap_kill=ep", "cap_bpf=p"]
 
 
-def _make_archive(members: list[Member]) -> Archive:
-    return Archive(io.BytesIO(oci_layout.layer(members)))
+def _make_archive(members: list[Member]) -> TarReader:
+    return TarReader(io.BytesIO(oci_layout.layer(members)))
 
 
 def _list_layer(members: list[Member]) -> dict[str, object]:

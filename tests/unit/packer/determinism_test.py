@@ -138,7 +138,13 @@ def _pack_everything(directory: pathlib.Path, compression: str, python: str) -> 
     assert layer.pack("--hard-link-duplicates=yes", "--threads=2", *flags, *assignments, python=python) == (0, "")
     digests = {f"{name} of layer": _hash_file(directory / name) for name in ("blob", "metadata")}
     os.rename(layer.blob, directory / "layer")
-    again = ["--tar=layer", "--output=blob", "--metadata=metadata", "--created-by=test", *packer.make_compression_flags(compression)]
+    again = [
+        "--tar=layer",
+        "--output=blob",
+        "--metadata=metadata",
+        "--created-by=test",
+        *packer.make_compression_flags(compression),
+    ]
     assert packer.run("setcap", *again, packer.assign("/noise", "kill", "bpf"), cwd=directory, python=python) == (0, "")
     return {**digests, **{f"{name} of setcap": _hash_file(directory / name) for name in ("blob", "metadata")}}
 
@@ -285,7 +291,9 @@ def test_holes_are_zeros(tmp_path):
     (tmp_path / "whole").mkdir()
     whole.add("/sparse", content)
     for compression in ("gzip", "libdeflate", "none", "zstd"):
-        assert _pack_blob(layer, *packer.make_compression_flags(compression)) == _pack_blob(whole, *packer.make_compression_flags(compression))
+        assert _pack_blob(layer, *packer.make_compression_flags(compression)) == _pack_blob(
+            whole, *packer.make_compression_flags(compression)
+        )
     assert _pack_blob(layer, "--compression=none")[512 : 512 + len(content)] == content
 
 

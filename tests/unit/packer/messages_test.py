@@ -181,7 +181,10 @@ def test_a_hostile_entry_is_a_problem(layer, line, expected):
     "flags, expected",
     [
         (["--compression=zstd", "--level=20"], "compression_level: 20: is out of range (1 to 19 for zstd)"),
-        ([*packer.make_compression_flags("libdeflate"), "--level=13"], "compression_level: 13: is out of range (1 to 12 for libdeflate)"),
+        (
+            [*packer.make_compression_flags("libdeflate"), "--level=13"],
+            "compression_level: 13: is out of range (1 to 12 for libdeflate)",
+        ),
         (["--compression=gzip", "--level=10"], "compression_level: 10: is out of range (1 to 9 for gzip)"),
         (["--compression=gzip", "--level=-1"], "compression_level: -1: is out of range (1 to 9 for gzip)"),
     ],

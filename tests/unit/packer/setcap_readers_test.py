@@ -68,10 +68,10 @@ def _list_programs(tar: bytes) -> list[str]:
     """Returns the paths of the entries that may have capabilities.
 
     Raises:
-      ArchiveError: the archive is not valid.
+      TarError: the archive is not valid.
     """
     paths = []
-    archive = reader.Archive(io.BytesIO(tar))
+    archive = reader.TarReader(io.BytesIO(tar))
     for member in archive:
         start = next(archive.content(), b"")
         if (
@@ -97,7 +97,7 @@ def _compare(go: readers.Go, directory, pairs: list[tuple[bytes, bytes]]) -> dic
     count = dict.fromkeys(PROGRAMS, 0)
     befores, afters = (_read_tars(go, directory, [pair[number] for pair in pairs]) for number in (0, 1))
     for (tar, written), before, after in zip(pairs, befores, afters, strict=True):
-        members = reader.Archive(io.BytesIO(written))
+        members = reader.TarReader(io.BytesIO(written))
         paths = [member.path for member in members if shapes.CAPABILITY in member.records]
         for program in PROGRAMS:
             if before[program] is None:
@@ -115,7 +115,9 @@ EXTENDED = {
     **{name: shapes.make_pax_header({b"SCHILY.xattr.user.a": b"b"}, writer) for name, writer in shapes.WRITERS.items()},
     "size in base 256": shapes.make_pax_header({b"comment": b"b"}, size_field=shapes.encode_base256(13, 12)),
     "all numbers in base 256": shapes.make_pax_header(
-        {b"comment": b"b"}, **{name: shapes.encode_base256(1, 8) for name in ("mode", "uid", "gid")}, mtime=shapes.encode_base256(-1, 12)
+        {b"comment": b"b"},
+        **{name: shapes.encode_base256(1, 8) for name in ("mode", "uid", "gid")},
+        mtime=shapes.encode_base256(-1, 12),
     ),
     "size without end": shapes.make_pax_header({b"comment": b"b"}, size_field=b"%012o" % 13),
     "size that ends early": shapes.make_pax_header({b"comment": b"b"}, size_field=b"   15 ".ljust(12, b"\0")),
@@ -147,7 +149,11 @@ EXTENDED = {
 
 @pytest.mark.parametrize("name", [*shapes.make_canonical_tars(), *EXTENDED])
 def test_nothing_changes_if_no_capabilities_do(tmp_path, name):
-    tar = shapes.make_canonical_tars()[name] if name in shapes.make_canonical_tars() else EXTENDED[name] + shapes.make_program() + END
+    tar = (
+        shapes.make_canonical_tars()[name]
+        if name in shapes.make_canonical_tars()
+        else EXTENDED[name] + shapes.make_program() + END
+    )
     flag = (
         "--existing-capabilities=remove"
         if b"LIBARCHIVE" not in tar and shapes.NET_RAW not in tar
@@ -190,7 +196,7 @@ def test_random_archives_keep_their_entries(go, tmp_path):
         tar, _ = drawn_headers.draw_archive(chance)
         try:
             paths = [path for path in _list_programs(tar) if is_utf8(path) and chance.random() < 0.7]
-        except reader.ArchiveError:
+        except reader.TarError:
             continue
         flags = [packer.assign(path, *chance.choice([["cap_setuid=ep"], ["kill"], []])) for path in dict.fromkeys(paths)]
         status, _, written = _run_setcap(

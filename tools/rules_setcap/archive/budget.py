@@ -9,11 +9,11 @@ Three budgets bound hostile input. They count different things, so they are thre
 
 from __future__ import annotations
 
-from rules_setcap.archive.headers import ArchiveError
+from rules_setcap.archive.headers import TarError
 from rules_setcap.diagnostics import limits
 
 
-class BudgetError(ArchiveError):
+class BudgetError(TarError):
     """An input that takes more work or memory than its size allows; the message is a sentence."""
 
 

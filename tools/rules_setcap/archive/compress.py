@@ -12,7 +12,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,10 +124,11 @@ def _make_zstd_codec(level: int) -> FrameCodec:
         from compression import zstd
     except ImportError:
         what = f"this interpreter has no zstd, Python 3.14 has; {_TOOLCHAIN}"
-        raise InputError([problem("compression", "zstd", what)]) from None
+        raise InputError([format_problem("compression", "zstd", what)]) from None
 
     def compress(block: bytes) -> bytes:
-        return zstd.compress(block, level)
+        frame: bytes = zstd.compress(block, level)
+        return frame
 
     library = f"this interpreter's library ({zstd.zstd_version})"
     _check_known_bytes("zstd", level, _ZSTD, compress, (_mixture,), library, f'{_TOOLCHAIN}, or compression = "gzip"')
@@ -140,7 +141,7 @@ def _make_libdeflate_codec(level: int, path: str) -> FrameCodec:
     try:
         library = libdeflate.Library(path)
     except OSError as error:
-        raise InputError([problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
+        raise InputError([format_problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
 
     def compress(block: bytes) -> bytes:
         return library.compress_gzip(block, level)
@@ -327,5 +328,5 @@ def _check_known_bytes(
         return
     if zlib.crc32(b"".join([compress(sample()) for sample in samples])) != known[level]:
         what = f"{library} compresses to other bytes than those of rules_setcap, so that the digest would differ; {instead}"
-        raise InputError([problem("compression", name, what)])
+        raise InputError([format_problem("compression", name, what)])
     _checked_libraries.add((level, library))

@@ -13,7 +13,7 @@ from rules_setcap.capabilities import execve
 from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.programs.model import Group, NotFollowed, ProcessState, System, User
 from rules_setcap.containers.settings import Settings
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.image_reader import Image
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,7 +40,7 @@ def read_texts(config: Mapping[str, object], name: str) -> list[str]:
     """
     value = config.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError([problem("image", name, "not a list of texts in the image's config")])
+        raise InputError([format_problem("image", name, "not a list of texts in the image's config")])
     return value
 
 

@@ -6,11 +6,11 @@ OCI image-spec, "Annotations".
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci.merged_contents import MergedContents
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any

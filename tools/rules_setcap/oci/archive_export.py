@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import tar
 from rules_setcap.diagnostics.errors import InputError
@@ -20,7 +21,6 @@ from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.platforms import format_platform, split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import IO, Any

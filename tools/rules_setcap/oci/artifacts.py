@@ -9,11 +9,11 @@ OCI image-spec, "Guidelines for Artifact Usage".
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci import media_types
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap.archive.entry import FILE, SYMLINK
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci.root_filesystem import RootFilesystem
@@ -161,7 +161,7 @@ class Image:
         """Returns whether an absolute path leads to a file or directory."""
         try:
             return follow_path(self._root, path) is not None
-        except ArchiveError:
+        except TarError:
             return False
 
     def walk(self) -> Iterator[tuple[str, Node]]:
@@ -178,7 +178,7 @@ def follow_path(root: RootFilesystem, path: str) -> tuple[str, Node] | None:
     for _ in range(limits.LINKS):
         try:
             match = root.find_node(path)
-        except ArchiveError:
+        except TarError:
             return None
         if match is None or match[1].type != SYMLINK:
             return match

@@ -6,15 +6,15 @@ OCI image-spec, "OCI Image Layout Specification". Layers are not read here; laye
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import manifest_checks, media_types
 from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_layout_document, read_layout_document
 from rules_setcap.oci.platforms import format_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
@@ -50,7 +50,7 @@ def read_layout_image(layout: str, platform: Mapping[str, str]) -> ImageDocument
     """
     images = _read_images(layout, platform, sparse=False).images
     if len(images) != 1:
-        raise InputError([problem("base", layout, _describe_choice_fault(layout, platform, len(images)))])
+        raise InputError([format_problem("base", layout, _describe_choice_fault(layout, platform, len(images)))])
     return images[0]  # type: ignore[no-any-return]
 
 
@@ -102,7 +102,7 @@ def find_only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, 
     by_digest = {descriptor["digest"]: descriptor for descriptor in descriptors}
     if len(by_digest) != 1:
         what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
-        raise InputError([problem(attribute, layout, what)])
+        raise InputError([format_problem(attribute, layout, what)])
     return descriptors[0]
 
 
@@ -125,7 +125,7 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
     problems = Problems()
     if len(manifest["layers"]) > limits.LAYERS:
         raise InputError(
-            [problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
+            [format_problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
         )
     layers = []
     for layer in manifest["layers"]:

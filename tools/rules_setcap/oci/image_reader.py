@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
-from rules_setcap.archive.reader import Archive, ArchiveError
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
 from rules_setcap.oci.archive_detection import ArchiveDetector
@@ -41,7 +41,7 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     try:
         parsed = parse_platform(platform) if platform else None
     except ValueError as error:
-        raise InputError([problem("platform", platform, str(error))]) from None
+        raise InputError([format_problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
         return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images)
     layers = LayerReader()
@@ -50,32 +50,32 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
             size = os.fstat(file.fileno()).st_size
             budget = ReadBudget(size)
             stream = HashingReader(file)
-            archive = Archive(DecompressedStream(stream, budget), budget)
+            archive = TarReader(DecompressedStream(stream, budget), budget)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
             for _ in archive.rest():
                 pass
             if not archive.ended:
-                raise ArchiveError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
+                raise TarError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
             digest, _ = stream.read_rest()
             layers.layers[0] = Layer(digest, layers.layers[0].capabilities)
-    except (ArchiveError, DecompressionError) as error:
-        raise InputError([problem("image", path, str(error))]) from None
+    except (TarError, DecompressionError) as error:
+        raise InputError([format_problem("image", path, str(error))]) from None
     if detector.evidence:
         return _read_archive(path, parsed, detector.evidence, budget, non_images)
     if parsed:
-        raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
+        raise InputError([format_problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     try:
         return [layers.build_image("", {}, lambda: [_open_tar(path)])]
-    except (ArchiveError, DecompressionError) as error:
-        raise InputError([problem("image", path, str(error))]) from None
+    except (TarError, DecompressionError) as error:
+        raise InputError([format_problem("image", path, str(error))]) from None
 
 
 @contextlib.contextmanager
-def _open_tar(path: str) -> Iterator[Archive]:
+def _open_tar(path: str) -> Iterator[TarReader]:
     with open_regular(path) as file:
         budget = ReadBudget(os.fstat(file.fileno()).st_size)
-        yield Archive(DecompressedStream(file, budget), budget)
+        yield TarReader(DecompressedStream(file, budget), budget)
 
 
 def _read_archive(
@@ -124,10 +124,10 @@ def _read_layout(
             existing = sorted({quote(format_platform(image.config)) for image in images})
             if not platform or not existing:
                 raise InputError(
-                    [problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
+                    [format_problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
-            raise InputError([problem("platform", format_platform(platform), what)])
+            raise InputError([format_problem("platform", format_platform(platform), what)])
         return [_read_image(layout, image, budget) for image in entries.images]
     except InputError as error:
         raise InputError(
@@ -147,5 +147,5 @@ def _read_image(layout: str, image: image_documents.ImageDocuments, budget: Read
         return layers.build_image(
             format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_budget) for blob in blobs)
         )
-    except ArchiveError as error:
-        raise InputError([problem("base", layout, str(error))]) from None
+    except TarError as error:
+        raise InputError([format_problem("base", layout, str(error))]) from None

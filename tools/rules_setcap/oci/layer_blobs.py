@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
-from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.reader import TarError, TarReader
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.oci import image_documents
 from rules_setcap.oci.blobs import HashingReader, VerifiedBlob, blob_path
 from rules_setcap.oci.platforms import split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -59,7 +59,7 @@ def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
 
 
 @contextlib.contextmanager
-def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[Archive]:
+def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
     """Opens a layer in a with statement; verifies the whole blob when the block ends.
 
     Args:
@@ -83,14 +83,14 @@ def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[Archive]:
             if stream.codec == "none":
                 # VerifiedBlob verifies the digest, and containerd refuses this layer if its digest is not its diff_id.
                 if blob.descriptor["digest"] != blob.diff_id:
-                    raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
-                yield Archive(stream, budget)
+                    raise TarError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
+                yield TarReader(stream, budget)
             else:
                 reader = HashingReader(stream)
-                yield Archive(reader, budget)
+                yield TarReader(reader, budget)
                 digest, _ = reader.read_rest()
                 if digest != blob.diff_id:  # Engines refuse such a layer.
-                    raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
-        except (ArchiveError, DecompressionError) as error:
+                    raise TarError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
+        except (TarError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
-            raise InputError([problem("base", blob.place, what)]) from None
+            raise InputError([format_problem("base", blob.place, what)]) from None

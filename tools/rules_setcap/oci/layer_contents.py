@@ -18,6 +18,8 @@ attribute can name them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import XATTR
@@ -25,7 +27,6 @@ from rules_setcap.diagnostics import limits
 from rules_setcap.executables import elf
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from typing import Any

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import DIRECTORY
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.engines.comparison import DECISIVE_RECORDS, shorten_entries, unpack_by_engines
 from rules_setcap.oci.layer_blobs import open_layer
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rules_setcap.archive.reader import Archive, Member
+    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.oci.layer_blobs import LayerBlob
 
-    Inspect = Callable[[Archive, int], Iterable[Member]]
+    Inspect = Callable[[TarReader, int], Iterable[Member]]
 
 
 def merge_layers(blobs: Sequence[LayerBlob], budget: ReadBudget) -> RootFilesystem:
@@ -81,8 +82,8 @@ def unpack_if_engines_differ(
             layers.append(shorten_entries(drop_unused_records(archive, budget)))
     try:
         unpacked, differences = unpack_by_engines(layers, first=first)
-    except ArchiveError as error:
-        raise InputError([problem("base", blobs[0].place, str(error))]) from None
+    except TarError as error:
+        raise InputError([format_problem("base", blobs[0].place, str(error))]) from None
     return unpacked, [difference.path for difference in differences]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_setcap.archive.reader import Archive, Member
+    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.capabilities import FileCapabilities
     from rules_setcap.oci.archive_detection import ArchiveDetector
 
@@ -53,7 +53,7 @@ class LayerReader:
         self._programs: dict[tuple[int, int], ProgramHeaders] = {}
         self._script_bytes_left = limits.SCRIPT_TEXTS
 
-    def add_layer(self, archive: Archive | ArchiveDetector, digest: str, size: int) -> None:
+    def add_layer(self, archive: TarReader | ArchiveDetector, digest: str, size: int) -> None:
         """Reads the next layer.
 
         Args:
@@ -65,7 +65,7 @@ class LayerReader:
         self._root.apply_layer(self._read_entries(archive), len(self.layers) - 1, size)
 
     def build_image(
-        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]
+        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[TarReader]]]
     ) -> Image:
         """Returns the image of all layers.
 
@@ -75,7 +75,7 @@ class LayerReader:
           reopen: opens the layers again, the lowest first. It is called if engines may differ about capabilities.
 
         Raises:
-          ArchiveError: no engine accepts the image.
+          TarError: no engine accepts the image.
         """
         differences: list[CapabilityDifference] = []
         if self._root.engines_may_differ and self._has_capabilities:
@@ -112,7 +112,7 @@ class LayerReader:
             _programs=self._programs,
         )
 
-    def _read_entries(self, archive: Archive | ArchiveDetector) -> Iterator[Member]:
+    def _read_entries(self, archive: TarReader | ArchiveDetector) -> Iterator[Member]:
         """Yields the entries of a layer without the records that are not used; collects capabilities and contents."""
         layer = len(self.layers) - 1
         for number, member in enumerate(archive):
@@ -152,7 +152,7 @@ class LayerReader:
                 )
         return value if value is None else value[: limits.CAPABILITY]
 
-    def _keep_content(self, archive: Archive | ArchiveDetector, member: Member, entry: tuple[int, int]) -> None:
+    def _keep_content(self, archive: TarReader | ArchiveDetector, member: Member, entry: tuple[int, int]) -> None:
         """Keeps the content of scripts, /etc/passwd and /etc/group, and the loader and libraries of ELF programs.
 
         Args:
@@ -218,7 +218,7 @@ class LayerReader:
         self._problems.append(f"{quote(path)}: {what}")
 
 
-def _shorten_attributes(archive: Archive) -> Iterator[Member]:
+def _shorten_attributes(archive: TarReader) -> Iterator[Member]:
     """Yields the entries of a layer, with their attributes cut to a length that no valid attribute exceeds."""
     for member in archive:
         member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items()}

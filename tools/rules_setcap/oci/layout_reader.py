@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import artifacts, manifest_checks, media_types
 from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.platforms import matches_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -198,7 +198,7 @@ class LayoutReader:
         return data
 
     def _error(self, what: str) -> InputError:
-        return InputError([problem("base", self._layout, what)])
+        return InputError([format_problem("base", self._layout, what)])
 
 
 def read_layout_document(path: str, layout: str) -> bytes:
@@ -217,9 +217,9 @@ def read_layout_document(path: str, layout: str) -> bytes:
             data = file.read(limits.JSON + 1)
     except OSError as error:
         hint = describe_layout_hint(layout) if name == "index.json" else ""
-        raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}{hint}")]) from None
+        raise InputError([format_problem("base", layout, f"{name} cannot be read: {error.strerror}{hint}")]) from None
     if len(data) > limits.JSON:
-        raise InputError([problem("base", layout, f"{name} is larger than {limits.JSON} bytes (limit JSON)")])
+        raise InputError([format_problem("base", layout, f"{name} is larger than {limits.JSON} bytes (limit JSON)")])
     return data
 
 
@@ -246,4 +246,4 @@ def parse_layout_document(data: bytes, name: str, layout: str, fields: Any, budg
     try:
         return strict_json.parse_document(data, fields, budget)
     except strict_json.DocumentError as error:
-        raise InputError([problem("base", layout, f"{name} {error}")]) from None
+        raise InputError([format_problem("base", layout, f"{name} {error}")]) from None

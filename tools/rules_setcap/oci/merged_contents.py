@@ -7,12 +7,12 @@ of a layer lists its entries (layer_contents.py). root_filesystem.py computes th
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import format_problem, quote
 from rules_setcap.oci import symlinks
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Any
@@ -108,7 +108,7 @@ class MergedContents:
     def describe_uncertain_files(self) -> list[str]:
         """Returns a problem for each file that has different capabilities in different container engines."""
         what = "container engines give this file different capabilities, as getcap shows; assign them by file_capabilities"
-        return [problem("base", path, what) for path in self.differing_files]
+        return [format_problem("base", path, what) for path in self.differing_files]
 
     def get_type(self, path: str) -> str:
         """Returns the type of the entry at a path: FILE, DIRECTORY, SYMLINK, or "" if there is none. Links are not followed."""
@@ -219,7 +219,7 @@ class MergedContents:
             try:
                 real = self.resolve_path(folder)
             except ValueError as error:
-                self.problems.append(problem("layers", folder, str(error)))
+                self.problems.append(format_problem("layers", folder, str(error)))
                 real = folder
             self._folders[folder] = real
         return real

@@ -7,11 +7,11 @@ with the keys `os`, `architecture` and `variant`, which the config of an image a
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import find_closest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

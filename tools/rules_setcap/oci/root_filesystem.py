@@ -8,9 +8,10 @@ each engine. merged_contents.py computes the same from the metadata of layers, w
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import CAPABILITY, OVERLAY
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
@@ -28,7 +29,6 @@ from rules_setcap.oci.nodes import (
     walk_nodes,
 )
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -68,7 +68,7 @@ class RootFilesystem:
           size: the size of the layer as it is stored, in bytes; a large layer may have more files.
 
         Raises:
-          ArchiveError: every engine refuses the layer, or it exceeds a limit.
+          TarError: every engine refuses the layer, or it exceeds a limit.
         """
         self._budget.extend(size)
         self._forget_folders()
@@ -161,7 +161,7 @@ class RootFilesystem:
         if trail is None or target is None or target.type == DIRECTORY:
             if self.engines_may_differ:
                 return
-            raise ArchiveError(f"{quote(member.path)} is a hard link to {quote(member.link)}, which is not a file")
+            raise TarError(f"{quote(member.path)} is a hard link to {quote(member.link)}, which is not a file")
         # An engine that unpacks each layer by itself does not have the files of the layers below.
         self.engines_may_differ |= not self._is_own_name(trail[-1][1], last, layer)
         xattrs = get_xattrs(member)

@@ -11,7 +11,7 @@ from rules_setcap.archive.blob import BlobWriter
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.executables import elf
 from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer.tar_styles import sort_entries
@@ -167,11 +167,11 @@ def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, assigned: FileCapa
         source = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
-        raise InputError([problem(entry.attribute, entry.path, what)]) from None
+        raise InputError([format_problem(entry.attribute, entry.path, what)]) from None
     try:
         start = _copy_file(blob, source, entry.size)
         if start is None:
-            raise InputError([problem(entry.attribute, entry.source, "its size changed while it was read")])
+            raise InputError([format_problem(entry.attribute, entry.source, "its size changed while it was read")])
     finally:
         os.close(source)
     blob.write(_PADDING[: -entry.size % tar.BLOCK])

@@ -113,7 +113,7 @@ class _Parser:
         if name not in known.switches and name not in known.values:
             closest = find_closest(name, sorted(known.switches | known.values))
             hint = f'; did you mean "--{closest}"?' if closest else ""
-            self._problems.append(f"{quote(self._restore(typed))}: unknown flag{hint}")
+            self._problems.add_message(f"{quote(self._restore(typed))}: unknown flag{hint}")
             if not closest:
                 return
             name = closest  # The flag probably takes the same kind of value, so that the following words can be parsed.
@@ -124,7 +124,7 @@ class _Parser:
         elif self.rest:
             self.flags.append(ParsedFlag(name, self.rest.pop(0), typed))
         else:
-            self._problems.append(f"{quote(self._restore(typed))}: needs a value")
+            self._problems.add_message(f"{quote(self._restore(typed))}: needs a value")
 
     def add_letters(self, word: str) -> None:
         """Adds the short flags of a word, as in -itu 65532 (pflag's parseSingleShortArg)."""
@@ -133,7 +133,7 @@ class _Parser:
             letter, letters = letters[0], letters[1:]
             name = self._known.letters.get(letter)
             if name is None:
-                self._problems.append(f"{quote(self._restore('-' + letter))}: unknown flag in {quote(self._restore(word))}")
+                self._problems.add_message(f"{quote(self._restore('-' + letter))}: unknown flag in {quote(self._restore(word))}")
                 return
             value = None
             # In pflag, an "=" with nothing after it is itself the value.

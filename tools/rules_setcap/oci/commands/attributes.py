@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
@@ -16,7 +17,6 @@ from rules_setcap.oci import config, image_documents
 from rules_setcap.oci.image_attributes import checks, values
 from rules_setcap.oci.platforms import split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

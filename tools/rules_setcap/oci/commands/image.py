@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_documents, media_types
@@ -11,7 +13,6 @@ from rules_setcap.oci.descriptors import describe_blob, encode_document
 from rules_setcap.oci.manifest import build_manifest
 from rules_setcap.oci.platforms import describe_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
@@ -11,7 +12,6 @@ from rules_setcap.oci.descriptors import describe_blob, encode_document
 from rules_setcap.oci.image_attributes.values import resolve_pairs
 from rules_setcap.oci.index import build_index
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK
 from rules_setcap.oci.engines.filesystem import build_error
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK
 from rules_setcap.oci.engines.filesystem import build_error, build_refusal
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode, FilesystemBudget, Node
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 

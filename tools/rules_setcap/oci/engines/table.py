@@ -7,11 +7,12 @@ model with those that the engines themselves unpack.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.oci.engines.containerd import ContainerdUnpacker
 from rules_setcap.oci.engines.docker_podman import DockerUnpacker, PodmanUnpacker
 from rules_setcap.oci.engines.umoci import UmociUnpacker
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

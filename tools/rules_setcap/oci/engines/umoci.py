@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK, SYMLINK
 from rules_setcap.oci.engines.filesystem import MAX_USER_LINKS, build_refusal
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode, Node, TooManyLinks
 from rules_setcap.oci.symlinks import resolve_links
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 

@@ -7,13 +7,13 @@ the OSError that the engine would get; an engine that gets one refuses the image
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.oci.engines.filesystem import Filesystem, build_error
 from rules_setcap.oci.nodes import DEVICE, DirectoryNode, FilesystemBudget, Node, get_xattrs, is_whiteout_device
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
@@ -10,7 +11,6 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
 from rules_setcap.oci.platforms import find_platform_fault, parse_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import times
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
