@@ -26,12 +26,14 @@ _FILES = pathlib.Path("tests/docs/files").absolute()
 _PAGES = {path.as_posix(): path.read_text() for path in [pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md"))]}
 _REGISTRY = "localhost:5000"
 
-# The pages leave out what Bazel prints about its work.
 _BAZELRC = """\
 startup --output_user_root={home}/bazel --max_idle_secs=300
-common --lockfile_mode=off --color=no --curses=no --noshow_progress --ui_event_filters=-info,-debug
+common --lockfile_mode=off --color=no --curses=no --noshow_progress
 run --show_result=0
 """
+# The pages leave out what Bazel prints about its work. It prints the warning after a test, because the system bazelrc of the
+# private root has flags for tests.
+_WORK = re.compile(r"^(INFO: |WARNING: Build option --test_env has changed, discarding analysis cache).*\n", re.MULTILINE)
 _FUNCTIONS = """\
 # The pages write getcap for this command.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
@@ -101,8 +103,9 @@ class Shell:
             text=True,
             timeout=600,
         )
-        if command.output and not pages.matches_output(self._replace(command.output), done.stdout):
-            return f"$ {command.line}\nprinted:\n{done.stdout}\nThe page shows:\n{command.output}"
+        printed = _WORK.sub("", done.stdout)
+        if command.output and not pages.matches_output(self._replace(command.output), printed):
+            return f"$ {command.line}\nprinted:\n{printed}\nThe page shows:\n{command.output}"
         if not command.output and done.returncode:
             return f"$ {command.line}\nfailed with exit status {done.returncode}:\n{done.stdout}"
         return ""
