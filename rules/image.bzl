@@ -22,6 +22,6 @@ def image(name, **kwargs):
 
     Args:
       name: The target's name.
-      **kwargs: The attributes of the rule, which rules/private/image.bzl declares. `mtime` may be a number.
+      **kwargs: The attributes of the rule. docs/reference/image.md describes them.
     """
     _image(name = name, **convert_mtime(kwargs))

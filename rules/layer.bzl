@@ -21,6 +21,6 @@ def layer(name, **kwargs):
 
     Args:
       name: The target's name.
-      **kwargs: The attributes of the rule, which rules/private/layer.bzl declares. `mtime` may be a number.
+      **kwargs: The attributes of the rule. docs/reference/layer.md describes them.
     """
     _layer(name = name, **convert_mtime(kwargs))

@@ -1,13 +1,22 @@
-"""Providers of the rules. Other rules may use them."""
+"""Providers of the rules, which other rules may read and return.
+
+```starlark
+load("@rules_setcap//rules:providers.bzl", "ImageInfo")
+
+def _digest_impl(ctx):
+    descriptor = ctx.attr.image[ImageInfo].descriptor
+    return [DefaultInfo(files = depset([descriptor]))]
+```
+"""
 
 LayerInfo = provider(
     doc = "A layer. Its digests are in a file, because Bazel knows them only after the layer is built.",
     fields = {
         "blob": "File: the layer as registries store it.",
         "disabled_checks": "list of str: names of checks that are turned off for the programs of the layer.",
-        "metadata": """File: JSON with `descriptor` (an OCI descriptor: mediaType, digest, size), `diff_id` (the digest of the \
-uncompressed tar), `capabilities` (path to text of cap_to_text(3)), `created_by`, `contents` (the paths of the entries) and \
-`programs` (the ELF headers of files with capabilities).""",
+        "metadata": """File: JSON ([schema](schemas/layer-metadata.schema.json)) with `version` (1), `descriptor` (an OCI \
+descriptor: mediaType, digest, size), `diff_id` (the digest of the uncompressed tar), `capabilities` (path to text of \
+cap_to_text(3)), `created_by`, `contents` (the paths of the entries) and `programs` (the ELF headers of files with capabilities).""",
     },
 )
 

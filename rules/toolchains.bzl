@@ -24,6 +24,10 @@ toolchain(
 
 Then add `register_toolchains("//tools:crane_toolchain")` to `MODULE.bazel`. The program runs on the machine where the user
 types `bazel run`, so `target_compatible_with` has the constraints of that machine.
+
+Build actions and these programs also run a Python 3.14 interpreter, from a toolchain of type
+`@rules_python//python:toolchain_type`. With `MODULE.bazel` there is nothing to declare: rules_setcap asks rules_python for it.
+It does not change the Python version of other targets.
 """
 
 load("//rules/private:clients.bzl", _container_engine = "container_engine", _registry_client = "registry_client")

@@ -1,21 +1,21 @@
-"""Tests written with pytest."""
+"""The macro of tests that pytest runs."""
 
 load("@rules_python//python:py_test.bzl", "py_test")
 
-# For tests of //tools/packer that compress by libdeflate.
+# For tests that compress with libdeflate.
 LIBDEFLATE = "//tools/rules_setcap/packer:libdeflate"
 LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
 
 def pytest_test(name, size, srcs, deps = [], args = [], **kwargs):
-    """Runs pytest over srcs; hypothesis and //tests/support are at hand.
+    """Defines a test that runs pytest; it can import hypothesis and //tests/support.
 
     Args:
       name: the name of the test.
-      size: small, medium or large, as of every test rule: the time that it may take. No test is without.
-      srcs: the test files, each run by pytest.
-      deps: libraries they import.
-      args: further arguments for pytest.
-      **kwargs: what py_test takes.
+      size: small, medium or large: the time limit, as for every test rule.
+      srcs: the test files.
+      deps: the libraries that they import.
+      args: further arguments of pytest.
+      **kwargs: other attributes of py_test.
     """
     py_test(
         name = name,

@@ -31,7 +31,9 @@ def main_with_coverage(arguments: list[str]) -> int:
     import coverage
 
     outputs = os.environ["TEST_UNDECLARED_OUTPUTS_DIR"]
-    recorder = coverage.Coverage(data_file=os.path.join(outputs, "coverage"), source_pkgs=["rules_setcap"], branch=True, config_file=False)
+    recorder = coverage.Coverage(
+        data_file=os.path.join(outputs, "coverage"), source_pkgs=["rules_setcap"], branch=True, config_file=False
+    )
     recorder.start()
     try:
         return main(arguments)

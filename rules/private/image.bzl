@@ -185,10 +185,17 @@ image = rule(
 `bazel build` writes an OCI image layout: a directory that `crane push`, `skopeo copy oci:` and `podman run oci:` read. \
 Its blobs are symbolic links to the layers; to copy the directory, use `cp -rL`.
 
-The output group `runtime_settings` has the settings with which a container gets all capabilities of the image's files, and no \
-others: flags of `docker run` and `podman run`, a Compose service, and a Kubernetes `securityContext`. The files of the base \
-are included. The `securityContext` sets `allowPrivilegeEscalation: false` if the only file with capabilities is the program \
-that the container executes first.""",
+Output groups:
+
+- `config`: the OCI image config.
+- `descriptor`: the OCI descriptor of the manifest.
+- `layers`: the layers that Bazel builds, the lowest first.
+- `manifest`: the OCI image manifest.
+- `runtime_settings`: the settings with which a container gets all capabilities of the image's files, and no others: flags of \
+`docker run` and `podman run`, a Compose service, and a Kubernetes `securityContext`. The files of the base are included. The \
+`securityContext` sets `allowPrivilegeEscalation: false` if the only file with capabilities is the program that the container \
+executes first.
+- `_validation`: the checks of programs, which Bazel also runs when it builds the image. `disabled_checks` lists them.""",
     implementation = _image_impl,
     attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | LAYER_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
@@ -249,7 +256,7 @@ env = {"PATH": "/opt/app/bin:$PATH"},
         "linux_capabilities_from": attr.label(
             doc = """A file with the capabilities of the binary, in place of `linux_capabilities`: a `ko_capabilities` target, or any JSON \
 object with the keys `capabilities` (a list, in the format of `linux_capabilities`) and `source` (where they come from, for \
-messages).""",
+messages). Its [schema](schemas/linux-capabilities-from.schema.json) describes it.""",
             allow_single_file = [".json"],
         ),
         "replaces": attr.string_list(

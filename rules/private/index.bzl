@@ -125,8 +125,13 @@ _each_platform = transition(
 image_index = rule(
     doc = """An OCI image index: images for several platforms under one name.
 
-`bazel build` writes an OCI image layout with all images. The output group `index` has the index itself. As the `base` of an \
-`image`, an index stands for the image of that image's platform.""",
+`bazel build` writes an OCI image layout with all images. As the `base` of an `image`, an index stands for the image of that \
+image's platform.
+
+Output groups:
+
+- `descriptor`: the OCI descriptor of the index.
+- `index`: the OCI image index.""",
     implementation = _image_index_impl,
     attrs = ANNOTATIONS_FILE_ATTRS | REQUEST_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
         "annotations": attr.string_dict(

@@ -72,7 +72,12 @@ def _list_directories(ctx):
 layer = rule(
     doc = """A layer of files, some of which may have capabilities.
 
-`bazel build` writes the layer as a (compressed) tar. The output group `metadata` has its digests and its capabilities as JSON.""",
+`bazel build` writes the layer as a (compressed) tar.
+
+Output groups:
+
+- `metadata`: the digests of the layer and the capabilities of its files, as JSON ([schema](schemas/layer-metadata.schema.json)).
+- `_validation`: the checks of programs, which Bazel also runs when it builds the layer. `disabled_checks` lists them.""",
     implementation = _layer_impl,
     attrs = CHECK_ATTRS | LAYER_ATTRS | stamp_attrs("`mtime`") | {
         "directories": attr.string_list(

@@ -72,8 +72,8 @@ def pack_layer(
         metadata = [layer.info.metadata for layer in lower.layers]
         add_base_labels(request, lower.base)
         request.add_all(lower.contents, format_each = "--base-contents=%s")
-        request.add_all(metadata, format_each = "--below=%s")
-        request.add_all([json.encode(format_label(layer.label)) for layer in lower.layers], format_each = "--below-name=%s")
+        request.add_all(metadata, format_each = "--lower-metadata=%s")
+        request.add_all([json.encode(format_label(layer.label)) for layer in lower.layers], format_each = "--lower-label=%s")
         request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
         inputs += lower.contents + metadata
     if unmatched_paths:
@@ -123,9 +123,9 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
     add_base_labels(request, lower.base)
     if lower.base.layouts:
         request.add(platform, format = "--platform=%s")
-    request.add_all(lower.base.layouts, format_each = "--below-layout=%s", expand_directories = False)
+    request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
     for layer in lower.blobs:
-        request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--below-blob=%s")
+        request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--lower-blob=%s")
     if unmatched_paths:
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
         inputs.append(unmatched_paths)

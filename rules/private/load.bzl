@@ -49,12 +49,15 @@ The program prints the name by which the engine runs the image, so `docker run -
 From an index, podman and Docker with the classic image store load the image for their own platform; if there is none, that is \
 an error. containerd, and Docker with the containerd image store, load the images for all platforms.
 
-The engine reads the image from a pipe; the archive is not kept. The output group `archive` has the archive as a file: an OCI \
-image layout in a tar, with the `manifest.json` of `docker save`. It can be read by `docker load`, `podman load`, \
-`ctr images import`, `kind load image-archive`, `minikube image load`, and skopeo's `oci-archive:` and `docker-archive:`. In the \
-archive, a `tag` without a host means what it means to Docker, Kubernetes and containerd: `app:dev` is \
-`docker.io/library/app:dev`, which `docker run`, `podman run` and the `image` of a pod find as `app:dev`. From the archive of an \
-index, Docker with the classic image store loads the image for the CPU that Bazel builds for (`--platforms`).""",
+The engine reads the image from a pipe; the archive is not kept.
+
+Output groups:
+
+- `archive`: the archive as a file: an OCI image layout in a tar, with the `manifest.json` of `docker save`. It can be read by \
+`docker load`, `podman load`, `ctr images import`, `kind load image-archive`, `minikube image load`, and skopeo's `oci-archive:` \
+and `docker-archive:`. In the archive, a `tag` without a host means what it means to Docker, Kubernetes and containerd: \
+`app:dev` is `docker.io/library/app:dev`, which `docker run`, `podman run` and the `image` of a pod find as `app:dev`. From the \
+archive of an index, Docker with the classic image store loads the image for the CPU that Bazel builds for (`--platforms`).""",
     implementation = _image_load_impl,
     attrs = DELIVERY_ATTRS | ARCHITECTURE_ATTRS | stamp_attrs("`tag`") | {
         "tag": attr.string(

@@ -31,7 +31,11 @@ plain HTTP, which is always allowed for a registry on this machine.
 
 The program runs [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo) from \
 `PATH`, with the credentials that they find, or the client of a registered [`registry_client`](toolchains.md) toolchain. podman \
-and docker are not supported: they compress layers again when they push, so the digest would differ from that of the build.""",
+and docker are not supported: they compress layers again when they push, so the digest would differ from that of the build.
+
+Output groups:
+
+- `destination`: a JSON object with `repository` and `tags`, in which placeholders are expanded.""",
     implementation = _image_push_impl,
     attrs = DELIVERY_ATTRS | stamp_attrs("`repository`, `remote_tags` and the files beside them") | {
         "remote_tags": attr.string_list(

@@ -39,7 +39,12 @@ setcap = rule(
     doc = """A layer made of the tar of another rule, with other capabilities.
 
 Everything else keeps its bytes: names, owners, times, order and padding. If no capability changes, the `diff_id` is the digest \
-of the uncompressed input.""",
+of the uncompressed input.
+
+Output groups:
+
+- `metadata`: the digests of the layer and the capabilities of its files, as JSON ([schema](schemas/layer-metadata.schema.json)).
+- `_validation`: the checks of programs, which Bazel also runs when it builds the layer. `disabled_checks` lists them.""",
     implementation = _setcap_impl,
     attrs = BLOB_ATTRS | CHECK_ATTRS | {
         "drop_zero_rootid": attr.bool(

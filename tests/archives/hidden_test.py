@@ -1,4 +1,4 @@
-"""Images that are not what they seem: what an engine runs is read, or refused, and never passed over."""
+"""An image that looks like something else is read or refused if an engine runs it, and never skipped."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SIGNATURE = "application/vnd.dev.cosign.simplesigning.v1+json"
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
 
 
-def _manifest_text(made: Layout, change: Callable[[str], str]) -> dict[str, Any]:
-    """An image whose manifest is changed as text."""
+def _put_changed_manifest(made: Layout, change: Callable[[str], str]) -> dict[str, Any]:
+    """Adds an image whose manifest is changed as text; returns its descriptor."""
     value = {"schemaVersion": 2, "config": made.put(config(TAR), CONFIG), "layers": [made.put(TAR, LAYER)]}
     return made.put(change(json.dumps(value)).encode(), MANIFEST)
 
 
-# What hides a capability from a reader that decides by one field. Engines that run each were found by running them.
+# Images whose capabilities a reader would not find if it looked at one field only.
 HIDDEN: dict[str, Callable[[Layout], dict[str, Any]]] = {
     "an image": lambda made: made.image(TAR),
     "a layer of another type": lambda made: made.manifest(config(TAR), [(TAR, SIGNATURE)]),
@@ -41,21 +41,21 @@ HIDDEN: dict[str, Callable[[Layout], dict[str, Any]]] = {
     ),
     "artifactType": lambda made: made.manifest(config(TAR), [(TAR, LAYER)], artifactType="application/x"),
     "a layer and something else": lambda made: made.manifest(config(TAR), [(TAR, LAYER), (b"{}", "text/plain")]),
-    "LAYERS": lambda made: _manifest_text(made, lambda text: text.replace("layers", "LAYERS")),
-    "a long s": lambda made: _manifest_text(made, lambda text: text.replace("layers", "layer\u017f")),
-    "layers twice": lambda made: _manifest_text(made, lambda text: '{"layers":[],' + text[1:]),
-    "no layers after layers": lambda made: _manifest_text(made, lambda text: text[:-1] + ',"layers":[]}'),
+    "LAYERS": lambda made: _put_changed_manifest(made, lambda text: text.replace("layers", "LAYERS")),
+    "a long s": lambda made: _put_changed_manifest(made, lambda text: text.replace("layers", "layer\u017f")),
+    "layers twice": lambda made: _put_changed_manifest(made, lambda text: '{"layers":[],' + text[1:]),
+    "no layers after layers": lambda made: _put_changed_manifest(made, lambda text: text[:-1] + ',"layers":[]}'),
     "the platform unknown": lambda made: {**made.image(TAR), "platform": UNKNOWN},
     "another diff_id": lambda made: made.manifest(config(TAR + bytes(512)), [(gzip.compress(TAR), LAYER + "+gzip")]),
     "gzip as a plain tar": lambda made: made.manifest(config(TAR), [(gzip.compress(TAR), LAYER)]),
     "a plain tar as gzip": lambda made: made.manifest(config(TAR), [(TAR, LAYER + "+gzip")]),
     "a manifest of another type": lambda made: {**made.image(TAR), "mediaType": "application/x"},
-    "an index as well": lambda made: _manifest_text(made, lambda text: text[:-1] + ',"manifests":[]}'),
+    "an index as well": lambda made: _put_changed_manifest(made, lambda text: text[:-1] + ',"manifests":[]}'),
 }
 
 
-def _read(path: pathlib.Path) -> str:
-    """Returns "read" if the capability is found, else why the image is refused."""
+def _read_image(path: pathlib.Path) -> str:
+    """Returns "read" if the capability is found, or else why the image is refused."""
     try:
         (image,) = image_reader.read_images(str(path))
     except InputError as error:
@@ -65,12 +65,12 @@ def _read(path: pathlib.Path) -> str:
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_nothing_is_hidden_beside_an_image(tmp_path: pathlib.Path, name: str):
-    """Beside a good image, where it could be passed over."""
+def test_an_image_is_not_skipped_beside_another(tmp_path: pathlib.Path, name: str):
+    """Beside another image, it could be taken for an artifact."""
     made = Layout(tmp_path / "layout")
     entry = HIDDEN[name](made)
     made.index(entry)
-    alone = _read(made.path)
+    alone = _read_image(made.path)
     made.index(made.image(tar(("/good", None, "file")), variant="v2"), entry)
     if alone != "read":
         with pytest.raises(InputError):
@@ -79,9 +79,9 @@ def test_nothing_is_hidden_beside_an_image(tmp_path: pathlib.Path, name: str):
         assert [sorted(image.capabilities) for image in image_reader.read_images(str(made.path))] == [[], ["/a"]]
 
 
-# The engines that run each; all others refuse it, or do not see the capability.
+# The engines that run each image with the capability. All others refuse the image, or do not see the capability.
 ALL = {"containerd native", "podman vfs", "umoci"}
-RUN = {
+ENGINES_THAT_RUN = {
     "an image": ALL,
     "a layer of another type": {"podman vfs"},
     "a compressed layer of another type": {"podman vfs"},
@@ -99,30 +99,30 @@ RUN = {
 
 @pytest.fixture(scope="module", params=["containerd native", "podman vfs", "umoci"])
 def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
-    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as state:
-        with engines.ENGINES[request.param](pathlib.Path(state)) as started:
-            yield request.param, started
+    """An engine that has been started, and its name."""
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as state,
+        engines.ENGINES[request.param](pathlib.Path(state)) as started,
+    ):
+        yield request.param, started
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_what_an_engine_runs_is_read_or_refused(tmp_path: pathlib.Path, engine: tuple[str, engines.Engine], name: str):
+def test_an_image_that_an_engine_runs_is_read_or_refused(tmp_path: pathlib.Path, engine: tuple[str, engines.Engine], name: str):
     made = Layout(tmp_path / "layout")
     made.index(HIDDEN[name](made))
     try:
-        with engine[1].unpacked(made.path) as root:
-            found = (root / "a").exists()
-    except (
-        engines.Refused,
-        subprocess.CalledProcessError,
-        KeyError,
-    ):  # KeyError: the archive for containerd is written from `layers`.
-        found = False
-    assert found == (engine[0] in RUN.get(name, ()))
-    assert not found or "no image in it" not in _read(made.path)
+        with engine[1].unpack(made.path) as root:
+            is_unpacked = (root / "a").exists()
+    except (engines.Refused, subprocess.CalledProcessError, KeyError):
+        # KeyError: the archive for containerd is written from `layers`.
+        is_unpacked = False
+    assert is_unpacked == (engine[0] in ENGINES_THAT_RUN.get(name, ()))
+    assert not is_unpacked or "no image in it" not in _read_image(made.path)
 
 
-def test_a_compressed_layer_of_another_diff_id_as_a_base(tmp_path: pathlib.Path):
-    """As containerd, Docker, podman and umoci do, it is refused."""
+def test_a_base_with_another_diff_id_is_refused(tmp_path: pathlib.Path):
+    """containerd, Docker, podman and umoci refuse it, too."""
     made = Layout(tmp_path / "layout")
     made.index(HIDDEN["another diff_id"](made))
     flags = [f"--layout={made.path}", "--platform=linux/amd64", f"--output={tmp_path}/contents"]

@@ -1,4 +1,4 @@
-"""No layer changes a directory or a link of the base, in engines that unpack layers together and in those that do not."""
+"""No layer changes a directory or a link of the base, whether an engine unpacks layers together or one by one."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ ADDED = {
 }
 
 
-def _listing(root: pathlib.Path) -> dict[str, str]:
-    """Mode, owner and link of each path."""
-    found = {}
+def _list_files(root: pathlib.Path) -> dict[str, str]:
+    """Returns mode, owner and link of each file by path."""
+    files = {}
     for path in root.rglob("*"):
         status = path.lstat()
         link = os.readlink(path) if path.is_symlink() else ""
-        found[str(path.relative_to(root))] = f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {link}".rstrip()
-    return found
+        files[str(path.relative_to(root))] = f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {link}".rstrip()
+    return files
 
 
-def _by_umoci(name: str, directory: pathlib.Path) -> dict[str, str]:
+def _unpack_by_umoci(name: str, directory: pathlib.Path) -> dict[str, str]:
+    """Unpacks the layers of an image into one directory; returns its files."""
     directory.mkdir()
-    return _listing(Bundle(HERE / name, directory).rootfs)
+    return _list_files(Bundle(HERE / name, directory).rootfs)
 
 
-def _by_podman(name: str, directory: pathlib.Path) -> dict[str, str]:
-    """Each layer by itself, the one on top of the other by the kernel's overlayfs."""
+def _unpack_by_podman(name: str, directory: pathlib.Path) -> dict[str, str]:
+    """Unpacks each layer of an image by itself, and merges them by overlayfs; returns the files."""
     directory.mkdir()
-    engine = podman.program(directory, "overlay")
-    podman.run(engine, "pull", "--quiet", "oci:" + layouts.tagged(HERE / name, directory / "layout"))
+    engine = podman.write_program(directory, "overlay")
+    podman.run(engine, "pull", "--quiet", "oci:" + layouts.copy_tagged(HERE / name, directory / "layout"))
     try:
-        return _listing(pathlib.Path(podman.run(engine, "image", "mount", podman.run(engine, "images", "--quiet"))))
+        return _list_files(pathlib.Path(podman.run(engine, "image", "mount", podman.run(engine, "images", "--quiet"))))
     finally:
         podman.run(engine, "image", "umount", "--all")
 
 
-@pytest.mark.parametrize("unpack", [_by_umoci, _by_podman])
+@pytest.mark.parametrize("unpack", [_unpack_by_umoci, _unpack_by_podman])
 @pytest.mark.parametrize("name", ADDED)
-def test_the_base_is_unchanged(name, unpack, tmp_path):
+def test_the_files_of_the_base_are_unchanged(name, unpack, tmp_path):
     require.root()
     before, after = unpack("system_image", tmp_path / "base"), unpack(name, tmp_path / "above")
     assert (
@@ -57,6 +58,6 @@ def test_the_base_is_unchanged(name, unpack, tmp_path):
     assert set(after) - set(before) == ADDED[name]
 
 
-def test_no_layer_is_added_where_nothing_is_to_be_kept():
+def test_one_layer_restores_the_directories_of_the_base():
     assert [len(layouts.manifest(HERE / name)["layers"]) for name in ADDED] == [3, 3, 3]
     assert len(layouts.manifest(HERE / "system_image")["layers"]) == 1

@@ -1,8 +1,8 @@
-"""The packer and its peers, as commands.
+"""The commands of the packer and its peers.
 
-All do the same work: a tar of `in`, in an order that does not depend on the disk, with
-root as owner and one time, in a file; where they can also the digests that an image
-needs: diff_id of the tar, digest of the blob.
+All do the same work: they write a tar of `in` to a file, in an order that does not depend on the disk, with root as the owner
+and one modification time. Those that can also compute the digests that an image needs: diff_id of the tar, and digest of the
+blob.
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ import shlex
 import shutil
 import subprocess
 import sys
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
+import ko
 from measure import ISOLATED, Contender
-
-from rules_setcap import ko
 
 _HERE = pathlib.Path(__file__).parent
 _RULES_PKG = "/usr/share/bazel/rules/pkg"
 
 _TAR = "tar --create --format=gnu --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C in"
-# bsdtar takes the files as the disk has them, which is no more work than sorting.
+# bsdtar does not sort the files, which is not more work than sorting.
 _BSDTAR = "bsdtar -c --no-read-sparse --format=pax --uid 0 --gid 0 --numeric-owner -C in"
 
 
 def copy_packer(directory: pathlib.Path) -> pathlib.Path:
     """Copies the tools, and returns the program that starts them.
 
-    An action has no .pyc files beside the sources, and a benchmark must not change while
-    it runs.
+    The inputs of an action have no .pyc files, and the tools must not change while the benchmark runs.
     """
     tools = _HERE.parent.parent / "tools"
     for source in tools.rglob("*.py"):
@@ -45,43 +43,51 @@ def copy_packer(directory: pathlib.Path) -> pathlib.Path:
 
 
 class Packer:
-    """The packer, run as the rules run it."""
+    """The contenders that run the tools of these rules, as the rules run them."""
 
     def __init__(self, main: pathlib.Path, directory: pathlib.Path, libdeflate: str) -> None:
-        """
+        """Creates the contenders of a workload.
+
         Args:
-          main: from copy_packer().
-          directory: the workload's.
-          libdeflate: path of the library.
+          main: the program, from copy_packer().
+          directory: the directory of the workload.
+          libdeflate: the path of the library.
         """
         self._libdeflate = os.path.abspath(libdeflate)
         self._directory = directory
-        self._start = [sys.executable, *ISOLATED, str(main), "rules_setcap.packer", ""]
+        self._program = [sys.executable, *ISOLATED, str(main)]
         self._requests = 0
 
-    def _request(self, subcommand: str, flags: Sequence[str], entries: str = "") -> str:
-        """The file of arguments for one call; the one place that knows what is in it.
+    def _start(self, room: str) -> list[str]:
+        """Returns the words that start the tool of a room."""
+        return [*self._program, f"rules_setcap.{room}", ""]
+
+    def _write_request(self, command: str, flags: Sequence[str], entries: str = "") -> str:
+        """Writes the file with the arguments of an action.
 
         Args:
-          subcommand: layer, image or layout.
+          command: layer, image or layout.
           flags: its flags.
-          entries: of a layer, the file that has them.
+          entries: the file with the entries of a layer.
+
+        Returns:
+          The name of the file.
         """
         name = f"request.{self._requests}"
         self._requests += 1
         with open(self._directory / name, "w") as file:
-            file.writelines(f"{line}\n" for line in (subcommand, "--target=//app:image", *flags))
+            file.writelines(f"{line}\n" for line in (command, "--target=//app:image", *flags))
             if entries:
                 with open(self._directory / entries) as source:
                     shutil.copyfileobj(source, file)
         return name
 
-    def _layer(
+    def _write_layer_request(
         self,
         compression: str,
         level: int = 0,
         threads: int = 0,
-        grant: str = "",
+        capable: str = "",
         entries: str = "entries",
         name: str = "blob",
     ) -> str:
@@ -89,127 +95,139 @@ class Packer:
         flags += [f"--level={level}", "--mtime=0", "--created-by=bench", f"--threads={threads or len(os.sched_getaffinity(0))}"]
         if compression == "libdeflate":
             flags.append(f"--library={self._libdeflate}")
-        if grant:
-            words = {"attribute": "file_capabilities", "path": grant, "capabilities": ["net_bind_service"]}
-            flags.append("--capabilities=" + json.dumps(words))
-        return self._request("layer", flags, entries)
+        if capable:
+            assignment = {"attribute": "file_capabilities", "path": capable, "capabilities": ["net_bind_service"]}
+            flags.append("--capabilities=" + json.dumps(assignment))
+        return self._write_request("layer", flags, entries)
 
-    def layer(self, compression: str, grant: str, *, level: int = 0, threads: int = 0) -> Contender:
-        """A layer of the whole workload.
+    def pack_layer(self, compression: str, capable: str, *, level: int = 0, threads: int = 0) -> Contender:
+        """Packs the workload into a layer.
 
         Args:
           compression: none, gzip, libdeflate or zstd.
-          grant: path of the file that gets a capability.
-          level: of the compression; the default of the rules if 0.
-          threads: all that there are if 0.
+          capable: the path of the file to which a capability is assigned; "" if there is none.
+          level: the compression level; 0 for the default of the rules.
+          threads: the number of threads that compress; 0 for one for each core.
         """
         words = "tar" if compression == "none" else f"{compression} {level or {'zstd': 3}.get(compression, 5)}"
         name = f"rules_setcap ({words}{', 1 thread' if threads == 1 else ''})"
-        return Contender(name, [*self._start, "@" + self._layer(compression, level, threads, grant)])
+        return Contender(name, [*self._start("packer"), "@" + self._write_layer_request(compression, level, threads, capable)])
 
-    def image(self, layers: int) -> Contender:
-        """Layers of one file each, over a base, to a layout; each step a process, as without workers."""
-        return self._steps(IMAGE, [*self._pack(layers), *self._assemble(layers, "base")])
+    def build_image(self, layers: int) -> Contender:
+        """Builds an image of layers of one file each, over a base. Each action is a process, as without workers."""
+        return self._run_actions(IMAGE, self._pack(layers), self._assemble(layers, "base"))
 
-    def served_image(self, layers: int) -> Contender:
-        """The same from one persistent worker, as Bazel runs it where it may."""
-        requests = []
-        for name in (*self._pack(layers), *self._assemble(layers, "base")):
-            # Bazel sends what is in the file.
-            requests.append(json.dumps({"arguments": (self._directory / name).read_text().splitlines()}) + "\n")
-        (self._directory / "requests").write_text("".join(requests))
-        start = shlex.join([*self._start, "--persistent_worker"])
-        check = f"test $(grep -c '\"exitCode\": 0' out/answers) = {len(requests)}"
-        return _shell(SERVED_IMAGE, f"{start} <requests >out/answers\n{check}", blob="")
+    def build_image_by_workers(self, layers: int) -> Contender:
+        """Builds the same image in a persistent worker for each tool, as Bazel does by default."""
+        script = []
+        for room, names in (("packer", self._pack(layers)), ("oci", self._assemble(layers, "base"))):
+            # Bazel sends the lines of the file.
+            requests = [json.dumps({"arguments": (self._directory / name).read_text().splitlines()}) for name in names]
+            (self._directory / f"requests.{room}").write_text("".join(request + "\n" for request in requests))
+            start = shlex.join([*self._start(room), "--persistent_worker"])
+            script.append(f"{start} <requests.{room} >out/answers.{room}")
+            script.append(f"test $(grep -c '\"exitCode\": 0' out/answers.{room}) = {len(requests)}")
+        return _make_shell(IMAGE_BY_WORKERS, "\n".join(script), blob="")
 
-    def assembly(self, layers: int, base: str, name: str) -> Contender:
-        """image() without the packing: what is done anew when only the base changes."""
-        pack = self._steps(name, self._pack(layers))
+    def assemble_image(self, layers: int, base: str, name: str) -> Contender:
+        """Assembles an image of layers that are packed already, as a build does if only the base changes."""
+        pack = self._run_actions(name, self._pack(layers), [])
 
-        def before(out: pathlib.Path) -> None:
+        def pack_before(out: pathlib.Path) -> None:
             packed = out.parent / "packed"
             if not packed.exists():
                 subprocess.run(pack.argv, cwd=out.parent, check=True)
                 shutil.copytree(out, packed)
             shutil.copytree(packed, out, dirs_exist_ok=True)
 
-        return dataclasses.replace(self._steps(name, self._assemble(layers, base)), before=before)
+        return dataclasses.replace(self._run_actions(name, [], self._assemble(layers, base)), before=pack_before)
 
     def _pack(self, layers: int) -> list[str]:
-        return [self._layer("gzip", entries=f"entries.{number}", name=f"layer{number}") for number in range(layers)]
+        """Returns the requests that pack layers of one file each."""
+        return [self._write_layer_request("gzip", entries=f"entries.{number}", name=f"layer{number}") for number in range(layers)]
 
     def _assemble(self, layers: int, base: str) -> list[str]:
+        """Returns the requests that assemble an image of these layers, and write its layout."""
         names = ("manifest", "config", "descriptor")
         outputs = [f"--{name}-output=out/{name}" for name in names]
         metadata = [f"--layer=out/layer{number}.json" for number in range(layers)]
         inputs = [f"--{name}=out/{name}" for name in names]
         blobs = [f"--layer=out/layer{number}.json=out/layer{number}" for number in range(layers)]
         return [
-            self._request("image", ["--config=spec", f"--base-layout={base}", *outputs, *metadata]),
-            self._request("layout", ["--output=out/layout", f"--base-layout={base}", *inputs, *blobs]),
+            self._write_request("image", ["--spec=spec", f"--base-layout={base}", *outputs, *metadata]),
+            self._write_request("layout", ["--output=out/layout", f"--base-layout={base}", *inputs, *blobs]),
         ]
 
-    def _steps(self, name: str, requests: Sequence[str]) -> Contender:
-        return _shell(name, "\n".join(shlex.join([*self._start, f"@{request}"]) for request in requests), blob="")
+    def _run_actions(self, name: str, pack: Sequence[str], assemble: Sequence[str]) -> Contender:
+        """Returns the contender that runs each request in a process.
+
+        Args:
+          name: the name of the contender.
+          pack: requests of the packer.
+          assemble: requests of the tool that assembles images.
+        """
+        commands = [[*self._start("packer"), f"@{request}"] for request in pack]
+        commands += [[*self._start("oci"), f"@{request}"] for request in assemble]
+        return _make_shell(name, "\n".join(map(shlex.join, commands)), blob="")
 
 
-IMAGE, SERVED_IMAGE = "rules_setcap, a process for each action", "rules_setcap, a persistent worker"
+IMAGE, IMAGE_BY_WORKERS = "rules_setcap, a process for each action", "rules_setcap, persistent workers"
 ASSEMBLY = "rules_setcap, assembling alone"
 
 
-def _shell(
+def _make_shell(
     name: str,
     script: str,
     *needs: str,
     blob: str = "blob",
     before: Callable[[pathlib.Path], None] | None = None,
 ) -> Contender:
-    """A script of bash, which fails when any part of it does."""
+    """Returns the contender that runs a script of bash, which fails if any part of it fails."""
     return Contender(name, ["bash", "-euo", "pipefail", "-c", script], blob, before, ("bash", *needs))
 
 
-def _fifo(out: pathlib.Path) -> None:
+def _make_fifo(out: pathlib.Path) -> None:
     os.mkfifo(out / "fifo")
 
 
-def _hashed(source: str, compressor: str) -> str:
-    """A pipeline with both hashes: of what goes into the compressor and of what comes out."""
+def _add_hashes(source: str, compressor: str) -> str:
+    """Returns the pipeline of a source and a compressor that also hashes input and output of the compressor."""
     pipeline = f"{source} | tee out/fifo | {compressor} | tee out/blob | sha256sum >out/digest"
     return f"sha256sum <out/fifo >out/diff_id &\n{pipeline}\nwait"
 
 
-def _ready(out: pathlib.Path) -> None:
-    """The workload as a tar, made once."""
+def _make_tar(out: pathlib.Path) -> None:
+    """Writes the workload as a tar, unless it exists."""
     tar = out.parent / "ready.tar"
     if not tar.exists():
         _run(out.parent, f"{_TAR} -f ready.tar.partial app\nmv ready.tar.partial ready.tar")
 
 
-def _ready_fifo(out: pathlib.Path) -> None:
-    _ready(out)
-    _fifo(out)
+def _make_tar_and_fifo(out: pathlib.Path) -> None:
+    _make_tar(out)
+    _make_fifo(out)
 
 
-def plain(single: str, *, linked: bool = False) -> list[Contender]:
-    """Peers that make a tar.
+def list_tar_peers(single: str, *, has_duplicates: bool = False) -> list[Contender]:
+    """Returns the peers that write an uncompressed tar.
 
     Args:
-      single: path of the only file, if there is but one.
-      linked: whether files are equal, which rules_img makes hard links of one file: another job.
+      single: the path of the only file; "" if there are more.
+      has_duplicates: whether files are equal. rules_img writes hard links for them, which is other work.
     """
     peers = [
-        _shell("GNU tar, no digest", f"{_TAR} -f out/blob app", "tar"),
-        _shell("GNU tar, then sha256sum", f"{_TAR} -f out/blob app\nsha256sum out/blob", "tar", "sha256sum"),
-        _shell("tar | tee | sha256sum", f"{_TAR} -f - app | tee out/blob | sha256sum", "tar", "sha256sum"),
-        _shell("bsdtar, no digest", f"{_BSDTAR} -f out/blob app", "bsdtar"),
-        rules_pkg("none"),
-        *([] if linked else [img("none")]),
+        _make_shell("GNU tar, no digest", f"{_TAR} -f out/blob app", "tar"),
+        _make_shell("GNU tar, then sha256sum", f"{_TAR} -f out/blob app\nsha256sum out/blob", "tar", "sha256sum"),
+        _make_shell("tar | tee | sha256sum", f"{_TAR} -f - app | tee out/blob | sha256sum", "tar", "sha256sum"),
+        _make_shell("bsdtar, no digest", f"{_BSDTAR} -f out/blob app", "bsdtar"),
+        run_rules_pkg("none"),
+        *([] if has_duplicates else [run_rules_img("none")]),
     ]
     if single:
         argv = [sys.executable, *ISOLATED, str(_HERE / "floor.py"), "none", f"in{single}", "out/blob"]
         peers = [
             Contender(FLOOR, argv),
-            _shell(TEE, f"tee out/blob <in{single} | sha256sum", "sha256sum"),
+            _make_shell(TEE, f"tee out/blob <in{single} | sha256sum", "sha256sum"),
             *peers,
         ]
     return peers
@@ -218,45 +236,45 @@ def plain(single: str, *, linked: bool = False) -> list[Contender]:
 FLOOR, TEE = "read + sha256 + write, no tar", "tee | sha256sum, no tar"
 
 
-def one_thread(compression: str) -> Contender:
-    """The codec's library on one thread, fed with a tar that is there."""
+def compress_on_one_thread(compression: str) -> Contender:
+    """Returns the library of a compression on one thread, which reads an existing tar."""
     argv = [sys.executable, *ISOLATED, str(_HERE / "floor.py"), compression, "ready.tar", "out/blob"]
     library = {"gzip": "zlib 5", "zstd": "libzstd 3"}[compression]
-    return Contender(f"{library}, 1 thread, of a ready tar", argv, before=_ready)
+    return Contender(f"{library}, 1 thread, of a ready tar", argv, before=_make_tar)
 
 
-def gzips(*wanted: str) -> list[Contender]:
-    """Peers that make a tar.gz and both digests, by what they are called here; some make more of it."""
+def list_gzip_peers(*names: str) -> list[Contender]:
+    """Returns peers that write a tar.gz and both digests, by their names here. Some write a whole image."""
     peers = {
-        "pigz": _shell("tar | pigz -6", _hashed(f"{_TAR} -f - app", "pigz -n -6"), "pigz", before=_fifo),
-        "gzip": _shell("tar | gzip -6", _hashed(f"{_TAR} -f - app", "gzip -n -6"), "gzip", before=_fifo),
-        "bsdtar": _shell("bsdtar | gzip -6", _hashed(f"{_BSDTAR} -f - app", "gzip -n -6"), "bsdtar", before=_fifo),
-        "rules_pkg": rules_pkg("gzip"),
-        "umoci": _umoci(),
-        "crane": _crane(),
-        "ko": ko.build(),
-        "ko, empty": ko.build(files=False),
-        "img 1": img("gzip", 1),
-        "img": img("gzip"),
+        "pigz": _make_shell("tar | pigz -6", _add_hashes(f"{_TAR} -f - app", "pigz -n -6"), "pigz", before=_make_fifo),
+        "gzip": _make_shell("tar | gzip -6", _add_hashes(f"{_TAR} -f - app", "gzip -n -6"), "gzip", before=_make_fifo),
+        "bsdtar": _make_shell("bsdtar | gzip -6", _add_hashes(f"{_BSDTAR} -f - app", "gzip -n -6"), "bsdtar", before=_make_fifo),
+        "rules_pkg": run_rules_pkg("gzip"),
+        "umoci": _run_umoci(),
+        "crane": _run_crane(),
+        "ko": ko.run_ko_build(),
+        "ko, empty": ko.run_ko_build(has_files=False),
+        "img 1": run_rules_img("gzip", 1),
+        "img": run_rules_img("gzip"),
     }
-    return [peers[name] for name in wanted]
+    return [peers[name] for name in names]
 
 
-def zstds() -> list[Contender]:
-    """Peers that make a tar.zst and both digests."""
+def list_zstd_peers() -> list[Contender]:
+    """Returns peers that write a tar.zst and both digests."""
     return [
-        _shell(ZSTD_READY, _hashed("cat ready.tar", "zstd -q -T0 -3"), "zstd", before=_ready_fifo),
-        _shell("tar | zstd -T0 -3", _hashed(f"{_TAR} -f - app", "zstd -q -T0 -3"), "zstd", before=_fifo),
-        img("zstd", 1),
-        img("zstd"),
+        _make_shell(ZSTD_READY, _add_hashes("cat ready.tar", "zstd -q -T0 -3"), "zstd", before=_make_tar_and_fifo),
+        _make_shell("tar | zstd -T0 -3", _add_hashes(f"{_TAR} -f - app", "zstd -q -T0 -3"), "zstd", before=_make_fifo),
+        run_rules_img("zstd", 1),
+        run_rules_img("zstd"),
     ]
 
 
 ZSTD_READY = "zstd -T0 -3 of a ready tar"
 
 
-def rules_pkg(compression: str) -> Contender:
-    """rules_pkg's action: its packer with the arguments of pkg_tar's defaults; no digests."""
+def run_rules_pkg(compression: str) -> Contender:
+    """Returns the action of rules_pkg with the defaults of pkg_tar. It computes no digests."""
     program = f"{_RULES_PKG}/pkg/private/tar/build_tar.py"
     argv = [sys.executable, "-B", program, "--output=out/blob", "--mode=0555", "--owner=0.0", "--owner_name=."]
     argv += ["--directory=/", "--mtime=portable", "--manifest=manifest"]
@@ -266,12 +284,12 @@ def rules_pkg(compression: str) -> Contender:
     return Contender(name, argv, needs=(program,), env=(("PYTHONPATH", _RULES_PKG), ("PYTHONUTF8", "1")))
 
 
-def img(compression: str, level: int = 0) -> Contender:
-    """The program of rules_img as its rules run it.
+def run_rules_img(compression: str, level: int = 0) -> Contender:
+    """Returns the program of rules_img as its rules run it.
 
     Args:
       compression: none, gzip or zstd.
-      level: 1, which the rules ask for in fastbuild; 0 for that of its libraries, as in dbg.
+      level: 1, as the rules set it in fastbuild; 0 for the default of its libraries, as in dbg.
     """
     argv = ["img", "layer", "--add-from-file=params", f"--format={compression}", "--metadata=out/metadata"]
     if compression == "gzip":
@@ -285,29 +303,29 @@ def img(compression: str, level: int = 0) -> Contender:
 _IMG = "from a checkout of rules_img: `cd img_tool && go build ./cmd/img`, then `--peers` with its directory"
 
 
-def _crane() -> Contender:
-    """A tar by GNU tar, an image by crane; gzip at crane's level, 1."""
+def _run_crane() -> Contender:
+    """Returns GNU tar for the tar and crane for the image, which compresses with gzip at level 1."""
     script = f"{_TAR} -f out/layer.tar app\ncrane append --oci-empty-base -t app -f out/layer.tar -o out/blob"
-    return _shell("tar, then crane append (gzip 1)", script, "crane")
+    return _make_shell("tar, then crane append (gzip 1)", script, "crane")
 
 
-def crane_layers(count: int) -> Contender:
-    """A layer each, by tar, and one crane for all."""
+def append_layers_by_crane(count: int) -> Contender:
+    """Returns tar for each layer, and crane once for all of them."""
     tars = [f"{_TAR} -f out/{number}.tar app/f{number:03}" for number in range(count)]
     files = " ".join(f"-f out/{number}.tar" for number in range(count))
     append = f"crane append --oci-empty-base -t app {files} -o out/blob"
-    return _shell(f"{count} × tar, then crane append", "\n".join([*tars, append]), "crane")
+    return _make_shell(f"{count} × tar, then crane append", "\n".join([*tars, append]), "crane")
 
 
-def starts(count: int) -> Contender:
-    """Nothing but the starts of the interpreter, which as many actions cannot do without."""
+def start_interpreters(count: int) -> Contender:
+    """Returns the starts of as many interpreters as there are actions, which take the least time that these can take."""
     start = shlex.join([sys.executable, *ISOLATED, "-c", "pass"])
-    return _shell(f"{count} × start of Python", "\n".join([start] * count), blob="")
+    return _make_shell(f"{count} × start of Python", "\n".join([start] * count), blob="")
 
 
-def _umoci() -> Contender:
+def _run_umoci() -> Contender:
     rootless = "" if os.geteuid() == 0 else "--rootless "
-    return _shell(
+    return _make_shell(
         "umoci insert (gzip)",
         f"umoci insert {rootless}--image out/blob:app in/app /app",
         "umoci",
@@ -315,37 +333,37 @@ def _umoci() -> Contender:
     )
 
 
-def umoci_layers(count: int, base: str) -> Contender:
-    """A layer each, by umoci, over a base."""
+def insert_layers_by_umoci(count: int, base: str) -> Contender:
+    """Returns umoci for each layer over a base."""
     rootless = "" if os.geteuid() == 0 else "--rootless "
     insert = f"umoci insert {rootless}--image out/layout:base"
     inserts = [f"{insert} in/app/f{number:03} /app/f{number:03}" for number in range(count)]
-    # Hard links: umoci adds blobs and replaces the index.
+    # The copy has hard links to the blobs, because umoci adds blobs and replaces only the index.
     copy = f"cp -rl ../{base} layout && cp --remove-destination ../{base}/index.json layout/"
-    return _shell(f"{count} × umoci insert", "\n".join(inserts), "umoci", blob="", before=lambda out: _run(out, copy))
+    return _make_shell(f"{count} × umoci insert", "\n".join(inserts), "umoci", blob="", before=lambda out: _run(out, copy))
 
 
 def _run(directory: pathlib.Path, script: str) -> None:
     subprocess.run(["bash", "-euc", script], cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
 
-def versions() -> dict[str, str]:
-    """The peers that are here, and what they say of themselves."""
+def find_versions() -> dict[str, str]:
+    """Returns the versions of the peers that this machine has."""
     commands = {
         **{name: [name, "--version"] for name in ("tar", "bsdtar", "gzip", "pigz", "zstd", "sha256sum", "umoci")},
         **{name: [name, "version"] for name in ("crane", "ko")},
-        # It has no command for that; Go may have noted the module's in it.
+        # It has no command for that, but Go may have written the version of the module into the program.
         "img": ["bash", "-c", 'go version -m "$(command -v img)" | grep -m1 -w mod'],
     }
-    found = {"Python": sys.version.split()[0]}
+    versions = {"Python": sys.version.split()[0]}
     for name, command in commands.items():
         if shutil.which(name):
             pipe = subprocess.PIPE
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, check=False)
-            # bsdtar lists all its libraries, zstd its author.
-            said = re.search(r"\bv?(\d+\.[\w.+~-]+)", done.stdout + done.stderr)
-            found[name] = said[1] if said else "of a version it does not say"
-    version = pathlib.Path(_RULES_PKG, "version.bzl")
-    if version.exists():
-        found["rules_pkg"] = version.read_text().rpartition("version =")[2].strip().strip('"')
-    return found
+            # bsdtar prints the versions of its libraries too, and zstd its author.
+            version = re.search(r"\bv?(\d+\.[\w.+~-]+)", done.stdout + done.stderr)
+            versions[name] = version[1] if version else "unknown version"
+    version_file = pathlib.Path(_RULES_PKG, "version.bzl")
+    if version_file.exists():
+        versions["rules_pkg"] = version_file.read_text().rpartition("version =")[2].strip().strip('"')
+    return versions

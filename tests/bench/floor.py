@@ -1,9 +1,8 @@
-"""The least that making a layer can cost: read, hash, write; no tar, nothing else.
+"""Does the least that making a layer takes: it reads, hashes and writes a file, without a tar.
 
 Usage: floor.py none|gzip|zstd SOURCE OUTPUT
 
-With a codec it is that codec's one thread: the library that the packer uses too, the
-digests of what goes in and of what comes out.
+With a compression, it compresses on one thread with the library that the packer uses too, and hashes input and output.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 _CHUNK = 1 << 20
 
 
-def _codec(compression: str) -> Any:
+def _make_codec(compression: str) -> Any:
     if compression == "gzip":
         return zlib.compressobj(5, zlib.DEFLATED, 31)
     from compression import zstd
@@ -25,9 +24,15 @@ def _codec(compression: str) -> Any:
 
 
 def main(compression: str, source: str, output: str) -> None:
-    """Copies a file, hashing it; `compression` as the packer's."""
+    """Copies and hashes a file.
+
+    Args:
+      compression: none, gzip or zstd.
+      source: the path of the file.
+      output: the path of the copy.
+    """
     diff_id, digest = hashlib.sha256(), hashlib.sha256()
-    codec = None if compression == "none" else _codec(compression)
+    codec = None if compression == "none" else _make_codec(compression)
     buffer = memoryview(bytearray(_CHUNK))
     with open(source, "rb", buffering=0) as read, open(output, "wb", buffering=0) as write:
         while size := read.readinto(buffer):

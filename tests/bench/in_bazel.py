@@ -1,12 +1,11 @@
-"""Measures tiny layers under Bazel: in workers, in sandboxes, and beside the cheapest action there is.
+"""Measures small layers in Bazel: in workers, in sandboxes, and compared with the cheapest action.
 
 Usage: ./bazelw run //tests/bench:in_bazel
 
-Two hundred layers of one file each, packed again and again by a warm Bazel, in turn with
-two hundred times touch(1), which is what an action costs whatever it does. Medians of
-five, and the median of the ratios of what ran one after the other. Twice: with the
-system's interpreter, and with the same as files of the build, as rules_python fetches
-one: all of them are inputs of each action.
+A warm Bazel packs two hundred layers of one file each, in turn with two hundred actions that run touch(1), which take what any
+action takes. The tables have medians of five rounds, and the median of the ratios within a round. One table is for the
+interpreter of the system. The other is for the same interpreter as files of the build, like those that rules_python fetches;
+they are all inputs of each action.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ filegroup(name = "layers", srcs = ["layer%d" % n for n in range(COUNT)])
 filegroup(name = "touches", srcs = ["touch%d" % n for n in range(COUNT)])
 """
 
-_WAYS = {
+_STRATEGIES = {
     "touch, in a sandbox": ("touches", "touch*", []),
     "layer, in a worker (the default)": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=worker"]),
     "layer, in a sandbox": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=sandboxed"]),
-    "layer, without": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=local"]),
+    "layer, without a sandbox": ("layers", "layer*.tar.gz", ["--strategy=SetcapLayer=local"]),
 }
 
 
-def _time(workspace: Workspace, target: str, outputs: str, options: list[str]) -> float:
-    """Seconds of a build that makes all the outputs anew."""
+def _measure_build(workspace: Workspace, target: str, outputs: str, options: list[str]) -> float:
+    """Removes outputs, builds them again, and returns the seconds of the build."""
     for path in workspace.output("many").glob(outputs):
         path.unlink()
     start = time.monotonic()
@@ -66,33 +65,33 @@ def _time(workspace: Workspace, target: str, outputs: str, options: list[str]) -
     return time.monotonic() - start
 
 
-def _table(workspace: Workspace, interpreter: str, options: list[str]) -> None:
-    """Measures all ways with an interpreter, and prints them."""
-    times: dict[str, list[float]] = {name: [] for name in _WAYS}
+def _print_table(workspace: Workspace, interpreter: str, options: list[str]) -> None:
+    """Measures each strategy with an interpreter, and prints the table."""
+    times: dict[str, list[float]] = {name: [] for name in _STRATEGIES}
     for turn in range(_ROUNDS + 1):
         print(f"{interpreter}: round {turn} of {_ROUNDS}", file=sys.stderr, flush=True)
-        for name, (target, outputs, way) in _WAYS.items():
-            seconds = _time(workspace, target, outputs, [*way, *options])
-            if turn:  # The first warms.
+        for name, (target, outputs, strategy) in _STRATEGIES.items():
+            seconds = _measure_build(workspace, target, outputs, [*strategy, *options])
+            if turn:  # The first round warms the caches.
                 times[name].append(seconds)
     cheapest = times["touch, in a sandbox"]
     print(f"\n| {_COUNT} actions, {interpreter} | time | to touch | each, more than touch |\n|---|--:|--:|--:|")
     for name, seconds in times.items():
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(seconds, cheapest))
-        more = statistics.median(ours - theirs for ours, theirs in zip(seconds, cheapest)) / _COUNT
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(seconds, cheapest, strict=True))
+        more = statistics.median(ours - theirs for ours, theirs in zip(seconds, cheapest, strict=True)) / _COUNT
         print(f"| {name} | {statistics.median(seconds):.2f} s | {ratio:.2f} × | {more * 1000:+.1f} ms |")
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures and prints both tables."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         workspace = Workspace(pathlib.Path(directory) / "bench")
         workspace.write("many/touch.bzl", _RULES)
         workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(_COUNT)))
         toolchain, files = workspace.write_interpreter()
         workspace.run("build", "//many:files")
-        _table(workspace, "the system's interpreter", [])
-        _table(workspace, f"an interpreter of {files:,} files", [f"--extra_toolchains={toolchain}"])
+        _print_table(workspace, "the system's interpreter", [])
+        _print_table(workspace, f"an interpreter of {files:,} files", [f"--extra_toolchains={toolchain}"])
 
 
 if __name__ == "__main__":

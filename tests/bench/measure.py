@@ -1,4 +1,4 @@
-"""Runs commands and says what they took: time, processor time, memory, what they wrote."""
+"""Runs commands and measures their time, processor time, memory and output."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import shutil
 import statistics
 import subprocess
 import sys
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 ISOLATED = ("-S", "-E", "-s", "-B", "-X", "utf8")
-"""The interpreter's flags for programs of ours, as the rules give them."""
+"""The flags with which the rules run the interpreter."""
 
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-class Unfit(Exception):
-    """A contender that cannot run here."""
+class UnfitError(Exception):
+    """A contender that cannot run on this machine."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One way to do a job.
+    """A way to do a job.
 
     Attributes:
-      name: what the tables call it.
-      argv: the command; it runs in the workload's directory and writes below `out`.
-      blob: what it makes, below `out`: a file or a directory; "" if its size says nothing.
-      before: makes what it needs below `out`, and is not measured.
-      needs: programs it cannot do without; paths of files, too.
-      env: environment variables, beside PATH and locale.
-      source: where to get what it needs, if no package has it.
+      name: its name in tables.
+      argv: the command. It runs in the directory of the workload, and writes to `out`.
+      blob: the path of its output in `out`, a file or a directory; "" if the size does not matter.
+      before: prepares `out`, and is not measured.
+      needs: names of programs and paths of files that it needs.
+      env: environment variables besides PATH and locale.
+      source: where to get a program that no package has.
     """
 
     name: str
@@ -47,7 +47,14 @@ class Contender:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One run: seconds, seconds, bytes, bytes."""
+    """The measurements of one run.
+
+    Attributes:
+      wall: seconds.
+      cpu: seconds of processor time.
+      memory: bytes, the peak.
+      size: bytes of the output.
+    """
 
     wall: float
     cpu: float
@@ -57,29 +64,29 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Runs of two contenders, A B A B."""
+    """The runs of two contenders, in turn."""
 
     ours: Sequence[Sample]
     peer: Sequence[Sample]
 
-    def ratios(self, what: str = "wall") -> list[float]:
-        """Ours by the peer's, pair by pair."""
-        return [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in zip(self.ours, self.peer)]
+    def compute_ratios(self, what: str = "wall") -> list[float]:
+        """Returns the ratio of our measurement to that of the peer, for each pair."""
+        return [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in zip(self.ours, self.peer, strict=True)]
 
-    def ratio(self, what: str = "wall") -> float:
-        """The median of ratios()."""
-        return statistics.median(self.ratios(what))
+    def compute_ratio(self, what: str = "wall") -> float:
+        """Returns the median of the ratios."""
+        return statistics.median(self.compute_ratios(what))
 
 
-def run(contender: Contender, directory: pathlib.Path) -> Sample:
-    """Runs it once, and removes what it made.
+def run_contender(contender: Contender, directory: pathlib.Path) -> Sample:
+    """Runs a contender once, and removes its output.
 
     Raises:
-      Unfit: a program is missing, or the command failed.
+      UnfitError: a program is missing, or the command has failed.
     """
     missing = [need for need in contender.needs if not (os.path.exists(need) if "/" in need else shutil.which(need))]
     if missing:
-        raise Unfit(f"no {', '.join(missing)}" + (f" ({contender.source})" if contender.source else ""))
+        raise UnfitError(f"no {', '.join(missing)}" + (f" ({contender.source})" if contender.source else ""))
     out = directory / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -92,39 +99,39 @@ def run(contender: Contender, directory: pathlib.Path) -> Sample:
     done = subprocess.run(command, cwd=directory, env=env, stdout=subprocess.PIPE, text=True, check=True)
     status, wall, cpu, memory = done.stdout.split()
     if status != "0":
-        said = (directory / "log").read_text(errors="replace").strip().splitlines() or [f"exit code {status}"]
-        raise Unfit(f"failed: {said[-1]}")
-    written = _size(out / contender.blob) if contender.blob else 0
-    # What is not yet on the disk need never go there, and so does not slow the next run.
+        lines = (directory / "log").read_text(errors="replace").strip().splitlines() or [f"exit code {status}"]
+        raise UnfitError(f"failed: {lines[-1]}")
+    written = _count_bytes(out / contender.blob) if contender.blob else 0
+    # What has not been written to the disk yet is never written then, and does not slow the next run.
     shutil.rmtree(out)
     return Sample(float(wall), float(cpu), int(memory), written)
 
 
-def _size(path: pathlib.Path) -> int:
+def _count_bytes(path: pathlib.Path) -> int:
     if not path.is_dir():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink())
 
 
-def pairs(
-    ours: Contender, peer: Contender, directory: pathlib.Path, count: int, said: Callable[[str, Sample], None]
+def run_pairs(
+    ours: Contender, peer: Contender, directory: pathlib.Path, count: int, report: Callable[[str, Sample], None]
 ) -> Pairs:
-    """Runs both in turn; the peer once more beforehand, for the page cache.
+    """Runs two contenders in turn. The peer runs once before, to fill the page cache.
 
     Args:
-      ours: the packer; it has run.
-      peer: what it is compared with.
-      directory: the workload's.
-      count: how many pairs.
-      said: gets every run as it is done.
+      ours: the packer, which has run once.
+      peer: the peer.
+      directory: the directory of the workload.
+      count: the number of pairs.
+      report: is called after each run.
 
     Raises:
-      Unfit: one of the two cannot run here.
+      UnfitError: one of the two cannot run on this machine.
     """
-    run(peer, directory)
+    run_contender(peer, directory)
     done: tuple[list[Sample], list[Sample]] = ([], [])
     for number in range(count):
         for contender, samples in ((ours, done[0]), (peer, done[1])):
-            samples.append(run(contender, directory))
-            said(f"{number + 1}/{count} {contender.name}", samples[-1])
+            samples.append(run_contender(contender, directory))
+            report(f"{number + 1}/{count} {contender.name}", samples[-1])
     return Pairs(*done)

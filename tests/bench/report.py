@@ -1,4 +1,4 @@
-"""What was measured, as Markdown and as a plot."""
+"""Formats the results as Markdown and as a plot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 import statistics
-from typing import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 import contenders
@@ -18,14 +18,14 @@ SMALL_BASE = "the same over a base of 10 kB"
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """One job of the packer on one workload, and who else did it.
+    """The results of a job of the packer on a workload.
 
     Attributes:
-      workload: the workload's name.
-      title: its title.
-      ours: the packer's name for the job.
+      workload: the name of the workload.
+      title: the title of the workload.
+      ours: the name of the packer in this job.
       size: bytes of the workload.
-      peers: by name what was measured, or why nothing was.
+      peers: the measurements by the name of the peer, or why there are none.
     """
 
     workload: str
@@ -34,14 +34,14 @@ class Group:
     size: int
     peers: Mapping[str, Pairs | str]
 
-    def measured(self) -> dict[str, Pairs]:
-        """The peers that ran."""
+    def list_measured(self) -> dict[str, Pairs]:
+        """Returns the measurements of the peers that ran, by name."""
         return {name: pairs for name, pairs in self.peers.items() if isinstance(pairs, Pairs)}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Goal:
-    """Something to reach: our time is at most `bound` of a peer's, or the peer's at least `bound` of ours."""
+    """A goal: the packer needs at most `bound` of the time of a peer, or the peer at least `bound` of that of the packer."""
 
     what: str
     workload: str
@@ -61,10 +61,10 @@ _GOALS = (
     _Goal("20,000 small files, to GNU tar and sha256sum", _SMALL, _PLAIN, "GNU tar, then sha256sum", 1.3),
     _Goal("20,000 small files, to rules_pkg", _SMALL, _PLAIN, "rules_pkg", 0.5),
     _Goal("gzip, faster than itself on one thread", _BINARY, _GZIP, _ONE_THREAD, 1.7, True),
-    _Goal("gzip, faster than one thread of zlib", _BINARY, _GZIP, contenders.one_thread("gzip").name, 1.7, True),
+    _Goal("gzip, faster than one thread of zlib", _BINARY, _GZIP, contenders.compress_on_one_thread("gzip").name, 1.7, True),
     _Goal("gzip, to pigz", _BINARY, _GZIP, "tar | pigz -6", 1.0),
     _Goal("gzip, faster than the program gzip", _BINARY, _GZIP, "tar | gzip -6", 3.0, True),
-    _Goal("gzip, faster than rules_pkg", _BINARY, _GZIP, contenders.rules_pkg("gzip").name, 3.0, True),
+    _Goal("gzip, faster than rules_pkg", _BINARY, _GZIP, contenders.run_rules_pkg("gzip").name, 3.0, True),
     _Goal("libdeflate, faster than itself on one thread", _BINARY, _LIBDEFLATE, f"{_LIBDEFLATE[:-1]}, 1 thread)", 1.7, True),
     _Goal("libdeflate, to gzip", _BINARY, _LIBDEFLATE, _GZIP, 1.0),
     _Goal("libdeflate 1, to umoci, at the same size", _BINARY, _LIBDEFLATE_1, "umoci insert (gzip)", 1.0),
@@ -75,8 +75,8 @@ _GOALS = (
 _MEMORY = 64 << 20
 
 
-def _goals(groups: Sequence[Group]) -> Iterator[str]:
-    """The rows of the table of goals."""
+def _write_goals(groups: Sequence[Group]) -> Iterator[str]:
+    """Yields the rows of the table of goals."""
     by_name = {(group.workload, group.ours): group.peers for group in groups}
     for goal in _GOALS:
         pairs = by_name.get((goal.workload, goal.ours), {}).get(goal.peer, "not measured")
@@ -84,35 +84,35 @@ def _goals(groups: Sequence[Group]) -> Iterator[str]:
         if isinstance(pairs, str):
             yield f"| {goal.what} | {reach} | {pairs} |"
             continue
-        ratios = sorted(1 / ratio if goal.faster else ratio for ratio in pairs.ratios())
+        ratios = sorted(1 / ratio if goal.faster else ratio for ratio in pairs.compute_ratios())
         yield f"| {goal.what} | {reach} | {statistics.median(ratios):.2f} × ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
-    highest = [(_memory(pairs.ours), group) for group in groups for pairs in group.measured().values()]
+    highest = [(_find_peak_memory(pairs.ours), group) for group in groups for pairs in group.list_measured().values()]
     if highest:
         memory, group = max(highest, key=lambda pair: pair[0])
         most = f"{memory / (1 << 20):.0f} MiB ({group.title}: {group.ours})"
         yield f"| peak memory of all runs | ≤ {_MEMORY >> 20} MiB | {most} |"
 
 
-def _memory(samples: Sequence[Sample]) -> int:
+def _find_peak_memory(samples: Sequence[Sample]) -> int:
     return max(sample.memory for sample in samples)
 
 
-def _median(samples: Sequence[Sample], what: str) -> float:
+def _compute_median(samples: Sequence[Sample], what: str) -> float:
     return float(statistics.median(getattr(sample, what) for sample in samples))
 
 
-def machine(versions: Mapping[str, str], pairs: int, seconds: int) -> str:
-    """Where and with what it was measured."""
+def describe_machine(versions: Mapping[str, str], pairs: int, seconds: int) -> str:
+    """Describes the machine, the tools and the measurement."""
     kernel = platform.release().partition("-")[0]
-    model = _field("/proc/cpuinfo", "model name") or platform.machine()
-    memory = int(_field("/proc/meminfo", "MemTotal").removesuffix("kB") or 0) >> 20
+    model = _read_field("/proc/cpuinfo", "model name") or platform.machine()
+    memory = int(_read_field("/proc/meminfo", "MemTotal").removesuffix("kB") or 0) >> 20
     where = f"{len(os.sched_getaffinity(0))} cores of {model}, {memory} GiB of memory, Linux {kernel}."
     tools = "; ".join(f"{name}: {version}" for name, version in versions.items())
     return f"{where} {pairs} pairs each, {-(-seconds // 60)} min in all.\n\nTools: {tools}."
 
 
-def _field(path: str, name: str) -> str:
-    """The first value of a name in a file of `name : value`; "" if there is none."""
+def _read_field(path: str, name: str) -> str:
+    """Returns the first value of a name in a file with lines of `name : value`; "" if there is none."""
     try:
         lines = pathlib.Path(path).read_text().splitlines()
     except OSError:
@@ -167,70 +167,77 @@ that, and with `gzip 1` and `libdeflate 1`, whose sizes are closest to it. No re
 """
 
 
-def markdown(groups: Sequence[Group], where: str, options: str) -> str:
-    """The page."""
+def write_markdown(groups: Sequence[Group], machine: str, options: str) -> str:
+    """Returns the page.
+
+    Args:
+      groups: the results.
+      machine: from describe_machine().
+      options: the flags with which the benchmark has run.
+    """
     least = min(
-        (sample.memory for group in groups for pairs in group.measured().values() for sample in pairs.peer), default=0
+        (sample.memory for group in groups for pairs in group.list_measured().values() for sample in pairs.peer), default=0
     )
-    parts = [_TEXT.format(goals="\n".join(_goals(groups)), machine=where, options=options, own=least >> 20)]
+    parts = [_TEXT.format(goals="\n".join(_write_goals(groups)), machine=machine, options=options, own=least >> 20)]
     missing: dict[str, str] = {}
     title = ""
     for group in groups:
         if group.title != title:
             title = group.title
             parts.append(f"### {title[0].upper()}{title[1:]}\n")
-        measured = group.measured()
+        measured = group.list_measured()
         missing |= {name: why for name, why in group.peers.items() if isinstance(why, str)}
         if measured:
-            parts.append("\n".join(_table(group, measured)) + "\n")
+            parts.append("\n".join(_write_table(group, measured)) + "\n")
     if missing:
         rows = "\n".join(f"- {name}: {why}" for name, why in missing.items())
         parts.append(f"## Not measured\n\n{rows}\n")
     return "\n".join(parts)
 
 
-def _table(group: Group, measured: Mapping[str, Pairs]) -> Iterator[str]:
+def _write_table(group: Group, measured: Mapping[str, Pairs]) -> Iterator[str]:
+    """Yields the lines of the table of a job."""
     heads = ["time", "ours", "peer's", "processor", "memory, ours", "peer's", "size, ours", "peer's"]
     yield f"| {group.ours}, and | {' | '.join(heads)} |"
     yield "|---|---" + "|--:" * (len(heads) - 1) + "|"
     for name, pairs in measured.items():
-        ratios = sorted(pairs.ratios())
+        ratios = sorted(pairs.compute_ratios())
         cells = [
             name.replace("|", "\\|"),
-            f"**{pairs.ratio():.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f})",
-            f"{_median(pairs.ours, 'wall'):.2f} s",
-            f"{_median(pairs.peer, 'wall'):.2f} s",
-            f"{pairs.ratio('cpu'):.2f}",
-            f"{_memory(pairs.ours) / (1 << 20):.0f} MiB",
-            f"{_memory(pairs.peer) / (1 << 20):.0f} MiB",
-            _size(group, pairs.ours),
-            _size(group, pairs.peer),
+            f"**{pairs.compute_ratio():.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            f"{_compute_median(pairs.ours, 'wall'):.2f} s",
+            f"{_compute_median(pairs.peer, 'wall'):.2f} s",
+            f"{pairs.compute_ratio('cpu'):.2f}",
+            f"{_find_peak_memory(pairs.ours) / (1 << 20):.0f} MiB",
+            f"{_find_peak_memory(pairs.peer) / (1 << 20):.0f} MiB",
+            _format_size(group, pairs.ours),
+            _format_size(group, pairs.peer),
         ]
         yield f"| {' | '.join(cells)} |"
 
 
-def _size(group: Group, samples: Sequence[Sample]) -> str:
-    """What was written: part of what was packed, if that is much."""
-    size = _median(samples, "size")
+def _format_size(group: Group, samples: Sequence[Sample]) -> str:
+    """Returns the size of the output: for large workloads, as a percentage of the workload."""
+    size = _compute_median(samples, "size")
     if not size:
         return ""
     return f"{size / group.size:.1%}" if group.size > 1e6 and size < group.size else f"{size / 1e6:.1f} MB"
 
 
-# The plot: a bar for each peer, as long as its time is in ours.
+# The plot has a bar for each peer. Its length is the time of the peer, with that of the packer as the unit.
 _LABELS, _UNIT, _LONGEST, _ROW, _BAR = 290, 110, 4.5, 19, 13
 _WIDTH = round(_LABELS + _LONGEST * _UNIT + 80)
 _OURS, _PEER, _GRID, _INK, _FAINT = "#c2410c", "#94a3b8", "#e2e8f0", "#1e293b", "#64748b"
 
 
-def plot(groups: Sequence[Group]) -> str:
-    """The plot, as SVG."""
+def draw_plot(groups: Sequence[Group]) -> str:
+    """Returns the plot as SVG."""
     body: list[str] = []
     y = 58
-    text = _svg_text
+    text = _format_svg_text
     title = ""
     for group in groups:
-        measured = group.measured()
+        measured = group.list_measured()
         if not measured:
             continue
         if group.title != title:
@@ -240,7 +247,7 @@ def plot(groups: Sequence[Group]) -> str:
             y += 8
         bars = [(group.ours, 1.0, _OURS)]
         bars += [
-            (name, statistics.median(1 / ratio for ratio in pairs.ratios()), _PEER) for name, pairs in measured.items()
+            (name, statistics.median(1 / ratio for ratio in pairs.compute_ratios()), _PEER) for name, pairs in measured.items()
         ]
         for name, length, colour in bars:
             shown = min(length, _LONGEST)
@@ -250,9 +257,9 @@ def plot(groups: Sequence[Group]) -> str:
             body.append(text(_LABELS - 8, y + _BAR - 2.5, name, anchor="end", fill=ours, weight=weight))
             body.append(f'<rect x="{_LABELS}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2" fill="{colour}"/>')
             if shown < length:
-                # Two strokes through a bar that is longer than there is room.
-                at, tall = _LABELS + width - 22, _BAR + 4
-                strokes = f"M{at} {y + _BAR + 2}l6 -{tall}m4 0l-6 {tall}"
+                # Two strokes mark a bar that is cut off.
+                left, stroke_height = _LABELS + width - 22, _BAR + 4
+                strokes = f"M{left} {y + _BAR + 2}l6 -{stroke_height}m4 0l-6 {stroke_height}"
                 body.append(f'<path d="{strokes}" stroke="#fff" stroke-width="2.5"/>')
             body.append(text(_LABELS + width + 6, y + _BAR - 2.5, f"{length:.2f}", fill=ours, weight=weight))
             y += _ROW
@@ -273,7 +280,7 @@ def plot(groups: Sequence[Group]) -> str:
     return "\n".join([*head, *grid, *body, "</svg>"]) + "\n"
 
 
-def _svg_text(
+def _format_svg_text(
     x: float, y: float, text: str, *, anchor: str = "start", fill: str = _INK, weight: str = "normal", size: int = 12
 ) -> str:
     look = f'text-anchor="{anchor}" fill="{fill}" font-weight="{weight}" font-size="{size}"'

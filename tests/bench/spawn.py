@@ -1,14 +1,12 @@
-"""Runs a command and prints what it took, from a process of its own.
+"""Runs a command and prints its measurements, in a process of its own.
 
 Usage: spawn.py LOG SIZE COMMAND...
 
-The kernel counts as a child's peak memory what its parent had when it started the
-child. So the parent is this, which has next to nothing.
+The peak memory of a process includes what its parent had when it started the process. This parent is small.
 
-And before it starts the command it takes SIZE bytes of memory for files, holds them, and
-lets go of them. A virtual machine gives memory that was freed back to its host (Linux does
-two seconds later, mm/page_reporting.c), and whoever needs it next pays for that with
-seconds of processor time. What was freed just now, after two quiet seconds, is still there.
+Before it starts the command, it uses SIZE bytes of memory for files and frees them. A virtual machine returns freed memory to
+its host (Linux does so after two seconds, mm/page_reporting.c), and the next program that needs it spends seconds of processor
+time to get it back. Memory that was freed just now is still there.
 """
 
 import os
@@ -16,22 +14,21 @@ import sys
 import time
 
 _CHUNK = bytes(1 << 20)
-_MUCH = 1 << 28  # Bytes; less costs little.
+_MUCH = 1 << 28  # Bytes; less memory costs little time.
 _QUIET = 2.2  # Seconds.
 
 
 def _warm(name: str, size: int) -> None:
-    """Sees to it that the machine has memory for `size` bytes of files, for the next two seconds."""
+    """Makes the machine have memory for `size` bytes of files, for the next two seconds."""
     with open(name, "wb", buffering=0) as file:
         os.unlink(name)
-        for _ in range(size // len(_CHUNK)):
-            file.write(_CHUNK)
+        file.writelines(_CHUNK for _ in range(size // len(_CHUNK)))
         if size > _MUCH:
             time.sleep(_QUIET)
 
 
 def main(log: str, size: str, *command: str) -> None:
-    """Prints exit code, seconds, seconds of processors, bytes."""
+    """Prints exit code, seconds, seconds of processor time, and bytes of peak memory of a command."""
     _warm(f"{log}.warm", int(size))
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     files = [
@@ -39,8 +36,8 @@ def main(log: str, size: str, *command: str) -> None:
         *((os.POSIX_SPAWN_DUP2, output, to) for to in (1, 2)),
     ]
     start = time.perf_counter()
-    # Children of the child are in it: a pipeline counts as a whole. Its memory is that
-    # of its largest process.
+    # The numbers include the children of the command, so that a pipeline counts as a whole. The memory is that of its largest
+    # process.
     _, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ, file_actions=files), 0)
     wall = time.perf_counter() - start
     print(os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)

@@ -1,11 +1,10 @@
-"""What there is to pack.
+"""Makes the workloads of the benchmark.
 
 Usage: workloads.py NAME DIRECTORY
 
-Each workload is a directory with `in/app`, the files; `entries`, the packer's list of
-them; `manifest`, that of rules_pkg; `params`, that of rules_img; and `facts`, a line of
-JSON. A process of its own makes it: the one that measures must stay small, because the
-peak memory of a child counts from what its parent had when it started.
+A workload is a directory with `in/app`, the files; lists of these files for the packer (`entries`), for rules_pkg (`manifest`)
+and for rules_img (`params`); and `facts`, a line of JSON. A process of its own makes it. The process that measures must stay
+small, because the peak memory of a process includes what its parent had when it started the process.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import json
 import pathlib
 import sys
 import sysconfig
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 _MIB = 1 << 20
 
@@ -26,32 +25,32 @@ class Workload:
     """A workload.
 
     Attributes:
-      title: what the tables call it.
-      make: fills its directory.
+      title: its title in tables.
+      make: writes its directory.
     """
 
     title: str
     make: Callable[[pathlib.Path], None]
 
 
-def _machine_code() -> bytes:
-    """The interpreter and its libraries: what binaries look like, and compress to."""
+def _read_machine_code() -> bytes:
+    """Returns the interpreter and its libraries, which are as compressible as other binaries."""
     variables = sysconfig.get_config_vars()
-    places = [pathlib.Path(sys.executable).resolve()]
+    paths = [pathlib.Path(sys.executable).resolve()]
     if variables.get("LDLIBRARY"):
-        places.append(pathlib.Path(variables["LIBDIR"]) / variables["LDLIBRARY"])
-    places += sorted(pathlib.Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so"))
-    data = b"".join(path.read_bytes() for path in places if path.is_file() and path.suffix != ".a")
-    # Longer than the window of any codec here, so that no repetition of it is found.
+        paths.append(pathlib.Path(variables["LIBDIR"]) / variables["LDLIBRARY"])
+    paths += sorted(pathlib.Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so"))
+    data = b"".join(path.read_bytes() for path in paths if path.is_file() and path.suffix != ".a")
+    # Longer than the window of each compression, so that none finds the repetitions.
     if len(data) < 8 * _MIB:
         library = pathlib.Path(sysconfig.get_path("stdlib"))
         data += b"".join(path.read_bytes() for path in sorted(library.glob("*.py")))
     return data[: 32 * _MIB]
 
 
-def _content(size: int) -> Iterator[bytes]:
-    """`size` bytes as compressible as a binary, each repetition of other values than the one before."""
-    code = _machine_code()
+def _make_content(size: int) -> Iterator[bytes]:
+    """Yields `size` bytes that are as compressible as a binary. Each repetition has other values than the one before."""
+    code = _read_machine_code()
     number = 0
     while size > 0:
         table = bytes(byte ^ (number * 37 & 255) for byte in range(256))
@@ -60,64 +59,73 @@ def _content(size: int) -> Iterator[bytes]:
         number += 1
 
 
-def _finish(directory: pathlib.Path, names: list[str]) -> None:
-    """Writes the lists of files; `names` are paths below `in`."""
+def _write_lists(directory: pathlib.Path, names: list[str]) -> None:
+    """Writes the lists of files and the facts.
+
+    Args:
+      directory: the directory of the workload.
+      names: the paths of the files in `in`.
+    """
     names = sorted(names)
     with open(directory / "entries", "w") as entries:
         for name in names:
-            # As rules/private/entries.bzl writes it.
+            # rules/private/entries.bzl writes such lines.
             entry = {"attribute": "srcs", "mode": "0755", "path": f"/{name}", "source": f"in/{name}"}
             entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))
-    # Path in the image, NUL, the letter of a file, source.
+    # Path in the image, NUL, "f" for a file, source.
     (directory / "params").write_text("".join(f"{name}\0fin/{name}\n" for name in names))
     total = sum((directory / "in" / name).stat().st_size for name in names)
     (directory / "facts").write_text(json.dumps({"bytes": total, "first": f"/{names[0]}"}))
 
 
-def _binary(size: int) -> Callable[[pathlib.Path], None]:
+def _make_binary(size: int) -> Callable[[pathlib.Path], None]:
     def make(directory: pathlib.Path) -> None:
         (directory / "in/app").mkdir(parents=True)
         with open(directory / "in/app/server", "wb") as file:
-            for data in _content(size):
-                file.write(data)
-        _finish(directory, ["app/server"])
+            file.writelines(_make_content(size))
+        _write_lists(directory, ["app/server"])
 
     return make
 
 
-def _zeros(directory: pathlib.Path) -> None:
+def _make_zeros(directory: pathlib.Path) -> None:
     (directory / "in/app").mkdir(parents=True)
     with open(directory / "in/app/zeros", "wb") as file:
         file.truncate(1 << 30)
-    _finish(directory, ["app/zeros"])
+    _write_lists(directory, ["app/zeros"])
 
 
-def _files(count: int, size: int) -> Callable[[pathlib.Path], None]:
-    """`count` files, `size` bytes in all, a hundred to a directory."""
+def _make_files(count: int, size: int) -> Callable[[pathlib.Path], None]:
+    """Returns a function that writes `count` files of `size` bytes in all, a hundred in a directory."""
 
     def make(directory: pathlib.Path) -> None:
         names = []
-        data = b"".join(_content(size)) if size else b""
-        at = 0
+        data = b"".join(_make_content(size)) if size else b""
+        position = 0
         for number in range(count):
             name = f"app/d{number // 100:04}/f{number % 100:02}.py"
             path = directory / "in" / name
             if number % 100 == 0:
                 path.parent.mkdir(parents=True)
-            # Most files of a program are small, a few are not.
+            # Most files are small, and some are large.
             share = size // count * (number * 7 % 20 + 1) * 2 // 21
-            path.write_bytes(data[at : at + share])
-            at += share
+            path.write_bytes(data[position : position + share])
+            position += share
             names.append(name)
-        _finish(directory, names)
+        _write_lists(directory, names)
 
     return make
 
 
-def _layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]:
-    """`count` files, to be a layer each; and bases, name to size, of ten layers each."""
+def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]:
+    """Returns a function that writes files for a layer each, and bases of ten layers each.
+
+    Args:
+      count: the number of files.
+      bases: the sizes of the bases by name.
+    """
 
     def make(directory: pathlib.Path) -> None:
         names = []
@@ -126,38 +134,36 @@ def _layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]
             path = directory / "in" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(hashlib.sha512(name.encode()).digest() * 8)
-            (directory / f"entries.{number}").write_text(
-                json.dumps({"path": f"/{name}", "source": f"in/{name}"}) + "\n"
-            )
+            (directory / f"entries.{number}").write_text(json.dumps({"path": f"/{name}", "source": f"in/{name}"}) + "\n")
             names.append(name)
         for name, size in bases.items():
-            base(directory / name, size)
+            write_base(directory / name, size)
         nothing: dict[str, None] = dict.fromkeys(("entrypoint", "cmd"))
         texts = dict.fromkeys(("variant", "user", "working_dir", "stop_signal", "created"), "")
         lists: dict[str, list[str]] = {"exposed_ports": [], "volumes": []}
         dicts: dict[str, dict[str, str]] = {"env": {}, "labels": {}, "annotations": {}}
         spec = {"os": "linux", "architecture": "amd64", **nothing, **texts, **lists, **dicts}
         (directory / "spec").write_text(json.dumps(spec))
-        _finish(directory, names)
+        _write_lists(directory, names)
 
     return make
 
 
-def base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
-    """An OCI image layout of one image, its layers sparse files, for nobody is to read them.
+def write_base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
+    """Writes an OCI image layout of one image. Its layers are sparse files, which nothing reads.
 
     Args:
-      layout: the directory to make.
+      layout: the path of the directory.
       size: bytes of all layers.
-      layers: how many.
+      layers: the number of layers.
 
     Returns:
-      Digest of the manifest.
+      The digest of the manifest.
     """
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
 
-    def put(media_type: str, value: object) -> dict[str, object]:
+    def write_blob(media_type: str, value: object) -> dict[str, object]:
         data = json.dumps(value).encode()
         digest = hashlib.sha256(data).hexdigest()
         (blobs / digest).write_bytes(data)
@@ -173,7 +179,7 @@ def base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         partial.rename(blobs / digest)
         descriptors.append({"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size // layers})
-    config = put(
+    config = write_blob(
         "application/vnd.oci.image.config.v1+json",
         {
             "architecture": "amd64",
@@ -185,7 +191,7 @@ def base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
     )
     media_type = "application/vnd.oci.image.manifest.v1+json"
     parts = {"config": config, "layers": descriptors}
-    manifest = put(media_type, {"schemaVersion": 2, "mediaType": media_type, **parts})
+    manifest = write_blob(media_type, {"schemaVersion": 2, "mediaType": media_type, **parts})
     named = {**manifest, "annotations": {"org.opencontainers.image.ref.name": "base"}}
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -195,15 +201,15 @@ def base(layout: pathlib.Path, size: int, layers: int = 10) -> object:
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 WORKLOADS = {
-    "binary-1g": Workload("a binary of 1 GiB", _binary(1 << 30)),
-    "binary-120m": Workload("a binary of 120 MB", _binary(120_000_000)),
-    "small-files": Workload("20,000 files, 130 MB", _files(20_000, 130_000_000)),
-    "empty-files": Workload("100,000 empty files", _files(100_000, 0)),
-    "zeros": Workload("a sparse file, 1 GiB of zeros", _zeros),
-    "layers": Workload("200 tiny layers, packed and assembled", _layers(200, {"base": 10_000})),
-    "base": Workload("30 tiny layers over a base of 2 GiB", _layers(30, {"base": 2 << 30, "small-base": 10_000})),
+    "binary-1g": Workload("a binary of 1 GiB", _make_binary(1 << 30)),
+    "binary-120m": Workload("a binary of 120 MB", _make_binary(120_000_000)),
+    "small-files": Workload("20,000 files, 130 MB", _make_files(20_000, 130_000_000)),
+    "empty-files": Workload("100,000 empty files", _make_files(100_000, 0)),
+    "zeros": Workload("a sparse file, 1 GiB of zeros", _make_zeros),
+    "layers": Workload("200 tiny layers, packed and assembled", _make_layers(200, {"base": 10_000})),
+    "base": Workload("30 tiny layers over a base of 2 GiB", _make_layers(30, {"base": 2 << 30, "small-base": 10_000})),
 }
-"""By the name that --only takes."""
+"""The workloads by the names that --only takes."""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import json
 import os
 import pathlib
 import subprocess
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,15 +33,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return podmans.program(tmp_path_factory.mktemp("podman"))
+    return podmans.write_program(tmp_path_factory.mktemp("podman"))
 
 
 def _make_path(directory: pathlib.Path, client: str) -> pathlib.Path:
     """Returns a directory for PATH that has one client only."""
-    bin = directory / "bin"
-    bin.mkdir()
-    (bin / client).symlink_to(require.tool(client))
-    return bin
+    path = directory / "bin"
+    path.mkdir()
+    (path / client).symlink_to(require.tool(client))
+    return path
 
 
 def _run_target(name: str, *flags: str, path: pathlib.Path, home: pathlib.Path) -> subprocess.CompletedProcess[str]:

@@ -62,7 +62,9 @@ class Shell:
 
     def start(self) -> None:
         """Starts Bazel's server, which would print a line in the output of the first command."""
-        subprocess.run(["bazel", "info", "server_pid"], cwd=self._directory, env=self._environment, capture_output=True, check=True)
+        subprocess.run(
+            ["bazel", "info", "server_pid"], cwd=self._directory, env=self._environment, capture_output=True, check=True
+        )
 
     def use_registry(self, host: str) -> None:
         """Makes commands use a registry in place of the one that pages name."""
@@ -169,8 +171,12 @@ def test_starlark_has_its_load_statements(page):
     """A snippet without a path is not built, so it may have no rule; an attribute alone is none."""
     for part in pages.parse_page(_PAGES[page]):
         text = part.text if isinstance(part, (pages.File, pages.Snippet)) else ""
-        loaded = {name for names in re.findall(r"^load\((.*?)\)", text, re.MULTILINE | re.DOTALL) for name in re.findall(r'"(\w+)"', names)}
-        called = {name for name in re.findall(r"^(\w+)\(", text, re.MULTILINE)}
+        loaded = {
+            name
+            for names in re.findall(r"^load\((.*?)\)", text, re.MULTILINE | re.DOTALL)
+            for name in re.findall(r'"(\w+)"', names)
+        }
+        called = set(re.findall(r"^(\w+)\(", text, re.MULTILINE))
         if isinstance(part, pages.File) and pathlib.Path(part.path).name == "BUILD.bazel":
             assert called - loaded <= {"load", "filegroup", "genrule", "package", "platform", "exports_files", "toolchain"}, part
         elif isinstance(part, pages.Snippet) and part.language == "starlark" and "load(" in text:

@@ -18,7 +18,12 @@ from support import commands, machine
 from support import image as images
 
 _COUNT = 100
-_FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep", "empty": "="}
+_FILES = {
+    "none": None,
+    "permitted": "cap_net_bind_service,cap_bpf=p",
+    "effective": "cap_net_bind_service,cap_bpf=ep",
+    "empty": "=",
+}
 # Flags of the tests of `getcap explain`, and forms that users write. IMAGE is the place of the image, by default the end.
 _LINES = [
     "",
@@ -56,15 +61,19 @@ def test_command_lines_run_as_explained(client, tmp_path):
     for name, text in _FILES.items():
         for base in (samples.BASE, []):
             capabilities = from_text(text) if text else None
-            files = [samples.File(samples.APP, samples.read_report_program(), capabilities), samples.File(samples.INIT, samples.read_init_program()), *base]
+            files = [
+                samples.File(samples.APP, samples.read_report_program(), capabilities),
+                samples.File(samples.INIT, samples.read_init_program()),
+                *base,
+            ]
             image = f"{name}-{'base' if base else 'scratch'}"
             layouts[image] = images.layout(tmp_path / image, samples.make_layer(*files), Entrypoint=[samples.APP], User="65532")
     client.load({f"docker.io/library/{name}:1": layout for name, layout in layouts.items()})
     cases = []
     for name, layout in layouts.items():
         for flags in _LINES:
-            flags = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
-            cases.append(fixes.RunCase(layout, shlex.join([client.name, "run", *shlex.split(flags)])))
+            words = flags.replace("IMAGE", f"{name}:1") if "IMAGE" in flags else f"{flags} {name}:1"
+            cases.append(fixes.RunCase(layout, shlex.join([client.name, "run", *shlex.split(words)])))
     assert random_commands.run_cases(client, cases)[0] == []
 
 

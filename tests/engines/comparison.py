@@ -73,12 +73,17 @@ def find_difference(report: Report, outcome: Outcome) -> str:
             return f"does not start by getcap, and ran: {outcome}"
         text = (outcome.failure + outcome.output).lower()
         expected = _NON_ROOT if any("runAsNonRoot" in reason for reason in content["why"]) else (_EPERM,)
-        return "" if any(message in text for message in expected) else f"did not start for another reason than {expected}: {outcome}"
+        return (
+            "" if any(message in text for message in expected) else f"did not start for another reason than {expected}: {outcome}"
+        )
     if not ran:
         return f"runs by getcap, and did not: {outcome}"
     differing = []
     for name, line in SETS.items():
-        expected, actual = sum(1 << NAMES.index(capability) for capability in content[name]) & read_bounding_set(), _read_mask(outcome.output, line)
+        expected, actual = (
+            sum(1 << NAMES.index(capability) for capability in content[name]) & read_bounding_set(),
+            _read_mask(outcome.output, line),
+        )
         if expected != actual:
             differing.append(f"{name}: {expected:#x} by getcap, {actual:#x} in the container")
     match = re.search(r"^Uid:\s+\d+\s+(\d+)", outcome.output, re.MULTILINE)

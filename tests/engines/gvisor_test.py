@@ -26,20 +26,36 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Returns an OCI bundle with programs that have capabilities."""
     require.root()
     directory = tmp_path_factory.mktemp("gvisor")
-    files = [samples.File(path, samples.read_report_program(), from_text(text) if text else None) for path, text in _FILES.items()]
+    files = [
+        samples.File(path, samples.read_report_program(), from_text(text) if text else None) for path, text in _FILES.items()
+    ]
     files.append(samples.File("/setuid", samples.read_report_program(), None, 0o4755))
     layout = images.layout(directory / "image", samples.make_layer(*files), Entrypoint=["/plain"], User="65532")
-    command = [require.tool("umoci"), "unpack", "--image", layouts.tagged(layout, directory / "layout"), str(directory / "bundle")]
+    command = [
+        require.tool("umoci"),
+        "unpack",
+        "--image",
+        layouts.copy_tagged(layout, directory / "layout"),
+        str(directory / "bundle"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return directory / "bundle"
 
 
-def _run_program(bundle: pathlib.Path, program: str, granted: tuple[str, ...], *flags: str, no_new_privs: bool = False, uid: int = 65532) -> str:
+def _run_program(
+    bundle: pathlib.Path, program: str, granted: tuple[str, ...], *flags: str, no_new_privs: bool = False, uid: int = 65532
+) -> str:
     """Runs a program with granted capabilities; returns its output and the errors of runsc."""
     spec = json.loads((bundle / "config.json").read_text())
     names = ["CAP_" + name.upper() for name in granted]
     spec["process"] |= {"terminal": False, "args": [program], "noNewPrivileges": no_new_privs, "user": {"uid": uid, "gid": uid}}
-    spec["process"]["capabilities"] = {"bounding": names, "permitted": names, "effective": names, "inheritable": [], "ambient": []}
+    spec["process"]["capabilities"] = {
+        "bounding": names,
+        "permitted": names,
+        "effective": names,
+        "inheritable": [],
+        "ambient": [],
+    }
     spec["linux"].pop("resources", None)
     (bundle / "config.json").write_text(json.dumps(spec))
     command = [require.tool("runsc"), f"--root={bundle.parent}/state", "--network=none", "--ignore-cgroups", *flags]
@@ -65,7 +81,9 @@ def test_file_capabilities_count(bundle, no_new_privs):
     """They count under no_new_privs too, and a file without capabilities gives none."""
     for program, expected in (("/plain", 0), ("/p", _make_mask(*_CAPABILITIES)), ("/ep", _make_mask(*_CAPABILITIES))):
         assert _read_permitted(_run_program(bundle, program, _CAPABILITIES, no_new_privs=no_new_privs)) == expected
-    assert _read_permitted(_run_program(bundle, "/plain", _CAPABILITIES, no_new_privs=no_new_privs, uid=0)) == _make_mask(*_CAPABILITIES)
+    assert _read_permitted(_run_program(bundle, "/plain", _CAPABILITIES, no_new_privs=no_new_privs, uid=0)) == _make_mask(
+        *_CAPABILITIES
+    )
 
 
 @pytest.mark.parametrize("program", ["/p", "/ep"])

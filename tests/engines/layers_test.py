@@ -15,98 +15,113 @@ import pathlib
 import random
 import stat
 import tempfile
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
-import cases
 import pytest
+import random_layers
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.reader import TarError, TarReader
 from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.oci import nodes, root_filesystem
 from rules_setcap.oci.engines import comparison
 from rules_setcap.oci.engines.table import ENGINES
+from rules_setcap.oci.engines.unpacker import Unpacker
 from support import engines
 from support.image import layout
 
 LAYERS = int(os.environ.get("LAYERS", "300"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
-REFUSED = max(4, LAYERS // 100)  # Cases that an engine is to refuse; each takes an image of its own.
-TOGETHER = 1000  # Cases of one image.
+REFUSED = max(4, LAYERS // 100)  # Cases that each engine must refuse. Each of them needs an image.
+CASES_PER_IMAGE = 1000
 
 _TYPES = {stat.S_IFDIR: DIRECTORY, stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFIFO: "fifo"}
 
 
-def _members(tars: list[bytes]) -> list[list[Any]]:
-    return [comparison.shorten_entries(Archive(io.BytesIO(tar))) for tar in tars]
+def _unpack_in_memory(name: str, tars: list[bytes]) -> Unpacker:
+    """Returns the model of an engine, which has unpacked the layers."""
+    unpacker = ENGINES[name](nodes.FilesystemBudget())
+    for tar in tars:
+        unpacker.begin_layer()
+        for number, member in enumerate(comparison.shorten_entries(TarReader(io.BytesIO(tar)))):
+            unpacker.add_entry(member, number)
+        unpacker.end_layer()
+    return unpacker
 
 
-def _model(name: str, tars: list[bytes]) -> Any:
-    """Returns the engine of this name in memory, with the layers unpacked."""
-    model = ENGINES[name](nodes.FilesystemBudget())
-    for members in _members(tars):
-        model.begin_layer()
-        for number, member in enumerate(members):
-            model.add_entry(member, number)
-        model.end_layer()
-    return model
-
-
-def _draw() -> dict[int, cases.Case]:
+def _draw_cases() -> dict[int, random_layers.Case]:
     print(f"SEED={SEED} LAYERS={LAYERS}")
     chance = random.Random(SEED)
-    drawn: dict[int, cases.Case] = {}
+    """Draws cases by number until they have LAYERS layers."""
+    drawn: dict[int, random_layers.Case] = {}
     while sum(map(len, drawn.values())) < LAYERS:
         number = len(drawn) + 1
-        case = cases.draw(chance)
-        tars = cases.layers({number: case})
-        # A symbolic link with ".." may lead out of the directory of its case, and into that of another.
-        if all({path.split("/")[1] for path, _ in nodes.walk_nodes(_model(name, tars).merge_layers())} == {str(number)} for name in ENGINES):
+        case = random_layers.draw_case(chance)
+        tars = random_layers.make_layers({number: case})
+        # Left out if a symbolic link with ".." leads to the directory of another case.
+        if all(
+            {path.split("/")[1] for path, _ in nodes.walk_nodes(_unpack_in_memory(name, tars).merge_layers())} == {str(number)}
+            for name in ENGINES
+        ):
             drawn[number] = case
     return drawn
 
 
-CASES = _draw()
+CASES = _draw_cases()
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[tuple[str, engines.Engine]]:
-    # The address of a socket has at most 107 bytes, and pytest's directories are longer.
-    with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state, engines.ENGINES[request.param](pathlib.Path(state)) as started:
+    """An engine that has been started, and its name."""
+    # The address of a socket has at most 107 bytes, and the paths of pytest's directories are longer.
+    with (
+        tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as state,
+        engines.ENGINES[request.param](pathlib.Path(state)) as started,
+    ):
         yield request.param, started
 
 
-def _expected(model: Any) -> dict[str, Any]:
-    found = {}
-    for path, node in nodes.walk_nodes(model.merge_layers()):
+def _list_model(unpacker: Unpacker) -> dict[str, Any]:
+    """Returns type, mode, owner, link and capabilities by path, as the model of an engine has them."""
+    files = {}
+    for path, node in nodes.walk_nodes(unpacker.merge_layers()):
         if node.type in _TYPES.values():
             mode = 0 if node.type == SYMLINK else node.mode
             value = node.xattrs.get(CAPABILITY) if node.type == FILE else None
-            found[path] = node.type, mode, node.uid, node.gid, node.link if node.type == SYMLINK else "", value
-    return found
+            files[path] = node.type, mode, node.uid, node.gid, node.link if node.type == SYMLINK else "", value
+    return files
 
 
-def _actual(root: pathlib.Path) -> dict[str, Any]:
-    """Lists what an engine unpacked, but for devices: to overlayfs they may be whiteouts."""
-    found: dict[str, Any] = {}
+def _list_unpacked(root: pathlib.Path) -> dict[str, Any]:
+    """Returns the same of the files that an engine unpacked, without devices, which may be whiteouts to overlayfs."""
+    files: dict[str, Any] = {}
     todo = [entry.path for entry in os.scandir(root) if entry.name.isdigit()]
     while todo:
         path = todo.pop()
         try:
-            there = os.lstat(path)
+            status = os.lstat(path)
         except FileNotFoundError:
             continue  # A whiteout that overlayfs lists in a directory that it does not merge.
-        kind = _TYPES.get(stat.S_IFMT(there.st_mode))
-        if kind == DIRECTORY:
+        entry_type = _TYPES.get(stat.S_IFMT(status.st_mode))
+        if entry_type == DIRECTORY:
             todo += [entry.path for entry in os.scandir(path)]
-        if kind:
-            mode = 0 if kind == SYMLINK else stat.S_IMODE(there.st_mode)
-            link = os.readlink(path) if kind == SYMLINK else ""
-            found[path.removeprefix(str(root))] = kind, mode, there.st_uid, there.st_gid, link, _capability(path) if kind == FILE else None
-    return found
+        if entry_type:
+            mode = 0 if entry_type == SYMLINK else stat.S_IMODE(status.st_mode)
+            link = os.readlink(path) if entry_type == SYMLINK else ""
+            files[path.removeprefix(str(root))] = (
+                entry_type,
+                mode,
+                status.st_uid,
+                status.st_gid,
+                link,
+                _read_attribute(path) if entry_type == FILE else None,
+            )
+    return files
 
 
-def _capability(path: str) -> bytes | None:
+def _read_attribute(path: str) -> bytes | None:
+    """Returns the attribute security.capability of a file; None if it has none."""
     try:
         return os.getxattr(path, "security.capability")
     except OSError as error:
@@ -115,92 +130,120 @@ def _capability(path: str) -> bytes | None:
         return None
 
 
-def _differing(name: str, engine: engines.Engine, chosen: dict[int, cases.Case], directory: pathlib.Path) -> list[str]:
-    """Returns what is wrong: cases that the engine refuses, found by halving, and those it unpacks into something else."""
+def _find_differences(
+    name: str, engine: engines.Engine, chosen: dict[int, random_layers.Case], directory: pathlib.Path
+) -> list[str]:
+    """Returns descriptions of the cases that the engine refuses, and of those that it unpacks to other files than its model.
+
+    Args:
+      name: the name of the engine.
+      engine: the engine.
+      chosen: cases that the model does not refuse, by number. They make one image; if the engine refuses it, halves of it.
+      directory: for the image.
+    """
     if not chosen:
         return []
-    tars = cases.layers(chosen)
+    tars = random_layers.make_layers(chosen)
     image = layout(directory / "image", *tars)
     try:
-        with engine.unpacked(image) as root:
-            actual = _actual(root)
+        with engine.unpack(image) as root:
+            actual = _list_unpacked(root)
     except engines.Refused as error:
         if len(chosen) == 1:
-            return [f"{_show(*chosen.popitem())}\n  refused: {error}"]
+            return [f"{_describe_case(*chosen.popitem())}\n  refused: {error}"]
         numbers = sorted(chosen)
-        halves = [{number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])]
-        return [each for at, half in enumerate(halves) for each in _differing(name, engine, half, _made(directory / str(at)))]
-    expected = _expected(_model(name, tars))
-    wrong: dict[int, list[str]] = {}
+        halves = [
+            {number: chosen[number] for number in half} for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :])
+        ]
+        return [
+            difference
+            for number, half in enumerate(halves)
+            for difference in _find_differences(name, engine, half, _make_directory(directory / str(number)))
+        ]
+    expected = _list_model(_unpack_in_memory(name, tars))
+    differences: dict[int, list[str]] = {}
     for path in sorted({*actual, *expected}):
         if actual.get(path) != expected.get(path):
             number = int(path.split("/")[1])
-            wrong.setdefault(number, []).append(f"  {path}: {actual.get(path)}, not {expected.get(path)}")
-    return ["\n".join([_show(number, chosen[number]), *lines]) for number, lines in wrong.items()]
+            differences.setdefault(number, []).append(f"  {path}: {actual.get(path)}, not {expected.get(path)}")
+    return ["\n".join([_describe_case(number, chosen[number]), *lines]) for number, lines in differences.items()]
 
 
-def _show(number: int, case: cases.Case) -> str:
+def _describe_case(number: int, case: random_layers.Case) -> str:
+    """Returns the entries of a case, one per line."""
     lines = [f"case {number}"]
     for layer in case:
         lines.append("  layer")
-        lines += [f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}" for entry in layer]
+        lines += [
+            f"    {entry.type.decode()} {entry.path} {entry.mode:o} {entry.owner} {entry.link} {list(entry.records)}"
+            for entry in layer
+        ]
     return "\n".join(lines)
 
 
-def _made(directory: pathlib.Path) -> pathlib.Path:
+def _make_directory(directory: pathlib.Path) -> pathlib.Path:
     directory.mkdir()
     return directory
 
 
-def test_what_engines_unpack(engine, tmp_path):
+def test_an_engine_unpacks_the_files_of_its_model(engine, tmp_path):
     name, running = engine
-    taken = {number: case for number, case in CASES.items() if not _model(name, cases.layers({number: case})).refusal}
-    numbers = sorted(taken)
+    accepted = {
+        number: case
+        for number, case in CASES.items()
+        if not _unpack_in_memory(name, random_layers.make_layers({number: case})).refusal
+    }
+    numbers = sorted(accepted)
     wrong = []
-    for at in range(0, len(numbers), TOGETHER):
-        chosen = {number: taken[number] for number in numbers[at : at + TOGETHER]}
-        wrong += _differing(name, running, chosen, _made(tmp_path / str(at)))
-    print(f"{name}: {len(taken)} of {len(CASES)} cases are taken; {len(wrong)} differ")
+    for start in range(0, len(numbers), CASES_PER_IMAGE):
+        chosen = {number: accepted[number] for number in numbers[start : start + CASES_PER_IMAGE]}
+        wrong += _find_differences(name, running, chosen, _make_directory(tmp_path / str(start)))
+    print(f"{name}: {len(accepted)} of {len(CASES)} cases are accepted; {len(wrong)} differ")
     assert not wrong, "\n".join(wrong[:20])
 
 
-def test_what_engines_refuse(engine, tmp_path):
+def test_an_engine_refuses_the_layers_that_its_model_refuses(engine, tmp_path):
     name, running = engine
-    refused = [number for number, case in CASES.items() if _model(name, cases.layers({number: case})).refusal][:REFUSED]
+    refused = [
+        number for number, case in CASES.items() if _unpack_in_memory(name, random_layers.make_layers({number: case})).refusal
+    ][:REFUSED]
     wrong = []
     for number in refused:
-        tars = cases.layers({number: CASES[number]})
+        tars = random_layers.make_layers({number: CASES[number]})
         try:
-            with running.unpacked(layout(tmp_path / str(number), *tars)):
-                wrong.append(f"{_show(number, CASES[number])}\n  {_model(name, tars).refusal}")
+            with running.unpack(layout(tmp_path / str(number), *tars)):
+                wrong.append(f"{_describe_case(number, CASES[number])}\n  {_unpack_in_memory(name, tars).refusal}")
         except engines.Refused:
             pass
     assert not wrong, "\n".join(wrong)
 
 
-def test_engines_agree_about_layers_that_are_not_unusual():
-    """So the root filesystem that Tree computes is that of every engine, unless it says that it may not be."""
-    usual = 0
+def test_engines_agree_unless_the_root_filesystem_says_that_they_may_differ():
+    """So a RootFilesystem is that of every engine, unless `engines_may_differ` is set."""
+    agreed = 0
     for number, case in CASES.items():
-        tars = cases.layers({number: case})
-        tree = root_filesystem.RootFilesystem()
+        tars = random_layers.make_layers({number: case})
+        root = root_filesystem.RootFilesystem()
         try:
-            for at, tar in enumerate(tars):
-                tree.apply_layer(Archive(io.BytesIO(tar)), at)
-        except ArchiveError:
-            assert all(_model(name, tars).refusal for name in ENGINES), _show(number, case)
+            for layer, tar in enumerate(tars):
+                root.apply_layer(TarReader(io.BytesIO(tar)), layer)
+        except TarError:
+            assert all(_unpack_in_memory(name, tars).refusal for name in ENGINES), _describe_case(number, case)
             continue
-        if tree.engines_may_differ:
+        if root.engines_may_differ:
             continue
-        usual += 1
-        capabilities = _capabilities(tree.root)
+        agreed += 1
+        capabilities = _list_capabilities(root.root)
         for name in ENGINES:
-            model = _model(name, tars)
-            assert not model.refusal, _show(number, case)
-            assert _capabilities(model.merge_layers()) == capabilities, _show(number, case)
-    print(f"{usual} of {len(CASES)} cases are not unusual")
-    assert usual > len(CASES) // 20
+            unpacker = _unpack_in_memory(name, tars)
+            assert not unpacker.refusal, _describe_case(number, case)
+            assert _list_capabilities(unpacker.merge_layers()) == capabilities, _describe_case(number, case)
+    print(f"engines agree about {agreed} of {len(CASES)} cases")
+    assert agreed > len(CASES) // 20
 
 
-def _capabilities(root: nodes.Node) -> dict[str, bytes]:
-    return {path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs}
+def _list_capabilities(root: nodes.Node) -> dict[str, bytes]:
+    """Returns the attribute security.capability of each file that has it, by path."""
+    return {
+        path: node.xattrs[CAPABILITY] for path, node in nodes.walk_nodes(root) if node.type == FILE and CAPABILITY in node.xattrs
+    }

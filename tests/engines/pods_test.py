@@ -24,7 +24,10 @@ from support import machine
 
 _COUNT = 200
 _FILES = {"none": None, "permitted": "cap_net_bind_service,cap_bpf=p", "effective": "cap_net_bind_service,cap_bpf=ep"}
-_MANIFESTS = [*pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"), *pathlib.Path("tests/image_tests/manifests").glob("*.yaml")]
+_MANIFESTS = [
+    *pathlib.Path("tests/unit/containers/kubernetes/manifests").glob("*.yaml"),
+    *pathlib.Path("tests/image_tests/manifests").glob("*.yaml"),
+]
 _ADD = [[], ["NET_BIND_SERVICE"], ["BPF"], ["NET_BIND_SERVICE", "BPF"], ["ALL"]]
 _CONTAINERS = 10
 """The number of containers of a pod."""
@@ -46,10 +49,16 @@ def layouts(kubelet, tmp_path_factory) -> dict[str, pathlib.Path]:
     for name, text in _FILES.items():
         for chain in ([samples.APP], [samples.INIT, "--", samples.APP]):
             capabilities = from_text(text) if text else None
-            files = [samples.File(samples.APP, samples.read_report_program(), capabilities), samples.File(samples.INIT, samples.read_init_program()), *samples.BASE]
+            files = [
+                samples.File(samples.APP, samples.read_report_program(), capabilities),
+                samples.File(samples.INIT, samples.read_init_program()),
+                *samples.BASE,
+            ]
             image = f"{name}{len(chain)}"
             directory = tmp_path_factory.mktemp("images") / image
-            layouts[f"docker.io/library/{image}:1"] = images.layout(directory, samples.make_layer(*files), Entrypoint=chain, User="65532")
+            layouts[f"docker.io/library/{image}:1"] = images.layout(
+                directory, samples.make_layer(*files), Entrypoint=chain, User="65532"
+            )
     kubelet.load(layouts)
     return layouts
 
@@ -59,7 +68,12 @@ def _make_pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[
     for number, container in enumerate(containers):
         container |= {"name": f"c{number}", "imagePullPolicy": "Never"}
     metadata = {"name": name, "namespace": "default"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "containers": containers, "restartPolicy": "Never"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {**spec, "containers": containers, "restartPolicy": "Never"},
+    }
 
 
 def test_containers_run_as_explained(kubelet, layouts, tmp_path):
@@ -98,7 +112,9 @@ def test_containers_of_manifests_run_as_explained(kubelet, layouts, tmp_path):
     """Runs the containers of all manifests of the tests, each with every image of these tests in place of its own."""
     pods = []
     for number, file in enumerate(_MANIFESTS):
-        for index, spec in enumerate(spec for document in yaml.safe_load_all(file.read_text()) for spec in _find_pod_specs(document)):
+        for index, spec in enumerate(
+            spec for document in yaml.safe_load_all(file.read_text()) for spec in _find_pod_specs(document)
+        ):
             members = [*spec.get("initContainers", ()), *spec["containers"]]
             containers = [{"image": image, **_copy_security_context(member)} for member in members for image in layouts]
             kept = {name: spec[name] for name in _KEPT_FIELDS if name in spec}
@@ -119,7 +135,9 @@ def _remove_impossible_fields(context: dict[str, Any]) -> dict[str, Any]:
     """Returns a securityContext without the security modules and the capabilities that this machine lacks."""
     possible = {name: value for name, value in context.items() if name not in ("appArmorProfile", "seLinuxOptions")}
     if "capabilities" in possible:
-        available = {name.removeprefix("cap_").upper() for bit, name in enumerate(NAMES) if comparison.read_bounding_set() >> bit & 1}
+        available = {
+            name.removeprefix("cap_").upper() for bit, name in enumerate(NAMES) if comparison.read_bounding_set() >> bit & 1
+        }
         added = [name for name in possible["capabilities"].get("add", ()) if name in available or name == "ALL"]
         possible["capabilities"] = {**possible["capabilities"], "add": added}
     return possible
@@ -131,13 +149,20 @@ def test_unneeded_capabilities_are_not_needed(kubelet, tmp_path):
     The group of the process is not that of the image.
     """
     file = samples.File(samples.APP, samples.read_report_program(), from_text("cap_net_bind_service,cap_net_raw=p"))
-    layouts = {"docker.io/library/sysctls:1": images.layout(tmp_path / "sysctls", samples.make_layer(file), Entrypoint=[samples.APP], User="1000:1000")}
+    layouts = {
+        "docker.io/library/sysctls:1": images.layout(
+            tmp_path / "sysctls", samples.make_layer(file), Entrypoint=[samples.APP], User="1000:1000"
+        )
+    }
     kubelet.load(layouts)
     ports, pings = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
     specs: dict[str, tuple[dict[str, Any], list[str]]] = {
         "own": ({}, ["Port80", "PingSocket"]),
         "host": ({"hostNetwork": True}, []),
-        "root": ({"securityContext": {"sysctls": [{"name": ports, "value": "81"}, {"name": pings, "value": "0 0"}]}}, ["PingSocket"]),
+        "root": (
+            {"securityContext": {"sysctls": [{"name": ports, "value": "81"}, {"name": pings, "value": "0 0"}]}},
+            ["PingSocket"],
+        ),
         "others": ({"securityContext": {"sysctls": [{"name": pings, "value": "1 2000"}]}}, ["Port80"]),
     }
     pods = {name: _make_pod(name, [{"image": next(iter(layouts))}], **spec) for name, (spec, _) in specs.items()}
@@ -145,7 +170,9 @@ def test_unneeded_capabilities_are_not_needed(kubelet, tmp_path):
     for name, pod in pods.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(pod))
-        unneeded = comparison.list_unneeded(comparison.run_explain(next(iter(layouts.values())), "--kubernetes", str(path)).content)
+        unneeded = comparison.list_unneeded(
+            comparison.run_explain(next(iter(layouts.values())), "--kubernetes", str(path)).content
+        )
         output = outcomes[name]["c0"].output
         assert [action for action, is_unneeded in unneeded.items() if is_unneeded] == specs[name][1], name
         assert [action for action in unneeded if f"{action}:\t1" in output] == specs[name][1], (name, output)

@@ -51,7 +51,7 @@ def run_cases(client: commands.Client, cases: list[fixes.RunCase]) -> tuple[list
         outcomes = list(executor.map(lambda case: client.run_line(case.line), cases))
     reports = [comparison.run_explain(case.image, "--docker-run", case.line) for case in cases]
     problems = []
-    for case, report, outcome in zip(cases, reports, outcomes):
+    for case, report, outcome in zip(cases, reports, outcomes, strict=True):
         if difference := comparison.find_difference(report, outcome):
             problems.append(f"{case.line}\n  {samples.describe_image(case.image)}\n  {difference}\n  {report.errors}")
     return problems, reports
@@ -74,7 +74,7 @@ def run_services(client: commands.Client, count: int, seed: int, state: pathlib.
         outcomes = list(executor.map(lambda service: client.run_line(service[2]), drawn))
     problems = []
     file = state / "compose.yaml"
-    for (image, service, line), outcome in zip(drawn, outcomes):
+    for (image, service, line), outcome in zip(drawn, outcomes, strict=True):
         file.write_text(json.dumps({"services": {"app": service}}))
         report = comparison.run_explain(layouts[image], "--compose", str(file), "--service", "app")
         if difference := comparison.find_difference(report, outcome):
@@ -82,7 +82,9 @@ def run_services(client: commands.Client, count: int, seed: int, state: pathlib.
     return problems
 
 
-def run_fixed_cases(client: commands.Client, cases: list[fixes.RunCase], reports: list[comparison.Report], state: pathlib.Path) -> list[str]:
+def run_fixed_cases(
+    client: commands.Client, cases: list[fixes.RunCase], reports: list[comparison.Report], state: pathlib.Path
+) -> list[str]:
     """Applies the fixes of the reports, and runs the command lines again; returns the fixes that do not help.
 
     Args:
@@ -92,7 +94,7 @@ def run_fixed_cases(client: commands.Client, cases: list[fixes.RunCase], reports
       state: a directory for changed images.
     """
     problems, fixed = [], []
-    for number, (case, report) in enumerate(zip(cases, reports)):
+    for number, (case, report) in enumerate(zip(cases, reports, strict=True)):
         if not report.content.get("fix"):
             continue
         changed = fixes.apply_fixes(case, report.content["fix"], state / f"fixed{number}")
@@ -105,7 +107,7 @@ def run_fixed_cases(client: commands.Client, cases: list[fixes.RunCase], reports
         fixed.append((case, report, changed))
     again, reports = run_cases(client, [changed for _, _, changed in fixed])
     problems += again
-    for (case, before, _), report in zip(fixed, reports):
+    for (case, before, _), report in zip(fixed, reports, strict=True):
         if report.status:
             text = f"fix {before.content['fix']}: {report.content.get('verdict')} {report.errors}"
             problems.append(f"{case.line}\n  {samples.describe_image(case.image)}\n  {text}")

@@ -39,8 +39,12 @@ def draw_pods(count: int, seed: int, state: pathlib.Path) -> tuple[list[dict[str
       state: an empty directory for images.
     """
     chance = random.Random(seed)
-    layouts = {f"docker.io/library/image{number}:1": samples.draw_image(chance, state / f"image{number}") for number in range(_IMAGES)}
-    pods = [random_settings.draw_pod(chance, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))]
+    layouts = {
+        f"docker.io/library/image{number}:1": samples.draw_image(chance, state / f"image{number}") for number in range(_IMAGES)
+    }
+    pods = [
+        random_settings.draw_pod(chance, f"pod{number}", list(layouts), _CONTAINERS) for number in range(-(-count // _CONTAINERS))
+    ]
     return pods, layouts
 
 
@@ -69,7 +73,9 @@ def run_pods(
                 outcome = outcomes[name].get(container["name"]) or outcomes[name][""]
                 alone = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "containers": [container]}}
                 if difference := comparison.find_difference(report, outcome):
-                    problems.append(f"{json.dumps(alone['spec'])}\n  {samples.describe_image(layout)}\n  {difference}\n  {report.errors}")
+                    problems.append(
+                        f"{json.dumps(alone['spec'])}\n  {samples.describe_image(layout)}\n  {difference}\n  {report.errors}"
+                    )
                 elif report.content:
                     reported.append((fixes.RunCase(layout, pod=alone), report))
     return problems, reported

@@ -45,8 +45,8 @@ def draw_command_line(draw: random.Random, engine: str, image: str) -> str:
     """
     flags: list[str] = []
     for flag in ("--cap-add", "--cap-drop"):
-        for name in draw_capabilities(draw):
-            flags.append(f"{flag}={draw_spelling(draw, name)}" if draw.random() < 0.7 else f"{flag} {draw_spelling(draw, name)}")
+        separators = ((draw.choices("= ", (0.7, 0.3))[0], name) for name in draw_capabilities(draw))
+        flags += [flag + separator + draw_spelling(draw, name) for separator, name in separators]
     if draw.random() < 0.35:
         flags.append("--security-opt=" + draw.choice(_NO_NEW_PRIVS))
     if draw.random() < 0.5:
@@ -60,14 +60,16 @@ def draw_command_line(draw: random.Random, engine: str, image: str) -> str:
     if draw.random() < 0.15:
         flags.append("--init")
     if draw.random() < 0.1:
-        flags.append(draw.choice(["--network=none", "--network=host", "--userns=host", "--ipc=private", "--pid=host", "--tmpfs=/tmp"]))
+        flags.append(
+            draw.choice(["--network=none", "--network=host", "--userns=host", "--ipc=private", "--pid=host", "--tmpfs=/tmp"])
+        )
     if draw.random() < 0.1:
         flags.append("--sysctl=net.ipv4.ip_unprivileged_port_start=" + draw.choice(["0", "80", "1024"]))
     if draw.random() < 0.05:
         flags.append("--hostname=box")
     arguments: list[str] = []
     if draw.random() < 0.25:
-        first = draw.choice(_PROGRAMS + [samples.INIT])
+        first = draw.choice([*_PROGRAMS, samples.INIT])
         flags.append(f"--entrypoint={first}")
         if first == samples.INIT:
             arguments = ["--", draw.choice(_PROGRAMS)]
@@ -128,7 +130,9 @@ def draw_security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
         return drawn
     if draw.random() < 0.8:
         chosen = {"add": draw_capabilities(draw), "drop": draw_capabilities(draw, 2)}
-        drawn["capabilities"] = {name: ["ALL" if each == "all" else each.upper() for each in names] for name, names in chosen.items() if names}
+        drawn["capabilities"] = {
+            name: ["ALL" if each == "all" else each.upper() for each in names] for name, names in chosen.items() if names
+        }
         if draw.random() < 0.3:
             drawn["capabilities"]["drop"] = ["ALL"]
     if draw.random() < 0.5:
@@ -142,7 +146,10 @@ def draw_security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
     return drawn
 
 
-_SYSCTLS = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}, {"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}]
+_SYSCTLS = [
+    {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"},
+    {"name": "net.ipv4.ping_group_range", "value": "0 2147483647"},
+]
 
 
 def draw_pod(draw: random.Random, name: str, images: list[str], containers: int) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def draw_image(draw: random.Random, directory: pathlib.Path) -> pathlib.Path:
     return images.layout(directory, make_layer(*files), **config)
 
 
-def copy_with_capabilities(layout: pathlib.Path, path: str, capabilities: FileCapabilities, directory: pathlib.Path) -> pathlib.Path:
+def copy_with_capabilities(
+    layout: pathlib.Path, path: str, capabilities: FileCapabilities, directory: pathlib.Path
+) -> pathlib.Path:
     """Copies an image to `directory`, with other capabilities on one of its files; returns the copy."""
     manifest, config = layouts.manifest(layout), layouts.config(layout)["config"]
     blobs = [layouts.blob(layout, descriptor) for descriptor in manifest["layers"]]

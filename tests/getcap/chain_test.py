@@ -34,7 +34,7 @@ def _make_image(directory: pathlib.Path, value: capabilities.FileCapabilities = 
 
 def _explain(capsys: pytest.CaptureFixture[str], image: str, command: str) -> tuple[int, dict]:
     """Explains a command line; returns the exit status and the report."""
-    status = cli.main(["explain", "--json", image, "--docker-run", command, f"--runtime={command.split()[0]}"])
+    status = cli.main(["explain", "--json", image, "--docker-run", command, f"--runtime={command.split(maxsplit=1)[0]}"])
     output = capsys.readouterr()
     assert output.err == ""
     return status, json.loads(output.out)
@@ -108,10 +108,20 @@ def test_a_program_that_cannot_be_followed_is_unknown(
     assert [candidate["programs"][-1]["path"] for candidate in report["candidates"]] == ["/app/server"]
 
 
-def test_a_wrapper_that_may_raise_ambient_capabilities_makes_the_verdict_unknown(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+def test_a_wrapper_that_may_raise_ambient_capabilities_makes_the_verdict_unknown(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
     """The program's file has no capabilities; the wrapper may or may not give it some."""
     image = str(layout(tmp_path / "image", tar(("/wrapper", NET, PROGRAM), ("/app", None, PROGRAM)), User="65532"))
-    status = cli.main(["explain", image, "--docker-run", "docker run --cap-add NET_BIND_SERVICE --entrypoint=/wrapper app /app", "--program=/app"])
+    status = cli.main(
+        [
+            "explain",
+            image,
+            "--docker-run",
+            "docker run --cap-add NET_BIND_SERVICE --entrypoint=/wrapper app /app",
+            "--program=/app",
+        ]
+    )
     output = capsys.readouterr().out
     assert status == 3 and "/wrapper may raise ambient capabilities before it executes /app" in output
 
@@ -123,7 +133,9 @@ def test_a_wrapper_that_may_change_the_user_makes_the_verdict_unknown(tmp_path: 
     status = cli.main(["explain", image, "--docker-run", command, "--program=/app"])
     output = capsys.readouterr().out
     assert status == 3 and "/wrapper may change to another user before it executes /app" in output
-    assert cli.main(["explain", image, "--docker-run", command.replace("no-new-privileges", "label=disable"), "--program=/app"]) == 0
+    assert (
+        cli.main(["explain", image, "--docker-run", command.replace("no-new-privileges", "label=disable"), "--program=/app"]) == 0
+    )
 
 
 def test_the_reasons_name_a_set_user_id_file(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
@@ -148,7 +160,9 @@ def test_at_most_sixteen_programs_are_followed(tmp_path: pathlib.Path, capsys: p
 
 
 @pytest.mark.parametrize("rootid", [0, 1, 65536])
-def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], rootid: int):
+def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], rootid: int
+):
     """capabilities(7), "Namespaced file capabilities": they count if the rootid is the uid of the namespace's root."""
     status, report = _explain(capsys, _make_image(tmp_path, NET._replace(rootid=rootid)), "docker run --entrypoint=server app")
     if not rootid:
@@ -156,7 +170,9 @@ def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(tmp_path:
         return
     assert status == 1 and report["permitted"] == []
     assert any(f"whose root is uid {rootid}" in reason for reason in report["why"])
-    assert report["fix"] == ['assign the capabilities to /app/server: file_capabilities = {"/app/server": "cap_net_bind_service=p"}']
+    assert report["fix"] == [
+        'assign the capabilities to /app/server: file_capabilities = {"/app/server": "cap_net_bind_service=p"}'
+    ]
     # With podman's vfs driver they count; with overlay the program does not start.
     image = _make_image(tmp_path / "mapped", NET._replace(rootid=rootid))
     status, report = _explain(capsys, image, f"podman run --uidmap=0:{rootid}:65536 --entrypoint=server app")

@@ -57,7 +57,11 @@ def run_container(bundle: Bundle, command: str, version: str) -> Outcome:
 
     args = settings.build_argv((), ()) or None
     return bundle.run(
-        bounding=list_names(before.bounding), permitted=list_names(before.permitted), no_new_privs=before.no_new_privs, uid=before.uid, args=args
+        bounding=list_names(before.bounding),
+        permitted=list_names(before.permitted),
+        no_new_privs=before.no_new_privs,
+        uid=before.uid,
+        args=args,
     )
 
 
@@ -203,7 +207,9 @@ def test_pods_are_explained(tmp_path: pathlib.Path, capsys):
 def test_compose_services_are_explained(tmp_path: pathlib.Path, capsys):
     path = tmp_path / "compose.yaml"
     path.write_text('services: {web: {image: app, cap_drop: [ALL], security_opt: ["no-new-privileges:true"]}}')
-    status, report = explain(capsys, _find_layout("permitted"), "--compose", str(path), "--service=web", "--runtime", CLEARING_VERSION)
+    status, report = explain(
+        capsys, _find_layout("permitted"), "--compose", str(path), "--service=web", "--runtime", CLEARING_VERSION
+    )
     assert status == 1 and len(report["fix"]) == 2
     assert report["fix"][0] == "add to the service: cap_add: [NET_BIND_SERVICE, BPF]"
 
@@ -215,7 +221,7 @@ def test_compose_services_are_explained(tmp_path: pathlib.Path, capsys):
         (["--docker-run", "docker run --entrypoint=/app/prob app"], "no such program"),
         (["--docker-run", "docker run --user=web app"], "write the uid"),
         (["--docker-run", "docker run app", "--runtime=containerd"], "the settings are for docker"),
-        (["--docker-run", "docker run app", "--runtime=dokcer"], 'did you mean "docker"'),
+        (["--docker-run", "docker run app", "--runtime=dockar"], 'did you mean "docker"'),
         (["--kubernetes", "/dev/zero"], "not a regular file"),
         (["--compose", "none.yaml", "--service=x"], "No such file"),
     ],

@@ -39,7 +39,11 @@ def _explain(capsys: pytest.CaptureFixture[str], image: pathlib.Path, command: s
 @pytest.mark.parametrize("has_loader", [True, False])
 @pytest.mark.parametrize("value", [NET, None])
 def test_a_program_starts_if_its_loader_is_there_and_its_library_is_not_ignored(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], program: tuple[pathlib.Path, pathlib.Path], value, has_loader: bool
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    program: tuple[pathlib.Path, pathlib.Path],
+    value,
+    has_loader: bool,
 ):
     main, library = program
     entries = [("/app/bin/main", value, main.read_bytes()), ("/app/lib/libf.so", None, library.read_bytes())]
@@ -57,7 +61,9 @@ def test_a_program_starts_if_its_loader_is_there_and_its_library_is_not_ignored(
 
 def test_notes_name_the_variables_that_are_ignored(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     layer = tar(("/app", NET, "\x7fELF"))
-    image = layout(tmp_path / "image", layer, User="65532", Entrypoint=["/app"], Env=["LD_LIBRARY_PATH=/x", "NODE_EXTRA_CA_CERTS=/y"])
+    image = layout(
+        tmp_path / "image", layer, User="65532", Entrypoint=["/app"], Env=["LD_LIBRARY_PATH=/x", "NODE_EXTRA_CA_CERTS=/y"]
+    )
     status, report = _explain(capsys, image, "docker run --network=host -e GCONV_PATH=/z app")
     assert status == 0
     assert [note.partition(" (ld.so(8))")[0] for note in report["notes"]] == [

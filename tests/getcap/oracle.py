@@ -159,7 +159,11 @@ def _compare_credentials(process: execve.Process, secure: bool, output: str) -> 
     real |= {name: int(lines[name]) for name in ("NoNewPrivs", "Securebits", "Secure")}
     real |= {name: [int(number) for number in lines[name].split()[:3]] for name in ("Uid", "Gid")}
     real["Groups"] = sorted(set(map(int, lines["Groups"].split())))
-    return [f"{name}: model {_format_value(expected[name])}, program {_format_value(real[name])}" for name in expected if expected[name] != real[name]]
+    return [
+        f"{name}: model {_format_value(expected[name])}, program {_format_value(real[name])}"
+        for name in expected
+        if expected[name] != real[name]
+    ]
 
 
 def _format_value(value: object) -> str:
@@ -183,7 +187,9 @@ def _make_layer(probe: pathlib.Path) -> bytes:
     files: dict[str, pathlib.Path] = {PROBE: probe}
     for name in PROGRAMS:
         program = pathlib.Path(require.tool(name))
-        files[f"/usr/bin/{name}" if name not in ("gosu", "chroot", "capsh", "runuser", "start-stop-daemon") else f"/usr/sbin/{name}"] = program
+        files[
+            f"/usr/bin/{name}" if name not in ("gosu", "chroot", "capsh", "runuser", "start-stop-daemon") else f"/usr/sbin/{name}"
+        ] = program
     pam_modules = pathlib.Path("/usr/lib").glob("*/security/pam_*.so")
     for module in pam_modules:
         if module.name in ("pam_rootok.so", "pam_deny.so", "pam_permit.so"):
@@ -196,15 +202,25 @@ def _make_layer(probe: pathlib.Path) -> bytes:
             files[str(library)] = library
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for directory in ("usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "tmp", "home", "home/app", "root", "etc", "etc/pam.d"):
+        for directory in (
+            "usr",
+            "usr/bin",
+            "usr/sbin",
+            "usr/lib",
+            "usr/lib64",
+            "tmp",
+            "home",
+            "home/app",
+            "root",
+            "etc",
+            "etc/pam.d",
+        ):
             _add_entry(archive, directory, b"", tarfile.DIRTYPE)
         for link in ("bin", "sbin", "lib", "lib64"):
             _add_entry(archive, link, f"usr/{link}".encode(), tarfile.SYMTYPE)
         for path, source in files.items():
-            path = str(path)
-            if path.startswith(("/lib/", "/lib64/")):
-                path = "/usr" + path
-            _add_entry(archive, path, source.read_bytes())
+            # The directories of libraries are links to those below /usr.
+            _add_entry(archive, "/usr" + path if path.startswith(("/lib/", "/lib64/")) else path, source.read_bytes())
         _add_entry(archive, "usr/bin/sh", b"dash", tarfile.SYMTYPE)
         _add_entry(archive, "usr/bin/setuidgid", b"chpst", tarfile.SYMTYPE)
         _add_entry(archive, "usr/bin/ash", b"busybox", tarfile.SYMTYPE)
@@ -314,7 +330,16 @@ def list_prefixes() -> dict[str, Sequence[tuple[str, ...]]]:
             ("capsh", "--drop=cap_net_raw,cap_setuid", "--shell=/bin/sh", "--", "-c", '"$0" "$@"'),
             ("capsh", "--inh=cap_net_raw", "--addamb=cap_net_raw", "--shell=/usr/bin/env", "--"),
             ("capsh", "--keep=1", "--uid=1000", "--shell=/usr/bin/env", "--"),
-            ("capsh", "--keep=1", "--gid=1000", "--uid=1000", "--inh=cap_net_raw", "--addamb=cap_net_raw", "--shell=/usr/bin/env", "--"),
+            (
+                "capsh",
+                "--keep=1",
+                "--gid=1000",
+                "--uid=1000",
+                "--inh=cap_net_raw",
+                "--addamb=cap_net_raw",
+                "--shell=/usr/bin/env",
+                "--",
+            ),
             ("capsh", "--user=app", "--shell=/usr/bin/env", "--"),
             ("capsh", "--user=app", "--inh=cap_net_raw", "--addamb=cap_net_raw", "--shell=/usr/bin/env", "--"),
             ("capsh", "--caps=cap_net_raw,cap_setpcap=ep", "--shell=/usr/bin/env", "--"),

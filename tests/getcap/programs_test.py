@@ -39,8 +39,26 @@ STARTS = [
     Case((), bounding=ROOT_CAPABILITIES, permitted=ROOT_CAPABILITIES, no_new_privs=True, files={PROBE: "cap_net_raw=ep"}),
     Case((), bounding=NET_CAPABILITIES, permitted=NET_CAPABILITIES, files={PROBE: "cap_net_raw=p"}),
     Case((), uid=1000, gid=1000, bounding=ROOT_CAPABILITIES, permitted=ROOT_CAPABILITIES, files={PROBE: "cap_net_raw=ep"}),
-    Case((), uid=1000, gid=1000, bounding=ROOT_CAPABILITIES, permitted=NET_CAPABILITIES, inheritable=NET_CAPABILITIES, ambient=NET_CAPABILITIES, no_new_privs=True, files={PROBE: "cap_net_raw=p"}),
-    Case((), uid=1000, gid=1000, bounding=NET_CAPABILITIES, inheritable=NET_CAPABILITIES, permitted=NET_CAPABILITIES, ambient=NET_CAPABILITIES),
+    Case(
+        (),
+        uid=1000,
+        gid=1000,
+        bounding=ROOT_CAPABILITIES,
+        permitted=NET_CAPABILITIES,
+        inheritable=NET_CAPABILITIES,
+        ambient=NET_CAPABILITIES,
+        no_new_privs=True,
+        files={PROBE: "cap_net_raw=p"},
+    ),
+    Case(
+        (),
+        uid=1000,
+        gid=1000,
+        bounding=NET_CAPABILITIES,
+        inheritable=NET_CAPABILITIES,
+        permitted=NET_CAPABILITIES,
+        ambient=NET_CAPABILITIES,
+    ),
 ]
 """The first processes with which each program is started; the command is added."""
 
@@ -74,7 +92,11 @@ def draw_case(generator: random.Random) -> Case:
     inheritable = generator.choice([0, 0, draw_subset(permitted)])
     ambient = generator.choice([0, draw_subset(inheritable)])
     uid = generator.choice([0, 0, 1000, 1001])
-    paths = [PROBE, *(f"/usr/bin/{name}" for name in "env bash dash busybox setpriv tini dumb-init nice chpst".split()), "/usr/sbin/gosu"]
+    paths = [
+        PROBE,
+        *(f"/usr/bin/{name}" for name in "env bash dash busybox setpriv tini dumb-init nice chpst".split()),
+        "/usr/sbin/gosu",
+    ]
     files = {}
     for path in paths:
         if generator.random() < (0.7 if path == PROBE else 0.2):

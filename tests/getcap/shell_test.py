@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import random
@@ -63,7 +64,7 @@ class ScriptAuthor:
             if self._depth > 3:
                 return self._choose("X=1", ":", "shift", 'set -- app1 "$@"')
             return self._choose(
-                f"X={self.write_word()}", f"export X={self._choose('1', '\"$1\"', '\"$X\"y')}", 'set -- app1 "$@"', f"set -- {self.write_word()} {self.write_word()}",
+                f"X={self.write_word()}", 'export X=' + self._choose("1", '"$1"', '"$X"y'), 'set -- app1 "$@"', f"set -- {self.write_word()} {self.write_word()}",
                 "shift", "unset X", f"if {self.write_condition()}; then\n{self.write_body()}\nfi",
                 f"if {self.write_condition()}; then\n{self.write_body()}\nelse\n{self.write_body()}\nfi", f"{self.write_condition()} && {self._write_simple_command()}",
                 f"{self.write_condition()} || {self._write_simple_command()}", f"case {self.write_word()} in\n-*) {self._write_simple_command()} ;;\napp1|x*) {self.write_body()} ;;\n*) {self._write_simple_command()} ;;\nesac",
@@ -75,13 +76,26 @@ class ScriptAuthor:
             self._depth -= 1
 
     def _write_simple_command(self) -> str:
-        return self._choose(f"X={self._choose('2', '\"$1\"')}", "shift", 'set -- app2 "$@"', f"exec app{self._choose('1', '2')} {self.write_word()} {self.write_word()}", "exit 1", "exit 0")
+        return self._choose(
+            "X=" + self._choose("2", '"$1"'),
+            "shift",
+            'set -- app2 "$@"',
+            f"exec app{self._choose('1', '2')} {self.write_word()} {self.write_word()}",
+            "exit 1",
+            "exit 0",
+        )
 
     def write_body(self) -> str:
         return "\n".join(self.write_statement() for _ in range(self._random.randint(1, 2)))
 
     def write_script(self) -> str:
-        end = self._choose('exec "$@"', 'exec app1 "$@" "$X"', f"exec app2 {self.write_word()} {self.write_word()}", 'app1 "$X" "$@"', 'exec "$X"')
+        end = self._choose(
+            'exec "$@"',
+            'exec app1 "$@" "$X"',
+            f"exec app2 {self.write_word()} {self.write_word()}",
+            'app1 "$X" "$@"',
+            'exec "$X"',
+        )
         lines = [self.write_statement() for _ in range(self._random.randint(1, 6))]
         return "\n".join([self._choose("set -e", "set -u", ":"), *lines, end]) + "\n"
 
@@ -131,7 +145,11 @@ def test_random_scripts_end_in_the_program_of_the_model(directory: pathlib.Path,
             unknown.write_text(f"#!/bin/sh\nexit {status}\n")
             unknown.chmod(0o755)
             done = subprocess.run(
-                [require.tool(program), path, *arguments], env={**ENVIRONMENT, "PATH": str(directory)}, capture_output=True, text=True, timeout=60
+                [require.tool(program), path, *arguments],
+                env={**ENVIRONMENT, "PATH": str(directory)},
+                capture_output=True,
+                text=True,
+                timeout=60,
             )
             lines = [line for line in done.stdout.splitlines() if line.startswith("<")]
             if not lines:
@@ -164,7 +182,7 @@ def test_random_scripts_end_in_the_program_of_the_model(directory: pathlib.Path,
     ],
 )
 def test_hostile_scripts_end_without_another_error(directory: pathlib.Path, text: str):
-    try:
-        make_shell_model(bash=True, drops=True)(Call(["bash", "-c", text], ProcessState(Process.with_ids(0, 0), {}), DirectorySystem(directory)))
-    except (NotFollowed, ProgramFails):
-        pass
+    with contextlib.suppress(NotFollowed, ProgramFails):
+        make_shell_model(bash=True, drops=True)(
+            Call(["bash", "-c", text], ProcessState(Process.with_ids(0, 0), {}), DirectorySystem(directory))
+        )

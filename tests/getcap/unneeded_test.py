@@ -64,7 +64,9 @@ def _read_unneeded(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("nerdctl run app", "nerdctl", ""),
     ],
 )
-def test_notes_on_command_lines(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], line: str, runtime: str, unneeded: str):
+def test_notes_on_command_lines(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], line: str, runtime: str, unneeded: str
+):
     assert _read_unneeded(capsys, _make_image(tmp_path), "--docker-run", line, "--runtime", runtime) == unneeded
 
 
@@ -100,10 +102,14 @@ SYSCTL = '{name: %s, value: "%s"}'
         (("false", "true", SYSCTL % (PING, "0 2147483647")), "containerd@1.7", "ping"),
     ],
 )
-def test_notes_on_pods(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: tuple[str, ...], runtime: str, unneeded: str):
+def test_notes_on_pods(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], pod: tuple[str, ...], runtime: str, unneeded: str
+):
     path = tmp_path / "pod.yaml"
     path.write_text(POD % pod)
     image = _make_image(tmp_path)
     assert _read_unneeded(capsys, image, "--kubernetes", str(path), "--runtime", runtime) == unneeded
-    (finding,) = check_manifests(image_reader.read_images(image), [str(path)], parse_test_attributes("registry.example/web", runtime, "privileged"))
+    (finding,) = check_manifests(
+        image_reader.read_images(image), [str(path)], parse_test_attributes("registry.example/web", runtime, "privileged")
+    )
     assert ("cap_net_bind_service is not needed for ports" in finding) == ("ports" in unneeded)

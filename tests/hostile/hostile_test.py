@@ -1,9 +1,10 @@
-"""Runs every program that reads something from outside on hostile inputs of at most 1 MiB.
+"""Every program that reads input from outside copes with hostile inputs of at most 1 MiB.
 
-A good outcome is an exit status that the program documents, within 30 s and 256 MiB, without a traceback and without
-control characters on its outputs. The number of bad ones is printed, with a table; it must be 0.
+The outcome of a run is good if the exit status is one that the program documents, if the run takes less than 30 s and 256 MiB,
+and if the outputs have neither a traceback nor control characters. The test prints a table of the runs, and fails if an outcome
+is bad.
 
-The inputs are divided among the tests of this package by the variable HOSTILE_INPUTS.
+The variable HOSTILE_INPUTS chooses the group of inputs, one for each test target of this package.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import images
 import pytest
 import texts
-from measure import run
+from measure import measure_run
 
 from rules_setcap.diagnostics import limits
 from support.packer import command_line
@@ -26,57 +27,93 @@ from support.packer import command_line
 MIB = 1 << 20
 TOOLS = pathlib.Path("tools").absolute()
 GETCAP = [sys.executable, "-B", "-m", "rules_setcap.getcap"]
-GRANT = "--capabilities=" + json.dumps({"attribute": "file_capabilities", "path": "/nope/file", "capabilities": ["cap_net_raw=p"]})
+ASSIGNMENT = "--capabilities=" + json.dumps(
+    {"attribute": "file_capabilities", "path": "/nope/file", "capabilities": ["cap_net_raw=p"]}
+)
 BLOB = ["--compression=gzip", "--created-by=t", "--output=blob", "--metadata=metadata"]
 GROUP = os.environ["HOSTILE_INPUTS"]
 
-# Tools by name, with the exit statuses that they document.
+# The exit statuses that the programs document.
 GETCAP_STATUSES, PACKER_STATUSES = (0, 1, 2), (0, 1)
 
 
-def of_tar(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
+def list_tar_commands(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
+    """Yields the programs that read a tar: name, command, and exit statuses."""
     yield "getcap", [*GETCAP, "--json", "--all-layers", str(tar)], GETCAP_STATUSES
     yield "explain", [*GETCAP, "explain", str(tar), "--docker-run", "docker run x /f1"], GETCAP_STATUSES
-    yield "setcap", [*command_line("setcap"), "setcap", "--target=//t", *BLOB, f"--tar={tar}", GRANT], PACKER_STATUSES
+    yield "setcap", [*command_line("setcap"), "setcap", "--target=//t", *BLOB, f"--tar={tar}", ASSIGNMENT], PACKER_STATUSES
     yield "unpack", [*command_line("unpack"), "unpack", "--target=//t", f"--archive={tar}", "--output=layout"], PACKER_STATUSES
 
 
-def of_layout(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
-    below = [f"--below-layout={layout}", "--platform=linux/amd64/"]
+def list_layout_commands(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
+    """Yields the programs that read a layout, as above. The first writes the file `contents`, which the second reads."""
+    below = [f"--lower-layout={layout}", "--platform=linux/amd64/"]
     directory = json.dumps({"path": "/f1/x", "type": "directory"})
-    yield "contents", [*command_line("contents"), "contents", "--target=//t", f"--layout={layout}", "--platform=linux/amd64/", f"--output={contents}"], (0, 1)
-    yield "layer", [*command_line("layer"), "layer", "--target=//t", *BLOB, f"--base-contents={contents}", "--unmatched-paths=e", GRANT, directory], PACKER_STATUSES
-    yield "copy", [*command_line("copy"), "copy", "--target=//t", *BLOB, *below, GRANT], PACKER_STATUSES
+    yield (
+        "contents",
+        [
+            *command_line("contents"),
+            "contents",
+            "--target=//t",
+            f"--layout={layout}",
+            "--platform=linux/amd64/",
+            f"--output={contents}",
+        ],
+        (0, 1),
+    )
+    yield (
+        "layer",
+        [
+            *command_line("layer"),
+            "layer",
+            "--target=//t",
+            *BLOB,
+            f"--base-contents={contents}",
+            "--unmatched-paths=e",
+            ASSIGNMENT,
+            directory,
+        ],
+        PACKER_STATUSES,
+    )
+    yield "copy", [*command_line("copy"), "copy", "--target=//t", *BLOB, *below, ASSIGNMENT], PACKER_STATUSES
 
 
-def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Sequence[int]]]:
-    """Yields the input, the program, the command and its exit statuses; writes each input before it is needed."""
+def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Sequence[int]]]:
+    """Writes each input, and yields its name, the name of a program, its command, and its exit statuses."""
     if GROUP in ("tars", "slow"):
         for name in [*images.TARS, *images.OTHER_TARS]:
             if (name in images.SLOW) != (GROUP == "slow"):
                 continue
             tar = directory / f"{name}.tar"
-            tar.write_bytes(images.tar(name))
+            tar.write_bytes(images.make_tar(name))
             assert tar.stat().st_size <= MIB, name
-            for tool, command, statuses in (*of_tar(tar), *of_layout(images.layout(directory / f"{name}.layout", name), str(directory / "contents"))):
+            for tool, command, statuses in (
+                *list_tar_commands(tar),
+                *list_layout_commands(images.make_layout(directory / f"{name}.layout", name), str(directory / "contents")),
+            ):
                 yield name, tool, command, statuses
     if GROUP == "images":
         for name in images.LAYOUTS:
-            layout = images.layout(directory / f"{name}.layout", name)
+            layout = images.make_layout(directory / f"{name}.layout", name)
             assert sum(path.stat().st_size for path in layout.rglob("*") if path.is_file()) <= MIB, name
             yield name, "getcap", [*GETCAP, "--json", "--all-layers", str(layout)], GETCAP_STATUSES
-            yield name, "unpack", [*command_line("unpack"), "unpack", "--target=//t", f"--archive={layout}", "--output=layout"], PACKER_STATUSES
-            for tool, command, statuses in of_layout(layout, str(directory / "contents")):
+            yield (
+                name,
+                "unpack",
+                [*command_line("unpack"), "unpack", "--target=//t", f"--archive={layout}", "--output=layout"],
+                PACKER_STATUSES,
+            )
+            for tool, command, statuses in list_layout_commands(layout, str(directory / "contents")):
                 yield name, tool, command, statuses
         for name in images.ARCHIVES:
             tar = directory / f"{name}.tar"
-            tar.write_bytes(images.archive(name))
+            tar.write_bytes(images.make_archive(name))
             assert tar.stat().st_size <= MIB, name
-            for tool, command, statuses in list(of_tar(tar))[:1] + list(of_tar(tar))[2:]:
+            for tool, command, statuses in list(list_tar_commands(tar))[:1] + list(list_tar_commands(tar))[2:]:
                 yield name, tool, command, statuses
     if GROUP == "texts":
         image = directory / "image.tar"
-        image.write_bytes(images.file(b"a", b"\x7fELF", images.CAPABILITY) + images.END)
+        image.write_bytes(images.make_file(b"a", b"\x7fELF", images.CAPABILITY) + images.END)
         for kind, group in (("kubernetes", texts.KUBERNETES), ("compose", texts.COMPOSE), ("ko", texts.KO)):
             for name, text in group.items():
                 file = directory / "file.yaml"
@@ -90,19 +127,22 @@ def cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Se
                     yield name, kind, [*GETCAP, "explain", str(image), f"--{kind}={file}", *service], GETCAP_STATUSES
 
 
-def test_hostile_inputs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_inputs_have_good_outcomes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TOOLS), *sys.path]))
     bad: list[str] = []
     count = 0
     print(f"\n{'input':24} {'program':10} {'s':>6} {'CPU s':>6} {'MiB':>5}  status, message")
-    for name, tool, command, statuses in cases(tmp_path):
+    for name, tool, command, statuses in make_cases(tmp_path):
         directory = tmp_path / "run" / str(count)
         directory.mkdir(parents=True)
-        done = run(command, directory, statuses)
+        done = measure_run(command, directory, statuses)
         shutil.rmtree(directory)
         count += 1
         message = done.messages.partition("\n")[0].replace(str(tmp_path), "")[:110]
-        print(f"{name:24} {tool:10} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}", flush=True)
+        print(
+            f"{name:24} {tool:10} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}",
+            flush=True,
+        )
         if done.faults:
             bad.append(f"{name}, {tool}: {', '.join(done.faults)}")
     print(f"{count} runs, {len(bad)} bad outcomes")

@@ -1,8 +1,8 @@
 """Runs a program on a hostile input and measures its time and memory.
 
-As a program, `measure.py SECONDS COMMAND...` runs the command and prints a JSON object of `status`, `seconds`, `processor`
-and `memory`. It is a process of its own because a child's largest resident set counts from its fork on, when it is its
-parent's.
+As a program, `measure.py SECONDS COMMAND...` runs the command and prints a JSON object of `status`, `seconds`, `processor` and
+`memory`. This needs a small process of its own, because the largest resident set of a child includes that of its parent at the
+time of the fork.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SECONDS, MEMORY = 30, 256 << 20
-_HANG = 150  # Seconds of wall clock, on machines that do much else.
-_MOST = 1 << 20  # Bytes of output that are looked at.
+_HANG = 150  # The limit of the wall clock in seconds, for busy machines.
+_MAX_OUTPUT = 1 << 20  # The bytes of an output that are checked.
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-      status: exit status; negative for a signal.
-      seconds: of the wall clock.
-      processor: seconds of processor time: what is held against the limit, because other tests run beside this one.
-      memory: bytes, the largest resident set of the program.
-      messages: the start of what it wrote to stderr.
-      faults: why this is not good, a sentence each; empty if it is.
+      status: the exit status; negative for a signal.
+      seconds: the time by the wall clock.
+      processor: the processor time in seconds. The limit is for this time, because other tests run at the same time.
+      memory: the largest resident set of the program in bytes.
+      messages: the start of its stderr.
+      faults: why the outcome is bad, one phrase each; empty if it is good.
     """
 
     status: int
@@ -43,13 +43,13 @@ class Outcome:
     faults: tuple[str, ...]
 
 
-def run(command: Sequence[str], directory: pathlib.Path, statuses: Sequence[int]) -> Outcome:
-    """Runs a command.
+def measure_run(command: Sequence[str], directory: pathlib.Path, statuses: Sequence[int]) -> Outcome:
+    """Runs a command and judges the outcome.
 
     Args:
       command: the program and its arguments.
-      directory: working directory; what the program prints is left there.
-      statuses: exit statuses that the program documents.
+      directory: the working directory, which gets the files `stdout` and `stderr`.
+      statuses: the exit statuses that the program documents.
     """
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(directory)}
     launcher = [sys.executable, "-S", "-E", os.path.abspath(__file__), str(_HANG), *command]
@@ -62,25 +62,25 @@ def run(command: Sequence[str], directory: pathlib.Path, statuses: Sequence[int]
         faults.append(f"takes {measured['memory'] >> 20} MiB")
     if measured["status"] not in statuses:
         faults.append(f"exit status {measured['status']}")
-    printed = {name: (directory / name).read_bytes()[:_MOST] for name in ("stdout", "stderr")}
+    printed = {name: (directory / name).read_bytes()[:_MAX_OUTPUT] for name in ("stdout", "stderr")}
     if b"Traceback" in printed["stderr"] or b"internal error" in printed["stderr"]:
         faults.append("an internal error")
     for name, data in printed.items():
-        if any(byte < 32 and byte != 10 or byte == 127 for byte in data):
+        if any((byte < 32 and byte != 10) or byte == 127 for byte in data):
             faults.append(f"control characters on {name}")
     messages = printed["stderr"].decode("utf-8", "replace")[:1000]
     return Outcome(measured["status"], measured["seconds"], measured["processor"], measured["memory"], messages, tuple(faults))
 
 
-def _main(seconds: float, command: Sequence[str]) -> None:
+def _run_child(seconds: float, command: Sequence[str]) -> None:
     start = time.monotonic()
     with open("stdout", "wb") as stdout, open("stderr", "wb") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
-    def end(*_: object) -> None:
+    def kill(*_: object) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
-    signal.signal(signal.SIGALRM, end)
+    signal.signal(signal.SIGALRM, kill)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     _, status, usage = os.wait4(process.pid, 0)
     json.dump(
@@ -95,4 +95,4 @@ def _main(seconds: float, command: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(float(sys.argv[1]), sys.argv[2:])
+    _run_child(float(sys.argv[1]), sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Hostile texts of at most 1 MiB: manifests of Kubernetes, Compose files and .ko.yaml files."""
+"""Makes hostile texts of at most 1 MiB: manifests of Kubernetes, Compose files and .ko.yaml files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _laughs(depth: int = 30) -> str:
 
 
 def _many_aliases() -> str:
-    """Many anchors that are open at once, and many aliases inside them: each is compared with each."""
+    """Returns many anchors that are open at once, with many aliases inside; a reader may compare each with each."""
     opened = "".join(f"&a{at} [" for at in range(99))
     return "x: " + opened + ", ".join(["*b"] * 200_000) + "]" * 99
 
@@ -24,13 +24,13 @@ def _anchors(count: int = 45_000) -> str:
 
 
 def _merges(count: int = 400) -> str:
-    """A chain of merge keys, each of which adds a key to all before it."""
+    """Returns a chain of merge keys, each of which adds a key to all keys before it."""
     lines = ["m0: &m0 {k0: 1}"] + [f"m{at}: &m{at} {{<<: *m{at - 1}, k{at}: 1}}" for at in range(1, count)]
     return "\n".join(lines) + "\n"
 
 
 def _wide_merge() -> str:
-    """One mapping of many keys, merged many times."""
+    """Returns a mapping of many keys that is merged many times."""
     keys = "".join(f"  k{at}: 1\n" for at in range(20_000))
     return f"a: &a\n{keys}" + "".join(f"m{at}: {{<<: *a}}\n" for at in range(30_000))
 
@@ -70,11 +70,16 @@ YAML: dict[str, str] = {
 
 
 def _pods(count: int) -> str:
-    return "---\n".join(f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}}}\nspec: {{containers: [{{name: a, image: b}}]}}\n" for at in range(count))
+    return "---\n".join(
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}}}\nspec: {{containers: [{{name: a, image: b}}]}}\n"
+        for at in range(count)
+    )
 
 
 def _custom(templates: int) -> str:
-    return "apiVersion: a.b/v1\nkind: X\nspec:\n" + "".join(f"  t{at}: {{containers: [{{image: b}}]}}\n" for at in range(templates))
+    return "apiVersion: a.b/v1\nkind: X\nspec:\n" + "".join(
+        f"  t{at}: {{containers: [{{image: b}}]}}\n" for at in range(templates)
+    )
 
 
 KUBERNETES: dict[str, str] = {
@@ -82,14 +87,19 @@ KUBERNETES: dict[str, str] = {
     "pods": _pods(9_000),
     "containers": _POD + "".join(f"  - {{name: c{at}, image: b}}\n" for at in range(30_000)),
     "same_containers": _POD + "  - {name: c, image: b}\n" * 30_000,
-    "capabilities": _POD + "  - name: c\n    image: b\n    securityContext:\n      capabilities:\n        add:\n" + "".join(f"        - X{at}\n" for at in range(60_000)),
-    "volume_mounts": _POD + "  - name: c\n    image: b\n    volumeMounts:\n" + "".join(f"    - {{name: v{at}, mountPath: /a{at}}}\n" for at in range(20_000)),
+    "capabilities": _POD
+    + "  - name: c\n    image: b\n    securityContext:\n      capabilities:\n        add:\n"
+    + "".join(f"        - X{at}\n" for at in range(60_000)),
+    "volume_mounts": _POD
+    + "  - name: c\n    image: b\n    volumeMounts:\n"
+    + "".join(f"    - {{name: v{at}, mountPath: /a{at}}}\n" for at in range(20_000)),
     "templates": _custom(20_000),
     "deep_templates": "apiVersion: a.b/v1\nkind: X\nspec: " + "{a: " * 90 + "{containers: [{image: b}]}" + "}" * 90,
     "long_kind": f"apiVersion: v1\nkind: {'Pod' * 300_000}\n",
     "long_image": _POD + f"  - {{name: c, image: {'a/' * 400_000}b}}\n",
     "lists": "apiVersion: v1\nkind: List\nitems:\n" + "- {apiVersion: v1, kind: List, items: []}\n" * 20_000,
-    "aliased_pods": "apiVersion: v1\nkind: List\nitems:\n- &p {apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: a, image: b}]}}\n" + "- *p\n" * 150_000,
+    "aliased_pods": "apiVersion: v1\nkind: List\nitems:\n- &p {apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: a, image: b}]}}\n"
+    + "- *p\n" * 150_000,
 }
 
 
@@ -105,7 +115,8 @@ def _extends(count: int) -> str:
 COMPOSE: dict[str, str] = {
     **YAML,
     "extends": _extends(20_000),
-    "extends_large": "services:\n  web: {extends: s0}\n  s0: {extends: s1}\n" + "".join(f"  t{at}: {{image: b}}\n" for at in range(40_000)),
+    "extends_large": "services:\n  web: {extends: s0}\n  s0: {extends: s1}\n"
+    + "".join(f"  t{at}: {{image: b}}\n" for at in range(40_000)),
     "no_such_service": "services:\n" + "".join(f"  webb{at}: {{image: b}}\n" for at in range(40_000)),
     "unknown_keys": _service("".join(f"    key{at}: b\n" for at in range(60_000))),
     "nested_variables": _service("    user: " + "${A:-" * 150_000 + "}" * 150_000 + "\n"),
@@ -131,5 +142,6 @@ KO: dict[str, str] = {
     "many_operators": _BUILDS + "  linux_capabilities: all" + "+e-e" * 60_000 + "\n",
     "many_names": _BUILDS + "  linux_capabilities: " + "cap_net_raw," * 20_000 + "cap_bpf=p\n",
     "many_fields": _BUILDS + "".join(f"  linux_capabilitie{at}: b\n" for at in range(10_000)),
-    "build_merges": "\n".join(["m0: &m0 {k0: 1}"] + [f"m{at}: &m{at} {{<<: [*m{at - 1}, *m{at - 1}]}}" for at in range(1, 6_000)]) + "\nbuilds:\n- {<<: *m5999}\n",
+    "build_merges": "\n".join(["m0: &m0 {k0: 1}"] + [f"m{at}: &m{at} {{<<: [*m{at - 1}, *m{at - 1}]}}" for at in range(1, 6_000)])
+    + "\nbuilds:\n- {<<: *m5999}\n",
 }

@@ -1,4 +1,4 @@
-"""Image indexes: what is in them, and that the readers of images pick from them."""
+"""Image indexes have an image for each platform, and readers select one of them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PLATFORMS = {
 }
 
 
-def _index(layout: pathlib.Path) -> dict[str, Any]:
-    """The one index that a layout is of."""
+def _read_index(layout: pathlib.Path) -> dict[str, Any]:
+    """Returns the only index of a layout."""
     (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
     assert descriptor["mediaType"] == "application/vnd.oci.image.index.v1+json"
     return json.loads(layouts.blob(layout, descriptor))
 
 
 def test_every_platform_has_its_own_image():
-    index = _index(HERE / "index")
+    index = _read_index(HERE / "index")
     assert [manifest["platform"] for manifest in index["manifests"]] == list(PLATFORMS.values())
     assert list(index["annotations"]) == ["org.opencontainers.image.licenses", "org.opencontainers.image.title"]
-    for cpu, descriptor in zip(PLATFORMS, index["manifests"]):
+    for cpu, descriptor in zip(PLATFORMS, index["manifests"], strict=True):
         manifest = json.loads(layouts.blob(HERE / "index", descriptor))
         config = json.loads(layouts.blob(HERE / "index", manifest["config"]))
         assert {key: config.get(key) for key in descriptor["platform"]} == PLATFORMS[cpu]
@@ -43,14 +43,14 @@ def test_every_platform_has_its_own_image():
             assert "SCHILY.xattr.security.capability" in archive.getmember("app/program.elf").pax_headers
 
 
-def test_of_images_as_they_are():
-    platforms = [manifest["platform"]["architecture"] for manifest in _index(HERE / "of_images")["manifests"]]
+def test_an_index_can_have_given_images():
+    platforms = [manifest["platform"]["architecture"] for manifest in _read_index(HERE / "of_images")["manifests"]]
     assert platforms == ["amd64", "s390x"]
 
 
-def test_an_index_as_base_stands_for_the_image_of_the_platform():
-    above = _index(HERE / "index_above")
-    below = {manifest["platform"]["architecture"]: manifest for manifest in _index(HERE / "index")["manifests"]}
+def test_a_base_that_is_an_index_is_its_image_for_the_platform():
+    above = _read_index(HERE / "index_above")
+    below = {manifest["platform"]["architecture"]: manifest for manifest in _read_index(HERE / "index")["manifests"]}
     assert [manifest["platform"]["architecture"] for manifest in above["manifests"]] == ["arm64", "amd64"]
     for descriptor in above["manifests"]:
         manifest = json.loads(layouts.blob(HERE / "index_above", descriptor))
@@ -59,23 +59,23 @@ def test_an_index_as_base_stands_for_the_image_of_the_platform():
         layouts.blob(HERE / "index_above", manifest["layers"][0])
 
 
-def test_skopeo_copies_all_of_it(tmp_path):
+def test_skopeo_copies_the_index_with_its_images(tmp_path):
     (tmp_path / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     skopeo = [require.tool("skopeo"), "--policy", str(tmp_path / "policy.json"), "--tmpdir", str(tmp_path)]
     copy = tmp_path / "copy"
     subprocess.run([*skopeo, "copy", "--quiet", "--all", f"oci:{HERE}/index", f"oci:{copy}:test"], check=True)
-    assert _index(copy) == _index(HERE / "index")
+    assert _read_index(copy) == _read_index(HERE / "index")
     blobs = pathlib.Path("blobs/sha256")
     for blob in (HERE / "index" / blobs).iterdir():
         assert (copy / blobs / blob.name).read_bytes() == blob.read_bytes()
 
 
-def test_skopeo_picks_by_platform(tmp_path):
+def test_skopeo_selects_an_image_by_platform(tmp_path):
     for platform in PLATFORMS.values():
-        choice = [f"--override-os={platform['os']}", f"--override-arch={platform['architecture']}"]
-        choice += [f"--override-variant={platform['variant']}"] if "variant" in platform else []
+        flags = [f"--override-os={platform['os']}", f"--override-arch={platform['architecture']}"]
+        flags += [f"--override-variant={platform['variant']}"] if "variant" in platform else []
         done = subprocess.run(
-            [require.tool("skopeo"), *choice, "inspect", "--config", f"oci:{HERE}/index"],
+            [require.tool("skopeo"), *flags, "inspect", "--config", f"oci:{HERE}/index"],
             check=True,
             capture_output=True,
         )

@@ -1,4 +1,4 @@
-"""Attributes in a user's workspace: all mistakes of a target in one build, and values of the workspace status."""
+"""A build reports all mistakes of a target at once, and expands values of the workspace status."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ EVERYTHING = [
     'file_capabilities: "cap_net_rwa": unknown capability; did you mean "cap_net_raw"?',
     'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
 ]
-# What Bazel prints of a target, line by line: nothing is missing, and nothing is said that follows from something else.
+# The lines that Bazel prints about a target: every problem, and none that follows from another one.
 MESSAGES = {
     "everything_over_base": [
-        line.replace("%s", 'base: "//bad:base": is for linux/arm64, and the image for linux/amd64; '
-        "build for the base's platform, or choose another base")
+        line.replace(
+            "%s",
+            'base: "//bad:base": is for linux/arm64, and the image for linux/amd64; '
+            "build for the base's platform, or choose another base",
+        )
         for line in EVERYTHING
     ],
     "everything_over_base_layout": [
@@ -119,7 +122,10 @@ MESSAGES = {
     "path_of_a_directory": ['binary_path: "/usr/bin/": must be the path of a file; write "/usr/bin/program"'],
     "relative": ['binary_path: "bin/program": must be absolute; write "/bin/program"'],
     "relative_srcs": ['srcs: "bin/program": must be absolute; write "/bin/program"'],
-    "layer_without_srcs": ["hard_link_duplicates: true: has no effect: the layer has no srcs", 'mode: "0644": has no effect: the layer has no srcs'],
+    "layer_without_srcs": [
+        "hard_link_duplicates: true: has no effect: the layer has no srcs",
+        'mode: "0644": has no effect: the layer has no srcs',
+    ],
     "broken_tar": [
         "compression_level: -1: is out of range (1 to 19 for zstd)",
         'tar: "//bad:hello.c": ',
@@ -143,21 +149,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.mark.parametrize("target", MESSAGES)
-def test_messages(workspace, target):
+def test_all_mistakes_are_reported(workspace, target):
     _check_messages(workspace, target)
 
 
-def test_messages_without_a_worker(workspace):
+def test_all_mistakes_are_reported_without_a_worker(workspace):
     _check_messages(workspace, "everything_over_base_layout", "--spawn_strategy=sandboxed")
 
 
 def _check_messages(workspace: Workspace, target: str, *flags: str) -> None:
-    """Builds a target; checks that Bazel prints its messages line by line, and that nothing is written."""
+    """Checks that a build prints the messages of a target, a line each, and writes no output."""
     done = workspace.run("build", *flags, f"//bad:{target}", check=False)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("//bad:")]
     assert len(lines) == len(MESSAGES[target]), done.stderr
-    for line, expected in zip(lines, MESSAGES[target]):
+    for line, expected in zip(lines, MESSAGES[target], strict=True):
         assert line.startswith(f"//bad:{target}: {expected}")
         assert line == f"//bad:{target}: {expected}" or expected.endswith(" ")
     program = target.startswith(("load", "push"))
@@ -166,33 +172,37 @@ def _check_messages(workspace: Workspace, target: str, *flags: str) -> None:
         assert not workspace.output(f"bad/{target}{name}").exists()
 
 
-def _mtimes(blob: pathlib.Path) -> set[int]:
+def _read_mtimes(blob: pathlib.Path) -> set[int]:
     with tarfile.open(blob) as archive:
         return {int(entry.mtime) for entry in archive}
 
 
-def test_right_values(workspace):
+def test_valid_values_are_accepted(workspace):
     workspace.run("build", "//bad:after_2038", "//bad:copied_right")
-    assert _mtimes(workspace.output("bad/after_2038.tar")) == {4102444800}
+    assert _read_mtimes(workspace.output("bad/after_2038.tar")) == {4102444800}
     with tarfile.open(workspace.output("bad/copied_right_copied.tar")) as archive:
         (tool,) = (entry for entry in archive if entry.isfile())
     assert (tool.name, tool.mode, tool.uid, tool.gid, tool.mtime) == ("usr/bin/tool", 0o555, 5, 6, 4102444800)
     assert tool.pax_headers["SCHILY.xattr.user.comment"] == "x"
 
 
-def _stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) -> tuple[set[str], dict[str, Any]]:
-    """Builds //bad:stamped_index; returns the mnemonics of the actions that ran, and what is in the image."""
+def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) -> tuple[set[str], dict[str, Any]]:
+    """Builds //bad:stamped_index; returns the mnemonics of the actions that ran, and the values in the image."""
     workspace.write("status.sh", STATUS.format(**status))
     log = tmp_path / "log.json"
     workspace.run("build", "--workspace_status_command=./status.sh", f"--execution_log_json_file={log}", "//bad:stamped_index")
     config = layouts.config(workspace.output("bad/stamped"))
     index = json.loads(workspace.output("bad/stamped_index.index.json").read_bytes())
     annotations = layouts.manifest(workspace.output("bad/stamped"))["annotations"]
-    return {spawn["mnemonic"] for spawn in bazel.actions(log)}, {"config": config, "index": index, "annotations": annotations}
+    return {spawn["mnemonic"] for spawn in bazel.read_actions(log)}, {
+        "config": config,
+        "index": index,
+        "annotations": annotations,
+    }
 
 
-def test_stamped_values(workspace, tmp_path):
-    _, image = _stamped(workspace, tmp_path, commit="3f2c9d1", dirty="0")
+def test_placeholders_are_expanded(workspace, tmp_path):
+    _, image = _build_stamped(workspace, tmp_path, commit="3f2c9d1", dirty="0")
     config = image["config"]
     assert config["created"] == "2020-09-13T12:26:40Z"
     assert config["config"]["Labels"] == {
@@ -202,12 +212,12 @@ def test_stamped_values(workspace, tmp_path):
     assert config["config"]["Env"] == ["COMMIT=3f2c9d1", 'JSON={"a":{}}']
     assert image["annotations"]["org.opencontainers.image.created"].endswith("Z")
     assert image["index"]["annotations"] == {"org.opencontainers.image.revision": "3f2c9d1"}
-    assert _mtimes(workspace.output("bad/stamped_layer.tar")) == {1600000000}
+    assert _read_mtimes(workspace.output("bad/stamped_layer.tar")) == {1600000000}
 
-    # A key that is not stable does not count as a change; the next commit packs no layer.
-    ran, again = _stamped(workspace, tmp_path, commit="3f2c9d1", dirty="1")
+    # A change of a volatile key runs no action, and a new commit packs no layer.
+    ran, again = _build_stamped(workspace, tmp_path, commit="3f2c9d1", dirty="1")
     assert (ran, again) == (set(), image)
-    ran, later = _stamped(workspace, tmp_path, commit="77aa001", dirty="1")
+    ran, later = _build_stamped(workspace, tmp_path, commit="77aa001", dirty="1")
     assert later["config"]["config"]["Labels"]["org.opencontainers.image.revision"] == "77aa001"
     assert later["config"]["rootfs"] == config["rootfs"]
     assert "SetcapAttributes" in ran and "SetcapImage" in ran

@@ -1,4 +1,4 @@
-"""What a user reads after a mistake: target, attribute, value, what is wrong; and nothing is built."""
+"""A mistake is a build error that names target, attribute, value and remedy, and leaves no output."""
 
 from __future__ import annotations
 
@@ -109,14 +109,14 @@ MESSAGES = {
 }
 
 
-# What the failing action would have written, where that is not the layer of the binary.
+# The outputs of the failing actions that do not pack the layer of the binary.
 FAILED = {
     "bad_config": ["bad_config.manifest.json", "bad_config.config.json", "bad_config"],
     "many": ["many.tar.gz", "many.layer.json"],
     "no_binary": ["no_binary.manifest.json", "no_binary.config.json", "no_binary"],
     "not_executable_mode": ["not_executable_mode.tar.gz", "not_executable_mode.layer.json"],
     "unfit": ["unfit.tar.gz", "unfit.layer.json"],
-    # Checked beside the build, which goes on.
+    # Validation actions do not stop the build.
     **{
         name: [f"{name}.checked"]
         for name in (
@@ -136,7 +136,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.mark.parametrize("target", MESSAGES)
-def test_message(workspace, target):
+def test_a_mistake_has_its_message(workspace, target):
     done = workspace.run("build", f"//bad:{target}", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -146,7 +146,7 @@ def test_message(workspace, target):
         assert not workspace.output(f"bad/{name}").exists()
 
 
-def test_what_is_right_or_turned_off(workspace):
+def test_valid_targets_and_disabled_checks_build(workspace):
     targets = ["layer_runpath_off", "runpath_off", "runpath_of_the_system", "runpath_without_capabilities", "wrapper_right"]
     workspace.run("build", "//bad:replaces_allowed", *(f"//bad:{name}" for name in targets))
     for name in targets:

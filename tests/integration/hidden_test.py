@@ -1,9 +1,9 @@
-"""A test that expects no capabilities fails for every image that hides one, and so does a build on top of it."""
+"""A capability_test that expects no capabilities fails for an image that hides some, and so does an image on top of it."""
 
 from __future__ import annotations
 
 import json
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -43,7 +43,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 
 @pytest.fixture(scope="module")
 def results(workspace: Workspace) -> dict[str, str]:
-    """What Bazel says of each test: PASSED or FAILED."""
+    """Returns the result of each test, PASSED or FAILED."""
     done = workspace.run("test", "--keep_going", "//...", check=False)
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("//:")]
     found = {words[0].removeprefix("//:"): words[1] for words in lines if words[0].endswith("_test")}
@@ -51,19 +51,19 @@ def results(workspace: Workspace) -> dict[str, str]:
     return found
 
 
-def test_an_image_without_capabilities(results):
+def test_an_image_without_capabilities_passes(results):
     assert results["plain_test"] == "PASSED"
 
 
-# Container engines do not read libarchive's record.
+# Container engines do not read the record of libarchive.
 @pytest.mark.parametrize("name", sorted(HIDDEN.keys() - {"record_of_libarchive"}))
-def test_an_image_on_top_of_it(results, workspace, name):
-    """It is an error, or the image says what is in its base."""
+def test_an_image_on_top_of_it_fails(results, workspace, name):
+    """The build fails, or the test finds the capabilities of the base."""
     manifest = workspace.output(f"over_{name}.manifest.json")
     if manifest.exists():
         assert json.loads(manifest.read_bytes())["annotations"]["io.github.rules_setcap.capabilities"] != "{}"
 
 
 @pytest.mark.parametrize("name", ["open", *HIDDEN])
-def test_an_image_that_has_one(results, name):
+def test_an_image_that_hides_capabilities_fails(results, name):
     assert results[f"{name}_test"] == "FAILED"

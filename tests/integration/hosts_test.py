@@ -1,4 +1,4 @@
-"""Every action and program on a host that lacks what Linux alone has: the same bytes as on Linux."""
+"""On a host without what only Linux has, every action and program makes the same bytes as on Linux."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -37,7 +37,7 @@ SCRIPT = """\
 exec {python} -S -E -s -B -X utf8 "${{0%/*}}/macos.py" "$@"
 """
 MAC = "--extra_toolchains=//mac:toolchain"
-# Programs and their specifications, which name the interpreter.
+# Programs and their specifications, which have the path of the interpreter.
 PROGRAMS = "load", "push", "test"
 
 
@@ -45,7 +45,9 @@ PROGRAMS = "load", "push", "test"
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace(tmp_path_factory.mktemp("workspace"))
     made.write_every()
-    made.write("MODULE.bazel", (made.directory / "MODULE.bazel").read_text() + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
+    made.write(
+        "MODULE.bazel", (made.directory / "MODULE.bazel").read_text() + 'bazel_dep(name = "rules_python", version = "1.7.0")\n'
+    )
     made.write("mac/BUILD.bazel", BUILD)
     made.write("mac/python", SCRIPT.format(python=sys.executable))
     (made.directory / "mac/python").chmod(0o755)
@@ -59,28 +61,32 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
         yield served
 
 
-def _outputs(directory: pathlib.Path) -> dict[str, str]:
-    """Returns the digests of files by path, those in layouts too."""
-    found = {}
-    for folder, folders, names in os.walk(directory, followlinks=True):
-        folders[:] = [name for name in folders if not name.endswith(".runfiles")]
+def _hash_outputs(directory: pathlib.Path) -> dict[str, str]:
+    """Returns the digests of all files by path, including those in layouts."""
+    digests = {}
+    for parent, directories, names in os.walk(directory, followlinks=True):
+        directories[:] = [name for name in directories if not name.endswith(".runfiles")]
         for name in names:
-            path = pathlib.Path(folder, name)
-            if name.partition(".")[0] not in PROGRAMS or name.endswith(".tar"):
-                if not name.endswith((".params", "_manifest", ".repo_mapping")):
-                    found[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            path = pathlib.Path(parent, name)
+            is_program = name.partition(".")[0] in PROGRAMS and not name.endswith(".tar")
+            if not is_program and not name.endswith((".params", "_manifest", ".repo_mapping")):
+                digests[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
-def test_names_that_linux_alone_has():
-    """Each use has a way to do without it, which the tests below take."""
-    names = macos.linux_only()
+def test_names_that_only_linux_has_are_known():
+    """Each use has an alternative, which the tests below use."""
+    names = macos.list_linux_names()
     assert "sched_getaffinity" in names["os"]
     used = set()
     for path in os.environ["DISTRIBUTION"].split():
         if path.endswith(".py"):
             for node in ast.walk(ast.parse(pathlib.Path(path).read_text())):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in names.get(node.value.id, ()):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Name)
+                    and node.attr in names.get(node.value.id, ())
+                ):
                     used.add((path, f"{node.value.id}.{node.attr}"))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match("/(proc|sys)/[a-z]", node.value):
                     used.add((path, node.value))
@@ -92,18 +98,18 @@ def test_names_that_linux_alone_has():
 
 
 @pytest.mark.parametrize("strategy", ["worker", "local"])
-def test_every_action(workspace, strategy):
+def test_every_action_makes_the_same_bytes(workspace, strategy):
     packing = [f"--strategy=Setcap{name}={strategy}" for name in ("Layer", "Tar", "Copy", "Image", "Unpack", "Export")]
     workspace.run("build", "//every:all")
-    expected = _outputs(workspace.output("every"))
+    expected = _hash_outputs(workspace.output("every"))
     assert {"layer.tar.gz", "above_copied.tar.gz", "index/index.json", "load.tar"} <= set(expected)
     assert "mac/python" in workspace.run("aquery", MAC, "mnemonic(SetcapCopy, //every:above)").stdout
     workspace.run("build", MAC, "//every:all", *packing)
-    assert _outputs(workspace.output("every")) == expected
+    assert _hash_outputs(workspace.output("every")) == expected
     workspace.run("test", MAC, "//every:test", "--test_output=errors")
 
 
-def test_programs_that_users_run(workspace, registry):
+def test_programs_that_users_run_work(workspace, registry):
     done = workspace.run("run", MAC, "//every:push", "--", "--repository", f"{registry.host}/app", "--tag", "v1")
     assert done.stdout.splitlines()[1:] == [f"{registry.host}/app:v1"]
     image = workspace.output("every/image")
@@ -113,7 +119,7 @@ def test_programs_that_users_run(workspace, registry):
 
 
 def test_the_launcher_needs_no_readlink_of_gnu(workspace, tmp_path, monkeypatch):
-    """Before macOS 12.3, readlink has no -f: links to the program are not followed, all else works."""
+    """Before macOS 12.3, readlink has no -f. Then the program works unless it is started through a link."""
     (tmp_path / "readlink").write_text("#!/bin/sh\necho 'readlink: illegal option -- f' >&2\nexit 1\n")
     (tmp_path / "readlink").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

@@ -1,4 +1,4 @@
-"""Images in a user's workspace: read by getcap, tested, and taken from other tools and rulesets."""
+"""In a user's workspace, getcap and the tests read images, also those of other tools and rulesets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,7 +46,7 @@ spec:
 _TWO = "has 2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
 
 
-def _workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
+def _make_workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
     made = Workspace(directory, module=module)
     made.write("BUILD.bazel", (CONSUMER / "BUILD.images").read_text())
     made.write("foreign.bzl", (CONSUMER / "foreign.bzl").read_text())
@@ -56,28 +56,28 @@ def _workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    made = _workspace(tmp_path_factory.mktemp("images"))
+    made = _make_workspace(tmp_path_factory.mktemp("images"))
     yield made
     made.stop()
 
 
-def _repositories(workspace: Workspace) -> set[str]:
-    """The repositories that Bazel has fetched, without the names of their extensions."""
+def _list_repositories(workspace: Workspace) -> set[str]:
+    """Returns the repositories that Bazel has fetched, without the names of their extensions."""
     base = pathlib.Path(workspace.run("info", "output_base").stdout.strip())
     return {path.name.replace("+", "~").rpartition("~")[2] for path in (base / "external").iterdir() if path.is_dir()}
 
 
-def test_nothing_is_fetched_for_tests_of_contents(workspace):
-    """Neither the packages of PyPI nor their hub."""
+def test_capability_test_and_digest_test_fetch_no_package(workspace):
+    """Bazel fetches neither packages of PyPI nor the repository that lists them."""
     workspace.run("test", "//:capabilities_test")
     workspace.run("build", "//:digest_test", "//:index")
-    assert not [name for name in _repositories(workspace) if "pip" in name]
+    assert not [name for name in _list_repositories(workspace) if "pip" in name]
     workspace.run("build", "//:its_manifest's")
-    assert "rules_setcap_tools_pip" in _repositories(workspace)
+    assert "rules_setcap_tools_pip" in _list_repositories(workspace)
 
 
-def test_getcap_finds_what_was_built(workspace):
-    """Its Python is not the root module's default: bazel-bin must lead to the same directory nevertheless."""
+def test_getcap_reads_images_in_bazel_bin(workspace):
+    """Its Python is not the default of the root module, and bazel-bin must stay the same directory."""
     workspace.run("build", "//:image")
     before = os.readlink(workspace.directory / "bazel-bin")
     done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/image")
@@ -91,7 +91,7 @@ def test_getcap_finds_what_was_built(workspace):
 
 @pytest.fixture(scope="module")
 def digest(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Pushes the index, and pulls it by other tools into the workspace; returns its digest."""
+    """Pushes the index, pulls it into the workspace by other tools, and returns its digest."""
     with registries.serve(tmp_path_factory.mktemp("registry")) as registry:
         where = f"{registry.host}/program"
         found = workspace.run("run", "//:push", "--", "--repository", where, "--tag", "1").stdout.split()[0].partition("@")[2]
@@ -110,12 +110,12 @@ def digest(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> st
     return found
 
 
-def test_images_of_others_are_tested(workspace, digest):
+def test_images_of_other_rulesets_are_tested(workspace, digest):
     kinds = ("capability_test", "digest_test", "kubernetes_test", "image_test")
     workspace.run("test", "//:docker_archive_capability_test", *(f"//:{name}_{kind}" for name in FOREIGN for kind in kinds))
 
 
-def test_images_of_others_are_pushed_and_loaded(workspace, digest, tmp_path):
+def test_images_of_other_rulesets_are_pushed_and_loaded(workspace, digest, tmp_path):
     with registries.serve(tmp_path) as registry:
         for name in FOREIGN:
             done = workspace.run("run", f"//:{name}_push", "--", "--repository", f"{registry.host}/{name}")
@@ -127,7 +127,7 @@ def test_images_of_others_are_pushed_and_loaded(workspace, digest, tmp_path):
     assert len(archives) == 1
 
 
-def test_an_index_as_base_brings_what_its_layout_links_to(workspace):
+def test_an_index_as_base_has_the_files_that_its_layout_links_to(workspace):
     workspace.run("build", "//:above_index")
     done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/above_index")
     assert done.stdout == "/app/program.elf cap_net_raw=p\n"
@@ -136,7 +136,7 @@ def test_an_index_as_base_brings_what_its_layout_links_to(workspace):
         assert f"Mnemonic: {mnemonic}" in workspace.run("aquery", query).stdout
 
 
-def test_a_digest_needs_no_blob(workspace):
+def test_digest_test_needs_no_blob(workspace):
     done = workspace.run("aquery", "--output=jsonproto", "mnemonic('SetcapImageTest', //:digest_test)")
     graph = json.loads(done.stdout)
     fragments = {each["id"]: each for each in graph["pathFragments"]}
@@ -152,7 +152,7 @@ def test_a_digest_needs_no_blob(workspace):
 
 
 @pytest.mark.parametrize("name", ["it's", "50%&$b(c)"])
-def test_names_that_a_shell_would_read(workspace, name):
+def test_names_with_characters_of_the_shell_work(workspace, name):
     workspace.run("test", f"//:{name}")
 
 
@@ -160,10 +160,13 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
     names = ["digest_test", "its_digest's", "its_manifest's"]
     workspace.run("build", *(f"//:{name}" for name in names))
     done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
-    assert done.returncode == 3  # Tests failed, and nothing else.
+    assert done.returncode == 3  # Only tests have failed.
     output = done.stdout + done.stderr
-    assert "//:its_manifest's: image_name: \"registry.example/hello\": no container of the manifests runs it; they run \"registry" in output
-    # As a shell reads it.
+    assert (
+        '//:its_manifest\'s: image_name: "registry.example/hello": no container of the manifests runs it; they run "registry'
+        in output
+    )
+    # The label is quoted for the shell.
     digest = json.loads((workspace.output("image") / "index.json").read_bytes())["manifests"][0]["digest"]
     assert f"""  buildozer 'set digest "{digest}"' //:digest_test\n""" in output
     assert f"""  buildozer 'set digest "{digest}"' '//:its_digest'\\''s'\n""" in output
@@ -171,12 +174,18 @@ def test_findings_fail_the_test_and_not_the_build(workspace):
 
 MISTAKES = {
     "base_directory": ['base: "//bad:empty": a directory without index.json; give an OCI layout directory'],
-    "base_index_alone": ['base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'],
+    "base_index_alone": [
+        'base: "//bad:index_alone": the index.json of an OCI layout without its blobs; give all files of the layout'
+    ],
     "base_layer": ['base: "//bad:layer": is a layer, not an image; give the image that has it'],
-    "base_tar": ["ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"],
+    "base_tar": [
+        "ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"
+    ],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
     "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
-    "digest_by_name": ['digest: "latest": not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'],
+    "digest_by_name": [
+        'digest: "latest": not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'
+    ],
     "digest_of_layer": ['image: "//bad:layer": is a layer, not an image; give the image that has it'],
     "expected_nonsense": [
         'expected: "relative": must be absolute; write "/relative"',
@@ -218,7 +227,7 @@ FINDINGS = {
 
 @pytest.fixture(scope="module")
 def bad(workspace: Workspace) -> Workspace:
-    """With a package of mistakes, and of images and manifests that tests find faults with."""
+    """Returns the workspace with a package of mistakes, and of images and manifests that tests find faults in."""
     workspace.write("bad/BUILD.bazel", (CONSUMER / "BUILD.images_bad").read_text())
     workspace.run("build", "//:index")
     directory = workspace.directory / "bad"
@@ -241,18 +250,18 @@ def bad(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_mistakes(bad):
+def test_a_mistake_is_a_build_error(bad):
     done = bad.run("build", "--keep_going", *(f"//bad:{name}" for name in MISTAKES), check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr and "packer: " not in done.stderr
     for name, messages in MISTAKES.items():
-        # Of a base, the target itself is named: it is read once for all images on top of it.
+        # For a base, the label is that of the base, which is read once for all images on top of it.
         target = "[a-z_]+" if name.startswith("base_") else name
         for message in messages:
             assert re.search(f"^//bad:{target}: .*{re.escape(message)}", done.stderr, re.MULTILINE), (message, done.stderr)
 
 
-def test_findings_about_images_and_manifests(bad):
+def test_findings_about_images_and_manifests_are_in_the_report(bad):
     targets = [f"//bad:{name}" for name in FINDINGS]
     bad.run("build", *targets)
     done = bad.run("test", "--test_output=errors", "--keep_going", *targets, check=False)
@@ -261,19 +270,19 @@ def test_findings_about_images_and_manifests(bad):
         assert f"//bad:{name}: {message}" in done.stdout + done.stderr
 
 
-def test_a_layout_of_several_images_is_not_pushed(bad):
+def test_a_layout_of_several_images_is_an_error(bad):
     done = bad.run("run", "//bad:push_several", check=False)
     assert done.returncode == 1
     message = '//bad:push_several: image: "//bad:several": its index.json names 2 images; give a layout of one image, or of one image index\n'
     assert done.stderr.endswith(message)
 
 
-def test_without_modules(tmp_path):
-    """A WORKSPACE file that declares no packages of PyPI."""
-    workspace = _workspace(tmp_path, module=False)
+def test_a_workspace_file_without_pypi_works(tmp_path):
+    """The WORKSPACE file declares no packages of PyPI."""
+    workspace = _make_workspace(tmp_path, module=False)
     try:
         workspace.run("test", "//:capabilities_test")
         workspace.run("build", "//:digest_test")
-        assert not [name for name in _repositories(workspace) if "pip" in name]
+        assert not [name for name in _list_repositories(workspace) if "pip" in name]
     finally:
         workspace.stop()

@@ -1,4 +1,4 @@
-"""The guide docs/ko.md, as it stands there: its layers are ko's."""
+"""The guide docs/ko.md works as it is written: its layers are those of ko."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from support import layout as layouts
 from support import require
 from support.bazel import Workspace
 
-# cap_net_admin, cap_perfmon and cap_bpf, effective too: linux/capability.h.
+# cap_net_admin, cap_perfmon and cap_bpf, permitted and effective (linux/capability.h).
 XATTR = "0100000200100000" + "00000000" + "c0000000" + "00000000"
-# Between "a" and what is in it: ko walks directories, and does not sort whole paths.
+# Some names sort between "a" and "a/", because ko walks directories and does not sort whole paths.
 KODATA = {"a/b": "1", "a.txt": "2", "a-b/c d": "3", "z": "4", "deep/" + "x" * 120: "5"}
 
 
 @pytest.fixture(scope="module")
 def ko(tmp_path_factory: pytest.TempPathFactory):
-    """A function from arguments to the diff_id of the layer that ko makes."""
+    """Returns a function from arguments to the diff_id of the layer that ko makes."""
     directory = tmp_path_factory.mktemp("go")
     source = pathlib.Path("tests/integration/kolayer/main.go").resolve()
     environment = {**os.environ, "GOCACHE": str(directory / "cache"), "GOTOOLCHAIN": "local", "HOME": str(directory)}
@@ -38,7 +38,7 @@ def ko(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """What the guide says, with a program in C for one in Go."""
+    """Returns a workspace with the code of the guide, and a program in C in place of one in Go."""
     guide = pathlib.Path("docs/ko.md").read_text()
     (yaml,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     (starlark,) = re.findall(r"```starlark\n(.*?)```", guide, re.DOTALL)
@@ -61,7 +61,7 @@ def test_the_layers_are_those_of_ko(workspace, ko):
     assert config["rootfs"]["diff_ids"] == [ko("kodata", str(kodata), "0"), ko("binary", str(binary), "agent", XATTR)]
 
 
-def test_without_capabilities_and_with_a_time(workspace, ko):
+def test_a_layer_without_capabilities_and_with_an_mtime_is_that_of_ko(workspace, ko):
     build = workspace.directory / "app" / "BUILD.bazel"
     text = build.read_text()
     before = '    directories = ["/var/run/ko"],\n'
@@ -81,10 +81,10 @@ def test_a_disagreement_names_file_line_and_build(workspace):
     workspace.write("app/.ko.yaml", "builds:\n- id: agent\n  main: .\n  linux_capabilities: cap_chown=ep cap_kill=p\n")
     done = workspace.run("build", "//app:image", check=False)
     assert done.returncode == 1
-    # As the guide has it.
-    assert re.sub(r"\s+", " ", pathlib.Path("docs/ko.md").read_text()).count(_said(done.stderr)) == 1
+    # The guide has this message.
+    assert re.sub(r"\s+", " ", pathlib.Path("docs/ko.md").read_text()).count(_find_message(done.stderr)) == 1
 
 
-def _said(stderr: str) -> str:
+def _find_message(stderr: str) -> str:
     (line,) = [line for line in stderr.splitlines() if line.startswith("//app:capabilities: ")]
     return line.replace("app/.ko.yaml", ".ko.yaml")

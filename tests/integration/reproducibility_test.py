@@ -1,4 +1,4 @@
-"""The same digest from another directory, another user, and a WORKSPACE file."""
+"""Directory, user, strategy and module system do not change a byte, and all configurations share a cache."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from support import layout as layouts
 from support.bazel import Workspace
 
 
-def _digest(workspace: Workspace) -> str:
-    """Builds the image; returns the manifest's digest, all blobs checked."""
+def _build_image(workspace: Workspace) -> str:
+    """Builds the image, verifies its blobs, and returns the digest of its manifest."""
     workspace.run("build", "//:image")
     layout = workspace.output("image")
     manifest = layouts.manifest(layout)
@@ -26,18 +26,18 @@ def _digest(workspace: Workspace) -> str:
 
 
 def test_directory_user_and_workspace_do_not_change_the_digest():
-    user = 12345 if os.geteuid() == 0 else None  # Only root can be somebody else.
-    # Not in pytest's own directory: another user has to get there. And what Bazel
-    # keeps is read-only, so that only root can remove it.
+    user = 12345 if os.geteuid() == 0 else None  # Only root can become another user.
+    # Not the directory of pytest, which another user cannot search. Bazel makes files
+    # read-only, so that only root can remove them.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         directory = pathlib.Path(temporary)
         directory.chmod(0o755)
-        first = _digest(Workspace(directory / "first"))
+        first = _build_image(Workspace(directory / "first"))
         assert first.startswith("sha256:")
         other = Workspace(directory / "another" / "place", user=user)
-        assert _digest(other) == first
+        assert _build_image(other) == first
         assert other.output("image").stat().st_uid == (user or os.geteuid())
-        assert _digest(Workspace(directory / "workspace", module=False)) == first
+        assert _build_image(Workspace(directory / "workspace", module=False)) == first
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,11 @@ WAYS = [
 ]
 
 
-# Bazel 7 does not tell this action that an output is no unresolved symlink, and nothing else does.
+# Bazel 7 does not tell this action whether an output is an unresolved symlink, and nothing else does.
 UNKNOWN = {"links/made_by_ln": ["--strategy=SetcapLayer=local"]}
 
 
-def test_how_it_is_built_does_not_change_a_byte(workspace):
+def test_strategies_do_not_change_a_byte(workspace):
     workspace.write_links()
     layers = ["data", "by_libdeflate", "links/links", "links/made_by_ln"]
     labels = ["//" + layer.replace("/", ":") if "/" in layer else f"//:{layer}" for layer in layers]
@@ -69,7 +69,12 @@ def test_how_it_is_built_does_not_change_a_byte(workspace):
     workspace.run("build", "//:another_name", *labels)
     expected = {name: workspace.output(name).read_bytes() for layer in layers for name in names[layer]}
     assert workspace.output("another_name.tar.gz").read_bytes() == expected["data.tar.gz"]
-    assert _types(workspace.output("links/made_by_ln.tar.gz")) == {"usr": "5", "usr/lib": "5", "usr/lib/lib.so": "0", "usr/lib/lib.so.1": "0"}
+    assert _read_types(workspace.output("links/made_by_ln.tar.gz")) == {
+        "usr": "5",
+        "usr/lib": "5",
+        "usr/lib/lib.so": "0",
+        "usr/lib/lib.so.1": "0",
+    }
     for way in WAYS:
         for name in expected:
             workspace.output(name).unlink(missing_ok=True)
@@ -78,15 +83,15 @@ def test_how_it_is_built_does_not_change_a_byte(workspace):
         assert [name for name in known if workspace.output(name).read_bytes() != expected[name]] == [], way
 
 
-def _types(layer: pathlib.Path) -> dict[str, str]:
-    """Returns the type of each entry, as the tar has it."""
+def _read_types(layer: pathlib.Path) -> dict[str, str]:
+    """Returns the type of each entry of a layer, by name."""
     with tarfile.open(layer) as archive:
         return {entry.name: entry.type.decode() for entry in archive}
 
 
 @pytest.fixture(scope="module")
 def every(workspace: Workspace) -> Workspace:
-    """With every action that there is, below //every."""
+    """Returns the workspace with every kind of action, in //every."""
     workspace.write_every()
     return workspace
 
@@ -97,10 +102,11 @@ MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "Setcap
 
 
 def test_every_action_maps_its_paths(every):
-    """But for those that make links, which stay where they are made."""
+    """Actions that make links are not mapped, because they run on this machine only."""
     done = every.run("aquery", "--output=jsonproto", "--noinclude_commandline", 'mnemonic("Setcap.*", //every/...)')
     requirements = {
-        action["mnemonic"]: {each["key"] for each in action.get("executionInfo", [])} for action in json.loads(done.stdout)["actions"]
+        action["mnemonic"]: {each["key"] for each in action.get("executionInfo", [])}
+        for action in json.loads(done.stdout)["actions"]
     }
     assert {mnemonic for mnemonic, keys in requirements.items() if "supports-path-mapping" in keys} == MAPPED
     assert requirements.keys() - MAPPED == {"SetcapLayout"}
@@ -108,7 +114,7 @@ def test_every_action_maps_its_paths(every):
 
 
 def test_a_cache_serves_every_configuration(every, tmp_path):
-    """With paths stripped of it, an action of one compilation mode is a hit in another."""
+    """With mapped paths, an action is a cache hit in another compilation mode."""
     log = tmp_path / "log"
     options = [f"--disk_cache={tmp_path}/cache", "--experimental_output_paths=strip", "--worker_sandboxing"]
     options += [f"--execution_log_json_file={log}", "//every/..."]
@@ -116,20 +122,20 @@ def test_a_cache_serves_every_configuration(every, tmp_path):
     for mode in ("fastbuild", "opt"):
         every.run("clean")
         every.run("build", f"--compilation_mode={mode}", *options)
-        run[mode] = _hits(log)
+        run[mode] = _find_cache_hits(log)
     assert run["fastbuild"] == {**dict.fromkeys(MAPPED, False), "SetcapLayout": False}
     assert run["opt"] == {**dict.fromkeys(MAPPED, True), "SetcapLayout": False}
 
 
-def _hits(log: pathlib.Path) -> dict[str, bool]:
-    """Of an execution log: mnemonics of our actions, and whether all of them were hits of a cache."""
+def _find_cache_hits(log: pathlib.Path) -> dict[str, bool]:
+    """Returns whether all actions with a mnemonic were cache hits, by mnemonic, from an execution log."""
     hits: dict[str, bool] = {}
-    for action in bazel.actions(log):
+    for action in bazel.read_actions(log):
         hits[action["mnemonic"]] = hits.get(action["mnemonic"], True) and action["cacheHit"]
     return hits
 
 
-def test_stripped_paths_want_sandboxed_workers(workspace):
+def test_mapped_paths_need_sandboxed_workers(workspace):
     workspace.output("data.tar.gz").unlink(missing_ok=True)
     done = workspace.run("build", "--experimental_output_paths=strip", "//:data", check=False)
     assert done.returncode == 1

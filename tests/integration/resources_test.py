@@ -1,7 +1,8 @@
-"""Actions that compress with many threads tell Bazel, which then runs no other action beside them."""
+"""Actions that compress with many threads reserve as many cores."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 
@@ -36,13 +37,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-def _overlaps(profile: pathlib.Path, count: int) -> int:
+def _count_overlaps(profile: pathlib.Path, count: int) -> int:
     """Returns how often a worker begins a request before another one has answered its own."""
     events = json.loads(profile.read_bytes())["traceEvents"]
     working = [event for event in events if event.get("cat") == "waiting for response from worker"]
     assert len(working) == count
     spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in working)
-    return sum(second[0] < first[1] for first, second in zip(spans, spans[1:]))
+    return sum(second[0] < first[1] for first, second in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("threads", [1, 32])
@@ -50,7 +51,7 @@ def test_packing_actions_reserve_a_core_for_each_thread(workspace: Workspace, tm
     options = [f"--@rules_setcap//rules:threads={threads}", "--local_resources=cpu=8", "--jobs=8"]
     options += [f"--strategy=Setcap{name}=worker" for name in ("Layer", "Tar", "Copy")]
     workspace.run("build", *TARGETS, *options)
-    # Again, without the actions that do not pack.
+    # The second build runs only the actions that pack.
     blobs = sorted(workspace.output("many").glob("*.tar.gz"))
     assert len(blobs) == len(TARGETS)
     expected = {path: path.read_bytes() for path in blobs}
@@ -58,9 +59,9 @@ def test_packing_actions_reserve_a_core_for_each_thread(workspace: Workspace, tm
         path.unlink()
     workspace.run("build", *TARGETS, *options, f"--profile={tmp_path}/profile", "--noslim_profile")
     assert {path: path.read_bytes() for path in blobs} == expected
-    assert (_overlaps(tmp_path / "profile", len(TARGETS)) > 0) == (threads == 1)
+    assert (_count_overlaps(tmp_path / "profile", len(TARGETS)) > 0) == (threads == 1)
 
 
-def test_another_number_of_threads_is_refused(workspace: Workspace):
+def test_an_invalid_number_of_threads_is_an_error(workspace: Workspace):
     done = workspace.run("build", "//many:layer0", "--@rules_setcap//rules:threads=3", check=False)
     assert done.returncode and "3 is not a valid number of threads; write 1, 2, 4, 8, 16 or 32" in done.stderr

@@ -1,4 +1,4 @@
-"""Programs of every shape, built with Bazel's default flags as users build them, find what they need in the image."""
+"""Programs of every shape find their runfiles in the image. They are built with Bazel's default flags."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _write_shapes(workspace: Workspace, module: bool) -> None:
     interpreter.copy_python(workspace.directory / "shapes/system")
 
 
-def _expected(shape: str, program: str, module: bool) -> str:
+def _expect_output(shape: str, program: str, module: bool) -> str:
     """Returns what the program of a shape prints."""
     main, other = ("_main", "other~") if module else ("consumer", "other")
     runfiles, modules = f"{program}.runfiles", f"{program}.runfiles/{main}/shapes/node_modules/.pnpm"
@@ -78,15 +78,15 @@ def test_programs_start_and_find_what_they_need(tmp_path, module):
         together = _bundle(workspace, "all_image", tmp_path)
         for shape in ("cc", "linked", "py", "static"):
             alone = _bundle(workspace, f"{shape}_image", tmp_path)
-            assert alone.run(bounding=[], uid=0) == (0, _expected(shape, f"/app/{shape}", module))
+            assert alone.run(bounding=[], uid=0) == (0, _expect_output(shape, f"/app/{shape}", module))
             program = f"/opt/{shape}"
-            assert together.run(bounding=[], uid=0, args=[program]) == (0, _expected(shape, program, module))
+            assert together.run(bounding=[], uid=0, args=[program]) == (0, _expect_output(shape, program, module))
 
-        # The virtual environment, whose interpreter is an unresolved symlink.
+        # The interpreter of a virtual environment is an unresolved symlink.
         workspace.run("build", "--@rules_python//python/config_settings:bootstrap_impl=script", "//shapes:py_image")
         venv = _bundle(workspace, "py_image", tmp_path / "venv")
         assert [path for path in (venv.rootfs / "app").rglob("bin/python3") if path.is_symlink()]
-        assert venv.run(bounding=[], uid=0) == (0, _expected("py", "/app/py", module))
+        assert venv.run(bounding=[], uid=0) == (0, _expect_output("py", "/app/py", module))
 
         workspace.run("build", "--build_python_zip", "//shapes:py_image")
         zipped = _bundle(workspace, "py_image", tmp_path / "zip")

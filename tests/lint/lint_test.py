@@ -35,7 +35,16 @@ def test_the_code_is_formatted():
 
 
 def test_the_tools_are_typed(tmp_path):
-    _run(sys.executable, "-m", "mypy", f"--config-file={ROOT}/pyproject.toml", f"--cache-dir={tmp_path}", "-p", "rules_setcap", cwd=ROOT / "tools")
+    _run(
+        sys.executable,
+        "-m",
+        "mypy",
+        f"--config-file={ROOT}/pyproject.toml",
+        f"--cache-dir={tmp_path}",
+        "-p",
+        "rules_setcap",
+        cwd=ROOT / "tools",
+    )
 
 
 def test_words_are_spelt_right():

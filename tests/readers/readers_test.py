@@ -1,4 +1,4 @@
-"""Every reader that users have finds in a layer what went in."""
+"""Each program that users read layers with finds the files that were packed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support import podman as podmans
 ELF = b"\x7fELF" + bytes(range(256)) * 3
 LARGE = random.Random(0).randbytes(5 << 20)
 NAMES = "app", "app/naïve 日本", "app/" + "long-name-" * 15
-# In text and hex; cap_setuid and cap_bpf put bytes >= 0x80 into the record.
+# By path, the capabilities as text and as the attribute in hex. cap_setuid and cap_bpf cause bytes of 0x80 or more.
 CAPABILITIES = {
     "/app/server": ("cap_net_bind_service=p", "0000000200040000000000000000000000000000"),
     "/app/naïve 日本": ("cap_setuid=ep", "0100000280000000000000000000000000000000"),
@@ -34,31 +34,31 @@ CAPABILITIES = {
 
 @pytest.fixture(scope="module", params=["gzip", "libdeflate", "zstd"])
 def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> packer.Layer:
-    """A layer with an entry of every kind, and of several blocks."""
-    made = packer.Layer(tmp_path_factory.mktemp("layer"))
-    made.add("/app/server", ELF, uid=65532, gid=65532)
+    """A layer with an entry of each type, and a file of several blocks."""
+    layer = packer.Layer(tmp_path_factory.mktemp("layer"))
+    layer.add("/app/server", ELF, uid=65532, gid=65532)
     for name in NAMES[1:]:
-        made.add("/" + name, ELF * 2)
-    made.add("/app/empty-record", ELF)
-    made.add("/app/other-name", type="hardlink", target="/app/server")
-    made.add("/app/link", type="symlink", target="server")
-    made.add("/app/plain", b"text\n", mode="0640")
-    made.add("/app/nothing")
-    made.add("/app/large", LARGE)
-    made.add("/var/lib/data", type="directory", mode="0700")
-    done = made.pack(
+        layer.add("/" + name, ELF * 2)
+    layer.add("/app/empty-record", ELF)
+    layer.add("/app/other-name", type="hardlink", target="/app/server")
+    layer.add("/app/link", type="symlink", target="server")
+    layer.add("/app/plain", b"text\n", mode="0640")
+    layer.add("/app/nothing")
+    layer.add("/app/large", LARGE)
+    layer.add("/var/lib/data", type="directory", mode="0700")
+    done = layer.pack(
         packer.assign("/app/server", "net_bind_service"),
         packer.assign("/" + NAMES[1], "cap_setuid=ep"),
         packer.assign("/" + NAMES[2], "bpf", "perfmon", "net_admin"),
         packer.assign("/app/empty-record", "="),
-        *packer.compressed(request.param),
+        *packer.make_compression_flags(request.param),
     )
     assert done == (0, "")
-    return made
+    return layer
 
 
-def _check(root: pathlib.Path) -> None:
-    """What is on the disk after a reader unpacked the layer as root."""
+def _check_files(root: pathlib.Path) -> None:
+    """Checks the files that a reader unpacked as root."""
     for path, (_, data) in CAPABILITIES.items():
         assert os.getxattr(root / path[1:], "security.capability").hex() == data, path
     for name in ("plain", "nothing"):
@@ -75,17 +75,18 @@ def _check(root: pathlib.Path) -> None:
     assert stat.S_IMODE((root / "var/lib/data").stat().st_mode) == 0o700
 
 
-def _getcap(root: pathlib.Path) -> dict[str, str]:
+def _run_getcap(root: pathlib.Path) -> dict[str, str]:
+    """Returns the capabilities of files by path, as libcap's getcap prints them."""
     output = subprocess.run([require.tool("getcap"), "-r", "."], cwd=root, check=True, capture_output=True, text=True).stdout
-    # getcap prints "path text"; the text may be empty of names but never of "=".
-    found = {}
+    # Each line is the path, a space and the text, and paths may have spaces.
+    assigned = {}
     for line in output.splitlines():
         path = max((name for name in CAPABILITIES if line.startswith("." + name)), key=len, default=line)
-        found[path] = line[len("." + path) :].strip()
-    return found
+        assigned[path] = line[len("." + path) :].strip()
+    return assigned
 
 
-def test_metadata_says_what_the_bytes_say(layer):
+def test_the_metadata_agrees_with_the_blob(layer):
     metadata = layer.metadata()
     blob = layer.blob.read_bytes()
     codec, media_type = (gzip, "tar+gzip") if blob.startswith(b"\x1f\x8b") else (zstd, "tar+zstd")
@@ -99,7 +100,7 @@ def test_metadata_says_what_the_bytes_say(layer):
     assert metadata["capabilities"] == {path: text for path, (text, _) in CAPABILITIES.items()}
 
 
-def test_python(layer):
+def test_tarfile_of_python_reads_the_layer(layer):
     with tarfile.open(layer.blob) as archive:
         entries = archive.getmembers()
     names = [entry.name for entry in entries]
@@ -110,29 +111,40 @@ def test_python(layer):
     assert all(entry.mtime == 0 and not entry.uname for entry in entries)
 
 
-def test_gnu_tar(layer, tmp_path):
+def test_gnu_tar_unpacks_the_layer(layer, tmp_path):
     require.root()
     subprocess.run(
         [require.tool("tar"), "--xattrs", "--xattrs-include=*", "-xpf", str(layer.blob), "-C", str(tmp_path)], check=True
     )
-    _check(tmp_path)
-    assert _getcap(tmp_path) == {path: text for path, (text, _) in CAPABILITIES.items()}
+    _check_files(tmp_path)
+    assert _run_getcap(tmp_path) == {path: text for path, (text, _) in CAPABILITIES.items()}
 
 
-def test_bsdtar(layer, tmp_path):
+def test_bsdtar_unpacks_the_layer(layer, tmp_path):
     require.root()
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     subprocess.run([require.tool("bsdtar"), "-xpf", str(layer.blob), "-C", str(tmp_path)], check=True, env=environment)
-    _check(tmp_path)
+    _check_files(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def layout(layer) -> pathlib.Path:
-    """An image of the layer, as an OCI layout directory."""
+    """The OCI image layout of an image with the layer."""
     spec = {
-        **{"os": "linux", "architecture": "amd64", "variant": "", "entrypoint": ["/app/server"], "cmd": None},
-        **{"env": {}, "user": "65532", "working_dir": "", "exposed_ports": [], "volumes": [], "labels": {}},
-        **{"annotations": {}, "stop_signal": "", "created": ""},
+        "os": "linux",
+        "architecture": "amd64",
+        "variant": "",
+        "entrypoint": ["/app/server"],
+        "cmd": None,
+        "env": {},
+        "user": "65532",
+        "working_dir": "",
+        "exposed_ports": [],
+        "volumes": [],
+        "labels": {},
+        "annotations": {},
+        "stop_signal": "",
+        "created": "",
     }
     (layer.directory / "spec").write_text(json.dumps(spec))
     outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
@@ -142,16 +154,15 @@ def layout(layer) -> pathlib.Path:
     return layer.directory / "layout"
 
 
-def test_umoci(layout, tmp_path):
-    """Unpacked as container engines do."""
+def test_umoci_unpacks_the_image(layout, tmp_path):
     require.root()
-    name = layouts.tagged(layout, tmp_path / "layout")
+    name = layouts.copy_tagged(layout, tmp_path / "layout")
     subprocess.run([require.tool("umoci"), "unpack", "--image", name, str(tmp_path / "bundle")], check=True)
-    _check(tmp_path / "bundle" / "rootfs")
+    _check_files(tmp_path / "bundle" / "rootfs")
 
 
-def test_skopeo(layout, tmp_path):
-    """Takes the layout as it is, links and all; what it copies has the same digests."""
+def test_skopeo_copies_the_image_with_its_digests(layout, tmp_path):
+    """The blobs of the layout are links."""
     (tmp_path / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     skopeo = [require.tool("skopeo"), "--policy", str(tmp_path / "policy.json"), "--tmpdir", str(tmp_path)]
     subprocess.run([*skopeo, "copy", "--quiet", f"oci:{layout}", f"oci:{tmp_path}/copy:test"], check=True)
@@ -161,8 +172,8 @@ def test_skopeo(layout, tmp_path):
         assert (tmp_path / "copy" / "blobs" / "sha256" / blob.name).read_bytes() == blob.read_bytes()
 
 
-def test_podman(layout, tmp_path):
-    podman = podmans.program(tmp_path)
+def test_podman_unpacks_the_image(layout, tmp_path):
+    podman = podmans.write_program(tmp_path)
     image = podmans.run(podman, "pull", "--quiet", f"oci:{layout}")
-    _check(pathlib.Path(podmans.run(podman, "image", "mount", image)))
+    _check_files(pathlib.Path(podmans.run(podman, "image", "mount", image)))
     podmans.run(podman, "image", "unmount", image)

@@ -1,4 +1,4 @@
-"""BuildGrid's command line, as a program of the build."""
+"""Runs the command line of BuildGrid."""
 
 from buildgrid.server.app import cli
 

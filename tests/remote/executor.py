@@ -1,8 +1,8 @@
-"""A remote executor on this machine, made of what one is made of elsewhere.
+"""Runs a remote executor on this machine, with the services of a real one.
 
-PostgreSQL; BuildGrid, which keeps its queue there; and a worker of buildbox, which runs actions by this machine's
-programs in directories of its own. All that they keep is below one directory. They talk by sockets in it; Bazel, which
-does not, gets a port of the loopback device.
+These are PostgreSQL; BuildGrid, which has its queue there; and a worker of buildbox, which runs actions with the programs of
+this machine in directories of its own. All their files are in one directory. The services connect by sockets in that
+directory, and Bazel by a port of the loopback device.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from support import require
 
-_START, _STOP = 60, 10  # Seconds that a service may take.
-_LINES = 30  # What is shown of a log.
+_START, _STOP = 60, 10  # Seconds for a service to start, and to stop.
+_LINES = 30  # The lines of a log that a report has.
 
-# The instance's name is empty, as Bazel's is by default.
+# The name of the instance is empty, which is Bazel's default.
 _BUILDGRID = """\
 server:
   - !channel {{address: {address}, insecure-mode: true}}
   - !channel {{address: {socket}, insecure-mode: true}}
 authorization: {{method: none}}
-# Bazel asks for much at once, and BuildGrid by itself refuses what it has no thread for.
+# Bazel sends many requests at once, and BuildGrid refuses those for which it has no thread.
 thread-pool-size: 32
 maximum-concurrent-rpcs: 1000
 connections:
@@ -58,48 +59,49 @@ instances:
 
 
 class _Service:
-    """A program that runs beside this one."""
+    """A program that runs in the background."""
 
     def __init__(
         self, name: str, *command: str, directory: pathlib.Path, stop: signal.Signals = signal.SIGTERM, **options: Any
     ) -> None:
-        """Starts it.
+        """Starts the program.
 
         Args:
-          name: what reports call it.
-          *command: the program, with its arguments.
-          directory: where it runs, and where its log is.
+          name: its name in reports.
+          *command: the program and its arguments.
+          directory: its working directory, which also has its log.
           stop: the signal that stops it.
-          **options: what subprocess.Popen takes.
+          **options: of subprocess.Popen.
         """
         self._name, self._log, self._signal = name, directory / f"{name}.log", stop
-        # Where a timeout kills this process, nothing here gets to stop the service; the kernel does it.
+        # If a timeout kills this process, the kernel kills the service.
         bound = [require.tool("setpriv"), "--pdeathsig", stop.name.removeprefix("SIG")]
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [*bound, *command], cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options
             )
 
-    def log(self) -> str:
+    def read_log(self) -> str:
+        """Returns the log so far."""
         return self._log.read_text(errors="replace")
 
-    def wait(self, ready: Callable[[], bool]) -> None:
-        """Waits until it is ready.
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Waits until the program is ready.
 
         Raises:
-          RuntimeError: it ended, or takes too long.
+          RuntimeError: the program has ended, or takes too long.
         """
         end = time.monotonic() + _START
-        while not ready():
+        while not is_ready():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"{self._name} does not start")
             time.sleep(0.05)
 
-    def finish(self) -> None:
-        """Waits for the end of one that ends by itself.
+    def wait_for_end(self) -> None:
+        """Waits for the end of a program that ends by itself.
 
         Raises:
-          RuntimeError: it fails, or takes too long.
+          RuntimeError: the program fails, or takes too long.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_START)
@@ -107,6 +109,7 @@ class _Service:
             raise RuntimeError(f"{self._name} fails")
 
     def stop(self) -> None:
+        """Stops the program."""
         self._process.send_signal(self._signal)
         try:
             self._process.wait(_STOP)
@@ -115,17 +118,17 @@ class _Service:
             self._process.wait()
 
     def report(self) -> str:
-        """Whether it runs, and the end of its log."""
+        """Returns whether the program runs, and the end of its log."""
         status = self._process.poll()
         state = "runs" if status is None else f"ended with {status}"
-        return "\n  ".join([f"{self._name}: {state}", *(line[:300] for line in self.log().splitlines()[-_LINES:])])
+        return "\n  ".join([f"{self._name}: {state}", *(line[:300] for line in self.read_log().splitlines()[-_LINES:])])
 
 
 class Executor:
-    """Services that run.
+    """The services of a remote executor.
 
     Attributes:
-      flags: what a build is given so that its actions run there.
+      flags: the flags with which Bazel uses it.
     """
 
     def __init__(self, directory: pathlib.Path, address: str) -> None:
@@ -135,8 +138,8 @@ class Executor:
         self._services: list[_Service] = []
 
     @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """What is raised in the block says what the services say."""
+    def add_reports(self) -> Iterator[None]:
+        """Adds the reports of the services to an exception that ends the block."""
         try:
             yield
         except BaseException as error:
@@ -144,12 +147,12 @@ class Executor:
             raise
 
     def start(self, buildgrid: pathlib.Path) -> None:
-        """Starts all services, each when those that it needs are ready."""
+        """Starts the services, each when those that it needs are ready."""
         grid = self._start_buildgrid(str(buildgrid), self._start_postgresql())
         self._start_worker(grid)
 
     def stop(self) -> None:
-        """Stops all services, those that ask before those that answer."""
+        """Stops the services, each before those that it needs."""
         for service in reversed(self._services):
             service.stop()
 
@@ -160,39 +163,39 @@ class Executor:
         return service
 
     def _start_postgresql(self) -> str:
-        """Returns: the URL of a database."""
+        """Starts a database, and returns its URL."""
         home = self._directory / "postgresql"
         home.mkdir()
         become: list[str] = []
-        if os.geteuid() == 0:  # It refuses to be root.
+        if os.geteuid() == 0:  # It refuses to run as root.
             nobody = pwd.getpwnam("nobody")
             os.chown(home, nobody.pw_uid, nobody.pw_gid)
             become = [require.tool("setpriv"), f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
         data = f"{home}/data"
         settings = ["--username=bgd", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        self._start("initdb", *become, _of_postgresql("initdb"), f"--pgdata={data}", *settings).finish()
+        self._start("initdb", *become, _find_postgresql("initdb"), f"--pgdata={data}", *settings).wait_for_end()
         settings = [f"--unix_socket_directories={home}", "--listen_addresses=", "--fsync=off"]
-        command = [*become, _of_postgresql("postgres"), "-D", data, *settings]
-        service = self._start("postgresql", *command, stop=signal.SIGQUIT)  # At once: there is nothing to keep.
-        service.wait(lambda: "ready to accept connections" in service.log())
+        command = [*become, _find_postgresql("postgres"), "-D", data, *settings]
+        service = self._start("postgresql", *command, stop=signal.SIGQUIT)  # It need not save anything.
+        service.wait_until(lambda: "ready to accept connections" in service.read_log())
         return f"postgresql+psycopg://bgd@/postgres?host={home}"
 
     def _start_buildgrid(self, program: str, database: str) -> str:
-        """Returns: the URL of its services."""
-        self._start("migrate", program, "migrate", "apply", database).finish()
+        """Starts BuildGrid, and returns its URL."""
+        self._start("migrate", program, "migrate", "apply", database).wait_for_end()
         path, config = self._directory / "buildgrid.socket", self._directory / "buildgrid.yaml"
         storage = str(self._directory / "storage")
         values = {"address": self._address, "database": database, "socket": f"unix:{path}", "storage": storage}
-        # YAML takes JSON.
+        # JSON is YAML.
         config.write_text(_BUILDGRID.format(**{name: json.dumps(value) for name, value in values.items()}))
-        self._start("buildgrid", program, "server", "start", "-v", str(config)).wait(path.exists)
+        self._start("buildgrid", program, "server", "start", "-v", str(config)).wait_until(path.exists)
         return f"unix:{path}"
 
     def _start_worker(self, grid: str) -> None:
-        """The worker, and the cache that it asks for files."""
+        """Starts the worker, and the cache from which it gets files."""
         path, cache = self._directory / "cache.socket", str(self._directory / "cache")
         flags = [f"--cas-remote={grid}", f"--ac-remote={grid}", f"--bind=unix:{path}"]
-        self._start("buildbox-casd", require.tool("buildbox-casd"), *flags, cache).wait(path.exists)
+        self._start("buildbox-casd", require.tool("buildbox-casd"), *flags, cache).wait_until(path.exists)
         self._start(
             "buildbox-worker",
             require.tool("buildbox-worker"),
@@ -205,49 +208,50 @@ class Executor:
             "--concurrent-jobs=2",
             "--graceful-shutdown-timeout=1",
             "worker",
-            # Other ones than Bazel's here, which actions would see if they looked.
+            # These differ from those of Bazel on this machine. Actions must not depend on them.
             environment={"LC_ALL": "C", "TZ": "Asia/Kathmandu"},
             umask=0o077,
         )
 
 
 @contextlib.contextmanager
-def serve(directory: pathlib.Path, buildgrid: pathlib.Path) -> Iterator[Executor]:
-    """An executor, for as long as the block runs.
+def run_executor(directory: pathlib.Path, buildgrid: pathlib.Path) -> Iterator[Executor]:
+    """Runs an executor until the end of the block.
 
     Args:
-      directory: an empty one that every user may enter, with a short path: sockets have no more than 107 bytes for it.
-      buildgrid: BuildGrid's command line.
+      directory: an empty directory that every user may search. Its path must be short, because that of a socket has at most
+        107 bytes.
+      buildgrid: the command line of BuildGrid.
 
     Raises:
-      RuntimeError: a service does not start. The logs are in the error's notes.
+      RuntimeError: a service does not start. The notes of the exception have the logs.
     """
-    # A port is held for BuildGrid, which takes it as well: gRPC sets SO_REUSEPORT, too. Nobody else can.
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(("127.0.0.1", 0))
-        executor = Executor(directory, "127.0.0.1:{}".format(held.getsockname()[1]))
+    # This socket reserves a port. BuildGrid can bind it too, because gRPC sets SO_REUSEPORT, and no other program can.
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        executor = Executor(directory, f"127.0.0.1:{reserved.getsockname()[1]}")
         try:
-            with executor.explained():
+            with executor.add_reports():
                 executor.start(buildgrid)
             yield executor
         finally:
             executor.stop()
 
 
-def processes(directory: pathlib.Path) -> list[str]:
-    """The command lines of the processes that name `directory`, or are in it."""
-    found = []
+def list_processes(directory: pathlib.Path) -> list[str]:
+    """Returns the command lines of the processes that name `directory`, or have a working directory in it."""
+    commands = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # It has ended, or is somebody else's.
+        with contextlib.suppress(OSError):  # It has ended, or belongs to another user.
             command = (process / "cmdline").read_text().replace("\0", " ")
             if str(directory) in command or (process / "cwd").readlink().is_relative_to(directory):
-                found.append(command)
-    return found
+                commands.append(command)
+    return commands
 
 
-def _of_postgresql(program: str) -> str:
-    """Its path: Debian keeps the programs of each release in a folder that is not on PATH."""
-    folders = [str(folder) for folder in pathlib.Path("/usr/lib/postgresql").glob("*/bin")]
-    found = shutil.which(program, path=os.pathsep.join([os.environ["PATH"], *folders]))
-    return found or require.missing(f"PostgreSQL's {program}: install it, or run the tests by ./bazelw")
+def _find_postgresql(program: str) -> str:
+    """Returns the path of a program of PostgreSQL, which Debian installs in a directory that is not on PATH."""
+    directories = [str(directory) for directory in pathlib.Path("/usr/lib/postgresql").glob("*/bin")]
+    path = shutil.which(program, path=os.pathsep.join([os.environ["PATH"], *directories]))
+    return path or require.missing(f"PostgreSQL's {program}: install it, or run the tests by ./bazelw")

@@ -10,8 +10,8 @@ import pytest
 PACKAGES = [pathlib.Path("rules"), pathlib.Path("rules/private")]
 # Files of other repositories, by the label of the target that has them.
 OUTSIDE = {
-    "@bazel_tools//tools/build_defs/repo:http.bzl": "@bazel_tools//tools/build_defs/repo:http.bzl",
-    "@bazel_tools//tools/build_defs/repo:utils.bzl": "@bazel_tools//tools/build_defs/repo:utils.bzl",
+    "@bazel_tools//tools/build_defs/repo:http.bzl": "@bazel_tools//tools:bzl_srcs",
+    "@bazel_tools//tools/build_defs/repo:utils.bzl": "@bazel_tools//tools:bzl_srcs",
     "@rules_python//python:py_info.bzl": "@rules_python//python:py_info_bzl",
 }
 
@@ -30,7 +30,9 @@ def _libraries(package: pathlib.Path) -> dict[str, list[str]]:
 
 def _loaded_files(path: pathlib.Path) -> list[str]:
     """Returns the files that a Starlark file loads; its syntax is that of Python."""
-    calls = [node.value for node in ast.parse(path.read_text()).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls = [
+        node.value for node in ast.parse(path.read_text()).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
     return [ast.literal_eval(call.args[0]) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load"]
 
 

@@ -1,4 +1,4 @@
-"""Image archives in the shapes of their writers, for writers that cannot be had here."""
+"""Writes image archives in the forms of programs that the tests cannot run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import json
 import pathlib
 import tarfile
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
-Members = dict[str, Union[bytes, str]]
+Members = dict[str, bytes | str]
 """The members of an archive by name: the bytes of a file, or the target of a symbolic link."""
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -21,7 +21,7 @@ PLATFORM = {"os": "linux", "architecture": "amd64"}
 
 
 class Image(NamedTuple):
-    """An image: its config, and its layers as tars, the lowest first."""
+    """An image: its config, and its layers as tars, from the lowest to the highest."""
 
     config: bytes
     layers: tuple[bytes, ...]
@@ -29,16 +29,22 @@ class Image(NamedTuple):
 
 def image(*layers: bytes, **config: Any) -> Image:
     """Returns an image for linux/amd64; `config` is added to its config."""
-    own = {"architecture": "amd64", "os": "linux", "config": {"User": "65532"}, "rootfs": {"type": "layers", "diff_ids": list(map(digest, layers))}}
-    return Image(json.dumps({**own, **config}).encode(), layers)
+    fields = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"User": "65532"},
+        "rootfs": {"type": "layers", "diff_ids": list(map(digest, layers))},
+    }
+    return Image(json.dumps({**fields, **config}).encode(), layers)
 
 
 def digest(data: bytes) -> str:
+    """Returns the digest of a blob."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def write(path: pathlib.Path, members: Members | Iterable[tuple[str, bytes | str]]) -> pathlib.Path:
-    """Writes the archive; returns its path."""
+def write_archive(path: pathlib.Path, members: Members | Iterable[tuple[str, bytes | str]]) -> pathlib.Path:
+    """Writes an archive, and returns its path."""
     with tarfile.open(path, "w") as archive:
         for name, content in members.items() if isinstance(members, dict) else members:
             entry = tarfile.TarInfo(name)
@@ -60,21 +66,21 @@ def _saved(config: str, layers: Iterable[str], **more: Any) -> bytes:
 
 
 def crane(image: Image) -> Members:
-    """Writes as go-containerregistry's tarball does: crane, ko and kaniko."""
+    """Returns the members that go-containerregistry's tarball writes, and with it crane, ko and kaniko."""
     layers = [gzip.compress(layer, mtime=0) for layer in image.layers]
     config = "sha256:" + _hex(image.config)
     names = [_hex(layer) + ".tar.gz" for layer in layers]
-    return {config: image.config, **dict(zip(names, layers)), "manifest.json": _saved(config, names)}
+    return {config: image.config, **dict(zip(names, layers, strict=True)), "manifest.json": _saved(config, names)}
 
 
 def jib(image: Image) -> Members:
-    """Writes as jib does: jib-image.tar."""
+    """Returns the members of jib-image.tar, which jib writes."""
     layers = {_hex(layer) + ".tar.gz": gzip.compress(layer, mtime=0) for layer in image.layers}
     return {**layers, "config.json": image.config, "manifest.json": _saved("config.json", layers)}
 
 
 def docker_1_10(image: Image) -> Members:
-    """Writes as Docker 1.10 to 24 and Bazel's rules_docker do; a layer that is there already is a link."""
+    """Returns the members that Docker 1.10 to 24 and rules_docker write. A repeated layer is a link."""
     members: Members = {}
     names: list[str] = []
     for number, layer in enumerate(image.layers):
@@ -90,14 +96,14 @@ def docker_1_10(image: Image) -> Members:
 
 
 def nix(image: Image) -> Members:
-    """Writes as dockerTools.streamLayeredImage of Nix does."""
+    """Returns the members that dockerTools.streamLayeredImage of Nix writes."""
     layers = {_hex(layer) + "/layer.tar": layer for layer in image.layers}
     config = _hex(image.config) + ".json"
     return {**layers, config: image.config, "manifest.json": _saved(config, layers)}
 
 
 def buildkit(image: Image, *others: dict[str, Any], blobs: Iterable[bytes] = ()) -> Members:
-    """Writes as `docker buildx build --output type=oci` does.
+    """Returns the members that `docker buildx build --output type=oci` writes.
 
     Args:
       image: the image.
@@ -119,18 +125,19 @@ def buildkit(image: Image, *others: dict[str, Any], blobs: Iterable[bytes] = ())
 
 
 def docker_25(image: Image) -> Members:
-    """Writes as Docker 25 and later do, nerdctl, and `docker buildx build --output type=docker`."""
+    """Returns the members that Docker from 25 on, nerdctl, and `docker buildx build --output type=docker` write."""
     members = buildkit(image)
     places = [f"blobs/sha256/{_hex(gzip.compress(layer, mtime=0))}" for layer in image.layers]
     return {**members, "manifest.json": _saved(f"blobs/sha256/{_hex(image.config)}", places)}
 
 
 def docker_25_by_id(image: Image) -> Members:
-    """Writes an index that names nothing, beside a manifest.json."""
+    """Returns the members that `docker save ID` writes since Docker 25: the index names no image, manifest.json does."""
     return {**docker_25(image), "index.json": b'{"schemaVersion":2,"manifests":null}'}
 
 
 def descriptor(media_type: str, data: bytes, **more: Any) -> dict[str, Any]:
+    """Returns the descriptor of a blob; `more` are further fields."""
     return {"mediaType": media_type, "digest": digest(data), "size": len(data), **more}
 
 
@@ -154,22 +161,23 @@ class Layout:
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
     def put(self, value: Any, media_type: str, **more: Any) -> dict[str, Any]:
-        """Adds a blob; returns its descriptor."""
+        """Adds a blob, and returns its descriptor."""
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         (self.path / "blobs/sha256" / digest(data)[7:]).write_bytes(data)
         return descriptor(media_type, data, **more)
 
     def manifest(self, config: Any, layers: list[tuple[bytes, str]], config_type: str = CONFIG, **more: Any) -> dict[str, Any]:
-        """Adds a manifest; returns its descriptor."""
+        """Adds a manifest, and returns its descriptor."""
         described = [self.put(data, media_type) for data, media_type in layers]
         value = {"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(config, config_type), "layers": described, **more}
         return self.put(value, MANIFEST)
 
     def image(self, layer: bytes, **more: Any) -> dict[str, Any]:
+        """Adds an image of one layer, and returns its descriptor; `more` are further fields of its config."""
         return self.manifest(config(layer, **more), [(layer, LAYER)])
 
     def index(self, *entries: dict[str, Any]) -> pathlib.Path:
-        """Writes index.json; returns the path of the layout."""
+        """Writes index.json, and returns the path of the layout."""
         (self.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
         return self.path
 

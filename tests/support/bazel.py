@@ -1,4 +1,4 @@
-"""A workspace that uses rules_setcap as its users do, built by the real Bazel."""
+"""Builds workspaces that use rules_setcap as its users do, with the real Bazel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from support import require
 
@@ -34,15 +35,15 @@ toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_pyth
 
 
 class Workspace:
-    """A consumer's workspace beside a copy of rules_setcap, which is all it can load."""
+    """The workspace of a user, beside a copy of the files of rules_setcap that users get."""
 
     def __init__(self, directory: pathlib.Path, *, module: bool = True, user: int | None = None) -> None:
-        """Copies both.
+        """Makes the workspace and the copy.
 
         Args:
-          directory: where to; both become folders of it.
-          module: whether there is a MODULE.bazel; else a WORKSPACE.
-          user: who builds, by uid; the caller if None.
+          directory: the directory that gets both.
+          module: whether the workspace has a MODULE.bazel; else it has a WORKSPACE.
+          user: the uid that builds; None for that of the test.
         """
         self._bazel = shutil.which("bazel") or require.tool("bazelisk")
         self._module = module
@@ -51,7 +52,7 @@ class Workspace:
         self.directory = directory / "consumer"
         for folder in (self._home, self.directory):
             folder.mkdir(parents=True)
-        # What MODULE.bazel's archive would hold: //:distribution, from the runfiles.
+        # These are the files of the release archive: //:distribution, from the runfiles.
         for name in os.environ["DISTRIBUTION"].split():
             target = directory / "rules_setcap" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,20 +76,21 @@ class Workspace:
             os.chown(path, self._user, self._user)
 
     def write_every(self) -> None:
-        """Writes //every: each action that there is, of what no configuration changes."""
+        """Writes //every, which has every action that no configuration changes."""
         self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
         self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
 
     def write_links(self) -> None:
-        """Writes //links: layers of links of every kind."""
+        """Writes //links, whose layers have links of every kind."""
         consumer = pathlib.Path("tests/integration/consumer")
         self.write("links/BUILD.bazel", (consumer / "BUILD.links").read_text())
         self.write("links/links.bzl", (consumer / "links.bzl").read_text())
 
     def write_interpreter(self) -> tuple[str, int]:
-        """Copies this interpreter and its library: files of the build, as the one is that rules_python fetches.
+        """Copies this interpreter and its library into the workspace, so that they are inputs as those of rules_python are.
 
-        Returns: the label of a toolchain, for --extra_toolchains, and how many files there are.
+        Returns:
+          The label of a toolchain, for --extra_toolchains, and the number of files.
         """
         directory = self.directory / "interpreter"
         library = pathlib.Path(sysconfig.get_path("stdlib"))
@@ -98,7 +100,7 @@ class Workspace:
         shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
         files = sum(len(names) for _, _, names in os.walk(directory))
         self.write("interpreter/BUILD.bazel", _INTERPRETER)
-        # The toolchain's type is rules_python's.
+        # The type of the toolchain is that of rules_python.
         module = (self.directory / "MODULE.bazel").read_text()
         self.write("MODULE.bazel", module + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
         return "//interpreter:toolchain", files
@@ -107,12 +109,13 @@ class Workspace:
         """Runs Bazel.
 
         Args:
-          command: build, query, ...
-          *args: its arguments.
+          command: the command, such as build or query.
+          *args: the arguments of the command.
           check: whether a failure of Bazel fails the test.
-          timeout: seconds that it may take.
+          timeout: the limit in seconds.
 
-        Returns: what it printed; stderr without progress.
+        Returns:
+          The finished process; its stderr has no progress messages.
         """
         become: Sequence[str] = ()
         if self._user is not None:
@@ -138,7 +141,7 @@ class Workspace:
         return done
 
     def stop(self) -> None:
-        """Ends Bazel, even one that is still at a command that run() gave up."""
+        """Stops the server of Bazel, also if it still runs a command whose timeout has passed."""
         try:
             self.run("shutdown", timeout=20)
         except subprocess.TimeoutExpired:
@@ -146,17 +149,17 @@ class Workspace:
                 os.kill(int(file.read_text()), signal.SIGKILL)
 
     def output(self, name: str) -> pathlib.Path:
-        """The path of an output below bazel-bin."""
+        """Returns the path of an output in bazel-bin."""
         return self.directory / "bazel-bin" / name
 
 
-def actions(log: pathlib.Path) -> list[dict[str, Any]]:
-    """What Bazel wrote to --execution_log_json_file of the rules' own actions."""
-    found = []
+def read_actions(log: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the actions of rules_setcap in a file of --execution_log_json_file."""
+    actions = []
     decoder, rest = json.JSONDecoder(), log.read_text()
     while rest := rest.lstrip():
         spawn, end = decoder.raw_decode(rest)
         rest = rest[end:]
         if spawn["mnemonic"].startswith("Setcap"):
-            found.append(spawn)
-    return found
+            actions.append(spawn)
+    return actions

@@ -1,4 +1,4 @@
-"""docker and podman run command lines as users type them."""
+"""Runs docker and podman with command lines as users type them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ class Client:
     """A client of an engine that runs in a machine.
 
     Attributes:
-      machine: the namespaces.
+      machine: the machine that the engine runs in.
       name: "docker" or "podman".
       host: the address of Docker's daemon; "" for podman.
     """
 
     def __init__(
-        self, inside: Machine, name: str, program: Sequence[str], state: pathlib.Path, environment: Mapping[str, str], host: str = ""
+        self,
+        inside: Machine,
+        name: str,
+        program: Sequence[str],
+        state: pathlib.Path,
+        environment: Mapping[str, str],
+        host: str = "",
     ) -> None:
         self.machine = inside
         self.name, self.host = name, host
@@ -41,27 +47,27 @@ class Client:
     def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
         """Loads images."""
         self._archives += 1
-        archive = saved.write(layouts_by_name, self._state / f"images{self._archives}.tar")
+        archive = saved.write_archive(layouts_by_name, self._state / f"images{self._archives}.tar")
         done = self.call(["load", "--input", str(archive)])
         assert done.returncode == 0, done.stderr
         archive.unlink()
 
     def run(self, arguments: Sequence[str]) -> Outcome:
-        """Runs a container: `docker run` with arguments, and removes it.
+        """Runs a container with `docker run --rm`.
 
         Args:
-          arguments: what follows `run`.
+          arguments: the words after `run`.
         """
         flags = [f"--cgroup-parent={self.machine.cgroup}"] if self.name == "podman" else []
         done = self.call(["run", "--rm", *flags, *arguments])
-        # The engine's own messages begin so; a program in the container may end with the same exit statuses.
+        # A program in the container may end with the same exit statuses, so the beginning of the engine's messages decides.
         prefixes = f"{self.name}: ", "Error: ", "unknown flag", "invalid "
         if done.returncode in _NOT_STARTED and any(line.startswith(prefixes) for line in done.stderr.splitlines()):
             return Outcome(done.stdout, done.stderr)
         return Outcome(done.stdout + done.stderr, "", done.returncode)
 
     def run_line(self, line: str) -> Outcome:
-        """Runs a command line, as `docker run ...`."""
+        """Runs a command line, such as `docker run ...`."""
         words = shlex.split(line)
         assert words[:2] == [self.name, "run"], line
         return self.run(words[2:])
@@ -69,11 +75,11 @@ class Client:
 
 @contextlib.contextmanager
 def docker(state: pathlib.Path, driver: str = "overlay2") -> Iterator[Client]:
-    """Starts Docker Engine in a machine; yields its client.
+    """Starts Docker Engine in a machine, and yields its client.
 
     Args:
       state: an empty directory with a short path.
-      driver: as engines.dockerd takes it.
+      driver: the storage driver, as for engines.dockerd().
     """
     for name in ("machine", "docker"):
         (state / name).mkdir()
@@ -84,7 +90,7 @@ def docker(state: pathlib.Path, driver: str = "overlay2") -> Iterator[Client]:
 
 @contextlib.contextmanager
 def podman_client(state: pathlib.Path, driver: str = "overlay") -> Iterator[Client]:
-    """Yields podman in a machine.
+    """Yields a client of podman in a machine.
 
     Args:
       state: an empty directory with a short path.
@@ -97,5 +103,5 @@ def podman_client(state: pathlib.Path, driver: str = "overlay") -> Iterator[Clie
         (state / "containers.conf").write_text(
             f'[containers]\ninit_path = "{init}"\nlog_driver = "k8s-file"\nnetns = "none"\n[engine]\ncgroup_manager = "cgroupfs"\n'
         )
-        program = podman.program(state / "podman", driver)
+        program = podman.write_program(state / "podman", driver)
         yield Client(inside, "podman", [str(program)], state, {"CONTAINERS_CONF": str(state / "containers.conf")})

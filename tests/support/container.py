@@ -1,4 +1,4 @@
-"""Images run by runc on the real kernel, as root, without a container engine."""
+"""Runs images with runc on the real kernel, as root, without a container engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import itertools
 import json
 import pathlib
 import subprocess
-from typing import Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from support import layout as layouts
 from support import require
@@ -15,19 +16,19 @@ _serial = itertools.count()
 
 
 class Outcome(NamedTuple):
-    """What became of a container."""
+    """The result of a container."""
 
     status: int
-    output: str  # stdout and stderr, as they came
+    output: str  # stdout and stderr, interleaved.
 
 
 class Bundle:
-    """An image unpacked by umoci, ready to be run."""
+    """An image that umoci has unpacked."""
 
     def __init__(self, layout: pathlib.Path, directory: pathlib.Path) -> None:
         require.root()
         self.directory = directory / "bundle"
-        name = layouts.tagged(layout, directory / "layout")
+        name = layouts.copy_tagged(layout, directory / "layout")
         subprocess.run(
             [require.tool("umoci"), "unpack", "--image", name, str(self.directory)],
             check=True,
@@ -49,19 +50,19 @@ class Bundle:
         environment: Mapping[str, str] | None = None,
         args: Sequence[str] | None = None,
     ) -> Outcome:
-        """Runs the container in new namespaces, the network's among them.
+        """Runs a container in new namespaces, with a network namespace of its own.
 
         Args:
-          bounding: capabilities that the runtime grants (`docker run --cap-add`), in upper case, with CAP_.
-          permitted: those that it also leaves permitted and effective to the process that calls execve.
-          inheritable: those that are inheritable.
-          ambient: those that are ambient.
-          no_new_privs: what `allowPrivilegeEscalation: false` sets.
-          uid: the uid of the process.
+          bounding: the bounding set: capabilities that the runtime grants (`docker run --cap-add`), in upper case with CAP_.
+          permitted: the permitted and effective set of the process that calls execve.
+          inheritable: its inheritable set.
+          ambient: its ambient set.
+          no_new_privs: whether no_new_privs is set, as with `allowPrivilegeEscalation: false`.
+          uid: its uid.
           gid: its gid; by default the same number.
           groups: its supplementary groups.
-          environment: its variables, in place of the image's.
-          args: in place of the image's entrypoint and cmd.
+          environment: its environment variables, in place of those of the image.
+          args: its arguments, in place of the image's entrypoint and cmd.
         """
         path = self.directory / "config.json"
         spec = json.loads(path.read_bytes())

@@ -1,7 +1,7 @@
-"""Container engines that unpack images, as root, each with a state of its own.
+"""Unpacks images with container engines, as root. Each engine has a state of its own.
 
-With an overlay driver an engine unpacks each layer by itself, and the kernel's overlayfs merges them. The others unpack each
-layer over the tree of those below.
+With an overlay driver, an engine unpacks each layer into a directory of its own, and the kernel's overlayfs merges them. With
+other drivers, it unpacks each layer over a copy of those below.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-from typing import Callable, Iterator, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from support import layout as layouts
 from support import podman, require, saved
@@ -24,24 +25,24 @@ REFERENCE = "docker.io/library/test:1"
 
 
 class Refused(Exception):
-    """An engine does not take an image; the text is its message."""
+    """An engine refuses an image; the text is its message."""
 
 
 class Engine(Protocol):
-    """An engine that runs."""
+    """A running engine."""
 
-    def unpacked(self, layout: pathlib.Path) -> contextlib.AbstractContextManager[pathlib.Path]:
+    def unpack(self, layout: pathlib.Path) -> contextlib.AbstractContextManager[pathlib.Path]:
         """Unpacks the only image of an OCI layout, and yields its root filesystem.
 
         Raises:
-          Refused: the engine does not take the image.
+          Refused: the engine refuses the image.
         """
         ...
 
 
 @contextlib.contextmanager
-def umoci(state: pathlib.Path) -> Iterator[Engine]:
-    """umoci, which is no daemon."""
+def start_umoci(state: pathlib.Path) -> Iterator[Engine]:
+    """Yields umoci, which has no daemon."""
     require.root()
     yield _Umoci(state)
 
@@ -51,25 +52,25 @@ class _Umoci:
         self._state, self._numbers = state, itertools.count()
 
     @contextlib.contextmanager
-    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+    def unpack(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
         made = self._state / f"umoci{next(self._numbers)}"
         made.mkdir()
         try:
-            _run([require.tool("umoci"), "unpack", "--image", layouts.tagged(layout, made / "layout"), str(made / "bundle")])
+            _run([require.tool("umoci"), "unpack", "--image", layouts.copy_tagged(layout, made / "layout"), str(made / "bundle")])
             yield made / "bundle" / "rootfs"
         finally:
             shutil.rmtree(made)
 
 
 @contextlib.contextmanager
-def podman_with(driver: str, state: pathlib.Path) -> Iterator[Engine]:
-    """podman.
+def start_podman(driver: str, state: pathlib.Path) -> Iterator[Engine]:
+    """Yields podman.
 
     Args:
       driver: "overlay" or "vfs".
       state: an empty directory.
     """
-    yield _Podman(podman.program(state, driver), state)
+    yield _Podman(podman.write_program(state, driver), state)
 
 
 class _Podman:
@@ -77,9 +78,9 @@ class _Podman:
         self._program, self._state, self._numbers = program, state, itertools.count()
 
     @contextlib.contextmanager
-    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+    def unpack(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
         copy = self._state / f"layout{next(self._numbers)}"
-        name = layouts.tagged(layout, copy)
+        name = layouts.copy_tagged(layout, copy)
         try:
             image = podman.run(self._program, "pull", "--quiet", "oci:" + name)
         except subprocess.CalledProcessError as error:
@@ -95,12 +96,12 @@ class _Podman:
 
 @contextlib.contextmanager
 def containerd(state: pathlib.Path, machine: Machine | None = None, config: str = "") -> Iterator[pathlib.Path]:
-    """Starts containerd; yields its socket.
+    """Starts containerd, and yields its socket.
 
     Args:
       state: an empty directory. Its path is short, because the address of a socket has at most 107 bytes.
-      machine: the namespaces that it runs in; None for those of the test.
-      config: tables to add to its configuration.
+      machine: the machine that it runs in; None for the namespaces of the test.
+      config: tables that are added to its configuration.
     """
     require.root()
     socket, file = state / "containerd.sock", state / "containerd.toml"
@@ -108,7 +109,9 @@ def containerd(state: pathlib.Path, machine: Machine | None = None, config: str 
     file.write_text(
         "version = 3\n"
         + "".join(f"{name} = {json.dumps(str(path))}\n" for name, path in texts.items())
-        + "".join(f"[{kind}]\naddress = {json.dumps(str(path))}\n" for kind, path in [("grpc", socket), ("ttrpc", state / "ttrpc.sock")])
+        + "".join(
+            f"[{kind}]\naddress = {json.dumps(str(path))}\n" for kind, path in [("grpc", socket), ("ttrpc", state / "ttrpc.sock")]
+        )
         + config
     )
     command = [require.tool("containerd"), "--config", str(file)]
@@ -118,8 +121,8 @@ def containerd(state: pathlib.Path, machine: Machine | None = None, config: str 
 
 
 @contextlib.contextmanager
-def containerd_with(snapshotter: str, state: pathlib.Path) -> Iterator[Engine]:
-    """containerd, with its own client ctr.
+def start_containerd(snapshotter: str, state: pathlib.Path) -> Iterator[Engine]:
+    """Starts containerd, and yields it with its client ctr.
 
     Args:
       snapshotter: "overlayfs" or "native".
@@ -135,8 +138,8 @@ class _Containerd:
         self._command = [require.tool("ctr"), "--address", str(socket)]
 
     @contextlib.contextmanager
-    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
+    def unpack(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        archive = saved.write_archive({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         mounted = archive.with_suffix("")
         mounted.mkdir()
         flags = ["--snapshotter", self._snapshotter]
@@ -155,12 +158,12 @@ class _Containerd:
 
 @contextlib.contextmanager
 def dockerd(driver: str, state: pathlib.Path, machine: Machine | None = None) -> Iterator[pathlib.Path]:
-    """Starts Docker's daemon; yields its socket.
+    """Starts Docker's daemon, and yields its socket.
 
     Args:
       driver: "overlay2" or "vfs"; or "overlayfs" for the containerd image store.
       state: an empty directory with a short path.
-      machine: the namespaces that it runs in, where it has a bridge network; None for those of the test, without a network.
+      machine: the machine that it runs in, with a bridge network; None for the namespaces of the test, without a network.
     """
     (state / "containerd").mkdir()
     with containerd(state / "containerd", machine) as address:
@@ -185,8 +188,8 @@ def dockerd(driver: str, state: pathlib.Path, machine: Machine | None = None) ->
 
 
 @contextlib.contextmanager
-def docker_with(driver: str, state: pathlib.Path) -> Iterator[Engine]:
-    """Docker Engine, with the classic image store.
+def start_docker(driver: str, state: pathlib.Path) -> Iterator[Engine]:
+    """Starts Docker Engine with the classic image store, and yields it.
 
     Args:
       driver: "overlay2" or "vfs".
@@ -202,8 +205,8 @@ class _Docker:
         self._command = [require.tool("docker"), "--host", f"unix://{socket}"]
 
     @contextlib.contextmanager
-    def unpacked(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        archive = saved.write({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
+    def unpack(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
+        archive = saved.write_archive({REFERENCE: layout}, self._state / f"image{next(self._numbers)}.tar")
         try:
             _run([*self._command, "load", "--input", str(archive)])
         finally:
@@ -216,9 +219,9 @@ class _Docker:
 
     @contextlib.contextmanager
     def _root(self, layout: pathlib.Path) -> Iterator[pathlib.Path]:
-        """Yields the filesystem of the image's last layer, over those below."""
+        """Yields the merged root filesystem of the image."""
         store = self._state / "data" / "image" / self._driver / "layerdb" / "sha256"
-        chain = [identifier for identifier in _chain_ids(layouts.config(layout)["rootfs"]["diff_ids"])]
+        chain = list(_chain_ids(layouts.config(layout)["rootfs"]["diff_ids"]))
         cached = [(store / identifier / "cache-id").read_text() for identifier in chain]
         if self._driver == "vfs":
             yield self._state / "data" / "vfs" / "dir" / cached[-1]
@@ -246,24 +249,24 @@ def _chain_ids(diff_ids: list[str]) -> Iterator[str]:
 
 
 ENGINES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Engine]]] = {
-    "containerd overlayfs": lambda state: containerd_with("overlayfs", state),
-    "containerd native": lambda state: containerd_with("native", state),
-    "docker overlay2": lambda state: docker_with("overlay2", state),
-    "docker vfs": lambda state: docker_with("vfs", state),
-    "podman overlay": lambda state: podman_with("overlay", state),
-    "podman vfs": lambda state: podman_with("vfs", state),
-    "umoci": umoci,
+    "containerd overlayfs": lambda state: start_containerd("overlayfs", state),
+    "containerd native": lambda state: start_containerd("native", state),
+    "docker overlay2": lambda state: start_docker("overlay2", state),
+    "docker vfs": lambda state: start_docker("vfs", state),
+    "podman overlay": lambda state: start_podman("overlay", state),
+    "podman vfs": lambda state: start_podman("vfs", state),
+    "umoci": start_umoci,
 }
-"""Starts an engine, with an empty directory for its state, whose path is short; by the names of engine and storage driver."""
+"""Functions that start an engine, by the names of engine and storage driver. Each takes an empty directory with a short path."""
 
 
 def _run(command: list[str]) -> str:
-    """Runs a client; returns its output.
+    """Runs a client, and returns its output.
 
     Raises:
-      Refused: it failed.
+      Refused: the client fails.
     """
-    # The newer mount API of the kernel takes no more than 256 bytes for lowerdir.
+    # The newer mount API of the kernel accepts at most 256 bytes for lowerdir.
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "LIBMOUNT_FORCE_MOUNT2": "always"}
     done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=environment)
     if done.returncode:

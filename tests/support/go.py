@@ -1,4 +1,4 @@
-"""Programs in Go, of its standard library alone."""
+"""Builds programs in Go that need only its standard library."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from support import require
 
 
 def build(source: pathlib.Path, directory: pathlib.Path, **environment: str) -> pathlib.Path:
-    """Builds a program of one file; the standard library is compiled once for all programs of a test.
+    """Builds a program of one file. The standard library is compiled once for all programs of a test.
 
     Args:
       source: the file.
-      directory: where the program is put; it is there.
-      **environment: variables of the environment, as GOOS.
+      directory: an existing directory that gets the program.
+      **environment: environment variables, such as GOOS.
 
     Returns:
       The path of the program.

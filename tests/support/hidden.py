@@ -1,6 +1,6 @@
-"""Images that hide a capability: the shapes that some reader takes for an image without any.
+"""Makes images that hide a capability: some readers find no capability in them.
 
-Each is a directory or a file. Container engines either give `cap_net_bind_service=ep` to a file of it, or refuse it.
+Each image is a directory or a file. Container engines either assign `cap_net_bind_service=ep` to a file of it, or refuse it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 import json
 import pathlib
 import tarfile
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from support.image import layout, tar
 
@@ -19,15 +19,17 @@ _PROGRAM = b"\x7fELF"
 _END = bytes(1024)
 
 
-def header(name: bytes, size: int = 0, kind: bytes = b"0", *, link: bytes = b"", fields: Mapping[int, bytes] | None = None) -> bytes:
-    """Returns the header of a tar's entry.
+def make_header(
+    name: bytes, size: int = 0, kind: bytes = b"0", *, link: bytes = b"", fields: Mapping[int, bytes] | None = None
+) -> bytes:
+    """Returns a tar header.
 
     Args:
-      name: of the entry, at most 100 bytes.
-      size: of its content, in bytes.
-      kind: its typeflag.
+      name: the name, at most 100 bytes.
+      size: the size of the content in bytes.
+      kind: the type flag.
       link: the target of a link, at most 100 bytes.
-      fields: bytes that replace others, by their offset in the header; the checksum is right for them.
+      fields: other bytes by their offset in the header; the checksum includes them.
     """
     block = bytearray(512)
     standard = {0: name, 100: b"0000755\0", 108: b"0000000\0", 116: b"0000000\0", 124: b"%011o\0" % size, 136: b"%011o\0" % 0}
@@ -37,49 +39,51 @@ def header(name: bytes, size: int = 0, kind: bytes = b"0", *, link: bytes = b"",
     return bytes(block)
 
 
-def padded(data: bytes) -> bytes:
-    """Returns the content of an entry, with its padding."""
+def pad(data: bytes) -> bytes:
+    """Returns the content of an entry with its padding."""
     return data + bytes(-len(data) % 512)
 
 
-def capable(value: bytes | None = None) -> bytes:
-    """Returns a pax header that gives the next entry a capability.
+def make_pax_header(value: bytes | None = None) -> bytes:
+    """Returns a pax header that assigns a capability to the next entry.
 
     Args:
-      value: of the attribute, in place of CAPABILITY.
+      value: the value of the attribute, in place of CAPABILITY.
     """
     body = _RECORD + b"=" + (CAPABILITY if value is None else value) + b"\n"
     length = len(body) + 3
     record = b"%d %s" % (length, body)
     assert len(record) == length
-    return header(b"PaxHeaders/x", len(record), b"x") + padded(record)
+    return make_header(b"PaxHeaders/x", len(record), b"x") + pad(record)
 
 
 def _file(name: bytes, **options: Mapping[int, bytes]) -> bytes:
-    return header(name, len(_PROGRAM), **options) + padded(_PROGRAM)
+    return make_header(name, len(_PROGRAM), **options) + pad(_PROGRAM)
 
 
 def _nul_before_a_number(path: pathlib.Path) -> pathlib.Path:
-    """Go reads the size of "a" as 512: what is content to others is the header that covers the capable file."""
-    inner = capable() + _file(b"app")
-    outer = header(b"a", 512, fields={124: b"\0" + b"%010o\0" % 512}) + header(b"covers", len(inner))
+    """Go reads 512 as the size of "a"; other readers read the content of "a" as a header, which covers the capable file."""
+    inner = make_pax_header() + _file(b"app")
+    outer = make_header(b"a", 512, fields={124: b"\0" + b"%010o\0" % 512}) + make_header(b"covers", len(inner))
     return layout(path, outer + inner + _END)
 
 
 def _prefix_in_a_gnu_header(path: pathlib.Path) -> pathlib.Path:
     """Go joins the prefix and the name, so that the second entry does not replace the first."""
     first = _file(b"app", fields={257: b"ustar  \0", 345: b"usr/bin"})
-    return layout(path, capable() + first + _file(b"app") + _END)
+    return layout(path, make_pax_header() + first + _file(b"app") + _END)
 
 
 def _link_before_an_opaque_whiteout(path: pathlib.Path) -> pathlib.Path:
-    hidden = capable() + header(b"d/y", kind=b"1", link=b"x") + header(b"d/.wh..wh..opq") + header(b".wh.x")
+    hidden = (
+        make_pax_header() + make_header(b"d/y", kind=b"1", link=b"x") + make_header(b"d/.wh..wh..opq") + make_header(b".wh.x")
+    )
     return layout(path, tar(("/x", CAPABILITY, "file")), hidden + _END)
 
 
 def _link_that_is_replaced(path: pathlib.Path) -> pathlib.Path:
-    """The capability of the link stays on the other name of the file."""
-    return layout(path, _file(b"x") + capable() + header(b"t", kind=b"1", link=b"x") + _file(b"t") + _END)
+    """The other name of the file keeps the capability of the link."""
+    return layout(path, _file(b"x") + make_pax_header() + make_header(b"t", kind=b"1", link=b"x") + _file(b"t") + _END)
 
 
 def _link_without_a_record(path: pathlib.Path) -> pathlib.Path:
@@ -102,7 +106,7 @@ def _record_of_libarchive(path: pathlib.Path) -> pathlib.Path:
     value = base64.b64encode(CAPABILITY).rstrip(b"=")
     body = b"LIBARCHIVE.xattr.security.capability=" + value + b"\n"
     record = b"%d %s" % (len(body) + 3, body)
-    return layout(path, header(b"PaxHeaders/x", len(record), b"x") + padded(record) + _file(b"app") + _END)
+    return layout(path, make_header(b"PaxHeaders/x", len(record), b"x") + pad(record) + _file(b"app") + _END)
 
 
 def _manifest_key_in_another_case(path: pathlib.Path) -> pathlib.Path:
@@ -139,7 +143,7 @@ def _blob(path: pathlib.Path, descriptor: dict[str, str]) -> bytes:
 
 
 def _large_manifest_in_an_archive(path: pathlib.Path) -> pathlib.Path:
-    """A manifest.json that is larger than what is read is no reason to take the archive for a tar of files."""
+    """A manifest.json that exceeds the limit must not turn the archive into a tar of files."""
     return _archive(path, " " * (9 << 20))
 
 
@@ -152,14 +156,16 @@ def _archive(path: pathlib.Path, padding: str, plain: bool = False) -> pathlib.P
     """Writes an archive with the manifest.json of an image with a capability.
 
     Args:
-      path: of the archive.
-      padding: what follows in manifest.json.
-      plain: whether there is an index.json, of an image without capabilities.
+      path: the path of the archive.
+      padding: the text after the value in manifest.json.
+      plain: whether the archive also has an index.json, of an image without capabilities.
     """
     source = layout(path.with_name(path.name + ".layout"), tar(("/app", CAPABILITY, "file")))
     index = json.loads((source / "index.json").read_bytes())
     manifest = json.loads(_blob(source, index["manifests"][0]))
-    places = ["blobs/sha256/" + each["digest"].removeprefix("sha256:") for each in (manifest["config"], *manifest["layers"])]
+    places = [
+        "blobs/sha256/" + descriptor["digest"].removeprefix("sha256:") for descriptor in (manifest["config"], *manifest["layers"])
+    ]
     saved = [{"Config": places[0], "RepoTags": ["test:1"], "Layers": places[1:]}]
     if plain:
         layout(source / "plain", tar(("/app", None, "file")))
@@ -194,4 +200,4 @@ HIDDEN: dict[str, Callable[[pathlib.Path], pathlib.Path]] = {
         _record_of_libarchive,
     )
 }
-"""Writes an image at a path that does not exist, and returns the path; by the name of what hides the capability."""
+"""Functions that write an image to a new path and return the path, by what hides the capability."""

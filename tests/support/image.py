@@ -1,4 +1,4 @@
-"""Images made by hand, with any capabilities in any place."""
+"""Makes images by hand, with any capabilities on any file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ RECORD = "SCHILY.xattr.security.capability"
 
 
 def tar(*entries: tuple[Any, ...]) -> bytes:
-    """Makes a tar.
+    """Returns a tar.
 
     Args:
       *entries: path, capabilities (FileCapabilities, the bytes of the attribute, or None) and kind: "file", "directory",
-        a hard link ("=/x"), a symbolic link (">x"), or anything else: the content of a file, as text or bytes. A dict may
-        follow, with other attributes of tarfile.TarInfo than the usual: mode (0755), uid and gid (0).
+        a hard link ("=/x"), a symbolic link (">x"), or else the content of a file, as text or bytes. A dict may follow, with
+        attributes of tarfile.TarInfo; the default is mode 0755, and uid and gid 0.
     """
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -29,7 +29,7 @@ def tar(*entries: tuple[Any, ...]) -> bytes:
                 setattr(info, name, attribute)
             if value is not None:
                 data = value if isinstance(value, bytes) else value.to_xattr()
-                info.pax_headers[RECORD] = data.decode("utf-8", "surrogateescape")  # The very bytes.
+                info.pax_headers[RECORD] = data.decode("utf-8", "surrogateescape")  # tarfile writes the same bytes.
             content = b""
             if isinstance(kind, bytes):
                 content = kind
@@ -51,9 +51,9 @@ def layout(directory: pathlib.Path, *layers: bytes, **config: object) -> pathlib
     """Makes an OCI layout with one image for linux/amd64.
 
     Args:
-      directory: where it is made; it is not there yet.
-      *layers: its layers, the lowest first, uncompressed.
-      **config: what the image's config says of containers, as Entrypoint.
+      directory: the directory, which does not exist yet.
+      *layers: the layers, uncompressed, from the lowest to the highest.
+      **config: fields of `config` in the image's config, such as Entrypoint.
 
     Returns:
       The directory.
@@ -67,10 +67,10 @@ def layout(directory: pathlib.Path, *layers: bytes, **config: object) -> pathlib
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
 
     diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
-    own = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    image_config = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {
         "schemaVersion": 2,
-        "config": put(json.dumps(own).encode(), "config.v1+json"),
+        "config": put(json.dumps(image_config).encode(), "config.v1+json"),
         "layers": [put(layer, "layer.v1.tar") for layer in layers],
     }
     index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")]}

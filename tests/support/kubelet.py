@@ -1,4 +1,4 @@
-"""A kubelet with containerd, in namespaces of its own, that runs static pods."""
+"""Runs static pods with a kubelet and containerd, in namespaces of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.outcome import Outcome
 
 _SOURCES = pathlib.Path("tests/engines/kubelet")
 _PORT = 10255
-_SECONDS = 120  # That a pod may take, at most.
+_SECONDS = 120  # The time limit of a pod.
 _MANAGED = 'labels."io.cri-containerd.image"==managed'
 _CONTAINERD = """
 [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -40,25 +40,30 @@ _NETWORK = {
 }
 
 
-def program() -> pathlib.Path:
-    """Builds the kubelet, once, in the user's cache directory; returns its path."""
+def build_kubelet() -> pathlib.Path:
+    """Returns the path of the kubelet, which is built once, in the user's cache directory."""
     names = ("go.mod", "go.sum", "main.go")
     go = require.tool("go")
-    version = subprocess.run([go, "env", "GOVERSION"], check=True, capture_output=True, text=True, env={**os.environ, "HOME": "/"}).stdout
+    version = subprocess.run(
+        [go, "env", "GOVERSION"], check=True, capture_output=True, text=True, env={**os.environ, "HOME": "/"}
+    ).stdout
     digest = hashlib.sha256(version.encode() + b"".join((_SOURCES / name).read_bytes() for name in names)).hexdigest()[:12]
-    # Bazel gives its tests another home.
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache")) / "rules_setcap"
+    # Bazel sets another HOME for tests.
+    cache = (
+        pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache"))
+        / "rules_setcap"
+    )
     cache.mkdir(parents=True, exist_ok=True)
     built = cache / f"kubelet-{digest}"
     with open(cache / "kubelet.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # One test builds it, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)  # One test builds the kubelet, the others wait.
         if not built.exists():
             _build(go, built, cache)
     return built
 
 
 def _build(go: str, built: pathlib.Path, cache: pathlib.Path) -> None:
-    """Builds the kubelet from modules that go.sum names; the modules and objects, 3 GB, are removed."""
+    """Builds the kubelet from the modules in go.sum, and removes the modules and objects (3 GB)."""
     stage = cache / "kubelet.partial"
     shutil.rmtree(stage, ignore_errors=True)
     (stage / "source").mkdir(parents=True)
@@ -82,7 +87,7 @@ def _build(go: str, built: pathlib.Path, cache: pathlib.Path) -> None:
 
 
 class Kubelet:
-    """A kubelet that runs. The containers of its pods do not restart."""
+    """A running kubelet. The containers of its pods do not restart."""
 
     def __init__(self, state: pathlib.Path, inside: Machine, containerd: pathlib.Path) -> None:
         self._state, self._machine, self._containerd = state, inside, containerd
@@ -91,25 +96,25 @@ class Kubelet:
     def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
         """Loads images."""
         self._archives += 1
-        archive = saved.write(layouts_by_name, self._state / f"images{self._archives}.tar")
+        archive = saved.write_archive(layouts_by_name, self._state / f"images{self._archives}.tar")
         client = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images"]
         self._machine.run([*client, "import", str(archive)], check=True, capture_output=True)
         archive.unlink()
-        # The CRI plugin takes them over, and marks them so.
+        # The CRI plugin marks the images once it manages them.
         end = time.monotonic() + 60
-        wanted = set(layouts_by_name)
-        while not wanted <= set(self._machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
-            assert time.monotonic() < end, wanted
+        names = set(layouts_by_name)
+        while not names <= set(self._machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
+            assert time.monotonic() < end, names
             time.sleep(0.05)
 
     def run(self, pods: Mapping[str, Mapping[str, Any] | str]) -> dict[str, dict[str, Outcome]]:
         """Runs pods until all their containers have ended, and starts to remove them.
 
         Args:
-          pods: manifests by the name that their metadata gives the pod, as text (YAML) or objects. A name is used once.
+          pods: manifests by the name in their metadata, as text (YAML) or objects. Each name is used once.
 
         Returns:
-          For each pod the outcomes by container; under "" the outcome of a pod that was not taken.
+          For each pod, the outcomes by container; under "", the outcome of a pod that the kubelet refused.
         """
         self._log_end = self._log.stat().st_size
         for name, pod in pods.items():
@@ -121,25 +126,25 @@ class Kubelet:
         while pending := pods.keys() - outcomes.keys():
             assert time.monotonic() < end, (pending, self._log.read_text()[-5000:])
             time.sleep(0.3)
-            there = {pod["metadata"]["name"].removesuffix("-node"): pod for pod in self._statuses()}
-            refused = self._refused()
+            known = {pod["metadata"]["name"].removesuffix("-node"): pod for pod in self._get_pods()}
+            refused = self._find_refused_pods()
             for name in pending:
-                if name in there and (found := self._outcomes(there[name])):
-                    outcomes[name] = found
+                if name in known and (ended := self._find_outcomes(known[name])):
+                    outcomes[name] = ended
                 elif name in refused:
                     outcomes[name] = {"": Outcome("", refused[name])}
         for name in pods:
             (self._pods / f"{name}.yaml").unlink()
         return outcomes
 
-    def _statuses(self) -> list[dict[str, Any]]:
+    def _get_pods(self) -> list[dict[str, Any]]:
         """Returns the pods that the kubelet has."""
         return self._machine.get(_PORT, "/pods")["items"] or []
 
-    def _refused(self) -> dict[str, str]:
-        """Returns why pods were not taken, by their names: an invalid manifest, or no sandbox at the second attempt.
+    def _find_refused_pods(self) -> dict[str, str]:
+        """Returns why pods were refused, by name: an invalid manifest, or a second attempt to make a sandbox that failed.
 
-        The first may fail where the machine is busy: containerd binds the namespace of a process that has ended.
+        The first attempt may fail on a busy machine, because containerd binds the namespace of a process that has ended.
         """
         reasons: dict[str, str] = {}
         attempts: collections.Counter[str] = collections.Counter()
@@ -157,27 +162,29 @@ class Kubelet:
                             reasons[name] = error
         return reasons
 
-    def _outcomes(self, pod: dict[str, Any]) -> dict[str, Outcome] | None:
+    def _find_outcomes(self, pod: dict[str, Any]) -> dict[str, Outcome] | None:
         """Returns the outcomes of a pod that has ended; None if it has not."""
         status = pod["status"]
         if status.get("phase") == "Failed" and not status.get("containerStatuses"):
             return {"": Outcome("", f"{status.get('reason')}: {status.get('message')}")}
         outcomes = {}
-        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-            state = each["state"]
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            state = container["state"]
             if ended := state.get("terminated"):
                 started = ended.get("reason") not in ("StartError", "ContainerCannotRun", "ContainerStatusUnknown")
-                output = self._output(pod, each["name"]) if started else ""
+                output = self._read_log(pod, container["name"]) if started else ""
                 failure = "" if started else f"{ended['reason']}: {ended.get('message')}"
-                outcomes[each["name"]] = Outcome(output, failure, ended["exitCode"] if started else None)
+                outcomes[container["name"]] = Outcome(output, failure, ended["exitCode"] if started else None)
             elif (waiting := state.get("waiting")) and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
-                outcomes[each["name"]] = Outcome("", f"{waiting['reason']}: {waiting.get('message')}")
+                outcomes[container["name"]] = Outcome("", f"{waiting['reason']}: {waiting.get('message')}")
             else:
                 return None
-        declared = {each["name"] for section in ("containers", "initContainers") for each in pod["spec"].get(section, ())}
+        declared = {
+            container["name"] for section in ("containers", "initContainers") for container in pod["spec"].get(section, ())
+        }
         return outcomes if declared <= outcomes.keys() else None
 
-    def _output(self, pod: dict[str, Any], container: str) -> str:
+    def _read_log(self, pod: dict[str, Any], container: str) -> str:
         """Returns the log of a container; cri-api, "LogPath": time, stream, tag and text."""
         name = pod["metadata"]["name"]
         (directory,) = (self._state / "logs").glob(f"*_{name}_{pod['metadata']['uid']}/{container}")
@@ -189,13 +196,13 @@ class Kubelet:
 
 @contextlib.contextmanager
 def kubelet(state: pathlib.Path, pause: pathlib.Path) -> Iterator[Kubelet]:
-    """Starts containerd and a kubelet; yields the kubelet.
+    """Starts containerd and a kubelet, and yields the kubelet.
 
     Args:
       state: an empty directory with a short path.
       pause: an OCI layout with one image whose program waits.
     """
-    built = program()
+    built = build_kubelet()
     for name in ("containerd", "cni", "pods", "logs", "root", "machine"):
         (state / name).mkdir()
     network = json.loads(json.dumps(_NETWORK))
@@ -203,13 +210,17 @@ def kubelet(state: pathlib.Path, pause: pathlib.Path) -> Iterator[Kubelet]:
     (state / "cni" / "pods.conflist").write_text(json.dumps(network))
     config = _CONTAINERD.format(pause="docker.io/library/pause:1", cni=state / "cni")
     with machine(state / "machine") as inside, engines.containerd(state / "containerd", inside, config) as containerd:
-        made = Kubelet(state, inside, containerd)
-        made.load({"docker.io/library/pause:1": pause})
+        running = Kubelet(state, inside, containerd)
+        running.load({"docker.io/library/pause:1": pause})
         (state / "kubelet.json").write_text(json.dumps(_config(state, inside, containerd)))
-        directories = [f"--config={state / 'kubelet.json'}", f"--root-dir={state / 'root'}", f"--cert-dir={state / 'certificates'}"]
+        directories = [
+            f"--config={state / 'kubelet.json'}",
+            f"--root-dir={state / 'root'}",
+            f"--cert-dir={state / 'certificates'}",
+        ]
         command = [str(built), *directories, "--node-ip=127.0.0.1", "--hostname-override=node"]
         with run_daemon(command, state / "kubelet.log", lambda: _is_ready(inside), inside):
-            yield made
+            yield running
 
 
 def _is_ready(inside: Machine) -> bool:
@@ -221,7 +232,7 @@ def _is_ready(inside: Machine) -> bool:
 
 
 def _config(state: pathlib.Path, inside: Machine, containerd: pathlib.Path) -> dict[str, Any]:
-    """Returns the configuration: without an API server, and with nothing that it would change of the host."""
+    """Returns a configuration without an API server, in which the kubelet changes nothing on the host."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -1,4 +1,4 @@
-"""Images as the tests read them: an OCI layout directory, by hashlib and json alone."""
+"""Reads OCI layouts with hashlib and json only, so that tests do not depend on the code under test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def blob(layout: pathlib.Path, descriptor: dict[str, Any]) -> bytes:
-    """The bytes that `descriptor` names, checked against its digest and size."""
+    """Returns the blob of a descriptor, and checks its digest and size."""
     data = (layout / "blobs" / "sha256" / descriptor["digest"].removeprefix("sha256:")).read_bytes()
     assert "sha256:" + hashlib.sha256(data).hexdigest() == descriptor["digest"]
     assert len(data) == descriptor["size"]
@@ -19,21 +19,22 @@ def blob(layout: pathlib.Path, descriptor: dict[str, Any]) -> bytes:
 
 
 def manifest(layout: pathlib.Path) -> dict[str, Any]:
-    """The manifest of the only image in `layout`."""
+    """Returns the manifest of the only image of a layout."""
     index = json.loads((layout / "index.json").read_bytes())
     (descriptor,) = index["manifests"]
     return json.loads(blob(layout, descriptor))
 
 
 def config(layout: pathlib.Path) -> dict[str, Any]:
-    """The config of the only image in `layout`."""
+    """Returns the config of the only image of a layout."""
     return json.loads(blob(layout, manifest(layout)["config"]))
 
 
-def tagged(layout: pathlib.Path, target: pathlib.Path) -> str:
-    """A copy of `layout` whose image is called "test", as umoci asks for one.
+def copy_tagged(layout: pathlib.Path, target: pathlib.Path) -> str:
+    """Copies a layout, and gives its image the tag "test", which umoci requires.
 
-    Returns: umoci's name for it.
+    Returns:
+      The name of the image for umoci: the path of the copy and the tag.
     """
     shutil.copytree(layout, target)
     for name in [target, *target.rglob("*")]:

@@ -1,7 +1,7 @@
-"""The real libcap: the reference for the capability language.
+"""Calls the real libcap, the reference for the capability language.
 
-setcap's rule for a file's effective set became stricter over time (2.66 still takes
-`cap_chown=e`), so the tests want one that refuses it.
+setcap became stricter about the effective set of a file (2.66 still accepts `cap_chown=e`), so the tests need a version that
+refuses it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _EFFECTIVE, _PERMITTED, _INHERITABLE = range(3)  # cap_flag_t
 
 
 class Sets(NamedTuple):
-    """The three sets of a cap_t, bit n for capability n."""
+    """The three sets of a cap_t: bit n is set if capability n is in the set."""
 
     permitted: int
     inheritable: int
@@ -27,7 +27,7 @@ class Sets(NamedTuple):
 
 
 class Libcap:
-    """cap_from_text and cap_to_text."""
+    """The functions cap_from_text(3) and cap_to_text(3)."""
 
     def __init__(self) -> None:
         self._lib = require.library("libcap.so.2")
@@ -45,17 +45,17 @@ class Libcap:
             function.restype, function.argtypes = result, arguments
 
     def from_text(self, text: str) -> Sets | None:
-        """The sets that cap_from_text(3) makes of `text`; None if it refuses."""
+        """Returns the sets that cap_from_text(3) makes of a text; None if it refuses the text."""
         cap = self._lib.cap_from_text(text.encode())
         if not cap:
             return None
         try:
-            return Sets(*(self._bits(cap, flag) for flag in (_PERMITTED, _INHERITABLE, _EFFECTIVE)))
+            return Sets(*(self._read_set(cap, flag) for flag in (_PERMITTED, _INHERITABLE, _EFFECTIVE)))
         finally:
             self._lib.cap_free(cap)
 
     def to_text(self, sets: Sets) -> str:
-        """What cap_to_text(3) makes of the sets."""
+        """Returns the text that cap_to_text(3) makes of the sets."""
         cap = self._lib.cap_init()
         try:
             for flag, bits in ((_PERMITTED, sets.permitted), (_INHERITABLE, sets.inheritable), (_EFFECTIVE, sets.effective)):
@@ -70,7 +70,7 @@ class Libcap:
         finally:
             self._lib.cap_free(cap)
 
-    def _bits(self, cap: int, flag: int) -> int:
+    def _read_set(self, cap: int, flag: int) -> int:
         value = ctypes.c_int()
         bits = 0
         for number in range(_BITS):
@@ -83,10 +83,7 @@ class Setcap:
     """The program setcap(8), on a file of its own."""
 
     def __init__(self, directory: pathlib.Path) -> None:
-        """
-        Args:
-          directory: where a file can be, on a file system that keeps the attribute.
-        """
+        """Checks that setcap is strict and that the directory is on a file system with extended attributes."""
         require.root()
         self._program = require.tool("setcap")
         self._file = directory / "setcap"
@@ -97,6 +94,6 @@ class Setcap:
             require.missing("a setcap newer than 2.66, which refuses cap_chown=e")
 
     def bytes(self, text: str) -> bytes | None:
-        """What setcap writes for `text`; None if it refuses."""
+        """Returns the value that setcap writes for a text; None if it refuses the text."""
         done = subprocess.run([self._program, text, str(self._file)], stderr=subprocess.DEVNULL)
         return None if done.returncode else os.getxattr(self._file, "security.capability")

@@ -1,4 +1,4 @@
-"""Namespaces and cgroups of their own, in which a test runs daemons of container engines."""
+"""Makes namespaces and cgroups in which a test runs the daemons of container engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 from support import require
 
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
-_START = 60  # Seconds that a daemon may take to start.
+_START = 60  # The time limit for the start of a daemon, in seconds.
 _KERNEL = {
     "kernel/keys/root_maxbytes": 25000000,
     "kernel/keys/root_maxkeys": 1000000,
@@ -29,38 +29,50 @@ _KERNEL = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
 }
-"""The kernel parameters that a kubelet sets: k8s.io/component-helpers/node/util/sysctl. They have no namespace."""
+"""The kernel parameters that a kubelet sets (k8s.io/component-helpers/node/util/sysctl). Namespaces do not isolate them."""
 
 
 class Machine:
-    """Mount, network and process ID namespaces, and cgroups, that a test's daemons share.
+    """Mount, network and process ID namespaces, and cgroups, that the daemons of a test share.
 
-    All processes and mounts in it end with it.
+    close() ends all processes and mounts in it.
 
     Attributes:
-      cgroup: the path of its cgroup in each hierarchy, from the root on.
+      cgroup: the path of its cgroup from the root of each hierarchy.
     """
 
     def __init__(self, state: pathlib.Path) -> None:
-        """Makes the namespaces.
+        """Makes the namespaces and cgroups.
 
         Args:
-          state: a directory for its files.
+          state: a directory for the files of the machine.
         """
         require.root()
         self._state = state
         self.cgroup = f"/rules_setcap-{os.getpid()}-{state.name}"
-        hierarchies = [_CGROUPS] if (_CGROUPS / "cgroup.procs").exists() else [path for path in _CGROUPS.iterdir() if path.is_dir()]
+        hierarchies = (
+            [_CGROUPS] if (_CGROUPS / "cgroup.procs").exists() else [path for path in _CGROUPS.iterdir() if path.is_dir()]
+        )
         self._cgroups = list({path.resolve(): path / self.cgroup[1:] for path in hierarchies}.values())
         for path in self._cgroups:
             path.mkdir()
-            for name in ("cpuset.cpus", "cpuset.mems"):  # In cgroup v1 these are empty at first, and must not be.
+            for name in ("cpuset.cpus", "cpuset.mems"):  # In cgroup v1 they are empty at first; processes need values.
                 if (path / name).exists() and not (path / name).read_text().strip():
                     (path / name).write_text((path.parent / name).read_text())
-        # The first process of a namespace has to reap all others: the kernel does, as it ignores SIGCHLD.
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation=private", "--mount-proc", "--"]
-        script = "".join(f"mount --bind {path} /proc/sys/{name} && " for name, path in self._parameters().items())
-        # Daemons keep sockets and checkpoints below these, whatever their configuration says.
+        # The first process of a namespace must reap all others. It ignores SIGCHLD, so the kernel reaps them.
+        command = [
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation=private",
+            "--mount-proc",
+            "--",
+        ]
+        script = "".join(f"mount --bind {path} /proc/sys/{name} && " for name, path in self._write_parameters().items())
+        # Daemons keep sockets and checkpoints in these directories, whatever their configuration is.
         script += "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/lib && "
         script += "trap '' CHLD && echo ready && exec sleep infinity"
         self._process = subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True)
@@ -70,16 +82,16 @@ class Machine:
             request = struct.pack("16sH", b"lo", 0x1)  # IFF_UP
             fcntl.ioctl(sock, 0x8914, request)  # SIOCSIFFLAGS; netdevice(7)
 
-    def _parameters(self) -> dict[str, pathlib.Path]:
-        """Writes files in place of the kernel's parameters; returns them by name."""
-        made = {}
+    def _write_parameters(self) -> dict[str, pathlib.Path]:
+        """Writes files that replace the kernel's parameters, and returns their paths by the name of the parameter."""
+        paths = {}
         for name, value in _KERNEL.items():
-            made[name] = self._state / name.replace("/", ".")
-            made[name].write_text(f"{value}\n")
-        return made
+            paths[name] = self._state / name.replace("/", ".")
+            paths[name].write_text(f"{value}\n")
+        return paths
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        """Returns the command that runs another one in the namespaces."""
+        """Returns a command that runs another command in the namespaces."""
         return ["nsenter", f"--target={self._first}", "--mount", "--net", "--pid", "--wdns=/", "--", *arguments]
 
     def run(self, arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -101,7 +113,7 @@ class Machine:
         return made[0]
 
     def get(self, port: int, path: str) -> Any:
-        """Returns the JSON that an HTTP server on the loopback interface answers with."""
+        """Returns the JSON of an HTTP response of a server on the loopback interface."""
         with self.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.settimeout(30)
             sock.connect(("127.0.0.1", port))
@@ -116,11 +128,11 @@ class Machine:
         self._process.kill()
         self._process.wait()
         for path in self._cgroups:
-            _remove(path)
+            _remove_cgroup(path)
 
 
-def _remove(cgroup: pathlib.Path) -> None:
-    """Removes a cgroup with those below it, once their processes are gone."""
+def _remove_cgroup(cgroup: pathlib.Path) -> None:
+    """Removes a cgroup and those below it, once their processes have ended."""
     end = time.monotonic() + _START
     for directory, _, _ in os.walk(cgroup, topdown=False):
         while True:
@@ -138,8 +150,8 @@ def _remove(cgroup: pathlib.Path) -> None:
 def directory() -> Iterator[pathlib.Path]:
     """Yields an empty directory for the state of engines.
 
-    Its path is short, because the address of a socket has at most 107 bytes. All users can enter it, because roots of user
-    namespaces have to.
+    Its path is short, because the address of a socket has at most 107 bytes. All users can enter it, because the root of a user
+    namespace must.
     """
     with tempfile.TemporaryDirectory(prefix="engine", dir="/tmp") as name:
         os.chmod(name, 0o755)
@@ -148,10 +160,10 @@ def directory() -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def machine(state: pathlib.Path) -> Iterator[Machine]:
-    """Yields a machine, and closes it.
+    """Makes a machine, yields it, and closes it.
 
     Args:
-      state: a directory for its files.
+      state: a directory for the files of the machine.
     """
     made = Machine(state)
     try:
@@ -161,14 +173,16 @@ def machine(state: pathlib.Path) -> Iterator[Machine]:
 
 
 @contextlib.contextmanager
-def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], bool], inside: Machine | None = None) -> Iterator[None]:
-    """Runs a daemon for as long as the block runs, which begins when the daemon is ready.
+def run_daemon(
+    arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], bool], inside: Machine | None = None
+) -> Iterator[None]:
+    """Starts a daemon, waits until it is ready, and stops it after the block.
 
     Args:
-      arguments: its command.
+      arguments: the command of the daemon.
       log: the file that gets its output.
-      ready: whether it answers.
-      inside: the namespaces that it runs in; None for those of the test.
+      ready: a function that returns whether the daemon is ready.
+      inside: the machine that it runs in; None for the namespaces of the test.
     """
     with open(log, "wb") as output:
         process = subprocess.Popen(inside.command(arguments) if inside else arguments, stdout=output, stderr=output)
@@ -180,7 +194,7 @@ def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], 
         yield
     finally:
         if inside:
-            # The daemon is the child of nsenter, which passes no signal on.
+            # The daemon is a child of nsenter, which does not forward signals.
             for child in _children(process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(child), signal.SIGTERM)
@@ -190,8 +204,8 @@ def run_daemon(arguments: Sequence[str], log: pathlib.Path, ready: Callable[[], 
 
 
 def _children(process: int) -> list[str]:
-    """Returns the IDs of a process's children."""
+    """Returns the process IDs of the children of a process."""
     try:
         return pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
-        return []  # It has ended.
+        return []  # The process has ended.

@@ -1,10 +1,9 @@
-"""Runs a Python program without what Linux alone has, as the nearest thing to a Mac that Linux can be.
+"""Runs a Python program without the parts of Python's standard library that exist only on Linux, to simulate macOS.
 
 Usage: python macos.py [INTERPRETER OPTION...] PROGRAM [ARGUMENT...]
 
-The names are those that typeshed declares for Linux and not for macOS, and SEEK_HOLE and
-SEEK_DATA, which depend on the version of macOS. A name that ends with "_" stands for all
-that begin with it.
+The removed names are those that typeshed declares for Linux and not for macOS, and SEEK_HOLE and SEEK_DATA, which depend on the
+version of macOS. A name that ends with "_" stands for all names that begin with it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import select
 import signal
 import sys
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 _OS = """
 CLONE_ EFD_ GRND_ MFD_ PIDFD_ POSIX_FADV_ RWF_ SCHED_ SPLICE_ TFD_ XATTR_
@@ -39,18 +39,18 @@ _LINUX_ONLY = {
 _DIRECTORIES = ("/proc", "/sys")
 
 
-def linux_only() -> dict[str, list[str]]:
-    """Returns the names that Linux alone has, by the name of their module."""
-    found = {}
+def list_linux_names() -> dict[str, list[str]]:
+    """Returns the names that exist only on Linux, by module."""
+    names = {}
     for module, text in _LINUX_ONLY.items():
         words = text.split()
         prefixes = tuple(word for word in words if word.endswith("_"))
-        found[module.__name__] = [name for name in vars(module) if name in words or (prefixes and name.startswith(prefixes))]
-    return found
+        names[module.__name__] = [name for name in vars(module) if name in words or (prefixes and name.startswith(prefixes))]
+    return names
 
 
 def _without_directories(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function that finds no file in _DIRECTORIES."""
+    """Returns a function like `function` that does not find files in _DIRECTORIES."""
 
     def wrapped(path: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(path, (bytes, str)) and os.fsdecode(path).startswith(_DIRECTORIES):
@@ -62,7 +62,7 @@ def _without_directories(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def main(arguments: list[str]) -> None:
     """Runs the program in this process."""
-    for module, names in linux_only().items():
+    for module, names in list_linux_names().items():
         for name in names:
             delattr(sys.modules[module], name)
     builtins.open = io.open = _without_directories(open)

@@ -1,4 +1,4 @@
-"""OCI image layouts written by hand, as a stranger's base image."""
+"""Writes OCI layouts by hand, such as base images of other projects."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import io
 import json
 import pathlib
 import tarfile
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Member(NamedTuple):
-    """An entry of a layer."""
+    """An entry of a layer; `records` are pax records."""
 
     name: str
     type: bytes = tarfile.REGTYPE
@@ -20,7 +21,7 @@ class Member(NamedTuple):
     owner: tuple[int, int] = (0, 0)
     link: str = ""
     content: bytes = b""
-    records: dict[str, str] = {}
+    records: dict[str, str] | None = None
 
 
 def directory(name: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Member:
@@ -39,18 +40,18 @@ def layer(members: Sequence[Member]) -> bytes:
             entry = tarfile.TarInfo(member.name)
             entry.type, entry.mode, entry.linkname = member.type, member.mode, member.link
             entry.uid, entry.gid = member.owner
-            entry.size, entry.pax_headers = len(member.content), dict(member.records)
+            entry.size, entry.pax_headers = len(member.content), dict(member.records or {})
             archive.addfile(entry, io.BytesIO(member.content))
     return tar.getvalue()
 
 
 def write(path: pathlib.Path, *layers: Sequence[Member], config: dict[str, Any] | None = None) -> pathlib.Path:
-    """Writes a layout of one image for linux/amd64; returns its path.
+    """Writes a layout of one image for linux/amd64, and returns its path.
 
     Args:
-      path: of the directory.
-      *layers: the entries of each layer, the lowest first.
-      config: `config` of the image's config.
+      path: the directory of the layout.
+      *layers: the entries of each layer, from the lowest to the highest layer.
+      config: the field `config` of the image's config.
     """
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What became of a container."""
+"""The outcome of a container."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """What became of a container that an engine was to run.
+    """The outcome of a container that an engine should run.
 
     Attributes:
-      output: what it printed, stdout and stderr.
-      failure: why the engine did not start it; "" if it did.
-      status: its exit status; None if it did not start.
+      output: stdout and stderr of the container.
+      failure: the message of an engine that did not start the container; "" if it started.
+      status: the exit status; None if the container did not start.
     """
 
     output: str

@@ -1,4 +1,4 @@
-"""The programs of build actions, run as the rules run them: by an interpreter in isolation."""
+"""Runs the commands of build actions as the rules do: with an isolated interpreter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import pathlib
 import subprocess
 import sys
-from typing import Any, Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 LAUNCH = pathlib.Path("tools/launch.py").absolute()
 ISOLATED = ("-S", "-E", "-s", "-B", "-X", "utf8")
@@ -17,46 +18,46 @@ TARGET = "//app:image"
 
 
 class Done(NamedTuple):
-    """What a run of the packer left behind."""
+    """The result of a command."""
 
     status: int
     stderr: str
 
 
-def command_line(subcommand: str, python: str = sys.executable) -> list[str]:
-    """Returns the words that start the program of a subcommand; the program's arguments follow them."""
-    commands = _commands_of(subcommand)
+def command_line(command_name: str, python: str = sys.executable) -> list[str]:
+    """Returns the words that start the tool that has a command; the arguments of the tool follow them."""
+    commands = _find_package(command_name)
     program = "rules_setcap.delivery.commands" if "delivery" in commands else commands.removesuffix(".commands")
     return [python, *ISOLATED, str(LAUNCH), program, ""]
 
 
 def run_here(lines: Sequence[str]) -> tuple[int, str]:
-    """Runs a subcommand in this process; returns its exit code and its messages."""
+    """Runs a command in this process, and returns its exit code and its messages."""
     from rules_setcap.actions import command
 
-    return command.run_action(_commands_of(lines[0]), list(lines))
+    return command.run_action(_find_package(lines[0]), list(lines))
 
 
-def _commands_of(subcommand: str) -> str:
-    """Returns the package that has a subcommand; that of the packer if none has it."""
+def _find_package(command_name: str) -> str:
+    """Returns the package that has a command; that of the packer if the command is unknown."""
     for package in (f"rules_setcap.{room}.commands" for room in _PACKAGES):
-        if subcommand in importlib.import_module(package).NAMES:
+        if command_name in importlib.import_module(package).NAMES:
             return package
     return "rules_setcap.packer.commands"
 
 
 def run(
-    subcommand: str,
+    command_name: str,
     *flags: str,
     cwd: pathlib.Path,
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
 ) -> Done:
-    """Runs a subcommand for TARGET in `cwd`, with its arguments in a file as the rules give them."""
-    lines = "".join(line + "\n" for line in (subcommand, f"--target={TARGET}", *flags))
+    """Runs a command for TARGET in the directory `cwd`, with its arguments in a file, as the rules do."""
+    lines = "".join(line + "\n" for line in (command_name, f"--target={TARGET}", *flags))
     (cwd / "arguments").write_bytes(lines.encode("utf-8", "surrogatepass"))
     done = subprocess.run(
-        [*command_line(subcommand, python), "@arguments"],
+        [*command_line(command_name, python), "@arguments"],
         cwd=cwd,
         env=dict(env or {}),
         capture_output=True,
@@ -67,31 +68,31 @@ def run(
     return Done(done.returncode, done.stderr)
 
 
-def compressed(compression: str) -> list[str]:
-    """The flags of a compression; libdeflate's library is the one that BUILD files name in LIBDEFLATE."""
+def make_compression_flags(compression: str) -> list[str]:
+    """Returns the flags of a compression. The library of libdeflate is the file that the variable LIBDEFLATE names."""
     library = [f"--library={pathlib.Path(os.environ['LIBDEFLATE']).absolute()}"] if compression == "libdeflate" else []
     return [f"--compression={compression}", *library]
 
 
 def assign(path: str, *words: str, attribute: str = "file_capabilities") -> str:
-    """The flag that gives `path` capabilities."""
+    """Returns the flag that assigns capabilities to a path."""
     return "--capabilities=" + json.dumps({"attribute": attribute, "path": path, "capabilities": words})
 
 
 def change(attribute: str, path: str, **fields: Any) -> str:
-    """The flag that changes the entry at `path`."""
+    """Returns the flag that changes the entry at a path."""
     return "--change=" + json.dumps({"attribute": attribute, "path": path, **fields})
 
 
 class Layer:
-    """A layer in the making, in a directory of its own."""
+    """The entries of a layer, in a directory of its own."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
         self.lines: list[str] = []
 
     def add(self, path: str, content: bytes | None = None, **fields: Any) -> Layer:
-        """Adds an entry; one with content gets a source file."""
+        """Adds an entry. An entry with content gets a source file."""
         if content is not None:
             fields["source"] = f"source{len(self.lines)}"
             (self.directory / fields["source"]).write_bytes(content)
@@ -99,10 +100,10 @@ class Layer:
         return self
 
     def pack(self, *flags: str, lines: Sequence[str] | None = None, **options: Any) -> Done:
-        """Runs the packer; the blob and its metadata are `blob` and `metadata` in the directory."""
+        """Runs the command layer, which writes `blob` and `metadata` in the directory."""
         defaults = {"compression": "gzip", "created-by": "test"}
-        given = {flag.partition("=")[0] for flag in flags}
-        rest = [f"--{name}={value}" for name, value in defaults.items() if f"--{name}" not in given]
+        names = {flag.partition("=")[0] for flag in flags}
+        rest = [f"--{name}={value}" for name, value in defaults.items() if f"--{name}" not in names]
         entries = self.lines if lines is None else lines
         outputs = ("--output=blob", "--metadata=metadata")
         return run("layer", *outputs, *rest, *flags, *entries, cwd=self.directory, **options)
@@ -115,5 +116,5 @@ class Layer:
         return json.loads((self.directory / "metadata").read_bytes())
 
     def outputs(self) -> list[str]:
-        """What there is beside the inputs."""
+        """Returns the names of the files in the directory that are not inputs."""
         return sorted(name for name in os.listdir(self.directory) if not name.startswith(("source", "arguments")))

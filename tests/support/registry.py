@@ -1,4 +1,4 @@
-"""A registry of images on this machine: Debian's docker-registry, the reference implementation."""
+"""Runs a registry on this machine: Debian's docker-registry, the reference implementation."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from typing import Iterator
+from collections.abc import Iterator
 
 from support import require
 
 _ACCEPTED = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
-_START = 30  # Seconds that it may take.
+_START = 30  # The time limit for the start, in seconds.
 
 
 class Registry:
-    """A registry that runs.
+    """A running registry.
 
     Attributes:
-      host: address and port.
+      host: its address and port.
     """
 
     def __init__(self, host: str, log: pathlib.Path) -> None:
@@ -30,18 +30,23 @@ class Registry:
         self._log = log
 
     def manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
-        """Digest and bytes of a manifest or index, by tag or digest."""
+        """Returns digest and bytes of a manifest or index.
+
+        Args:
+          repository: the repository.
+          reference: a tag or a digest.
+        """
         url = f"http://{self.host}/v2/{repository}/manifests/{reference}"
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": _ACCEPTED})) as answer:
             return answer.headers["Docker-Content-Digest"], answer.read()
 
     def blob(self, repository: str, digest: str) -> bytes:
-        """The bytes of a blob."""
+        """Returns the bytes of a blob."""
         with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/blobs/{digest}") as answer:
             return answer.read()
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; none where the registry knows of none."""
+        """Returns the tags of a repository; an empty list if the registry does not have the repository."""
         try:
             with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/tags/list") as answer:
                 return sorted(json.load(answer)["tags"] or [])
@@ -50,16 +55,16 @@ class Registry:
             return []
 
     def uploads(self, repository: str) -> list[str]:
-        """The digests of the blobs that were uploaded so far, one for each time."""
+        """Returns the digest of each blob upload so far."""
         pattern = rf'"PUT /v2/{re.escape(repository)}/blobs/uploads/[^" ]*digest=sha256(?:%3A|:)([0-9a-f]+)[^"]*" 201 '
         return re.findall(pattern, self._log.read_text())
 
 
 @contextlib.contextmanager
 def serve(directory: pathlib.Path) -> Iterator[Registry]:
-    """A registry that keeps what it gets below `directory`, for as long as the block runs."""
+    """Runs a registry during the block; it keeps its files in `directory`."""
     config, log = directory / "registry.json", directory / "registry.log"
-    # YAML takes JSON. Port 0: one that is free.
+    # JSON is valid YAML. Port 0 stands for a free port.
     settings = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},

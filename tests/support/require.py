@@ -1,8 +1,7 @@
-"""Programs, libraries and rights that a test stands on.
+"""Finds programs, libraries and rights that a test needs.
 
-Where one is missing the test is skipped on a developer's machine, with a
-sentence that says what to install; where the environment says that all must be
-there (`RULES_SETCAP_REQUIRE_TOOLS=1`, or `CI`), it fails instead.
+If one is missing, the test is skipped, with a sentence that says what to install. With `RULES_SETCAP_REQUIRE_TOOLS=1` or `CI` in
+the environment, it fails instead.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def missing(what: str) -> NoReturn:
-    """Skips the test, or fails it where everything must be there."""
+    """Skips the test, or fails it if the environment requires everything."""
     if os.environ.get("RULES_SETCAP_REQUIRE_TOOLS") == "1" or os.environ.get("CI"):
         pytest.fail(f"this test needs {what}")
     pytest.skip(f"needs {what}")
 
 
 def tool(name: str) -> str:
-    """The path of the program `name`, on PATH or where the system keeps them."""
-    found = shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
-    return found or missing(f"the program {name}: install it, or run the tests by ./bazelw")
+    """Returns the path of a program, on PATH or in the directories of the system."""
+    path = shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
+    return path or missing(f"the program {name}: install it, or run the tests by ./bazelw")
 
 
 def library(soname: str) -> ctypes.CDLL:
-    """The shared library `soname`, with errno kept for the caller."""
+    """Returns a shared library, which keeps errno for the caller."""
     try:
         return ctypes.CDLL(soname, use_errno=True)
     except OSError:
@@ -39,7 +38,7 @@ def library(soname: str) -> ctypes.CDLL:
 
 
 def root() -> None:
-    """Requires uid 0: setting file capabilities and runc need it. CI has it."""
+    """Requires uid 0, which runc and the setting of file capabilities need."""
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("this test needs to run as root")

@@ -1,4 +1,4 @@
-"""The persistent worker: any number of actions, each as if it ran in a process of its own."""
+"""A persistent worker serves any number of actions, each as if it ran in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import random
 import subprocess
 import tarfile
 import time
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -63,48 +64,48 @@ class Worker:
 
 @pytest.fixture
 def worker(tmp_path) -> Iterator[Worker]:
-    made = Worker(tmp_path)
-    yield made
-    assert made.process.stdin
-    made.process.stdin.close()
-    assert made.process.wait() == 0
+    running = Worker(tmp_path)
+    yield running
+    assert running.process.stdin
+    running.process.stdin.close()
+    assert running.process.wait() == 0
 
 
-def _flags(subcommand: str, name: str) -> list[str]:
+def _make_flags(subcommand: str, name: str) -> list[str]:
     outputs = [f"--output={name}.tar", f"--metadata={name}.json"]
     return [subcommand, f"--target=//:{name}", *outputs, "--compression=gzip", "--created-by=test"]
 
 
-def _request(name: str, *entries: dict[str, Any], grants: tuple[str, ...] = ()) -> list[str]:
-    return [*_flags("layer", name), *grants, *(json.dumps(entry) for entry in entries)]
+def _make_request(name: str, *entries: dict[str, Any], assignments: tuple[str, ...] = ()) -> list[str]:
+    return [*_make_flags("layer", name), *assignments, *(json.dumps(entry) for entry in entries)]
 
 
-def _outputs(directory: pathlib.Path, name: str) -> list[bytes]:
+def _read_outputs(directory: pathlib.Path, name: str) -> list[bytes]:
     return [(directory / f"{name}.{kind}").read_bytes() for kind in ("tar", "json")]
 
 
-def test_same_bytes_as_without_a_worker(tmp_path, worker):
+def test_a_worker_writes_the_bytes_of_a_separate_process(tmp_path, worker):
     (tmp_path / "program").write_bytes(b"\x7fELF" + random.Random(0).randbytes(1 << 20) * 2)
-    request = _request("one", {"path": "/app", "source": "program"}, grants=(packer.assign("/app", "bpf"),))
+    request = _make_request("one", {"path": "/app", "source": "program"}, assignments=(packer.assign("/app", "bpf"),))
     assert worker.ask(*request) == (0, "")
-    expected = _outputs(tmp_path, "one")
+    expected = _read_outputs(tmp_path, "one")
     assert worker.ask(*request) == (0, "")
-    assert _outputs(tmp_path, "one") == expected
+    assert _read_outputs(tmp_path, "one") == expected
     assert packer.run("layer", *request[2:], cwd=tmp_path) == (0, "")
-    assert _outputs(tmp_path, "one") == expected
+    assert _read_outputs(tmp_path, "one") == expected
 
 
 def test_errors_do_not_end_the_worker(tmp_path, worker):
     (tmp_path / "file").write_bytes(b"content")
-    good = _request("good", {"path": "/file", "source": "file"})
+    good = _make_request("good", {"path": "/file", "source": "file"})
     for _ in range(3):
-        # A mistake of the user, a mistake of the rules, and exceptions that nothing in the packer expects.
-        assert worker.ask(*_request("bad", {"path": "file", "source": "file"})) == (
+        # A mistake of the user, a mistake of the rules, and exceptions that the packer does not expect.
+        assert worker.ask(*_make_request("bad", {"path": "file", "source": "file"})) == (
             1,
             '//:bad: srcs: "file": must be absolute; write "/file"\n',
         )
         assert worker.ask("layer", "--target=//:x", "--nonsense=1")[0] == 2
-        status, output = worker.ask(*_flags("layer", "bad"), "--capabilities=not JSON")
+        status, output = worker.ask(*_make_flags("layer", "bad"), "--capabilities=not JSON")
         assert status == 70 and "JSONDecodeError" in output
         worker.send(inputs=[])
         response = worker.receive()
@@ -113,84 +114,83 @@ def test_errors_do_not_end_the_worker(tmp_path, worker):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "good.json", "good.tar"]
 
 
-def test_what_prints_does_not_come_between_the_responses(tmp_path, worker):
-    """Here a library that prints when it is loaded."""
-    (tmp_path / "noisy.c").write_text('#include <unistd.h>\n__attribute__((constructor)) static void print(void) { write(1, "noise\\n", 6); }\n')
+def test_prints_to_stdout_do_not_mix_with_responses(tmp_path, worker):
+    """For example, a library prints when it is loaded."""
+    (tmp_path / "noisy.c").write_text(
+        '#include <unistd.h>\n__attribute__((constructor)) static void print(void) { write(1, "noise\\n", 6); }\n'
+    )
     subprocess.run([require.tool("gcc"), "-shared", "-fPIC", "-o", "noisy.so", "noisy.c"], cwd=tmp_path, check=True)
-    request = [flag for flag in _flags("layer", "noisy") if not flag.startswith("--compression")]
+    request = [flag for flag in _make_flags("layer", "noisy") if not flag.startswith("--compression")]
     status, output = worker.ask(*request, "--compression=libdeflate", "--library=noisy.so")
     assert status == 1 and "not libdeflate" in output
 
 
 def test_memory_does_not_grow(tmp_path, worker):
-    """Each request has so many entries that to keep those of a few requests would show."""
+    """Each request has so many entries that a leak of those of a few requests would show."""
     (tmp_path / "file").write_bytes(b"content")
     early = 0
     for number in range(300):
         directories = [{"path": f"/{number}/{other}", "type": "directory"} for other in range(200)]
         right, wrong = ({"path": path, "source": "file"} for path in ("/file", "file"))
-        assert worker.ask(*_request("good", right, *directories)) == (0, "")
-        assert worker.ask(*_request("bad", wrong, *directories))[0] == 1
+        assert worker.ask(*_make_request("good", right, *directories)) == (0, "")
+        assert worker.ask(*_make_request("bad", wrong, *directories))[0] == 1
         if number == 100:
             early = worker.memory()
     assert worker.memory() < early + (2 << 20)
 
 
-class Slow:
-    """A setcap request of a large tar, which takes a second or more."""
+class SlowRequest:
+    """A setcap request for a large tar, which takes a second or more."""
 
     def __init__(self, directory: pathlib.Path) -> None:
-        """
-        Args:
-          directory: where the worker runs.
-        """
-        self.request = [*_flags("setcap", "slow"), "--level=9", "--tar=large"]
+        """Writes the tar into the directory in which the worker runs."""
+        self.request = [*_make_flags("setcap", "slow"), "--level=9", "--tar=large"]
         self._partial = directory / "slow.tar.partial"
         entry = tarfile.TarInfo("file")
         entry.size = 48 << 20
-        # Half of it can be compressed, which takes longest.
+        # Content whose half can be compressed takes the longest.
         data = b"".join(bytes((byte, byte >> 4, byte & 15, 7)) for byte in random.Random(1).randbytes(1 << 20))
         (directory / "large").write_bytes(entry.tobuf() + data * 12 + bytes(1024))
 
     def wait(self) -> None:
-        """Returns when the worker is in the middle of the request."""
+        """Waits until the worker is in the middle of the request."""
         while not self._partial.exists() or not self._partial.stat().st_size:
             time.sleep(0.001)
 
 
-def test_cancellation_of_a_request_that_runs(tmp_path, worker):
+def test_a_running_request_is_cancelled(tmp_path, worker):
     (tmp_path / "file").write_bytes(b"content")
-    small = _request("small", {"path": "/file", "source": "file"})
-    slow = Slow(tmp_path)
+    small = _make_request("small", {"path": "/file", "source": "file"})
+    slow = SlowRequest(tmp_path)
     for _ in range(5):
         worker.send(arguments=slow.request)
         slow.wait()
         worker.send(cancel=True)
         assert worker.receive().get("wasCancelled") is True
-        worker.send(cancel=True)  # Once more, and too late.
+        worker.send(cancel=True)  # A second cancellation, which is too late.
         assert worker.ask(*small) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "large", "small.json", "small.tar"]
 
 
-def test_same_bytes_after_a_cancellation(tmp_path, worker):
-    slow = Slow(tmp_path)
+def test_a_cancelled_request_gives_the_same_bytes_when_repeated(tmp_path, worker):
+    slow = SlowRequest(tmp_path)
     worker.send(arguments=slow.request)
     slow.wait()
     worker.send(cancel=True)
     assert worker.receive().get("wasCancelled") is True
     assert worker.ask(*slow.request) == (0, "")
-    found = _outputs(tmp_path, "slow")
+    outputs = _read_outputs(tmp_path, "slow")
     assert packer.run("setcap", *slow.request[2:], cwd=tmp_path) == (0, "")
-    assert _outputs(tmp_path, "slow") == found
+    assert _read_outputs(tmp_path, "slow") == outputs
 
 
-def test_cancellation_before_the_start(tmp_path, worker):
+def test_a_waiting_request_is_cancelled(tmp_path, worker):
     (tmp_path / "file").write_bytes(b"content")
-    small = _request("small", {"path": "/file", "source": "file"})
-    slow = Slow(tmp_path)
+    small = _make_request("small", {"path": "/file", "source": "file"})
+    slow = SlowRequest(tmp_path)
     worker.send(arguments=slow.request)
     slow.wait()
-    # Only the second request is cancelled; the one that runs ends well.
+    # Only the second request is cancelled; the running one succeeds.
     worker.send(arguments=small)
     worker.send(cancel=True)
     assert worker.receive_any() == (1, {"exitCode": 0, "output": ""})
@@ -199,21 +199,21 @@ def test_cancellation_before_the_start(tmp_path, worker):
     assert worker.ask(*small) == (0, "")
 
 
-def test_cancellation_after_the_end(tmp_path, worker):
+def test_a_cancellation_after_the_end_has_no_effect(tmp_path, worker):
     (tmp_path / "file").write_bytes(b"content")
-    small = _request("small", {"path": "/file", "source": "file"})
+    small = _make_request("small", {"path": "/file", "source": "file"})
     for _ in range(30):
         assert worker.ask(*small) == (0, "")
         worker.send(cancel=True)
     assert worker.ask(*small) == (0, "")
 
 
-def test_cancellation_at_any_moment(tmp_path, worker):
-    """Each request gets exactly one response, cancelled or whole, and the worker goes on."""
+def test_a_cancellation_is_safe_at_any_moment(tmp_path, worker):
+    """Each request gets exactly one response, cancelled or complete, and the worker goes on."""
     (tmp_path / "file").write_bytes(random.Random(2).randbytes(3 << 19))
-    request = _request("layer", {"path": "/file", "source": "file"})
+    request = _make_request("layer", {"path": "/file", "source": "file"})
     assert worker.ask(*request) == (0, "")
-    expected = _outputs(tmp_path, "layer")
+    expected = _read_outputs(tmp_path, "layer")
     chance = random.Random(3)
     for _ in range(40):
         worker.send(arguments=request)
@@ -223,4 +223,4 @@ def test_cancellation_at_any_moment(tmp_path, worker):
         assert response.get("wasCancelled") or (response["exitCode"], response["output"]) == (0, "")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "layer.json", "layer.tar"]
     assert worker.ask(*request) == (0, "")
-    assert _outputs(tmp_path, "layer") == expected
+    assert _read_outputs(tmp_path, "layer") == expected

@@ -1,4 +1,4 @@
-"""Compressed tars: what is read, and what is refused by name."""
+"""Compressed tars: which are read, and which are refused with which message."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ from support import packer
 
 TAR = without_end(make_tar({"name": "server"})) + END
 HALF = len(TAR) // 2
-CODECS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress, "xz": lzma.compress, "bzip2": bz2.compress}
+CODECS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zstd": zstd.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+}
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 3) + b"toc"
 
 
-def _xz(data: bytes, dictionary: int) -> bytes:
-    """Compresses, and says in the block's header that the dictionary is of another size (xz file format, 5.3.1)."""
+def _compress_xz(data: bytes, dictionary: int) -> bytes:
+    """Returns data as xz whose block header claims a dictionary of another size (xz file format, 5.3.1)."""
     made = bytearray(lzma.compress(data, preset=0))
     end = 12 + (made[12] + 1) * 4
     at = made.index(b"\x21\x01", 12, end) + 2
@@ -36,8 +41,8 @@ def _xz(data: bytes, dictionary: int) -> bytes:
     return bytes(made)
 
 
-def _window(logarithm: int) -> bytes:
-    """Compresses with a window of 2^logarithm bytes."""
+def _compress_zstd(logarithm: int) -> bytes:
+    """Returns TAR as zstd with a window of 2^logarithm bytes."""
     parameter = zstd.CompressionParameter
     options = {parameter.window_log: logarithm, parameter.content_size_flag: 0, parameter.compression_level: 1}
     compressor = zstd.ZstdCompressor(options=options)
@@ -48,23 +53,26 @@ READ = {
     **{f"two streams of {name}": compress(TAR[:HALF]) + compress(TAR[HALF:]) for name, compress in CODECS.items()},
     **{f"an empty stream of {name} at the end": compress(TAR) + compress(b"") for name, compress in CODECS.items()},
     **{f"an empty stream of {name} at the start": compress(b"") + compress(TAR) for name, compress in CODECS.items()},
-    **{f"many streams of {name}": b"".join(compress(TAR[at : at + 64]) for at in range(0, len(TAR), 64)) for name, compress in CODECS.items()},
+    **{
+        f"many streams of {name}": b"".join(compress(TAR[at : at + 64]) for at in range(0, len(TAR), 64))
+        for name, compress in CODECS.items()
+    },
     "xz with padding": lzma.compress(TAR[:HALF]) + bytes(8) + lzma.compress(TAR[HALF:]) + bytes(4),
-    "xz with a dictionary of 64 MiB": _xz(TAR, 28),
+    "xz with a dictionary of 64 MiB": _compress_xz(TAR, 28),
     "zstd after a skippable frame": SKIPPABLE + zstd.compress(TAR),
     "zstd before a skippable frame": zstd.compress(TAR) + SKIPPABLE,
     "zstd between skippable frames": zstd.compress(TAR[:HALF]) + SKIPPABLE + zstd.compress(TAR[HALF:]) + SKIPPABLE,
-    "zstd with the largest window": _window(limits.ZSTD_WINDOW_LOG),
+    "zstd with the largest window": _compress_zstd(limits.ZSTD_WINDOW_LOG),
 }
 
 
 @pytest.mark.parametrize("name", READ)
-def test_read(tmp_path, name):
+def test_the_stream_is_read(tmp_path, name):
     assert retrofit(tmp_path, write(tmp_path, READ[name])) == (0, "")
     assert (tmp_path / "out").read_bytes() == TAR
 
 
-def _changed(data: bytes, at: int) -> bytes:
+def _flip_bit(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]
 
 
@@ -77,10 +85,13 @@ REFUSED = {
     "zstd and zeros": (zstd.compress(TAR) + bytes(512), "damaged zstd: "),
     "bzip2 and zeros": (bz2.compress(TAR) + bytes(512), "damaged bzip2: "),
     "xz with odd padding": (lzma.compress(TAR) + bytes(6), "damaged xz: padding that is not a multiple of four bytes"),
-    "gzip with a wrong checksum": (_changed(GZIP, -6), "damaged gzip: Error -3 while decompressing data: incorrect data check"),
-    "gzip with a wrong length": (_changed(GZIP, -2), "damaged gzip: Error -3 while decompressing data: incorrect length check"),
-    "xz with a dictionary of 4 GiB": (_xz(TAR, 40), "damaged xz: it needs too much memory (limit XZ_MEMORY: 128 MiB)"),
-    "zstd with a window of 256 MiB": (_window(limits.ZSTD_WINDOW_LOG + 1), "damaged zstd: a window that is too large (limit ZSTD_WINDOW_LOG: 128 MiB)"),
+    "gzip with a wrong checksum": (_flip_bit(GZIP, -6), "damaged gzip: Error -3 while decompressing data: incorrect data check"),
+    "gzip with a wrong length": (_flip_bit(GZIP, -2), "damaged gzip: Error -3 while decompressing data: incorrect length check"),
+    "xz with a dictionary of 4 GiB": (_compress_xz(TAR, 40), "damaged xz: it needs too much memory (limit XZ_MEMORY: 128 MiB)"),
+    "zstd with a window of 256 MiB": (
+        _compress_zstd(limits.ZSTD_WINDOW_LOG + 1),
+        "damaged zstd: a window that is too large (limit ZSTD_WINDOW_LOG: 128 MiB)",
+    ),
     "lz4": (b"\x04\x22\x4d\x18" + TAR, "compressed by lz4, which is not supported"),
     "old lz4": (b"\x02\x21\x4c\x18" + TAR, "compressed by lz4, which is not supported"),
     "compress": (b"\x1f\x9d\x90" + TAR, "compressed by compress, which is not supported"),
@@ -95,16 +106,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(tmp_path, name):
+def test_the_stream_is_refused(tmp_path, name):
     data, fault = REFUSED[name]
     problems = problems_of(tmp_path, data)
     assert len(problems) == 1 and fault in problems[0], problems
 
 
-@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT])
 @pytest.mark.parametrize("name", ["LZIP", "PK\x03\x04", "7z"])
-def test_a_tar_whose_first_name_looks_like_a_codec(tmp_path, name, format):
-    tar = without_end(make_tar({"name": name}, format=format)) + END
+def test_a_tar_whose_first_name_looks_like_a_codec_is_read(tmp_path, name, tar_format):
+    tar = without_end(make_tar({"name": name}, tar_format=tar_format)) + END
     assert retrofit(tmp_path, write(tmp_path, tar)) == (0, "")
     v7 = bytearray(tar[:257] + bytes(255) + tar[512:])
     v7[148:156] = b"        "
@@ -112,7 +123,7 @@ def test_a_tar_whose_first_name_looks_like_a_codec(tmp_path, name, format):
     assert retrofit(tmp_path, write(tmp_path, bytes(v7))) == (0, "")
 
 
-def test_small_and_large_reads_give_the_same(tmp_path):
+def test_reads_of_any_size_give_the_same_bytes(tmp_path):
     data = bytes(range(256)) * 2000
     for compress in CODECS.values():
         (tmp_path / "x").write_bytes(compress(data[:1000]) + compress(data[1000:]))
@@ -127,7 +138,7 @@ def test_small_and_large_reads_give_the_same(tmp_path):
 
 
 def test_our_own_sparse_file_is_read(tmp_path):
-    """A layer of ours: 3 GiB of zeros are 100 KiB of zstd."""
+    """A layer with 3 GiB of zeros is 100 KiB of zstd."""
     with open(tmp_path / "source", "wb") as file:
         file.truncate(3 << 30)
     layer = packer.Layer(tmp_path)
@@ -139,13 +150,15 @@ def test_our_own_sparse_file_is_read(tmp_path):
 
 
 def _drain(stream: decompress.DecompressedStream) -> int:
+    """Reads a stream to its end; returns the number of bytes."""
     total = 0
     while data := stream.read(1 << 20):
         total += len(data)
     return total
 
 
-def _bomb(path: pathlib.Path, compress: Callable[[bytes], bytes], times: int) -> pathlib.Path:
+def _write_bomb(path: pathlib.Path, compress: Callable[[bytes], bytes], times: int) -> pathlib.Path:
+    """Writes a file of `times` streams, 64 MiB of zeros each."""
     block = compress(bytes(64 << 20))
     path.write_bytes(block * times)
     return path
@@ -153,23 +166,24 @@ def _bomb(path: pathlib.Path, compress: Callable[[bytes], bytes], times: int) ->
 
 @pytest.mark.parametrize("codec", ["bzip2", "xz"])
 def test_too_much_work_is_refused(tmp_path, codec, monkeypatch):
-    """bzip2 has no largest ratio: 100 bytes stand for 64 MiB."""
+    """The ratio of bzip2 has no limit: 100 bytes decompress to 64 MiB."""
     monkeypatch.setattr(limits, "WORK_FREE", 4 << 30)
-    with open(_bomb(tmp_path / "bomb", CODECS[codec], 100), "rb") as stream:
+    with open(_write_bomb(tmp_path / "bomb", CODECS[codec], 100), "rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
-        for work in (ReadBudget(), ReadBudget(size)):
+        for budget in (ReadBudget(), ReadBudget(size)):
             stream.seek(0)
-            with pytest.raises(decompress.DecompressionError, match="too much work for its size .limit WORK_FREE: 4 GiB and 32 KiB for each byte"):
-                _drain(decompress.DecompressedStream(stream, work))
+            message = r"too much work for its size \(limit WORK_FREE: 4 GiB and 32 KiB for each byte"
+            with pytest.raises(decompress.DecompressionError, match=message):
+                _drain(decompress.DecompressedStream(stream, budget))
 
 
-def test_work_counts_for_all_streams_together(tmp_path, monkeypatch):
-    """A layer that a manifest names again and again."""
+def test_streams_share_the_budget_of_the_input(tmp_path, monkeypatch):
+    """For example, a manifest names a layer many times."""
     monkeypatch.setattr(limits, "WORK_FREE", 4 << 30)
-    path = _bomb(tmp_path / "layer", gzip.compress, 1)
-    work = ReadBudget(path.stat().st_size)
+    path = _write_bomb(tmp_path / "layer", gzip.compress, 1)
+    budget = ReadBudget(path.stat().st_size)
     with pytest.raises(decompress.DecompressionError, match="too much work"):
         for _ in range(20):
             with open(path, "rb") as stream:
-                _drain(decompress.DecompressedStream(stream, work))
+                _drain(decompress.DecompressedStream(stream, budget))

@@ -19,11 +19,21 @@ import readers
 import shapes
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
+from rules_setcap.archive.reader import TarError, TarReader, normalize_name
 
 COUNT = int(os.environ.get("HEADERS", "400"))
 SEED = int(os.environ.get("HEADERS_SEED") or (20261126 if COUNT <= 400 else random.SystemRandom().randrange(1 << 32)))
-TYPES = {"0": FILE, "\0": FILE, "S": FILE, "1": HARDLINK, "2": SYMLINK, "3": "character device", "4": "block device", "5": DIRECTORY, "6": "fifo"}
+TYPES = {
+    "0": FILE,
+    "\0": FILE,
+    "S": FILE,
+    "1": HARDLINK,
+    "2": SYMLINK,
+    "3": "character device",
+    "4": "block device",
+    "5": DIRECTORY,
+    "6": "fifo",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +41,14 @@ def go(tmp_path_factory) -> readers.Go:
     return readers.Go(tmp_path_factory.mktemp("go"))
 
 
-def ours(tar: bytes) -> list[dict[str, Any]]:
-    """Returns the entries of an archive.
+def read_members(tar: bytes) -> list[dict[str, Any]]:
+    """Returns the members of an archive as our reader reads them.
 
     Raises:
-      ArchiveError: the archive is refused.
+      TarError: the archive is refused.
     """
     entries = []
-    archive = Archive(io.BytesIO(tar))
+    archive = TarReader(io.BytesIO(tar))
     for member in archive:
         content = b"".join(archive.content())[: member.size]
         entries.append(
@@ -57,13 +67,13 @@ def ours(tar: bytes) -> list[dict[str, Any]]:
     return entries
 
 
-def theirs(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the entries that Go found, in the form of ours."""
+def convert_entries(archive: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the entries that Go read, in the form of read_members()."""
     entries = []
-    for entry in found["Entries"]:
+    for entry in archive["Entries"]:
         kind = TYPES.get(entry["Type"], entry["Type"])
         if kind == "g":
-            continue  # Which container engines pass over.
+            continue  # A global header, which container engines skip.
         sparse = entry["Type"] == "S" or any(key.startswith("GNU.sparse.") for key in entry["Records"])
         entries.append(
             {
@@ -83,85 +93,110 @@ def theirs(found: dict[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-@pytest.mark.parametrize("name", shapes.canonical())
-def test_what_programs_write_is_read(go, name):
-    tar = shapes.canonical()[name]
-    (found,) = go.read([tar])
-    assert found["Error"] == ""
-    assert ours(tar) == theirs(found)
+@pytest.mark.parametrize("name", shapes.make_canonical_tars())
+def test_the_tar_of_a_program_is_read_as_go_reads_it(go, name):
+    tar = shapes.make_canonical_tars()[name]
+    (archive,) = go.read([tar])
+    assert archive["Error"] == ""
+    assert read_members(tar) == convert_entries(archive)
 
 
-def test_random_headers(go, tmp_path):
-    """Whatever we read, Go reads in the same way; and we read what programs write."""
+def test_random_headers_are_read_as_go_reads_them_or_refused(go, tmp_path):
+    """Only archives that have something that no program writes, or that Go refuses, may be refused."""
     print(f"HEADERS={COUNT} HEADERS_SEED={SEED}")
     chance = random.Random(SEED)
-    made = [drawn_headers.archive(chance) for _ in range(COUNT)]
+    drawn = [drawn_headers.draw_archive(chance) for _ in range(COUNT)]
     accepted, refused_by_both = [], 0
     for at in range(0, COUNT, 1000):
-        for (tar, changed), found in zip(made[at : at + 1000], go.read([tar for tar, _ in made[at : at + 1000]])):
+        chosen = drawn[at : at + 1000]
+        for (tar, changed), archive in zip(chosen, go.read([tar for tar, _ in chosen]), strict=True):
             try:
-                entries = ours(tar)
-            except ArchiveError as error:
+                entries = read_members(tar)
+            except TarError as error:
                 assert str(error)
-                assert changed or found["Error"], (error, tar.rstrip(b"\0"))
-                refused_by_both += found["Error"] != ""
+                assert changed or archive["Error"], (error, tar.rstrip(b"\0"))
+                refused_by_both += archive["Error"] != ""
                 continue
-            assert found["Error"] == "", (found["Error"], tar.rstrip(b"\0"))
-            assert entries == theirs(found), tar.rstrip(b"\0")
+            assert archive["Error"] == "", (archive["Error"], tar.rstrip(b"\0"))
+            assert entries == convert_entries(archive), tar.rstrip(b"\0")
             accepted.append(tar)
-    print(f"{COUNT} archives: {len(accepted)} read, {refused_by_both} refused by Go as well, {COUNT - len(accepted) - refused_by_both} by us alone")
+    print(
+        f"{COUNT} archives: {len(accepted)} read, {refused_by_both} refused by Go as well, {COUNT - len(accepted) - refused_by_both} by us alone"
+    )
     assert len(accepted) > COUNT // 10
     other = {"GNU tar": 0, "bsdtar": 0, "Python": 0}
     for tar in accepted[: max(40, COUNT // 40)]:
-        expected = [_of_ours(entry) for entry in ours(tar)]
-        for name, listed in _listed(tar, tmp_path).items():
-            # GNU tar's listing pads names; of sparse files it has the real size.
-            if listed is None or name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected):
+        expected = [_convert_member(entry) for entry in read_members(tar)]
+        for name, listed in _list_tar(tar, tmp_path).items():
+            # GNU tar's listing pads names, and has the real size of sparse files.
+            if listed is None or (name == "GNU tar" and any(path.startswith("/ ") for path, *_ in expected)):
                 continue
             other[name] += 1
             sizes = {path: size for path, *_, size in expected}
-            listed = [(*entry, -1 if sizes.get(entry[0]) == -1 else size) for *entry, size in listed]
-            # Python ends at a header that it finds a fault in, without a word.
-            assert listed == expected or name == "Python" and listed == expected[: len(listed)], (name, tar.rstrip(b"\0"))
+            entries = [(*entry, -1 if sizes.get(entry[0]) == -1 else size) for *entry, size in listed]
+            # Python stops silently at a header that it finds invalid.
+            assert entries == expected or (name == "Python" and entries == expected[: len(entries)]), (name, tar.rstrip(b"\0"))
     print(f"of these, {other} were compared")
 
 
 Listed = tuple[str, str, int, int, int]
-"""Path, type, user, group and size of an entry; -1 for the size of what is no regular file, or sparse."""
+"""Path, type, user, group and size of an entry. The size is -1 if the entry is not a regular file, or is sparse."""
 
 
-def _listed(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
-    """Returns the entries as other programs list them; None of one that finds a fault."""
+def _list_tar(tar: bytes, tmp_path) -> dict[str, list[Listed] | None]:
+    """Returns the entries as other programs list them; None for a program that finds the archive invalid."""
     path = tmp_path / "tar"
     path.write_bytes(tar)
     gnu, bsd, python = readers.gnu_entries(path, content=False), readers.bsdtar_entries(path), readers.python_entries(tar)
     return {
-        "GNU tar": None if gnu is None else [_of_gnu(*line[:4]) for line in gnu[0][0] if line[0]],
-        "bsdtar": None if bsd is None else [_of_python(info, sparse) for info, sparse, *_ in bsd[0]],
-        "Python": None if python is None or _python_errs(tar) else [_of_python(info, sparse) for info, sparse, *_ in python[0]],
+        "GNU tar": None if gnu is None else [_convert_gnu_line(*line[:4]) for line in gnu[0][0] if line[0]],
+        "bsdtar": None if bsd is None else [_convert_python_info(info, sparse) for info, sparse, *_ in bsd[0]],
+        "Python": None
+        if python is None or _is_misread_by_python(tar)
+        else [_convert_python_info(info, sparse) for info, sparse, *_ in python[0]],
     }
 
 
-def _python_errs(tar: bytes) -> bool:
-    """Returns whether an entry in another format than ustar has something where ustar has devices and prefix.
+def _is_misread_by_python(tar: bytes) -> bool:
+    """Returns whether a member in another format than ustar has bytes where ustar has devices and prefix.
 
-    Python reads these fields in every format: it takes GNU tar's times for a prefix.
+    Python reads these fields in every format, so it reads GNU tar's times as a prefix.
     """
-    return any(member.header[257:263] != b"ustar\0" and member.header[329:500].strip(b"\0") for member in Archive(io.BytesIO(tar)))
+    return any(
+        member.header[257:263] != b"ustar\0" and member.header[329:500].strip(b"\0") for member in TarReader(io.BytesIO(tar))
+    )
 
 
-def _of_ours(entry: dict[str, Any]) -> Listed:
-    return entry["path"], entry["type"], entry["uid"], entry["gid"], entry["size"] if entry["type"] == FILE and not entry["sparse"] else -1
+def _convert_member(entry: dict[str, Any]) -> Listed:
+    return (
+        entry["path"],
+        entry["type"],
+        entry["uid"],
+        entry["gid"],
+        entry["size"] if entry["type"] == FILE and not entry["sparse"] else -1,
+    )
 
 
-def _of_gnu(mode: bytes, name: bytes, owner: bytes, size: bytes) -> Listed:
+def _convert_gnu_line(mode: bytes, name: bytes, owner: bytes, size: bytes) -> Listed:
     letters = {"-": FILE, "h": HARDLINK, "l": SYMLINK, "d": DIRECTORY, "c": "character device", "b": "block device", "p": "fifo"}
     name = re.split(b" -> | link to ", name)[0]
     kind = letters[chr(mode[0])]
     uid, gid = owner.split(b"/")
-    return normalize_name(name.decode("unicode_escape").encode("latin-1")), kind, int(uid), int(gid), int(size) if kind == FILE else -1
+    return (
+        normalize_name(name.decode("unicode_escape").encode("latin-1")),
+        kind,
+        int(uid),
+        int(gid),
+        int(size) if kind == FILE else -1,
+    )
 
 
-def _of_python(info: dict[str, Any], sparse: Any) -> Listed:
+def _convert_python_info(info: dict[str, Any], sparse: Any) -> Listed:
     kind = TYPES[info["type"].decode()]
-    return normalize_name(info["name"].encode("utf-8", "surrogateescape")), kind, info["uid"], info["gid"], info["size"] if kind == FILE and sparse is None else -1
+    return (
+        normalize_name(info["name"].encode("utf-8", "surrogateescape")),
+        kind,
+        info["uid"],
+        info["gid"],
+        info["size"] if kind == FILE and sparse is None else -1,
+    )

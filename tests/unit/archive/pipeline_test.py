@@ -1,4 +1,4 @@
-"""Many threads, and results in order; an error of any of them ends it."""
+"""A pipeline hands on results in order, and stops at the first error of any thread."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_results_are_in_order(threads):
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("at", [0, 5, 19])
 @pytest.mark.parametrize("of", ["job", "finish"])
-def test_an_error_is_raised_once_it_is_known(threads, at, of):
-    """Even one that does not come again; and no later result is handed on."""
+def test_an_error_stops_the_pipeline_and_is_raised(threads, at, of):
+    """That holds for an error that occurs only once, too. No later result is handed on."""
     results: list[bytes] = []
 
     def finish(data: bytes) -> None:

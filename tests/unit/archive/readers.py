@@ -1,4 +1,4 @@
-"""Lists tars with the programs that people read them with."""
+"""Reads tars with Go, GNU tar, bsdtar and Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pathlib
 import re
 import subprocess
 import tarfile
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from support import go, require
 
@@ -21,29 +22,26 @@ _LARGE = 1 << 28
 
 
 class Go:
-    """Go's archive/tar: golist/main.go."""
+    """Go's archive/tar, by the program golist/main.go."""
 
     def __init__(self, directory: pathlib.Path) -> None:
-        """
-        Args:
-          directory: where the program is built.
-        """
+        """Builds the program in a directory."""
         self._program = go.build(pathlib.Path(__file__).with_name("golist") / "main.go", directory)
 
     def read(self, tars: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Returns `Error` and `Entries` of each tar; bytes are decoded."""
+        """Returns `Error` and `Entries` of each tar, with names, targets and records as bytes."""
         lines = "".join(json.dumps(base64.b64encode(tar).decode()) + "\n" for tar in tars)
         done = subprocess.run([str(self._program)], input=lines.encode(), capture_output=True, check=True)
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        for archive in found:
+        archives = [json.loads(line) for line in done.stdout.splitlines()]
+        for archive in archives:
             for entry in archive["Entries"]:
                 entry["Name"], entry["Link"] = base64.b64decode(entry["Name"]), base64.b64decode(entry["Link"] or "")
                 entry["Records"] = {key: base64.b64decode(value) for key, value in entry["Records"].items()}
-        return found
+        return archives
 
 
 def go_entries(archive: dict[str, Any]) -> tuple[list[Any], list[bytes]] | None:
-    """Returns the entries of an archive as Go read them, without capabilities, and the names of those that have some."""
+    """Returns the entries of an archive as Go read them, without capabilities, and the names of those that have capabilities."""
     if archive["Error"]:
         return None
     entries, with_capabilities = [], []
@@ -57,11 +55,11 @@ def go_entries(archive: dict[str, Any]) -> tuple[list[Any], list[bytes]] | None:
 
 
 def gnu_entries(path: pathlib.Path, content: bool = True) -> tuple[Any, list[bytes]] | None:
-    """Returns the entries of an archive as GNU tar lists them, and their content; None if it finds a fault.
+    """Returns the entries of an archive as GNU tar lists them, and their content; None if it finds the archive invalid.
 
     Args:
-      path: of the archive.
-      content: whether the content of the entries is wanted.
+      path: the path of the archive.
+      content: whether to return the content of the entries.
     """
     tar = require.tool("tar")
     listing = [tar, "--numeric-owner", "--full-time", "--quoting-style=escape", "--xattrs", "--xattrs-include=*"]
@@ -89,13 +87,13 @@ def gnu_entries(path: pathlib.Path, content: bool = True) -> tuple[Any, list[byt
 
 
 def bsdtar_entries(path: pathlib.Path) -> tuple[Any, list[bytes]] | None:
-    """Returns the entries of an archive as bsdtar writes them as pax; None if it finds a fault."""
+    """Returns the entries of an archive as bsdtar writes them as pax; None if it finds the archive invalid."""
     done = subprocess.run([require.tool("bsdtar"), "-cf", "-", "--format=pax", f"@{path}"], capture_output=True)
     return None if done.returncode or done.stderr else python_entries(done.stdout)
 
 
 def python_entries(tar: bytes) -> tuple[Any, list[bytes]] | None:
-    """Returns the entries of an archive as tarfile reads them; None if it finds a fault."""
+    """Returns the entries of an archive as tarfile reads them; None if it finds the archive invalid."""
     entries, with_capabilities = [], []
     try:
         with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:

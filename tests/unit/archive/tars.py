@@ -1,4 +1,4 @@
-"""Tars written by hand, and the packer's subcommand setcap on them."""
+"""Makes tars by hand, and runs the packer's command setcap on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ END = bytes(1024)
 
 
 def retrofit(tmp_path: pathlib.Path, tar: pathlib.Path, *flags: str, compression: str = "none") -> packer.Done:
-    """Runs `setcap`; the outputs are `out` and `metadata`."""
+    """Runs the command setcap on a tar; the outputs are `out` and `metadata`."""
     return packer.run(
         "setcap",
         "--output=out",
@@ -34,10 +34,16 @@ def retrofit(tmp_path: pathlib.Path, tar: pathlib.Path, *flags: str, compression
     )
 
 
-def make_tar(*entries: dict[str, Any], format: int = tarfile.PAX_FORMAT, **general: Any) -> bytes:
-    """A tar by Python; `pax` of an entry are its records, text that stands for bytes of latin-1."""
+def make_tar(*entries: dict[str, Any], tar_format: int = tarfile.PAX_FORMAT, **general: Any) -> bytes:
+    """Returns a tar that tarfile writes.
+
+    Args:
+      *entries: for each entry, its `name`, and optionally `type`, `link`, `mode` and `content`.
+      tar_format: the format, a constant of tarfile.
+      **general: other arguments of tarfile.open().
+    """
     made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=format, encoding="latin-1", **general) as archive:
+    with tarfile.open(fileobj=made, mode="w", format=tar_format, encoding="latin-1", **general) as archive:
         for fields in entries:
             entry = tarfile.TarInfo(fields["name"])
             entry.type = fields.get("type", tarfile.REGTYPE)
@@ -50,7 +56,7 @@ def make_tar(*entries: dict[str, Any], format: int = tarfile.PAX_FORMAT, **gener
 
 
 def pax_entry(name: str, records: dict[bytes, bytes], **fields: Any) -> bytes:
-    """An entry with pax records of any bytes, which tarfile cannot write."""
+    """Returns an entry with pax records of any bytes, which tarfile cannot write."""
     data = b""
     for key, value in records.items():
         body = b" " + key + b"=" + value + b"\n"
@@ -59,15 +65,21 @@ def pax_entry(name: str, records: dict[bytes, bytes], **fields: Any) -> bytes:
         data += str(length).encode() + body
     header = tarfile.TarInfo("PaxHeaders/" + name)
     header.type, header.size = tarfile.XHDTYPE, len(data)
-    return header.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512) + make_tar({"name": name, **fields})[:-10240 % 512 or None]
+    return (
+        header.tobuf(tarfile.USTAR_FORMAT)
+        + data
+        + bytes(-len(data) % 512)
+        + make_tar({"name": name, **fields})[: -10240 % 512 or None]
+    )
 
 
 def without_end(tar: bytes) -> bytes:
-    """Without the end-of-archive marker."""
+    """Returns a tar without its end-of-archive marker."""
     return tar.rstrip(b"\0") + bytes(-len(tar.rstrip(b"\0")) % 512)
 
 
 def carrying(name: str, value: bytes, *, twin: bytes | None = None, **fields: Any) -> bytes:
+    """Returns an entry with capabilities, and with those of bsdtar's record if `twin` is given."""
     records = {RECORD.encode(): value} if value else {}
     if twin is not None:
         records[TWIN.encode()] = base64.b64encode(twin).rstrip(b"=")
@@ -75,14 +87,14 @@ def carrying(name: str, value: bytes, *, twin: bytes | None = None, **fields: An
 
 
 def write(tmp_path: pathlib.Path, *parts: bytes) -> pathlib.Path:
-    """Writes the parts as `in.tar`."""
+    """Writes the parts to `in.tar`, and returns its path."""
     path = tmp_path / "in.tar"
     path.write_bytes(b"".join(parts))
     return path
 
 
 def problems_of(tmp_path: pathlib.Path, tar: bytes, *flags: str) -> list[str]:
-    """Returns the problems of a tar that is refused; nothing is written."""
+    """Returns the problems of a tar that setcap must refuse, without writing anything."""
     done = retrofit(tmp_path, write(tmp_path, tar), *flags)
     assert done.status == 1, done
     assert sorted(os.listdir(tmp_path)) == ["arguments", "in.tar"]
@@ -90,7 +102,7 @@ def problems_of(tmp_path: pathlib.Path, tar: bytes, *flags: str) -> list[str]:
 
 
 def changed_header(block: bytes, at: int, data: bytes) -> bytes:
-    """A header with other bytes and the right checksum."""
+    """Returns a header with other bytes at an offset, and the right checksum."""
     block = block[:at] + data + block[at + len(data) :]
     total = sum(block[:148]) + 8 * 32 + sum(block[156:512])
     return block[:148] + b"%06o\0 " % total + block[156:]

@@ -84,7 +84,13 @@ def test_an_unknown_capability_does_not_make_execve_fail():
 
 def test_capabilities_of_a_user_namespace_count_in_it_and_below():
     file = File(EFFECTIVE._replace(rootid=100000))
-    for roots, permitted in (((0,), 0), ((0, 100000), BOTH), ((0, 200000), 0), ((0, 100000, 101000), BOTH), ((0, 200000, 100000), BOTH)):
+    for roots, permitted in (
+        ((0,), 0),
+        ((0, 100000), BOTH),
+        ((0, 200000), 0),
+        ((0, 100000, 101000), BOTH),
+        ((0, 200000, 100000), BOTH),
+    ):
         after = execve(user(roots=roots), file).process
         assert after is not None
         assert after.permitted == permitted, roots
@@ -143,7 +149,9 @@ records = st.none() | st.builds(
     ),
     *(masks, masks, st.booleans(), ids),
 )
-files = st.builds(File, records, ids | st.none(), ids | st.none(), st.sampled_from([0o755, 0o4755, 0o2755, 0o6755]), st.booleans())
+files = st.builds(
+    File, records, ids | st.none(), ids | st.none(), st.sampled_from([0o755, 0o4755, 0o2755, 0o6755]), st.booleans()
+)
 
 
 @given(processes(), files, st.sampled_from([(6, 1), (6, 17)]))

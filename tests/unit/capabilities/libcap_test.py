@@ -21,7 +21,24 @@ _ITEMS = [
     *(name.upper() for name in NAMES[::5]),
     *("all", "ALL", "All", "Cap_Bpf"),
     *("0", "7", "07", "010", "0x8", "0X27", "0b11", "41", "50", "62", "63", "64", "077", "0100"),
-    *("", "08", "0x", "0xg", "0b", "0b2", "1_0", "+1", "-1", "9" * 20, "0" * 30 + "1", "cap_", "cap_foo", "_x", "٣", "cap_chown "),
+    *(
+        "",
+        "08",
+        "0x",
+        "0xg",
+        "0b",
+        "0b2",
+        "1_0",
+        "+1",
+        "-1",
+        "9" * 20,
+        "0" * 30 + "1",
+        "cap_",
+        "cap_foo",
+        "_x",
+        "٣",
+        "cap_chown ",
+    ),
 ]
 _ACTIONS = ["=", "+", "-", "=+", "=-", "==", "+=", "-+", "*", ""]
 _SPACES = [" ", "  ", "\t", "\n", "\v", "\f", "\r", "\u00a0", "\u2003", ";"]
@@ -39,8 +56,10 @@ def _draw_clause(chance: random.Random) -> str:
 
 
 def _draw_valid_clause(chance: random.Random) -> str:
-    names = ",".join(chance.choice(NAMES + ("all", "63", "010")) for _ in range(chance.choice((1, 2, 3))))
-    return names + "".join(chance.choice("+-") + chance.choice(("e", "ep", "eip", "p", "i")) for _ in range(chance.choice((1, 2))))
+    names = ",".join(chance.choice((*NAMES, "all", "63", "010")) for _ in range(chance.choice((1, 2, 3))))
+    return names + "".join(
+        chance.choice("+-") + chance.choice(("e", "ep", "eip", "p", "i")) for _ in range(chance.choice((1, 2)))
+    )
 
 
 def _draw_corpus(count: int) -> list[str]:

@@ -12,7 +12,7 @@ from rules_setcap.containers.docker import flags
 from rules_setcap.diagnostics.problems import Problems
 from support import require
 
-COMMANDS = {"run": flags.DOCKER, "create": flags.DOCKER, "service create": flags.DOCKER_SERVICE}
+COMMANDS = {"run": flags.DOCKER, "create": flags.DOCKER_CREATE, "service create": flags.DOCKER_SERVICE}
 WORDS = st.sampled_from(
     """
     --name --name=x --user --user=5 --user= -u -u5 -u=5 -u= -ux --entrypoint --entrypoint=x --env -eA=b -e --label -l --workdir -w

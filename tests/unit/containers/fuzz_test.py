@@ -112,11 +112,14 @@ VALUES = st.recursive(
 )
 SERVICES = st.dictionaries(
     st.sampled_from(
-        sorted(
-            files._KEYS
-            & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
-        )
-        + ["extends", "x"]
+        [
+            *sorted(
+                files._KEYS
+                & set("cap_add cap_drop user privileged init security_opt entrypoint command volumes tmpfs userns_mode".split())
+            ),
+            "extends",
+            "x",
+        ]
     ),
     st.one_of(VALUES, st.lists(WORDS, max_size=3)),
     max_size=5,

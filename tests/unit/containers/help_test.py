@@ -31,9 +31,11 @@ def _read_help(*command: str) -> dict[str, tuple[str, bool]]:
     "known, command",
     [
         (flags.DOCKER, ["docker", "run"]),
+        (flags.DOCKER_CREATE, ["docker", "create"]),
         (flags.DOCKER_SERVICE, ["docker", "service", "create"]),
         (flags.DOCKER_GLOBAL, ["docker"]),
         (flags.PODMAN, ["podman", "run"]),
+        (flags.PODMAN_CREATE, ["podman", "create"]),
         (flags.PODMAN_GLOBAL, ["podman"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""What elf.py reads in real programs is what readelf reads; what is damaged is refused."""
+"""elf.py reads real programs as readelf does, and refuses damaged ones."""
 
 from __future__ import annotations
 
@@ -33,22 +33,24 @@ def programs(tmp_path_factory) -> dict[str, pathlib.Path]:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_as_readelf(name, programs):
+def test_a_program_is_read_as_readelf_reads_it(name, programs):
     with open(programs[name], "rb") as file:
-        found = elf.read_program(file)
-    said = subprocess.run([require.tool("readelf"), "-W", "-h", "-l", "-d", programs[name]], check=True, capture_output=True, text=True).stdout
-    assert found.bits == int(re.search(r"Class: +ELF(\d+)", said)[1])
-    assert found.little == ("little endian" in said)
-    assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", said)
-    assert [found.runpath] * bool(found.runpath) == re.findall(r"\(RUNPATH\).*\[(.*)\]", said)
-    assert [found.rpath] * bool(found.rpath) == re.findall(r"\(RPATH\).*\[(.*)\]", said)
-    assert [found.interpreter] * bool(found.interpreter) == re.findall(r"program interpreter: (.*)\]", said)
-    assert bool(found.interpreter) == (name != "static")
-    assert found.runpath == ("$ORIGIN/../lib:/opt/lib" if name == "runpath" else "")
+        program = elf.read_program(file)
+    output = subprocess.run(
+        [require.tool("readelf"), "-W", "-h", "-l", "-d", programs[name]], check=True, capture_output=True, text=True
+    ).stdout
+    assert program.bits == int(re.search(r"Class: +ELF(\d+)", output)[1])
+    assert program.little == ("little endian" in output)
+    assert list(program.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", output)
+    assert [program.runpath] * bool(program.runpath) == re.findall(r"\(RUNPATH\).*\[(.*)\]", output)
+    assert [program.rpath] * bool(program.rpath) == re.findall(r"\(RPATH\).*\[(.*)\]", output)
+    assert [program.interpreter] * bool(program.interpreter) == re.findall(r"program interpreter: (.*)\]", output)
+    assert bool(program.interpreter) == (name != "static")
+    assert program.runpath == ("$ORIGIN/../lib:/opt/lib" if name == "runpath" else "")
 
 
-def test_damaged(programs):
-    """Any byte of the headers may be any other, and any part may be missing."""
+def test_a_damaged_program_is_read_or_refused(programs):
+    """Bytes of the headers are replaced, and parts of the file are missing."""
     chance = random.Random(7)
     refused = 0
     for path in programs.values():
@@ -60,7 +62,9 @@ def test_damaged(programs):
         for _ in range(3000):
             damaged = bytearray(data)
             for _ in range(chance.randint(1, 6)):
-                damaged[min(chance.choice(starts) + chance.randrange(800), len(data) - 1)] = chance.choice([0, 1, 127, 255, chance.randrange(256)])
+                damaged[min(chance.choice(starts) + chance.randrange(800), len(data) - 1)] = chance.choice(
+                    [0, 1, 127, 255, chance.randrange(256)]
+                )
             if chance.random() < 0.2:
                 del damaged[chance.randrange(len(damaged)) :]
             try:
@@ -70,14 +74,14 @@ def test_damaged(programs):
     assert refused > 1000
 
 
-def _program(needed: int = 1, *, tags: int = 0, names: int = 0, headers: int = 2) -> bytes:
-    """A 64-bit program by hand.
+def _make_program(needed: int = 1, *, tags: int = 0, names: int = 0, headers: int = 2) -> bytes:
+    """Returns a 64-bit program that is made by hand.
 
     Args:
-      needed: how many libraries it needs.
-      tags: how many other entries its dynamic section has.
-      names: how many bytes its table of names has; 0 for what it needs.
-      headers: how many program headers it has.
+      needed: the number of libraries that it needs.
+      tags: the number of other entries of its dynamic section.
+      names: the size of its string table in bytes; 0 for the size that it needs.
+      headers: the number of program headers.
     """
     text = b"\0libx.so\0".ljust(names, b"\0")
     entries = [(1, 1)] * needed + [(0x6FFFFEF0, 0)] * tags + [(5, 0), (10, len(text)), (0, 0)]
@@ -86,8 +90,8 @@ def _program(needed: int = 1, *, tags: int = 0, names: int = 0, headers: int = 2
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
     head = ident + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, headers, 0, 0, 0)
     load = struct.pack("<IIQQQQQQ", 1, 4, start, 0, 0, len(text), len(text), 1)
-    found = struct.pack("<IIQQQQQQ", 2, 4, start + len(text), 1 << 40, 0, len(dynamic), len(dynamic), 8)
-    return head + load + found + bytes(56) * (headers - 2) + text + dynamic
+    dynamic_header = struct.pack("<IIQQQQQQ", 2, 4, start + len(text), 1 << 40, 0, len(dynamic), len(dynamic), 8)
+    return head + load + dynamic_header + bytes(56) * (headers - 2) + text + dynamic
 
 
 LIMITS = {
@@ -99,16 +103,15 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_limits(name):
-    """What a program may have, and one more than that."""
+def test_a_program_within_a_limit_is_read_and_one_beyond_is_refused(name):
     most = LIMITS[name]
-    assert set(elf.read_program(io.BytesIO(_program(**{name: most}))).needed) == {"libx.so"}
+    assert set(elf.read_program(io.BytesIO(_make_program(**{name: most}))).needed) == {"libx.so"}
     with pytest.raises(elf.ElfError):
-        elf.read_program(io.BytesIO(_program(**{name: most + 1})))
+        elf.read_program(io.BytesIO(_make_program(**{name: most + 1})))
 
 
-def test_names_within_the_table_only():
-    data = bytearray(_program())
+def test_names_outside_the_string_table_are_refused():
+    data = bytearray(_make_program())
     at = data.rindex(struct.pack("<qQ", 1, 1))
     for value in (9, 10, 1 << 40):
         data[at : at + 16] = struct.pack("<qQ", 1, value)

@@ -1,15 +1,21 @@
-"""Attributes of an image: wrong values, placeholders, values from files."""
+"""Attributes of an image are checked, and their placeholders and files are resolved."""
 
 from __future__ import annotations
 
 import pathlib
 
 import pytest
-from assembled import image, index, manifest, read, refused  # noqa: F401 (image is a fixture)
+from image_assembly import (  # noqa: F401 (assemble_image is a fixture)
+    assemble_image,
+    put_manifest,
+    read_json,
+    read_problems,
+    write_index,
+)
 
 
-def test_attributes_that_are_wrong(image, tmp_path):
-    done = image(
+def test_all_mistakes_are_reported_together(assemble_image, tmp_path):
+    done = assemble_image(
         user="a b",
         working_dir="app",
         exposed_ports=["http", "80"],
@@ -19,7 +25,7 @@ def test_attributes_that_are_wrong(image, tmp_path):
         labels={"": "x"},
         env={"A=B": "1", "C": "$D"},
     )
-    assert refused(done) == [
+    assert read_problems(done) == [
         'user: "a b": not a valid user; write uid, uid:gid, or names',
         'stop_signal: "TERM": not a known signal; did you mean "SIGTERM"?',
         'working_dir: "app": must be absolute; write "/app"',
@@ -35,7 +41,7 @@ def test_attributes_that_are_wrong(image, tmp_path):
 
 PLAIN = 'must not have "//", "/./" or "/../"; write the path without them'
 ENGINES = "0 to 2147483647, which is what container engines take"
-# One mistake each: the attribute, its value, the message.
+# The attribute, its value, and the message; None if any message will do.
 MISTAKES = [
     ("user", "1:2:3", "not a valid user; write uid, uid:gid, or names"),
     ("user", ":0", "not a valid user; write uid, uid:gid, or names"),
@@ -88,8 +94,8 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("attribute, value, expected", MISTAKES, ids=lambda value: str(value)[:30])
-def test_one_mistake_is_one_problem(image, attribute, value, expected):
-    (line,) = refused(image(**{attribute: value}))
+def test_one_mistake_is_one_problem(assemble_image, attribute, value, expected):
+    (line,) = read_problems(assemble_image(**{attribute: value}))
     assert line.startswith(f"{attribute}: ")
     if expected:
         assert line.endswith(f": {expected}")
@@ -112,28 +118,31 @@ PLATFORMS = [
 ]
 
 
-def _platform(text: str) -> dict[str, str]:
-    return dict(zip(("os", "architecture", "variant"), text.split("/") + [""]))
+def _split_platform(text: str) -> dict[str, str]:
+    return dict(zip(("os", "architecture", "variant"), [*text.split("/"), ""], strict=False))
 
 
 @pytest.mark.parametrize("text, expected", PLATFORMS)
-def test_wrong_platforms(image, tmp_path, text, expected):
-    """The base is not compared with a platform that does not exist."""
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    (line,) = refused(image("--base-layout=base", **_platform(text)))
+def test_an_unknown_platform_is_refused(assemble_image, tmp_path, text, expected):
+    """The base is not compared with an unknown platform, so there is only one problem."""
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    (line,) = read_problems(assemble_image("--base-layout=base", **_split_platform(text)))
     assert line.startswith(f'platform: "{text}": {expected}')
 
 
 @pytest.mark.parametrize(
     "text", ["linux/arm/v6", "linux/arm64/v8.2", "linux/386", "windows/amd64", "linux/riscv64/rva22u64", "wasip1/wasm"]
 )
-def test_right_platforms(image, text):
-    assert image(**_platform(text)) == (0, "")
+def test_a_known_platform_is_accepted(assemble_image, text):
+    assert assemble_image(**_split_platform(text)) == (0, "")
 
 
-def test_right_values(image, tmp_path):
-    assert image(working_dir="/", volumes=["/a/"], stop_signal="SIGRTMIN+15", created="1700000000", user="_x.y@z:0") == (0, "")
-    config = read(tmp_path, "config")
+def test_valid_values_are_accepted(assemble_image, tmp_path):
+    assert assemble_image(working_dir="/", volumes=["/a/"], stop_signal="SIGRTMIN+15", created="1700000000", user="_x.y@z:0") == (
+        0,
+        "",
+    )
+    config = read_json(tmp_path, "config")
     assert config["created"] == "2023-11-14T22:13:20Z"
     assert config["config"]["StopSignal"] == "SIGRTMIN+15"
 
@@ -147,12 +156,13 @@ STAMPS = "--stamp=stable", "--stamp=volatile"
 
 @pytest.fixture
 def status(tmp_path) -> None:
+    """Writes the files of the workspace status."""
     for name, text in STATUS.items():
         (tmp_path / name).write_text(text)
 
 
-def test_placeholders(image, tmp_path, status):
-    done = image(
+def test_placeholders_are_replaced(assemble_image, tmp_path, status):
+    done = assemble_image(
         *STAMPS,
         annotations={
             "org.opencontainers.image.revision": "{STABLE_GIT_COMMIT}",
@@ -163,18 +173,18 @@ def test_placeholders(image, tmp_path, status):
         created="{BUILD_TIMESTAMP}",
     )
     assert done == (0, "")
-    config = read(tmp_path, "config")
+    config = read_json(tmp_path, "config")
     assert config["created"] == config["history"][0]["created"] == "2023-11-14T22:13:20Z"
     assert config["config"]["Labels"] == {"at": "1700000000", "org.opencontainers.image.source": "https://example.test/3f2c9d1/x"}
     # Values are not expanded again.
     assert config["config"]["Env"] == ["COMMIT=3f2c9d1", "PRICE=$5 {STABLE_GIT_COMMIT}"]
-    assert read(tmp_path, "manifest")["annotations"] == {
+    assert read_json(tmp_path, "manifest")["annotations"] == {
         "org.opencontainers.image.created": "2023-11-14T22:13:20Z",
         "org.opencontainers.image.revision": "3f2c9d1",
     }
 
 
-# What is text, with and without stamp.
+# Attributes by their values: braces that are text, with and without stamp.
 TEXTS = {
     '{"a":1}': '{"a":1}',
     "{}": "{}",
@@ -186,23 +196,26 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("stamped", [True, False])
-def test_braces_that_are_text(image, tmp_path, status, stamped):
+def test_other_braces_are_text(assemble_image, tmp_path, status, stamped):
     names = [str(number) for number in range(len(TEXTS))]
-    values = dict(zip(names, TEXTS))
-    used = {"used": "{STABLE_GIT_COMMIT}"} if stamped else {}
-    assert image(*(STAMPS if stamped else ()), labels={**values, **used}, env=values, annotations=values) == (0, "")
-    expected = dict(zip(names, TEXTS.values()))
-    labels = read(tmp_path, "config")["config"]["Labels"]
+    values = dict(zip(names, TEXTS, strict=True))
+    placeholder = {"used": "{STABLE_GIT_COMMIT}"} if stamped else {}
+    assert assemble_image(*(STAMPS if stamped else ()), labels={**values, **placeholder}, env=values, annotations=values) == (
+        0,
+        "",
+    )
+    expected = dict(zip(names, TEXTS.values(), strict=True))
+    labels = read_json(tmp_path, "config")["config"]["Labels"]
     assert (labels.pop("used", None), labels) == ("3f2c9d1" if stamped else None, expected)
-    assert read(tmp_path, "config")["config"]["Env"] == [f"{name}={text}" for name, text in expected.items()]
-    assert read(tmp_path, "manifest")["annotations"] == expected
+    assert read_json(tmp_path, "config")["config"]["Env"] == [f"{name}={text}" for name, text in expected.items()]
+    assert read_json(tmp_path, "manifest")["annotations"] == expected
 
 
-def test_variables_of_the_base_are_no_placeholders(image, tmp_path, status):
-    index(tmp_path / "base", manifest(tmp_path / "base"))
+def test_variables_of_the_base_are_not_placeholders(assemble_image, tmp_path, status):
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
     env = {"PATH": "/app:${PATH}", "A": "$${PATH_}", "B": "{{{STABLE_GIT_COMMIT}}", "C": "$$$LANG {STABLE_GIT_COMMIT}"}
-    assert image("--base-layout=base", *STAMPS, env={**env, "A": "$$PATH"}) == (0, "")
-    assert read(tmp_path, "config")["config"]["Env"] == [
+    assert assemble_image("--base-layout=base", *STAMPS, env={**env, "A": "$$PATH"}) == (0, "")
+    assert read_json(tmp_path, "config")["config"]["Env"] == [
         "PATH=/app:/bin",
         "LANG=C",
         "A=$PATH",
@@ -211,23 +224,28 @@ def test_variables_of_the_base_are_no_placeholders(image, tmp_path, status):
     ]
 
 
-def test_stamps_that_are_wrong(image, status):
-    assert refused(
-        image(*STAMPS, labels={"a": "{STABLE_GIT}"}, env={"B": "{BUILD_EMBED_LABEL}"}, created="{STABLE_GIT_COMMIT}")
+def test_wrong_placeholders_are_reported(assemble_image, status):
+    assert read_problems(
+        assemble_image(*STAMPS, labels={"a": "{STABLE_GIT}"}, env={"B": "{BUILD_EMBED_LABEL}"}, created="{STABLE_GIT_COMMIT}")
     ) == [
         'env: "B={BUILD_EMBED_LABEL}": BUILD_EMBED_LABEL has no value in the workspace status',
         'labels: "a={STABLE_GIT}": the workspace status has no "STABLE_GIT"; '
         "it has BUILD_EMBED_LABEL, BUILD_TIMESTAMP, STABLE_GIT_COMMIT, STABLE_PRICE",
         'created: "{STABLE_GIT_COMMIT}": not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970',
     ]
-    assert refused(image(*STAMPS, labels={"a": "b"})) == [
+    assert read_problems(assemble_image(*STAMPS, labels={"a": "b"})) == [
         "stamp: true: has no effect: there is no placeholder such as {STABLE_GIT_COMMIT} in annotations, created, env, labels or mtime; "
         "write one, or leave stamp out"
     ]
 
 
-def _files(directory: pathlib.Path, **texts: str) -> list[str]:
-    """Writes the files of attributes; returns the flags."""
+def _write_attribute_files(directory: pathlib.Path, **texts: str) -> list[str]:
+    """Writes files of attributes; returns the flags that name them.
+
+    Args:
+      directory: the directory of the files.
+      **texts: by attribute, the text of its file; a surrogate stands for a byte that is not UTF-8.
+    """
     flags = []
     for name, text in texts.items():
         (directory / name).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -235,31 +253,31 @@ def _files(directory: pathlib.Path, **texts: str) -> list[str]:
     return flags
 
 
-def test_values_from_files(image, tmp_path, status):
-    flags = _files(
+def test_values_are_read_from_files(assemble_image, tmp_path, status):
+    flags = _write_attribute_files(
         tmp_path,
         annotations="a=1\r\n\nb = 2 \n",
         created="2026-01-02T03:04:05Z\n",
         env="X=$$x {STABLE_GIT_COMMIT}\nY=",
         labels="org.opencontainers.image.revision={STABLE_GIT_COMMIT}\nurl=a=b",
     )
-    assert image(*STAMPS, *flags, labels={"own": "1"}, env={"W": "w"}) == (0, "")
-    config = read(tmp_path, "config")
+    assert assemble_image(*STAMPS, *flags, labels={"own": "1"}, env={"W": "w"}) == (0, "")
+    config = read_json(tmp_path, "config")
     assert config["created"] == "2026-01-02T03:04:05Z"
     assert config["config"]["Labels"] == {"org.opencontainers.image.revision": "3f2c9d1", "own": "1", "url": "a=b"}
     assert config["config"]["Env"] == ["W=w", "X=$x 3f2c9d1", "Y="]
-    assert read(tmp_path, "manifest")["annotations"] == {"a": "1", "b ": " 2 "}
+    assert read_json(tmp_path, "manifest")["annotations"] == {"a": "1", "b ": " 2 "}
 
 
-def test_files_that_are_wrong(image, tmp_path):
-    flags = _files(
+def test_mistakes_in_files_are_reported_with_their_lines(assemble_image, tmp_path):
+    flags = _write_attribute_files(
         tmp_path,
         annotations="a\udcff=1",
         created="1\n2\n",
         env="A B=1\nC=1\nC=2\nD={STABLE_X}\n",
         labels="novalue\n=x\nown=1",
     )
-    assert refused(image(*flags, labels={"own": "1"})) == [
+    assert read_problems(assemble_image(*flags, labels={"own": "1"})) == [
         'annotations_file: "//app:annotations.txt": is not UTF-8',
         'env_file: "//app:env.txt": line 1, "A B=1": not a valid name of a variable; it must not have white space',
         'env_file: "//app:env.txt": line 3, "C=2": C is in line 2 already; keep one',
@@ -270,8 +288,8 @@ def test_files_that_are_wrong(image, tmp_path):
         'labels_file: "//app:labels.txt": line 3, "own=1": own is in labels already; keep one',
         'created_file: "//app:created.txt": has 2 lines; it must hold one time',
     ]
-    assert refused(image(*_files(tmp_path, created="soon"), created="0")) == [
+    assert read_problems(assemble_image(*_write_attribute_files(tmp_path, created="soon"), created="0")) == [
         'created: "0": is given beside created_file; keep one'
     ]
-    (line,) = refused(image(*_files(tmp_path, created="soon")))
+    (line,) = read_problems(assemble_image(*_write_attribute_files(tmp_path, created="soon")))
     assert line.startswith('created_file: "//app:created.txt": "soon": not a valid time; ')

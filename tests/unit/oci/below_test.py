@@ -1,4 +1,4 @@
-"""A layer over other layers: parent directories keep what they have, links are followed, other kinds are not replaced."""
+"""A layer over other layers keeps their parent directories, follows their links, and does not replace entries of another type."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ DEBIAN = [
 
 @pytest.fixture
 def base(tmp_path: pathlib.Path) -> str:
-    """The flag that puts a layer over a Debian."""
-    return _base(tmp_path, DEBIAN)
+    """The flag that packs a layer on top of a Debian image."""
+    return _list_base(tmp_path, DEBIAN)
 
 
-def _base(directory: pathlib.Path, *layers: list[Member]) -> str:
+def _list_base(directory: pathlib.Path, *layers: list[Member]) -> str:
+    """Writes an image and lists its files; returns the flag that packs a layer on top of it."""
     layout = oci_layout.write(directory / "source-base", *layers)
-    flags = [f"--layout={layout}", "--platform=linux/amd64/", f"--output={directory}/source-contents"]
+    flags = [f"--layout={layout}", "--platform=linux/amd64", f"--output={directory}/source-contents"]
     assert packer.run("contents", *flags, cwd=directory) == (0, "")
     return "--base-contents=source-contents"
 
 
-def _entries(layer: packer.Layer, *flags: str) -> dict[str, str]:
-    """Type, mode, owner and link of each entry."""
+def _pack_layer(layer: packer.Layer, *flags: str) -> dict[str, str]:
+    """Packs a layer; returns type, mode, owner and link of each entry by path."""
     assert layer.pack(*flags) == (0, "")
     with tarfile.open(layer.blob) as archive:
         return {
@@ -56,55 +57,56 @@ def _entries(layer: packer.Layer, *flags: str) -> dict[str, str]:
         }
 
 
-def _refused(layer: packer.Layer, *flags: str) -> list[str]:
+def _find_problems(layer: packer.Layer, *flags: str) -> list[str]:
+    """Packs a layer that is refused; returns the problems."""
     done = layer.pack(*flags)
     assert done.status == 1
     assert layer.outputs() == []
     return [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()]
 
 
-def test_parents_without_layers_below(tmp_path):
+def test_parent_directories_are_added_without_layers_below(tmp_path):
     layer = packer.Layer(tmp_path).add("/a/b/c", b"")
-    assert list(_entries(layer)) == ["a", "a/b", "a/b/c"]
-    assert list(_entries(layer, "--parent-directories=missing")) == ["a", "a/b", "a/b/c"]
-    assert list(_entries(layer, "--parent-directories=none")) == ["a/b/c"]
+    assert list(_pack_layer(layer)) == ["a", "a/b", "a/b/c"]
+    assert list(_pack_layer(layer, "--parent-directories=missing")) == ["a", "a/b", "a/b/c"]
+    assert list(_pack_layer(layer, "--parent-directories=none")) == ["a/b/c"]
 
 
-def test_conventional_modes(tmp_path):
+def test_new_parent_directories_have_conventional_modes(tmp_path):
     layer = packer.Layer(tmp_path).add("/tmp/a", b"").add("/root/a", b"").add("/var/tmp/a", b"").add("/var/a/tmp/a", b"")
-    modes = {name: text.split()[1] for name, text in _entries(layer).items() if text.startswith("5")}
+    modes = {name: text.split()[1] for name, text in _pack_layer(layer).items() if text.startswith("5")}
     assert modes == {"root": "0700", "tmp": "1777", "var": "0755", "var/a": "0755", "var/a/tmp": "0755", "var/tmp": "1777"}
-    assert _entries(layer, "--tar-style=ko")["/tmp"].split()[1] == "0555"
+    assert _pack_layer(layer, "--tar-style=ko")["/tmp"].split()[1] == "0555"
 
 
 @pytest.mark.parametrize("path", ["/tmp/seed", "/root/.profile", "/home/node/app/x", "/new/x"])
-def test_parents_keep_what_the_base_has(tmp_path, base, path):
+def test_parent_directories_keep_the_attributes_of_the_base(tmp_path, base, path):
     layer = packer.Layer(tmp_path).add(path, b"")
     kept = {"/tmp/seed": {"tmp": "5 1777 0:0"}, "/root/.profile": {"root": "5 0700 0:0"}, "/new/x": {"new": "5 0755 0:0"}}
     expected = kept.get(path) or {"home": "5 0755 0:0", "home/node": "5 0750 1000:1000", "home/node/app": "5 0755 0:0"}
-    assert _entries(layer, base) == {**expected, path[1:]: "0 0755 0:0"}
-    below = {"new"} if path == "/new/x" else {"home/node/app"} if "app" in path else set()
-    assert list(_entries(layer, base, "--parent-directories=missing")) == [*below, path[1:]]
-    assert list(_entries(layer, base, "--parent-directories=none")) == [path[1:]]
+    assert _pack_layer(layer, base) == {**expected, path[1:]: "0 0755 0:0"}
+    missing = {"new"} if path == "/new/x" else {"home/node/app"} if "app" in path else set()
+    assert list(_pack_layer(layer, base, "--parent-directories=missing")) == [*missing, path[1:]]
+    assert list(_pack_layer(layer, base, "--parent-directories=none")) == [path[1:]]
 
 
-def test_extended_attributes_of_a_parent(tmp_path):
-    acl = {"SCHILY.xattr.user.note": "kept"}
-    flag = _base(tmp_path, [directory("data/", 0o2770, 5, 6)._replace(records=acl)])
+def test_a_parent_directory_keeps_its_extended_attributes(tmp_path):
+    records = {"SCHILY.xattr.user.note": "kept"}
+    flag = _list_base(tmp_path, [directory("data/", 0o2770, 5, 6)._replace(records=records)])
     layer = packer.Layer(tmp_path).add("/data/x", b"")
-    assert _entries(layer, flag)["data"] == "5 2770 5:6"
+    assert _pack_layer(layer, flag)["data"] == "5 2770 5:6"
     with tarfile.open(layer.blob) as archive:
-        assert archive.getmember("data").pax_headers == acl
+        assert archive.getmember("data").pax_headers == records
 
 
-def test_a_link_is_followed(tmp_path, base):
-    """The entry goes to where /bin leads, and /bin stays a link; capabilities and modes are meant for the same file."""
+def test_links_of_the_base_are_followed(tmp_path, base):
+    """The entry is at the path to which /bin leads, and /bin stays a link. Capabilities and modes follow the link as well."""
     layer = (
         packer.Layer(tmp_path).add("/bin/foo", b"\x7fELF").add("/bin/foo.runfiles/_main/foo", type="symlink", target="../../foo")
     )
     layer.add("/lib/foo/x.so", b"").add("/lib", type="directory")
     flags = [base, packer.assign("/bin/foo", "net_raw"), packer.change("modes", "/bin/foo", mode="0500")]
-    assert _entries(layer, *flags) == {
+    assert _pack_layer(layer, *flags) == {
         "usr": "5 0755 0:0",
         "usr/bin": "5 0755 0:0",
         "usr/bin/foo": "0 0500 0:0",
@@ -118,9 +120,9 @@ def test_a_link_is_followed(tmp_path, base):
     assert layer.metadata()["capabilities"] == {"/usr/bin/foo": "cap_net_raw=p"}
 
 
-def test_a_named_directory_is_as_the_target_says(tmp_path, base):
+def test_a_directory_that_the_target_names_has_the_attributes_of_the_target(tmp_path, base):
     layer = packer.Layer(tmp_path).add("/tmp", type="directory", attribute="directories").add("/root", type="directory")
-    entries = _entries(layer, base, packer.change("modes", "/home/node", mode="0700"), '{"path": "/home/node/x"}')
+    entries = _pack_layer(layer, base, packer.change("modes", "/home/node", mode="0700"), '{"path": "/home/node/x"}')
     assert entries == {
         "home": "5 0755 0:0",
         "home/node": "5 0700 1000:1000",
@@ -161,90 +163,95 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("name", CONFLICTS)
-def test_another_kind_is_not_replaced(tmp_path, base, name):
+def test_an_entry_of_another_type_is_not_replaced(tmp_path, base, name):
     entry, message = CONFLICTS[name]
     (tmp_path / "source0").write_bytes(b"x")
     layer = packer.Layer(tmp_path)
-    assert _refused(layer, base, json.dumps(entry)) == [message]
-    assert _entries(layer, base, f"--replaces={entry['path']}", json.dumps(entry))
+    assert _find_problems(layer, base, json.dumps(entry)) == [message]
+    assert _pack_layer(layer, base, f"--replaces={entry['path']}", json.dumps(entry))
 
 
-def test_the_same_kind_is(tmp_path, base):
+def test_an_entry_of_the_same_type_is_replaced(tmp_path, base):
     layer = packer.Layer(tmp_path).add("/etc/passwd", b"x").add("/bin/python3", type="symlink", target="sh")
-    assert set(_entries(layer, base)) == {"etc", "etc/passwd", "usr", "usr/bin", "usr/bin/python3"}
+    assert set(_pack_layer(layer, base)) == {"etc", "etc/passwd", "usr", "usr/bin", "usr/bin/python3"}
 
 
-def test_an_entry_below_a_file(tmp_path, base):
+def test_an_entry_below_a_file_is_find_problems(tmp_path, base):
     layer = packer.Layer(tmp_path).add("/etc/passwd/x", b"").add("/bin/sh/x/y", b"")
-    assert _refused(layer, base) == [
+    assert _find_problems(layer, base) == [
         'srcs: "/etc/passwd/x": "/etc/passwd" is a file in a layer below, and cannot hold an entry',
         'srcs: "/bin/sh/x/y": "/usr/bin/sh" is a file in a layer below, and cannot hold an entry',
     ]
 
 
-def test_two_names_of_one_place(tmp_path, base):
+def test_two_paths_of_one_file_are_find_problems(tmp_path, base):
     layer = packer.Layer(tmp_path).add("/bin/a", b"1").add("/usr/bin/a", b"2")
-    assert _refused(layer, base) == [
+    assert _find_problems(layer, base) == [
         'srcs: "/usr/bin/a": leads to "/usr/bin/a" through the links of the layers below, which srcs names as well; keep one'
     ]
 
 
-def test_links_that_lead_in_circles(tmp_path):
-    flag = _base(tmp_path, [symlink("a", "b"), symlink("b", "a")])
+def test_links_that_lead_in_circles_are_find_problems(tmp_path):
+    flag = _list_base(tmp_path, [symlink("a", "b"), symlink("b", "a")])
     layer = packer.Layer(tmp_path).add("/a/x", b"\x7fELF")
-    assert _refused(layer, flag, packer.assign("/a/x", "bpf")) == ['srcs: "/a/x": more than 40 symbolic links lead from "/a"']
+    assert _find_problems(layer, flag, packer.assign("/a/x", "bpf")) == [
+        'srcs: "/a/x": more than 40 symbolic links lead from "/a"'
+    ]
 
 
-def test_whiteouts_of_the_base(tmp_path):
-    flag = _base(
+def test_whiteouts_of_the_base_are_applied(tmp_path):
+    flag = _list_base(
         tmp_path,
         [directory("gone"), directory("gone/sub"), directory("opaque", 0o700), directory("opaque/sub"), directory("replaced")],
         [Member(".wh.gone"), Member("opaque/.wh..wh..opq"), directory("opaque/new", 0o711), Member("replaced", content=b"x")],
     )
     layer = packer.Layer(tmp_path).add("/gone/sub/x", b"").add("/opaque/sub/x", b"").add("/opaque/new/x", b"")
-    entries = _entries(layer, flag)
+    entries = _pack_layer(layer, flag)
     assert {name: text.split()[1] for name, text in entries.items() if text.startswith("5")} == {
-        **{"gone": "0755", "gone/sub": "0755", "opaque": "0700"},
-        **{"opaque/new": "0711", "opaque/sub": "0755"},
+        "gone": "0755",
+        "gone/sub": "0755",
+        "opaque": "0700",
+        "opaque/new": "0711",
+        "opaque/sub": "0755",
     }
 
 
-def _layer(directory: pathlib.Path, name: str, *entries: dict[str, Any]) -> list[str]:
-    """Packs a layer by itself; returns the flags that put it below another one."""
+def _pack_lower_layer(directory: pathlib.Path, name: str, *entries: dict[str, Any]) -> list[str]:
+    """Packs a layer by itself; returns the flags that pack another layer on top of it."""
     (directory / f"source-{name}").write_bytes(b"x")
     lines = [
         json.dumps({"source": f"source-{name}", **entry} if entry.get("type", "file") == "file" else entry) for entry in entries
     ]
     flags = [f"--output=source-{name}.tar", f"--metadata=source-{name}.json", "--compression=none", "--created-by=test"]
     assert packer.run("layer", *flags, *lines, cwd=directory) == (0, "")
-    return [f"--below=source-{name}.json", f'--below-name="//:{name}"']
+    return [f"--lower-metadata=source-{name}.json", f'--lower-label="//:{name}"']
 
 
-def test_layers_that_did_not_know_the_base(tmp_path, base):
-    """Their parent directories get back what the base gives them; directories that they name stay as they say."""
+def test_directories_that_lower_layers_changed_are_restored(tmp_path, base):
+    """A layer that was packed without the base has other attributes for its parent directories. Directories that it names stay."""
     named = {"path": "/home", "type": "directory", "attribute": "directories", "mode": "0711"}
-    below = _layer(tmp_path, "one", {"path": "/home/node/x"}, {"path": "/root/x"}, named)
+    lower = _pack_lower_layer(tmp_path, "one", {"path": "/home/node/x"}, {"path": "/root/x"}, named)
     layer = packer.Layer(tmp_path)
-    assert _entries(layer, base, *below) == {"home": "5 0711 0:0", "home/node": "5 0750 1000:1000"}
+    assert _pack_layer(layer, base, *lower) == {"home": "5 0711 0:0", "home/node": "5 0750 1000:1000"}
     assert "empty" not in layer.metadata()
-    quiet = _layer(tmp_path, "two", {"path": "/tmp/x"}, {"path": "/app/x"})
-    assert _entries(layer, base, *quiet) == {}
+    unchanged = _pack_lower_layer(tmp_path, "two", {"path": "/tmp/x"}, {"path": "/app/x"})
+    assert _pack_layer(layer, base, *unchanged) == {}
     assert layer.metadata()["empty"]
 
 
-def test_layers_that_replace_another_kind(tmp_path, base):
-    below = _layer(tmp_path, "one", {"path": "/bin/foo"}) + _layer(tmp_path, "two", {"path": "/bin/foo/x"})
+def test_a_lower_layer_that_replaces_another_type_is_find_problems(tmp_path, base):
+    lower = _pack_lower_layer(tmp_path, "one", {"path": "/bin/foo"}) + _pack_lower_layer(tmp_path, "two", {"path": "/bin/foo/x"})
     layer = packer.Layer(tmp_path)
-    assert _refused(layer, base, *below) == [
+    assert _find_problems(layer, base, *lower) == [
         'layers: "//:one": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
         'to replace it, add "/bin" to replaces',
         'layers: "//:two": a directory at "/bin/foo" would replace a file of a layer below; to replace it, add "/bin/foo" to replaces',
     ]
-    assert layer.pack(base, *below, "--replaces=/bin", "--replaces=/bin/foo") == (0, "")
+    assert layer.pack(base, *lower, "--replaces=/bin", "--replaces=/bin/foo") == (0, "")
 
 
-def test_a_tar_that_reaches_a_directory_through_a_link_of_the_base(tmp_path, base):
-    """Some engines follow the link, others make a directory in its place."""
+def test_a_tar_with_an_entry_below_a_link_of_the_base_is_find_problems(tmp_path, base):
+    """Some engines follow the link, others replace it by a directory."""
     (tmp_path / "source-tar").write_bytes(
         oci_layout.layer([Member("bin/foo", content=b"x"), Member("usr/bin/bar", content=b"x")])
     )
@@ -257,12 +264,12 @@ def test_a_tar_that_reaches_a_directory_through_a_link_of_the_base(tmp_path, bas
     ]
     assert packer.run("setcap", *flags, cwd=tmp_path) == (0, "")
     layer = packer.Layer(tmp_path)
-    below = ["--below=source-layer.json", '--below-name="//:tar"']
-    assert _refused(layer, base, *below) == [
+    lower = ["--lower-metadata=source-layer.json", '--lower-label="//:tar"']
+    assert _find_problems(layer, base, *lower) == [
         'layers: "//:tar": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
         'to replace it, add "/bin" to replaces',
     ]
-    assert layer.pack(base, *below, "--replaces=/bin") == (0, "")
+    assert layer.pack(base, *lower, "--replaces=/bin") == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -272,32 +279,32 @@ def test_a_tar_that_reaches_a_directory_through_a_link_of_the_base(tmp_path, bas
         ("caf\udce9", "caf\\udce9", b"\x01\0\0\x02" + bytes(16), "has capabilities, and a path that is not UTF-8"),
     ],
 )
-def test_a_base_with_capabilities_that_cannot_be_listed(tmp_path, name, shown, value, fault):
+def test_a_base_whose_capabilities_cannot_be_listed_is_find_problems(tmp_path, name, shown, value, fault):
     records = {"SCHILY.xattr.security.capability": value.decode("latin-1")}
     oci_layout.write(tmp_path / "source-base", [Member(name, records=records)])
-    flags = ["--layout=source-base", "--platform=linux/amd64/", "--output=source-contents"]
+    flags = ["--layout=source-base", "--platform=linux/amd64", "--output=source-contents"]
     assert packer.run("contents", *flags, cwd=tmp_path) == (0, "")
-    (line,) = _refused(packer.Layer(tmp_path).add("/x", b""), "--base-contents=source-contents")
+    (line,) = _find_problems(packer.Layer(tmp_path).add("/x", b""), "--base-contents=source-contents")
     assert line.startswith(f'base: "source-base": "/{shown}" {fault}')
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "grow"])
-def test_a_base_layer_that_lies(tmp_path, damage):
+def test_a_base_layer_that_differs_from_its_descriptor_is_find_problems(tmp_path, damage):
     layout = oci_layout.write(tmp_path / "source-base", [directory(f"d{number}") for number in range(100)])
     (blob,) = (path for path in (layout / "blobs/sha256").iterdir() if path.read_bytes()[:2] == b"\x1f\x8b")
     data = bytearray(blob.read_bytes())
     if damage == "flip":
         data[-9] ^= 1
     blob.write_bytes(data[:-20] if damage == "cut" else data + b"x" if damage == "grow" else data)
-    flags = ["--layout=source-base", "--platform=linux/amd64/", "--output=source-contents"]
+    flags = ["--layout=source-base", "--platform=linux/amd64", "--output=source-contents"]
     assert packer.run("contents", *flags, cwd=tmp_path) == (0, "")
-    # Each image on top reports it, with its own problems.
-    (line, own) = _refused(packer.Layer(tmp_path).add("x", b""), "--base-contents=source-contents")
-    assert line.startswith('base: "source-base": ') and own.startswith('srcs: "x": ')
+    # Each image on top of the base reports the problem, together with its own.
+    (base_problem, own_problem) = _find_problems(packer.Layer(tmp_path).add("x", b""), "--base-contents=source-contents")
+    assert base_problem.startswith('base: "source-base": ') and own_problem.startswith('srcs: "x": ')
 
 
-def test_random_layers_leave_the_base_alone(tmp_path):
-    """Over random bases, as GNU tar unpacks them: no directory, link or mode of the base changes."""
+def test_random_layers_do_not_change_the_base(tmp_path):
+    """No directory, link or mode of a random base changes when GNU tar unpacks a layer over it."""
     require.root()
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -305,14 +312,14 @@ def test_random_layers_leave_the_base_alone(tmp_path):
     for number in range(25):
         folder = tmp_path / str(number)
         folder.mkdir()
-        members = _random_base(chance)
-        flag = _base(folder, members)
+        members = _draw_base(chance)
+        flag = _list_base(folder, members)
         layer = packer.Layer(folder)
         names = [name for name in "abc" for _ in range(2)]
         for _ in range(chance.randint(1, 6)):
             layer.add("/" + "/".join(chance.choices(names, k=chance.randint(1, 4))) + f"/new{chance.randrange(3)}", b"")
         done = layer.pack(flag, "--compression=none")
-        if done.status == 1:  # A file of the base in the way, or two names of one place.
+        if done.status == 1:  # A file of the base is in the way, or two paths lead to one file.
             assert all(
                 "cannot hold an entry" in line or "keep one" in line or "lead from" in line for line in done.stderr.splitlines()
             )
@@ -323,8 +330,8 @@ def test_random_layers_leave_the_base_alone(tmp_path):
         assert any("new" in path for path in after)
 
 
-def _random_base(chance: random.Random) -> list[Member]:
-    """Directories of any mode and owner, files, and links to any of them."""
+def _draw_base(chance: random.Random) -> list[Member]:
+    """Returns directories of any mode and owner, files, and links to any of them."""
     members: dict[str, Member] = {}
     for _ in range(chance.randint(3, 14)):
         path = "/".join(chance.choices("abc", k=chance.randint(1, 3)))
@@ -332,7 +339,7 @@ def _random_base(chance: random.Random) -> list[Member]:
         if path in members or any(parent not in members or members[parent].type != tarfile.DIRTYPE for parent in parents):
             continue
         kind = chance.choice("ddddfll")
-        # GNU tar passes the set-group-ID bit of a directory on to those that it makes in it: none is in these.
+        # GNU tar sets the set-group-ID bit also on the directories that it creates in such a directory, so it has none.
         mode, owner = (
             chance.choice([0o700, 0o755, 0o1777, 0o2750 if len(parents) == 2 else 0o711]),
             (chance.randrange(3), chance.randrange(3)),
@@ -345,7 +352,7 @@ def _random_base(chance: random.Random) -> list[Member]:
 
 
 def _unpack(folder: pathlib.Path, members: list[Member], *blobs: pathlib.Path) -> dict[str, tuple[int, int, int, str]]:
-    """Unpacks a base and layers on it by GNU tar, which replaces a link where an entry says so; returns mode, owner and link by path."""
+    """Unpacks a base and layers by GNU tar, which replaces links if entries have their paths; returns mode, owner and link by path."""
     folder.mkdir()
     (folder / "base.tar").write_bytes(oci_layout.layer(members))
     root = folder / "root"
@@ -353,9 +360,9 @@ def _unpack(folder: pathlib.Path, members: list[Member], *blobs: pathlib.Path) -
     for tar in (folder / "base.tar", *blobs):
         command = [require.tool("tar"), "-xpf", str(tar)]
         subprocess.run([*command, "-C", str(root)], check=True)
-    found = {}
+    entries = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()
         link = os.readlink(path) if path.is_symlink() else ""
-        found[str(path.relative_to(root))] = (status.st_mode, status.st_uid, status.st_gid, link)
-    return found
+        entries[str(path.relative_to(root))] = (status.st_mode, status.st_uid, status.st_gid, link)
+    return entries

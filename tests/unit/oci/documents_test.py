@@ -1,4 +1,4 @@
-"""JSON from outside: what Go reads in another way is refused, and what is written again means the same."""
+"""JSON that Go reads in another way is refused, and JSON that is written again has the same value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import time
 from typing import Any
 
 import pytest
-from assembled import BASE_CONFIG, image, index, manifest, read, refused  # noqa: F401 (image is a fixture)
+from image_assembly import (  # noqa: F401 (assemble_image is a fixture)
+    BASE_CONFIG,
+    assemble_image,
+    put_manifest,
+    read_json,
+    read_problems,
+    write_index,
+)
 
 from rules_setcap.diagnostics import limits, strict_json
 
@@ -43,7 +50,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("data, expected", REFUSED, ids=lambda value: repr(value[:20]))
-def test_what_is_refused(data: bytes, expected: str):
+def test_ambiguous_json_is_refused(data: bytes, expected: str):
     start = time.monotonic()
     with pytest.raises(strict_json.DocumentError) as error:
         strict_json.parse_document(data)
@@ -73,10 +80,10 @@ def test_what_is_refused(data: bytes, expected: str):
         ),
     ],
 )
-def test_what_is_read_is_what_json_says(text: str):
+def test_other_json_has_the_same_value_as_in_python(text: str):
     value = strict_json.parse_document(text.encode())
     assert value == json.loads(text)
-    # Written again it means the same.
+    # The value is the same after it is written and read again.
     assert json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
@@ -94,19 +101,19 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("fields, value, key, field", FIELDS)
-def test_keys_that_engines_take_for_a_field(fields: Any, value: Any, key: str, field: str):
+def test_a_key_that_engines_take_for_a_field_is_refused(fields: Any, value: Any, key: str, field: str):
     with pytest.raises(strict_json.DocumentError) as error:
         strict_json.parse_document(json.dumps(value, ensure_ascii=False).encode(), fields)
     assert str(error.value) == f'has the key "{key}", which engines take for "{field}"; write "{field}"'
 
 
-def test_names_that_users_choose_are_free():
+def test_names_that_users_choose_may_look_like_fields():
     execution = {"Labels": {"user": "a", "Labels": "b"}, "ExposedPorts": {"80/TCP": {}}, "Volumes": {"/Volumes": {}}}
     strict_json.parse_document(json.dumps({"config": execution, "x": 1}).encode(), strict_json.CONFIG)
     strict_json.parse_document(json.dumps({"annotations": {"Layers": "x", "layers": "y"}}).encode(), strict_json.MANIFEST)
 
 
-def test_the_budget_is_for_all_documents():
+def test_the_budget_is_shared_by_all_documents():
     budget = strict_json.JsonBudget()
     for _ in range(limits.JSON_BYTES >> 20):
         strict_json.parse_document(b'"' + b"x" * ((1 << 20) - 2) + b'"', None, budget)
@@ -120,19 +127,19 @@ def test_the_budget_is_for_all_documents():
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "99999999999999999999", r'"\udc00"', "[" * 200 + "]" * 200])
 @pytest.mark.parametrize("place", ["config", "label", "history", "unknown"])
-def test_a_base_that_cannot_be_written_again(image, tmp_path: pathlib.Path, text: str, place: str):
+def test_a_base_that_cannot_be_written_again(assemble_image, tmp_path: pathlib.Path, text: str, place: str):
     base = json.loads(json.dumps(BASE_CONFIG))
     where = {"config": base["config"], "label": base["config"]["Labels"], "history": base["history"][0], "unknown": base}[place]
     where["x"] = "VALUE"
     data = json.dumps(base).replace('"VALUE"', text).encode()
-    index(tmp_path / "base", manifest(tmp_path / "base", data))
-    (line,) = refused(image("--base-layout=base"))
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base", data))
+    (line,) = read_problems(assemble_image("--base-layout=base"))
     assert line.startswith('base: "//:base": blobs/sha256/')
     assert not (tmp_path / "config").exists()
 
 
-def test_numbers_of_a_base_stay(image, tmp_path: pathlib.Path):
+def test_numbers_of_a_base_stay(assemble_image, tmp_path: pathlib.Path):
     numbers = [1.0, -0.0, 1e100, 12345678901234567890, 0.1, 30_000_000_000]
-    index(tmp_path / "base", manifest(tmp_path / "base", {**BASE_CONFIG, "x": numbers}))
-    assert image("--base-layout=base") == (0, "")
-    assert read(tmp_path, "config")["x"] == numbers
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base", {**BASE_CONFIG, "x": numbers}))
+    assert assemble_image("--base-layout=base") == (0, "")
+    assert read_json(tmp_path, "config")["x"] == numbers

@@ -1,4 +1,4 @@
-"""Config and manifest: the values of the attributes, values of the base, and invalid bases."""
+"""The config and the manifest of an image come from its attributes and its base, and an invalid base is refused."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import json
 import pathlib
 
 import pytest
-from assembled import (  # noqa: F401 (image is a fixture)
+from image_assembly import (  # noqa: F401 (assemble_image is a fixture)
     BASE_CONFIG,
     BASE_LAYER,
     LAYER,
-    image,
-    index,
-    manifest,
-    put,
-    read,
-    refused,
+    assemble_image,
+    put_blob,
+    put_manifest,
+    read_json,
+    read_problems,
+    write_index,
 )
 
 from support import packer
 
 
-def _layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done:
-    """Writes the layout of an image whose one layer has `size` bytes, as the manifest says."""
+def _write_layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done:
+    """Runs the command that writes the layout of an image with one layer.
+
+    Args:
+      tmp_path: the directory of inputs and outputs.
+      blob: the layer.
+      size: the size of the layer in its descriptor.
+    """
     digest = "sha256:" + hashlib.sha256(blob).hexdigest()
     layer = {**LAYER, "descriptor": {**LAYER["descriptor"], "digest": digest, "size": size}}
     config = {"mediaType": "c", "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest(), "size": 2}
@@ -43,8 +49,8 @@ def _layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done:
 
 
 @pytest.mark.parametrize("size", [99, 100, 101])
-def test_layout_checks_the_size_of_each_layer(tmp_path, size):
-    done = _layout(tmp_path, b"x" * 100, size)
+def test_a_layout_has_layers_of_the_size_in_their_descriptors(tmp_path, size):
+    done = _write_layout(tmp_path, b"x" * 100, size)
     if size == 100:
         assert done == (0, "")
         assert len(list((tmp_path / "layout/blobs/sha256").iterdir())) == 3
@@ -54,7 +60,7 @@ def test_layout_checks_the_size_of_each_layer(tmp_path, size):
         assert not (tmp_path / "layout").exists()
 
 
-def test_layout_takes_each_layer_from_the_base_that_has_it(tmp_path):
+def test_a_layer_is_linked_from_the_base_layout_that_has_it(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name / "blobs/sha256").mkdir(parents=True)
     digest = hashlib.sha256(b"below").hexdigest()
@@ -74,8 +80,8 @@ def test_layout_takes_each_layer_from_the_base_that_has_it(tmp_path):
     assert (tmp_path / "layout/blobs/sha256" / digest).read_bytes() == b"below"
 
 
-def test_every_attribute(image, tmp_path):
-    assert image(
+def test_each_attribute_is_in_the_config_or_the_manifest(assemble_image, tmp_path):
+    assert assemble_image(
         entrypoint=["/app/server"],
         cmd=["--port=80"],
         env={"A": "1", "B": "$$x"},
@@ -110,7 +116,7 @@ def test_every_attribute(image, tmp_path):
         "layers": [LAYER["descriptor"]],
         "annotations": {"org.opencontainers.image.source": "here"},
     }
-    assert read(tmp_path, "descriptor") == {
+    assert read_json(tmp_path, "descriptor") == {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:" + hashlib.sha256(manifest).hexdigest(),
         "size": len(manifest),
@@ -118,21 +124,21 @@ def test_every_attribute(image, tmp_path):
     }
 
 
-def test_a_base_hands_down(image, tmp_path):
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    assert image("--base-layout=base") == (0, "")
-    config = read(tmp_path, "config")
+def test_an_image_inherits_from_its_base(assemble_image, tmp_path):
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    assert assemble_image("--base-layout=base") == (0, "")
+    config = read_json(tmp_path, "config")
     assert config["config"] == BASE_CONFIG["config"]
     assert config["author"] == "somebody"
     assert config["rootfs"]["diff_ids"] == ["sha256:" + "c" * 64, LAYER["diff_id"]]
     assert [entry["created_by"] for entry in config["history"]] == ["base", "rules_setcap"]
-    layers = read(tmp_path, "manifest")["layers"]
+    layers = read_json(tmp_path, "manifest")["layers"]
     assert layers == [{**BASE_LAYER, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}, LAYER["descriptor"]]
 
 
-def test_attributes_over_a_base(image, tmp_path):
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    done = image(
+def test_attributes_change_the_config_of_the_base(assemble_image, tmp_path):
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    done = assemble_image(
         "--base-layout=base",
         entrypoint=["/app"],
         env={"PATH": "/app:${PATH}", "NEW": "$LANG"},
@@ -141,9 +147,9 @@ def test_attributes_over_a_base(image, tmp_path):
         user="0",
     )
     assert done == (0, "")
-    config = read(tmp_path, "config")["config"]
+    config = read_json(tmp_path, "config")["config"]
     assert config["Entrypoint"] == ["/app"]
-    assert "Cmd" not in config  # The base's belongs to the base's entrypoint.
+    assert "Cmd" not in config  # The cmd of the base belongs to the entrypoint of the base.
     assert config["Env"] == ["PATH=/app:/bin", "LANG=C", "NEW=C"]
     assert config["ExposedPorts"] == {"443/tcp": {}, "80/tcp": {}}
     assert config["Labels"] == {"a": "1", "b": "3", "c": "4"}
@@ -151,204 +157,210 @@ def test_attributes_over_a_base(image, tmp_path):
     assert config["Healthcheck"] == {"Test": ["NONE"]}
 
 
-def test_cmd_alone_keeps_the_entrypoint(image, tmp_path):
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    assert image("--base-layout=base", cmd=["--help"]) == (0, "")
-    config = read(tmp_path, "config")["config"]
+def test_cmd_keeps_the_entrypoint_of_the_base(assemble_image, tmp_path):
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    assert assemble_image("--base-layout=base", cmd=["--help"]) == (0, "")
+    config = read_json(tmp_path, "config")["config"]
     assert (config["Entrypoint"], config["Cmd"]) == (["/entry"], ["--help"])
 
 
-def test_the_platform_chooses_from_an_index(image, tmp_path):
+def test_the_platform_selects_an_image_from_an_index(assemble_image, tmp_path):
     base = tmp_path / "base"
-    arm = manifest(base, {**BASE_CONFIG, "architecture": "arm64"})
-    nested = put(
+    arm = put_manifest(base, {**BASE_CONFIG, "architecture": "arm64"})
+    nested = put_blob(
         base,
         "application/vnd.oci.image.index.v1+json",
-        {"manifests": [{**arm, "platform": {"os": "linux", "architecture": "arm64"}}, manifest(base)]},
+        {"manifests": [{**arm, "platform": {"os": "linux", "architecture": "arm64"}}, put_manifest(base)]},
     )
-    index(base, nested)
+    write_index(base, nested)
     for architecture in ("arm64", "amd64"):
-        assert image("--base-layout=base", architecture=architecture) == (0, "")
-        assert read(tmp_path, "config")["architecture"] == architecture
-    assert image("--base-layout=base", architecture="s390x") == (
+        assert assemble_image("--base-layout=base", architecture=architecture) == (0, "")
+        assert read_json(tmp_path, "config")["architecture"] == architecture
+    assert assemble_image("--base-layout=base", architecture="s390x") == (
         1,
         '//app:image: base: "//:base": has no image for linux/s390x; it has linux/amd64, linux/arm64\n',
     )
 
 
-def test_the_variant_chooses_from_an_index(image, tmp_path):
+def test_the_variant_selects_an_image_from_an_index(assemble_image, tmp_path):
     base = tmp_path / "base"
     arm = [{**BASE_CONFIG, "architecture": "arm", "variant": variant, "author": variant} for variant in ("v6", "v7")]
     platforms = [{"os": "linux", "architecture": "arm", "variant": config["variant"]} for config in arm]
-    index(base, *({**manifest(base, config), "platform": platform} for config, platform in zip(arm, platforms)))
+    write_index(
+        base, *({**put_manifest(base, config), "platform": platform} for config, platform in zip(arm, platforms, strict=True))
+    )
     for variant in ("v6", "v7"):
-        assert image("--base-layout=base", architecture="arm", variant=variant) == (0, "")
-        assert read(tmp_path, "config")["author"] == read(tmp_path, "config")["variant"] == variant
-    assert refused(image("--base-layout=base", architecture="arm", variant="v8")) == [
+        assert assemble_image("--base-layout=base", architecture="arm", variant=variant) == (0, "")
+        assert read_json(tmp_path, "config")["author"] == read_json(tmp_path, "config")["variant"] == variant
+    assert read_problems(assemble_image("--base-layout=base", architecture="arm", variant="v8")) == [
         'base: "//:base": has no image for linux/arm/v8; it has linux/arm/v6, linux/arm/v7'
     ]
-    assert refused(image("--base-layout=base", architecture="arm")) == [
+    assert read_problems(assemble_image("--base-layout=base", architecture="arm")) == [
         'base: "//:base": has 2 images for linux/arm; it must have one'
     ]
 
 
-def test_the_variant_of_a_base_stays(image, tmp_path):
-    index(tmp_path / "base", manifest(tmp_path / "base", {**BASE_CONFIG, "architecture": "arm64", "variant": "v8"}))
-    assert image("--base-layout=base", architecture="arm64") == (0, "")
-    assert read(tmp_path, "config")["variant"] == "v8"
+def test_an_image_inherits_the_variant_of_its_base(assemble_image, tmp_path):
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base", {**BASE_CONFIG, "architecture": "arm64", "variant": "v8"}))
+    assert assemble_image("--base-layout=base", architecture="arm64") == (0, "")
+    assert read_json(tmp_path, "config")["variant"] == "v8"
 
 
-def test_fields_are_in_the_order_of_the_specification(image, tmp_path):
-    """Also those that the base has in another order."""
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    assert image("--base-layout=base", volumes=["/v"]) == (0, "")
-    assert list(read(tmp_path, "config")["config"]) == [
+def test_fields_have_the_order_of_the_specification(assemble_image, tmp_path):
+    """The base has them in another order."""
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    assert assemble_image("--base-layout=base", volumes=["/v"]) == (0, "")
+    assert list(read_json(tmp_path, "config")["config"]) == [
         *("User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck")
     ]
 
 
-def test_variables_are_those_of_the_base(image, tmp_path):
-    """As in a Dockerfile's one ENV instruction: $NAME is not what another pair of the attribute sets."""
-    index(tmp_path / "base", manifest(tmp_path / "base"))
-    assert image("--base-layout=base", env={"LANG": "de", "OLD": "$LANG", "PATH": "/app:$PATH", "BOTH": "${PATH}:$LANG"}) == (
+def test_dollar_names_are_variables_of_the_base(assemble_image, tmp_path):
+    """As in one ENV instruction of a Dockerfile, $NAME is not the value that another pair of the attribute sets."""
+    write_index(tmp_path / "base", put_manifest(tmp_path / "base"))
+    assert assemble_image(
+        "--base-layout=base", env={"LANG": "de", "OLD": "$LANG", "PATH": "/app:$PATH", "BOTH": "${PATH}:$LANG"}
+    ) == (
         0,
         "",
     )
-    assert read(tmp_path, "config")["config"]["Env"] == ["PATH=/app:/bin", "LANG=de", "OLD=C", "BOTH=/bin:C"]
+    assert read_json(tmp_path, "config")["config"]["Env"] == ["PATH=/app:/bin", "LANG=de", "OLD=C", "BOTH=/bin:C"]
 
 
-def test_the_platform_of_a_base_that_is_not_built_yet(image):
-    (line,) = refused(image("--base-platform=linux/arm64/v8", labels={"": "x"}, architecture="arm64", variant="v8"))
+def test_the_platform_of_a_base_is_checked_before_the_base_is_built(assemble_image):
+    (line,) = read_problems(
+        assemble_image("--base-platform=linux/arm64/v8", labels={"": "x"}, architecture="arm64", variant="v8")
+    )
     assert line.startswith("labels: ")
-    assert refused(image("--base-platform=linux/arm64/v8", labels={"": "x"})) == [
+    assert read_problems(assemble_image("--base-platform=linux/arm64/v8", labels={"": "x"})) == [
         'labels: "": the name must not be empty',
         'base: "//:base": is for linux/arm64/v8, and the image for linux/amd64; build for the base\'s platform, or choose another base',
     ]
 
 
-def _no_layout(base: pathlib.Path) -> None:
+def _make_empty_directory(base: pathlib.Path) -> None:
     base.mkdir()
 
 
-def _no_json(base: pathlib.Path) -> None:
+def _make_invalid_index(base: pathlib.Path) -> None:
     base.mkdir()
     (base / "index.json").write_text("{")
 
 
-def _flipped(base: pathlib.Path) -> None:
-    descriptor = manifest(base)
-    index(base, descriptor)
+def _make_damaged_manifest(base: pathlib.Path) -> None:
+    descriptor = put_manifest(base)
+    write_index(base, descriptor)
     path = base / "blobs" / "sha256" / descriptor["digest"].removeprefix("sha256:")
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(data)
 
 
-def _outside(base: pathlib.Path) -> None:
-    index(base, {**manifest(base), "digest": "sha256:../../../../etc/passwd"})
+def _make_path_as_digest(base: pathlib.Path) -> None:
+    write_index(base, {**put_manifest(base), "digest": "sha256:../../../../etc/passwd"})
 
 
-def _wrong_size(base: pathlib.Path) -> None:
-    descriptor = manifest(base)
-    index(base, {**descriptor, "size": descriptor["size"] + 1})
+def _make_wrong_size(base: pathlib.Path) -> None:
+    descriptor = put_manifest(base)
+    write_index(base, {**descriptor, "size": descriptor["size"] + 1})
 
 
-def _huge(base: pathlib.Path) -> None:
-    index(base, {**manifest(base), "size": 1 << 50})
+def _make_huge_size(base: pathlib.Path) -> None:
+    write_index(base, {**put_manifest(base), "size": 1 << 50})
 
 
-def _missing(base: pathlib.Path) -> None:
-    index(base, {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "e" * 64, "size": 5})
+def _make_missing_manifest(base: pathlib.Path) -> None:
+    write_index(base, {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "e" * 64, "size": 5})
 
 
-def _deep(base: pathlib.Path) -> None:
-    descriptor = manifest(base)
+def _make_deep_indexes(base: pathlib.Path) -> None:
+    descriptor = put_manifest(base)
     for _ in range(9):
-        descriptor = put(base, "application/vnd.oci.image.index.v1+json", {"manifests": [descriptor]})
-    index(base, descriptor)
+        descriptor = put_blob(base, "application/vnd.oci.image.index.v1+json", {"manifests": [descriptor]})
+    write_index(base, descriptor)
 
 
-def _wrong_shapes(base: pathlib.Path) -> None:
-    index(base, put(base, "application/vnd.oci.image.manifest.v1+json", {"config": [], "layers": {}}))
+def _make_wrong_manifest_types(base: pathlib.Path) -> None:
+    write_index(base, put_blob(base, "application/vnd.oci.image.manifest.v1+json", {"config": [], "layers": {}}))
 
 
-def _two_counts(base: pathlib.Path) -> None:
-    index(base, manifest(base, layers=[BASE_LAYER, BASE_LAYER]))
+def _make_missing_diff_id(base: pathlib.Path) -> None:
+    write_index(base, put_manifest(base, layers=[BASE_LAYER, BASE_LAYER]))
 
 
-def _strange_layer(base: pathlib.Path) -> None:
+def _make_unknown_layer_type(base: pathlib.Path) -> None:
     config = {**BASE_CONFIG, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "c" * 64] * 2}}
-    index(base, manifest(base, config, [BASE_LAYER, {**BASE_LAYER, "mediaType": "text/plain"}]))
+    write_index(base, put_manifest(base, config, [BASE_LAYER, {**BASE_LAYER, "mediaType": "text/plain"}]))
 
 
-def _wrong_types(base: pathlib.Path) -> None:
-    index(base, manifest(base, {**BASE_CONFIG, "config": {"Env": {"A": "1"}, "Labels": ["x"]}, "history": "none"}))
+def _make_wrong_config_types(base: pathlib.Path) -> None:
+    write_index(base, put_manifest(base, {**BASE_CONFIG, "config": {"Env": {"A": "1"}, "Labels": ["x"]}, "history": "none"}))
 
 
-def _bomb(base: pathlib.Path) -> None:
+def _make_deep_json(base: pathlib.Path) -> None:
     base.mkdir()
     (base / "index.json").write_text("[" * 3_000_000)
 
 
-def _half_a_character(base: pathlib.Path) -> None:
-    index(base, manifest(base, {**BASE_CONFIG, "author": "\ud800"}))
+def _make_half_surrogate_pair(base: pathlib.Path) -> None:
+    write_index(base, put_manifest(base, {**BASE_CONFIG, "author": "\ud800"}))
 
 
-LIARS = [
-    (_no_layout, "index.json cannot be read: No such file or directory; give an OCI layout directory"),
-    (_no_json, "index.json is not JSON"),
-    (_bomb, "index.json has more than 200000 values (limit JSON_VALUES)"),
-    (_flipped, "and should have sha256:"),
-    (_outside, "is not a valid descriptor (mediaType, digest by sha256, size)"),
-    (_wrong_size, "and should have sha256:"),
-    (_huge, "has 1125899906842624 bytes; more than 4194304 are not read"),
-    (_missing, "cannot be read: No such file or directory"),
-    (_deep, "indexes within indexes, more than 4 deep"),
-    (_wrong_shapes, "its manifest has no list of layers"),
-    (_two_counts, "its manifest has 2 layers, its config 1 diff_ids"),
-    (_strange_layer, 'layer of unknown media type "text/plain"'),
-    (_wrong_types, "its config has an invalid Labels"),
-    (_half_a_character, "has half of a surrogate pair, which is not Unicode"),
+INVALID_BASES = [
+    (_make_empty_directory, "index.json cannot be read: No such file or directory; give an OCI layout directory"),
+    (_make_invalid_index, "index.json is not JSON"),
+    (_make_deep_json, "index.json has more than 200000 values (limit JSON_VALUES)"),
+    (_make_damaged_manifest, "and should have sha256:"),
+    (_make_path_as_digest, "is not a valid descriptor (mediaType, digest by sha256, size)"),
+    (_make_wrong_size, "and should have sha256:"),
+    (_make_huge_size, "has 1125899906842624 bytes; more than 4194304 are not read"),
+    (_make_missing_manifest, "cannot be read: No such file or directory"),
+    (_make_deep_indexes, "indexes within indexes, more than 4 deep"),
+    (_make_wrong_manifest_types, "its manifest has no list of layers"),
+    (_make_missing_diff_id, "its manifest has 2 layers, its config 1 diff_ids"),
+    (_make_unknown_layer_type, 'layer of unknown media type "text/plain"'),
+    (_make_wrong_config_types, "its config has an invalid Labels"),
+    (_make_half_surrogate_pair, "has half of a surrogate pair, which is not Unicode"),
 ]
 
 
-@pytest.mark.parametrize("make, expected", LIARS, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_base_that_lies(image, tmp_path, make, expected):
+@pytest.mark.parametrize("make, expected", INVALID_BASES, ids=lambda value: getattr(value, "__name__", ""))
+def test_an_invalid_base_is_refused(assemble_image, tmp_path, make, expected):
     make(tmp_path / "base")
-    done = image("--base-layout=base")
+    done = assemble_image("--base-layout=base")
     assert done.status == 1
     assert all(line.startswith("//app:image: base: ") for line in done.stderr.splitlines()), done.stderr
     assert expected in done.stderr
     assert not (tmp_path / "config").exists()
 
 
-def test_another_platform_than_the_base(image, tmp_path):
+def test_a_base_for_another_platform_is_refused(assemble_image, tmp_path):
     (tmp_path / "base-manifest").write_text(json.dumps({"layers": []}))
     (tmp_path / "base-config").write_text(json.dumps({**BASE_CONFIG, "rootfs": {"diff_ids": []}}))
-    assert image("--base-manifest=base-manifest", "--base-config=base-config", architecture="arm64") == (
+    assert assemble_image("--base-manifest=base-manifest", "--base-config=base-config", architecture="arm64") == (
         1,
         '//app:image: base: "//:base": is for linux/amd64, and the image for linux/arm64; '
         "build for the base's platform, or choose another base\n",
     )
 
 
-def test_an_image_of_two_names_is_one(image, tmp_path):
-    descriptor = manifest(tmp_path / "base")
-    index(tmp_path / "base", *({**descriptor, "annotations": {"org.opencontainers.image.ref.name": name}} for name in "ab"))
-    assert image("--base-layout=base") == (0, "")
+def test_an_image_with_two_names_is_one_image(assemble_image, tmp_path):
+    descriptor = put_manifest(tmp_path / "base")
+    write_index(tmp_path / "base", *({**descriptor, "annotations": {"org.opencontainers.image.ref.name": name}} for name in "ab"))
+    assert assemble_image("--base-layout=base") == (0, "")
 
 
-def test_images_for_other_platforms_may_be_absent(image, tmp_path):
+def test_a_layout_may_lack_images_for_other_platforms(assemble_image, tmp_path):
     absent = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + "e" * 64, "size": 5}
     absent["platform"] = {"os": "linux", "architecture": "s390x"}
-    index(tmp_path / "base", absent, manifest(tmp_path / "base"))
-    assert image("--base-layout=base") == (0, "")
+    write_index(tmp_path / "base", absent, put_manifest(tmp_path / "base"))
+    assert assemble_image("--base-layout=base") == (0, "")
 
 
-def test_indexes_that_repeat_each_other_are_read_once(image, tmp_path):
+def test_an_index_that_is_repeated_is_read_once(assemble_image, tmp_path):
     base = tmp_path / "base"
-    entries = [manifest(base)]
+    entries = [put_manifest(base)]
     for _ in range(4):
-        entries = [put(base, "application/vnd.oci.image.index.v1+json", {"manifests": entries})] * 1000
-    index(base, *entries)
-    assert image("--base-layout=base") == (0, "")
+        entries = [put_blob(base, "application/vnd.oci.image.index.v1+json", {"manifests": entries})] * 1000
+    write_index(base, *entries)
+    assert assemble_image("--base-layout=base") == (0, "")

@@ -1,22 +1,22 @@
-"""Layers at random, for hypothesis to draw."""
+"""Hypothesis strategies for random layers."""
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from samples import ELF, Change, Filled, Grant, Sample, Wish
+from samples import ELF, Assignment, Change, Filling, RequestedEntry, Sample
 
 from rules_setcap.capabilities.names import NAMES
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
-"""For tests that draw layers: these take their time, and may be large."""
+"""The settings of tests that draw layers, which take long and may be large."""
 
-# Any text that a path may be made of, long parts and other scripts among it.
+# Any text that a path may have, with long components and other scripts.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=12)
 _SPECIAL = ["x" * 99, "y" * 101, "z" * 200, "日本語" * 20, "with space", "new\nline", "-", "=", "é"]
-# These meet each other; some sort between "a" and "a/".
+# Likely to be drawn together; some sort between "a" and "a/".
 _COMMON = ["a", "b", "usr", "a-", "usr.d"]
 PARTS = st.one_of(TEXT, st.sampled_from([*_COMMON, *_SPECIAL]), st.sampled_from(_COMMON)).filter(
     lambda part: part not in (".", "..") and len(part.encode()) < 256
@@ -29,20 +29,21 @@ PATHS = st.one_of(
 ).map(lambda parts: "/" + "/".join(parts))
 _ENDLESS = st.sampled_from(["x" * 256, "y" * 5000, "ü" * 40000])
 ENDLESS_PATHS = st.one_of(*[PATHS] * 4, st.tuples(PATHS, _ENDLESS).map("".join))
-"""Longer than anything could unpack, some of them."""
+"""Paths, some of which are longer than any program could unpack."""
 
 _NUMBERS = st.sampled_from([0, 1, 1000, 65532, (1 << 21) - 1, 1 << 21, 1 << 31, (1 << 32) - 2])
+_MTIMES = st.sampled_from([0, 0, 1, 1700000000])
 _MODES = st.one_of(st.sampled_from([0o755, 0o644, 0o4711, 0]), st.integers(0, 0o7777))
 
-# To the end of a block or about it: of tar, 512; of the blob, 1 MiB, and of zstd's 2 MiB.
+# About the end of a block: 512 bytes in tar, 1 MiB in the blob, 2 MiB in zstd.
 _SMALL = st.sampled_from([511, 512, 513, 1024])
 _LARGE = st.sampled_from([(1 << 20) - 1024, (1 << 20) - 511, 1 << 20, (2 << 20) - 512, (3 << 20) + 1])
 _CONTENTS = {
     "program": st.binary(max_size=1100).map(lambda data: ELF + data),
     "bytes": st.binary(max_size=1100),
     "nothing": st.none(),
-    "small": st.builds(Filled, _SMALL, st.just(1)),
-    "large": st.builds(Filled, _LARGE, st.integers(0, 2)),
+    "small": st.builds(Filling, _SMALL, st.just(1)),
+    "large": st.builds(Filling, _LARGE, st.integers(0, 2)),
 }
 _SHARES = {"program": 20, "bytes": 10, "nothing": 3, "small": 3, "large": 1}
 _CONTENT = st.sampled_from([kind for kind, share in _SHARES.items() for _ in range(share)]).flatmap(_CONTENTS.get)
@@ -57,16 +58,16 @@ _XATTR_VALUES = st.one_of(
     st.tuples(st.just(""), TEXT.filter(lambda text: text[:2] not in ("0x", "0X", "0s", "0S")).map(str.encode)),
 )
 
-# Those that put a byte above 0x7f into the attribute more often than others.
+# Capabilities whose attribute has a byte above 0x7f.
 _HIGH = st.sampled_from(["cap_setuid", "cap_ipc_owner", "cap_sys_nice", "cap_setfcap", "cap_bpf"])
 _LISTS = st.lists(st.one_of(_HIGH, st.sampled_from(NAMES)), min_size=1, max_size=6, unique=True).map(",".join)
 _ACTIONS = st.sampled_from(["=p", "=ep", "=i", "=ei", "=ip", "=eip", "+ep", "=+ei", "=p+i"])
-GRANTS = st.one_of(
-    _LISTS.map(lambda names: Grant(tuple(names.replace("cap_", "").split(",")), names + "=p")),
-    _LISTS.map(lambda names: Grant((names.upper(),), names + "=p")),
-    st.tuples(_LISTS, _ACTIONS).map("".join).map(lambda text: Grant((text,), text)),
-    st.tuples(_LISTS, _LISTS).map(lambda names: Grant((names[0], f"{names[1]}+i"), f"{names[0]}=p {names[1]}+i")),
-    st.just(Grant(("=",), "=")),
+ASSIGNMENTS = st.one_of(
+    _LISTS.map(lambda names: Assignment(tuple(names.replace("cap_", "").split(",")), names + "=p")),
+    _LISTS.map(lambda names: Assignment((names.upper(),), names + "=p")),
+    st.tuples(_LISTS, _ACTIONS).map("".join).map(lambda text: Assignment((text,), text)),
+    st.tuples(_LISTS, _LISTS).map(lambda names: Assignment((names[0], f"{names[1]}+i"), f"{names[0]}=p {names[1]}+i")),
+    st.just(Assignment(("=",), "=")),
 )
 
 
@@ -76,52 +77,54 @@ def samples(
     *,
     paths: st.SearchStrategy[str] = PATHS,
     modes: st.SearchStrategy[int] = _MODES,
-    mtimes: st.SearchStrategy[int] = st.sampled_from([0, 0, 1, 1700000000]),
+    mtimes: st.SearchStrategy[int] = _MTIMES,
     xattr_names: st.SearchStrategy[str] = _XATTR_NAMES,
     xattrs_of: Sequence[str] = ("file", "directory", "symlink"),
 ) -> Sample:
-    """Layers.
+    """Draws valid requests for layers.
 
     Args:
-      draw: hypothesis's.
-      paths: absolute ones.
+      draw: from hypothesis.
+      paths: absolute paths.
       modes: permissions.
-      mtimes: of all entries, seconds since 1970.
-      xattr_names: of extended attributes.
-      xattrs_of: kinds of entries that get some.
+      mtimes: modification times of all entries, in seconds since 1970.
+      xattr_names: names of extended attributes.
+      xattrs_of: the kinds of entries that have extended attributes.
     """
-    wishes: dict[str, Wish] = {}
+    requested: dict[str, RequestedEntry] = {}
     for path in draw(st.lists(paths, max_size=8)):
-        if fits(path, wishes):
-            wishes[path] = draw(_wishes(paths, modes))
+        if fits(path, requested):
+            requested[path] = draw(_entries(paths, modes))
     changes = {}
-    for path, wish in wishes.items():
+    for path, entry in requested.items():
         if draw(st.integers(0, 2)) == 0:
             changes[path] = Change(
-                mode=draw(st.one_of(st.none(), modes)) if wish.kind != "symlink" else None,
+                mode=draw(st.one_of(st.none(), modes)) if entry.kind != "symlink" else None,
                 owner=draw(st.one_of(st.none(), st.tuples(_NUMBERS, _NUMBERS))),
-                xattrs=draw(st.dictionaries(xattr_names, _XATTR_VALUES, max_size=3 if wish.kind in xattrs_of else 0)),
+                xattrs=draw(st.dictionaries(xattr_names, _XATTR_VALUES, max_size=3 if entry.kind in xattrs_of else 0)),
             )
-    files = [path for path, wish in wishes.items() if wish.kind == "file"]
-    grants = {path: draw(GRANTS) for path in files if _runs(path, wishes, changes) and draw(st.integers(0, 2))}
+    files = [path for path, entry in requested.items() if entry.kind == "file"]
+    assignments = {path: draw(ASSIGNMENTS) for path in files if _is_program(path, requested, changes) and draw(st.integers(0, 2))}
     for twin in draw(st.lists(paths, max_size=2)) if files else ():
-        if fits(twin, wishes):
+        if fits(twin, requested):
             path = draw(st.sampled_from(files))
-            for part in (wishes, changes, grants):
-                if path in part and (part is not grants or draw(st.booleans())):
+            for part in (requested, changes, assignments):
+                if path in part and (part is not assignments or draw(st.booleans())):
                     part[twin] = part[path]
             files.append(twin)
     for link in draw(st.lists(paths, max_size=3)) if files else ():
-        if fits(link, wishes):
+        if fits(link, requested):
             target = draw(st.sampled_from(files))
-            # What the entry of a link says of mode and owner counts for nothing.
-            wishes[link] = Wish("hardlink", target=target, mode=draw(st.one_of(st.none(), modes)), uid=draw(_NUMBERS))
-            if target in grants and draw(st.booleans()):
-                grants[link] = grants.pop(target)
+            # Mode and owner of a hard link have no effect.
+            requested[link] = RequestedEntry(
+                "hardlink", target=target, mode=draw(st.one_of(st.none(), modes)), uid=draw(_NUMBERS)
+            )
+            if target in assignments and draw(st.booleans()):
+                assignments[link] = assignments.pop(target)
     return Sample(
-        wishes=dict(draw(st.permutations(list(wishes.items())))),
+        requested=dict(draw(st.permutations(list(requested.items())))),
         changes=changes,
-        grants=grants,
+        assignments=assignments,
         mtime=draw(mtimes),
         parents=draw(st.sampled_from(["all", "all", "none"])),
         hard_link_duplicates=draw(st.booleans()),
@@ -131,33 +134,33 @@ def samples(
 
 
 @st.composite
-def _wishes(draw: st.DrawFn, paths: st.SearchStrategy[str], modes: st.SearchStrategy[int]) -> Wish:
-    """Anything but a hard link."""
+def _entries(draw: st.DrawFn, paths: st.SearchStrategy[str], modes: st.SearchStrategy[int]) -> RequestedEntry:
+    """Draws an entry that is not a hard link."""
     kind = draw(st.sampled_from(["file", "file", "file", "directory", "symlink"]))
     owner = {"uid": draw(_NUMBERS), "gid": draw(_NUMBERS)}
     if kind == "symlink":
         targets = st.one_of(PARTS, paths).filter(lambda text: len(text.encode()) < 4096)
-        return Wish(kind, target=draw(targets), **owner)
+        return RequestedEntry(kind, target=draw(targets), **owner)
     content = draw(_CONTENT) if kind == "file" else None
-    return Wish(kind, content=content, mode=draw(st.one_of(st.none(), modes)), **owner)
+    return RequestedEntry(kind, content=content, mode=draw(st.one_of(st.none(), modes)), **owner)
 
 
-def _runs(path: str, wishes: Mapping[str, Wish], changes: Mapping[str, Change]) -> bool:
-    """Whether a file may have capabilities: a program that somebody may run."""
+def _is_program(path: str, requested: Mapping[str, RequestedEntry], changes: Mapping[str, Change]) -> bool:
+    """Returns whether a file may have capabilities: an ELF file with an execute bit."""
     changed = changes.get(path, Change()).mode
-    mode = wishes[path].mode if changed is None else changed
-    return wishes[path].data().startswith(ELF) and (mode is None or mode & 0o111 != 0)
+    mode = requested[path].mode if changed is None else changed
+    return requested[path].make_data().startswith(ELF) and (mode is None or mode & 0o111 != 0)
 
 
-def fits(path: str, wishes: Mapping[str, Wish]) -> bool:
-    """Whether an entry of any kind can be at a path, beside others."""
-    above = [path[:at] for at in range(1, len(path)) if path[at] == "/"]
+def fits(path: str, requested: Mapping[str, RequestedEntry]) -> bool:
+    """Returns whether an entry of any kind can have a path, besides other entries."""
+    parents = [path[:at] for at in range(1, len(path)) if path[at] == "/"]
     return (
-        path not in wishes
-        and not any(other.startswith(path + "/") for other in wishes)
-        and all(wishes[name].kind == "directory" for name in above if name in wishes)
+        path not in requested
+        and not any(other.startswith(path + "/") for other in requested)
+        and all(requested[name].kind == "directory" for name in parents if name in requested)
     )
 
 
 ANY = samples(paths=ENDLESS_PATHS, mtimes=st.sampled_from([0, 0, 1, 1700000000, 1 << 33, -1]))
-"""All that the packer takes."""
+"""Requests for any layer that the packer accepts."""

@@ -1,4 +1,4 @@
-"""Lines of entries: many that are alike are read at once, and give what each gives by itself."""
+"""Lines that are parsed all at once give the same entries and problems as lines that are parsed one by one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from rules_setcap.archive.entry import Entry
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.packer import entries
 
-# Mostly right, and next to what is: one look at all of the paths must find what a look at each does.
+# Mostly valid paths, and such that differ from valid ones by little.
 PATHS = st.one_of(
     st.integers(0, 99).map(lambda number: f"/usr/{number}"),
-    st.sampled_from(["", "/", "//", "a", "/a/", "/a//b", "/a/./b", "/.", "/..", "/a/..", "/...", "/.a", "/\0", "/a\0/b", "\0/", "/a\n/b"]),
+    st.sampled_from(
+        ["", "/", "//", "a", "/a/", "/a//b", "/a/./b", "/.", "/..", "/a/..", "/...", "/.a", "/\0", "/a\0/b", "\0/", "/a\n/b"]
+    ),
     st.sampled_from(["/é", "/\ud800", "é", 1, True, None, ["/a"], {"/a": 1}]),
 )
 DIRECTORY = tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR"))
@@ -40,44 +42,52 @@ OBJECTS = st.builds(
     st.one_of(PATHS, st.just(...)),
     st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FIELDS.items()}),
 )
-LINES = st.lists(st.one_of(OBJECTS.map(json.dumps), st.sampled_from(["", "1", "[]", "{}", "{},{}", "{} {}", "}, {"])), max_size=12)
-ALIKE = st.lists(st.builds(lambda path: json.dumps({"path": path, "uid": 7}), PATHS), max_size=600)
+LINES = st.lists(
+    st.one_of(OBJECTS.map(json.dumps), st.sampled_from(["", "1", "[]", "{}", "{},{}", "{} {}", "}, {"])), max_size=12
+)
+SIMILAR_LINES = st.lists(st.builds(lambda path: json.dumps({"path": path, "uid": 7}), PATHS), max_size=600)
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.one_of(LINES, ALIKE))
-def test_many_at_once_give_what_each_gives(lines):
+@given(st.one_of(LINES, SIMILAR_LINES))
+def test_many_lines_give_what_each_gives(lines):
     expected: dict[str, Entry] = {}
-    wrong = Problems()
+    expected_problems = Problems()
     for line in lines:
-        # Beside what is none, so that each field is looked at.
-        for path, entry in entries.parse_entries([line, "none"], wrong).items():
+        # An invalid line beside it makes the packer check each field.
+        for path, entry in entries.parse_entries([line, "none"], expected_problems).items():
             expected.setdefault(path, entry)
-    single_problems = [problem for problem in wrong if problem != 'entries: "none": not a JSON object']
+    single_problems = [problem for problem in expected_problems if problem != 'entries: "none": not a JSON object']
     problems = Problems()
-    left = list(lines)
-    found = entries.parse_entries(left, problems)
-    assert left == []
-    assert {path: [(field, type(field)) for field in entry] for path, entry in found.items()} == {
+    remaining = list(lines)
+    by_path = entries.parse_entries(remaining, problems)
+    assert remaining == []
+    assert {path: [(field, type(field)) for field in entry] for path, entry in by_path.items()} == {
         path: [(field, type(field)) for field in entry] for path, entry in expected.items()
     }
     assert [problem for problem in problems if "two entries for one path" not in problem] == single_problems
 
 
-def test_links_have_targets_and_files_have_sources():
+def test_targets_are_for_links_and_sources_for_files():
     problems = Problems()
-    lines = [{"path": "/a", "target": "b"}, {"path": "/b", "type": "directory", "target": "b"}, {"path": "/c", "type": "symlink", "target": "b", "source": "/dev"}]
+    lines = [
+        {"path": "/a", "target": "b"},
+        {"path": "/b", "type": "directory", "target": "b"},
+        {"path": "/c", "type": "symlink", "target": "b", "source": "/dev"},
+    ]
     assert entries.parse_entries([json.dumps(line) for line in lines], problems) == {}
     what = "links have a target, files and directories a source; never both"
     assert list(problems) == [f'srcs: "/{name}": {what}' for name in "abc"]
 
 
-def test_what_json_tells_apart_is_not_alike():
+def test_numbers_of_other_types_are_problems():
     problems = Problems()
     uids = {"a": "1", "b": "true", "c": "1.0"}
-    # An attribute of no other test: what was seen before decides.
-    found = entries.parse_entries([f'{{"attribute":"uids","path":"/{name}","uid":{uid}}}' for name, uid in uids.items()], problems)
-    assert list(found) == ["/a"]
+    # No other test has this attribute, so nothing is memoized.
+    by_path = entries.parse_entries(
+        [f'{{"attribute":"uids","path":"/{name}","uid":{uid}}}' for name, uid in uids.items()], problems
+    )
+    assert list(by_path) == ["/a"]
     assert [problem.endswith(': "uid" is unknown or of the wrong type') for problem in problems] == [True, True]
 
 
@@ -90,8 +100,8 @@ def test_owner_and_mode_are_defaults_of_lines_without_them():
         {"path": "/link", "type": "symlink", "target": "file"},
         {"path": "/directory", "type": "directory"},
     ]
-    found = entries.parse_entries([json.dumps(line) for line in lines], problems, defaults=defaults)
-    assert {path: (entry.mode, entry.uid, entry.gid) for path, entry in found.items()} == {
+    by_path = entries.parse_entries([json.dumps(line) for line in lines], problems, defaults=defaults)
+    assert {path: (entry.mode, entry.uid, entry.gid) for path, entry in by_path.items()} == {
         "/file": (0o644, 5, 6),
         "/program": (0o755, 5, 6),
         "/link": (0o777, 5, 6),

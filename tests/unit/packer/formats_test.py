@@ -1,4 +1,4 @@
-"""What a layer can be made to hold: single modes, owners, attributes, links, parents, huge files."""
+"""The attributes of a layer have their effect: modes, owners, xattrs, hard_link_duplicates, mtime. Large layers work."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from support import packer
 
 
-def _entries(layer: packer.Layer, *flags: str) -> dict[str, tarfile.TarInfo]:
+def _pack(layer: packer.Layer, *flags: str) -> dict[str, tarfile.TarInfo]:
     assert layer.pack(*flags) == (0, "")
     with tarfile.open(layer.blob) as archive:
         return {entry.name: entry for entry in archive}
 
 
-def test_modes_owners_and_attributes(tmp_path):
+def test_modes_owners_and_xattrs_change_single_entries(tmp_path):
     layer = packer.Layer(tmp_path).add("/a/one", b"1").add("/a/two", b"2").add("/a/link", type="hardlink", target="/a/one")
-    entries = _entries(
+    entries = _pack(
         layer,
         packer.change("modes", "/a/one", mode="0640"),
         packer.change("owners", "/a/one", owner="5:4294967294"),
@@ -37,7 +37,7 @@ def test_modes_owners_and_attributes(tmp_path):
     assert "SCHILY.xattr.user.text" not in entries["a/two"].pax_headers
 
 
-def test_what_is_wrong_with_them(tmp_path):
+def test_invalid_modes_owners_and_xattrs_are_problems(tmp_path):
     layer = packer.Layer(tmp_path).add("/a", b"1")
     done = layer.pack(
         packer.change("modes", "/a", mode="rwx"),
@@ -62,8 +62,8 @@ def test_what_is_wrong_with_them(tmp_path):
     ]
 
 
-def test_limits_of_the_kernel(tmp_path):
-    """xattr(7): the name has 255 bytes at most, the value 65536."""
+def test_xattrs_keep_the_limits_of_the_kernel(tmp_path):
+    """xattr(7): a name has up to 255 bytes, a value up to 65536."""
     layer = packer.Layer(tmp_path).add("/a", b"1")
     longest = ["user." + "n" * 250 + "=", "user.value=" + "v" * 65536]
     assert layer.pack(packer.change("xattrs", "/a", xattrs=longest)) == (0, "")
@@ -75,7 +75,7 @@ def test_limits_of_the_kernel(tmp_path):
         assert done.status == 1 and done.stderr.endswith(f": of /a: {fault}\n") and done.stderr.count("\n") == 1
 
 
-def test_attributes_that_container_engines_could_not_read(tmp_path):
+def test_xattrs_that_container_engines_cannot_read_are_a_problem(tmp_path):
     layer = packer.Layer(tmp_path).add("/a", b"1")
     words = [f"user.{number}=0x" + "00" * 65536 for number in range(16)]
     assert layer.pack(packer.change("xattrs", "/a", xattrs=words[1:])) == (0, "")
@@ -86,44 +86,52 @@ def test_attributes_that_container_engines_could_not_read(tmp_path):
     assert layer.outputs() == []
 
 
-def test_equal_files_become_links_where_asked(tmp_path):
+def test_duplicates_become_hard_links(tmp_path):
     layer = packer.Layer(tmp_path)
-    for name, content in {"b": b"\x7fELFsame", "a": b"\x7fELFsame", "c": b"\x7fELFelse", "mode": b"\x7fELFsame", "cap": b"\x7fELFsame", "x": b"", "y": b""}.items():
+    for name, content in {
+        "b": b"\x7fELFsame",
+        "a": b"\x7fELFsame",
+        "c": b"\x7fELFelse",
+        "mode": b"\x7fELFsame",
+        "cap": b"\x7fELFsame",
+        "x": b"",
+        "y": b"",
+    }.items():
         layer.add(f"/{name}", content, mode="0700" if name == "mode" else "0755")
-    grant = packer.assign("/cap", "kill")
-    assert not any(entry.islnk() for entry in _entries(layer, grant).values())
-    entries = _entries(layer, "--hard-link-duplicates=yes", grant)
+    assignment = packer.assign("/cap", "kill")
+    assert not any(entry.islnk() for entry in _pack(layer, assignment).values())
+    entries = _pack(layer, "--hard-link-duplicates=yes", assignment)
     assert {name: entry.linkname for name, entry in entries.items() if entry.islnk()} == {"b": "a"}
     twin = packer.Layer(tmp_path / "twin")
     (tmp_path / "twin").mkdir()
     twin.add("/a", b"\x7fELFsame").add("/b", b"\x7fELFsame")
-    both = _entries(twin, "--hard-link-duplicates=yes", packer.assign("/a", "kill"), packer.assign("/b", "kill"))
+    both = _pack(twin, "--hard-link-duplicates=yes", packer.assign("/a", "kill"), packer.assign("/b", "kill"))
     record = "SCHILY.xattr.security.capability"
     assert both["b"].islnk() and both["a"].pax_headers[record] == both["b"].pax_headers[record]
-    # Files with different extended attributes stay apart; with equal ones they are joined.
+    # Files with different extended attributes are not duplicates.
     comment = [packer.change("xattrs", f"/{name}", xattrs=["user.comment=x"]) for name in "ab"]
-    assert not _entries(twin, "--hard-link-duplicates=yes", comment[0])["b"].islnk()
-    assert _entries(twin, "--hard-link-duplicates=yes", *comment)["b"].islnk()
-    # A link that was there before leads to the file, not to a link that comes after it.
+    assert not _pack(twin, "--hard-link-duplicates=yes", comment[0])["b"].islnk()
+    assert _pack(twin, "--hard-link-duplicates=yes", *comment)["b"].islnk()
+    # A hard link of the request leads to the file, not to a duplicate that comes after it.
     twin.add("/above", type="hardlink", target="/b")
-    links = _entries(twin, "--hard-link-duplicates=yes")
+    links = _pack(twin, "--hard-link-duplicates=yes")
     assert [(name, entry.linkname) for name, entry in links.items()] == [("a", ""), ("above", "a"), ("b", "a")]
 
 
-def test_stamp(tmp_path):
+def test_a_placeholder_in_mtime_is_expanded(tmp_path):
     (tmp_path / "source-status").write_text("BUILD_EMBED_LABEL \nBUILD_TIMESTAMP 1700000000\n")
     layer = packer.Layer(tmp_path).add("/a", b"")
     stamp = "--mtime={BUILD_TIMESTAMP}", "--stamp=source-status"
-    assert _entries(layer, *stamp)["a"].mtime == 1700000000
+    assert _pack(layer, *stamp)["a"].mtime == 1700000000
     os.unlink(layer.blob)
     os.unlink(tmp_path / "metadata")
     (tmp_path / "source-status").write_text("BUILD_TIMESTAMP soon\n")
-    wrong = {
-        stamp: "not a valid time; write it as \"1970-01-01T00:00:00Z\", or in seconds since 1970",
+    problems = {
+        stamp: 'not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970',
         stamp[:1]: "has the placeholder {BUILD_TIMESTAMP}; set stamp = True",
         ("--mtime={STABLE_TIME}", stamp[1]): 'the workspace status has no "STABLE_TIME"; it has BUILD_TIMESTAMP',
     }
-    for flags, expected in wrong.items():
+    for flags, expected in problems.items():
         value = flags[0].partition("=")[2]
         assert layer.pack(*flags) == (1, f'//app:image: mtime: "{value}": {expected}\n')
     assert layer.outputs() == []
@@ -140,20 +148,22 @@ MTIMES = {
 
 
 @pytest.mark.parametrize("text", MTIMES)
-def test_mtime(tmp_path, text):
-    """Times beyond 2038 and 2242, where 32-bit integers and octal fields of tar end."""
-    assert _entries(packer.Layer(tmp_path).add("/a", b""), f"--mtime={text}")["a"].mtime == MTIMES[text]
+def test_mtime_has_every_format(tmp_path, text):
+    """32-bit integers end in 2038, and the octal fields of tar in 2242."""
+    assert _pack(packer.Layer(tmp_path).add("/a", b""), f"--mtime={text}")["a"].mtime == MTIMES[text]
 
 
-@pytest.mark.parametrize("text", ["", "1.5", "2100-02-29T00:00:00Z", "2100-01-01", "253402300800", "2100-01-01T00:00:00.5Z", "now", "٣"])
-def test_wrong_mtime(tmp_path, text):
+@pytest.mark.parametrize(
+    "text", ["", "1.5", "2100-02-29T00:00:00Z", "2100-01-01", "253402300800", "2100-01-01T00:00:00.5Z", "now", "٣"]
+)
+def test_an_invalid_mtime_is_a_problem(tmp_path, text):
     done = packer.Layer(tmp_path).add("/a", b"").pack(f"--mtime={text}")
     assert done.status == 1
     assert done.stderr.startswith("//app:image: mtime: ")
 
 
-def test_a_file_of_more_than_8_gib(tmp_path):
-    """Its size fits no octal field; its holes cost neither disk nor memory."""
+def test_a_file_may_have_more_than_8_gib(tmp_path):
+    """The size does not fit into the octal field. The file is a hole, so it needs no space."""
     size = (8 << 30) + 1
     layer = packer.Layer(tmp_path).add("/huge", b"")
     os.truncate(tmp_path / "source0", size)
@@ -169,17 +179,19 @@ def test_a_file_of_more_than_8_gib(tmp_path):
 @pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
 @pytest.mark.parametrize("shape", ["many files", "one file"])
 def test_memory_is_bounded(tmp_path, shape, compression):
-    """64 MiB, whatever the layer's size, up to 20,000 files."""
+    """The packer needs up to 64 MiB for up to 20,000 files, whatever their size."""
     layer = packer.Layer(tmp_path)
     if shape == "one file":
         layer.add("/large", b"")
         with open(tmp_path / "source0", "wb") as file:
-            for _ in range(150):  # By itself: what this process holds would count for its children.
-                file.write(os.urandom(1 << 20))
+            # Piece by piece, because the memory of this process would count for its children.
+            file.writelines(os.urandom(1 << 20) for _ in range(150))
     else:
         layer.add("/0", b"content")
-        layer.lines += [json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)]
-    assert layer.pack(*packer.compressed(compression), "--threads=2") == (0, "")
-    # Of the largest child so far: this one, or one that was within the bound, too.
+        layer.lines += [
+            json.dumps({"path": f"/some/directory/{number // 100}/file{number}", "source": "source0"}) for number in range(19999)
+        ]
+    assert layer.pack(*packer.make_compression_flags(compression), "--threads=2") == (0, "")
+    # This is the largest child so far. Those before were within the bound too.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert largest < 64 << 10, f"{largest} KiB"

@@ -1,4 +1,4 @@
-"""What went in comes out, whoever reads it; or there is a clear error."""
+"""Random layers are read by other programs as they were requested, and invalid requests are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import drawn
 import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import KINDS, XATTR, Found, Sample, unpacked
+from samples import KINDS, XATTR, ReadEntry, Sample, decompress
 
 from support import libcap, require
 
@@ -25,10 +25,10 @@ _MEDIA_TYPES = {"none": "tar", "gzip": "tar+gzip", "libdeflate": "tar+gzip", "zs
 
 @given(drawn.ANY)
 @settings(drawn.SETTINGS, max_examples=200)
-def test_python_reads_what_went_in(sample):
-    with sample.packed() as (blob, _):
-        tar = unpacked(blob, sample.compression)
-    found = []
+def test_python_reads_the_requested_entries(sample):
+    with sample.pack_temporarily() as (blob, _):
+        tar = decompress(blob, sample.compression)
+    entries = []
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         for entry in archive:
             content = archive.extractfile(entry).read() if entry.isreg() else b""
@@ -38,24 +38,24 @@ def test_python_reads_what_went_in(sample):
                 if key.startswith(XATTR)
             }
             assert (entry.uname, entry.gname) == ("", "")
-            found.append(
-                Found(
+            entries.append(
+                ReadEntry(
                     entry.name,
                     KINDS[entry.type.decode()],
                     *(entry.mode, entry.uid, entry.gid, entry.mtime, entry.size),
                     *(hashlib.sha256(content).hexdigest(), entry.linkname, xattrs),
                 )
             )
-    assert found == sample.found()
-    # Whole blocks, and two of zeros after the last.
+    assert entries == sample.expected_entries()
+    # The tar has whole blocks, the last two of zeros.
     assert len(tar) % 512 == 0 and tar.endswith(bytes(1024))
 
 
 @given(drawn.ANY)
 @settings(drawn.SETTINGS, max_examples=100)
-def test_metadata_says_what_the_bytes_say(sample):
-    with sample.packed() as (blob, metadata):
-        data, tar = blob.read_bytes(), unpacked(blob, sample.compression)
+def test_the_metadata_agrees_with_the_bytes(sample):
+    with sample.pack_temporarily() as (blob, metadata):
+        data, tar = blob.read_bytes(), decompress(blob, sample.compression)
     assert metadata["descriptor"] == {
         "mediaType": "application/vnd.oci.image.layer.v1." + _MEDIA_TYPES[sample.compression],
         "digest": "sha256:" + hashlib.sha256(data).hexdigest(),
@@ -63,28 +63,33 @@ def test_metadata_says_what_the_bytes_say(sample):
     }
     assert metadata["diff_id"] == "sha256:" + hashlib.sha256(tar).hexdigest()
     assert metadata["created_by"] == "fuzz"
-    found = sample.found()
+    entries = sample.expected_entries()
     contents = metadata["contents"]
-    assert contents["directories"] == {"/" + each.path: [each.mode, each.uid, each.gid] for each in found if each.kind == "directory"}
-    assert contents["links"] == {"/" + each.path: each.link for each in found if each.kind == "symlink"}
-    assert contents["files"] == sorted("/" + each.path for each in found if each.kind in ("file", "hardlink"))
+    assert contents["directories"] == {
+        "/" + entry.path: [entry.mode, entry.uid, entry.gid] for entry in entries if entry.kind == "directory"
+    }
+    assert contents["links"] == {"/" + entry.path: entry.link for entry in entries if entry.kind == "symlink"}
+    assert contents["files"] == sorted("/" + entry.path for entry in entries if entry.kind in ("file", "hardlink"))
     reference = libcap.Libcap()
-    assert {path: reference.from_text(text) for path, text in metadata["capabilities"].items()} == sample.sets()
+    assert {path: reference.from_text(text) for path, text in metadata["capabilities"].items()} == sample.expected_sets()
 
 
 @given(drawn.samples(modes=st.sampled_from([0o755, 0o644]), xattrs_of=()))
 @settings(drawn.SETTINGS, max_examples=60)
-def test_gnu_tar_and_bsdtar_unpack_what_went_in(sample):
-    """By anybody; restore_test has what only root can restore."""
-    for reader in ("tar", "bsdtar -P"):  # Without -P bsdtar takes names as "\\a" and "c:/a" for absolute ones.
-        with sample.packed() as (blob, _):
+def test_gnu_tar_and_bsdtar_unpack_the_requested_entries(sample):
+    """Any user may run this test; restore_test checks what only root can restore."""
+    for reader in (
+        "tar",
+        "bsdtar -P",
+    ):  # Without -P, bsdtar changes names such as "\\a" and "c:/a", which are absolute elsewhere.
+        with sample.pack_temporarily() as (blob, _):
             root = blob.with_name("root")
             root.mkdir()
             program, *flags = reader.split()
             command = [require.tool(program), *flags, "-xf", blob, "-C", root, "--no-same-owner"]
             subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
-            with contextlib.chdir(root):  # Names alone may be as long as the system takes them.
-                for entry in sample.found():
+            with contextlib.chdir(root):  # A name may be as long as the longest path, so a directory before it would be too much.
+                for entry in sample.expected_entries():
                     if entry.kind == "file":
                         assert hashlib.sha256(pathlib.Path(entry.path).read_bytes()).hexdigest() == entry.content
                     elif entry.kind == "symlink":
@@ -96,13 +101,13 @@ def test_gnu_tar_and_bsdtar_unpack_what_went_in(sample):
 
 
 @st.composite
-def _refused(draw: st.DrawFn) -> tuple[Sample, str]:
-    """A layer with one more entry that cannot be beside the others; and its line."""
-    sample = draw(drawn.ANY.filter(lambda sample: sample.wishes))
-    path = draw(st.sampled_from(list(sample.wishes)))
-    wish = sample.wishes[path]
-    wrong = [
-        {"path": path, "type": "symlink", "target": "another" + wish.target},
+def _invalid_requests(draw: st.DrawFn) -> tuple[Sample, str]:
+    """Draws a layer, and the line of a further entry that is not valid besides the others."""
+    sample = draw(drawn.ANY.filter(lambda sample: sample.requested))
+    path = draw(st.sampled_from(list(sample.requested)))
+    entry = sample.requested[path]
+    invalid = [
+        {"path": path, "type": "symlink", "target": "another" + entry.target},
         {"path": path, "uid": 4242},
         {"path": "/link", "type": "hardlink", "target": path + "-nowhere"},
         {"path": path + "/../x"},
@@ -112,21 +117,21 @@ def _refused(draw: st.DrawFn) -> tuple[Sample, str]:
         {"path": path + "\ud800"},
         {"path": path + "/x", "uid": -1},
     ]
-    if wish.kind != "directory":
-        wrong += [{"path": path + "/x"}, {"path": path + "/x/y", "type": "directory"}]
-        wrong += [{"path": path, "type": "directory"}]
-    return sample, json.dumps(draw(st.sampled_from(wrong)))
+    if entry.kind != "directory":
+        invalid += [{"path": path + "/x"}, {"path": path + "/x/y", "type": "directory"}]
+        invalid += [{"path": path, "type": "directory"}]
+    return sample, json.dumps(draw(st.sampled_from(invalid)))
 
 
-@given(_refused())
+@given(_invalid_requests())
 @settings(drawn.SETTINGS, max_examples=150)
-def test_what_cannot_be_is_refused(chosen):
-    sample, line = chosen
+def test_an_invalid_request_is_refused(request):
+    sample, line = request
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
-        status, said = samples.run(directory, [*sample.lines(directory), line])
-        assert status == 1 and said.endswith("\n"), said
-        assert all(line.startswith(f"{samples.TARGET}: srcs: ") for line in said[:-1].split("\n")), said
+        status, messages = samples.run_packer(directory, [*sample.write_request(directory), line])
+        assert status == 1 and messages.endswith("\n"), messages
+        assert all(line.startswith(f"{samples.TARGET}: srcs: ") for line in messages[:-1].split("\n")), messages
         assert all(name.startswith("source") for name in os.listdir(directory))
 
 
@@ -140,6 +145,6 @@ _FIELDS = st.dictionaries(
 @settings(drawn.SETTINGS, max_examples=300)
 def test_any_lines_are_packed_or_refused(lines):
     with tempfile.TemporaryDirectory() as directory:
-        status, _ = samples.run(pathlib.Path(directory), ["--compression=none", *lines])
+        status, _ = samples.run_packer(pathlib.Path(directory), ["--compression=none", *lines])
         assert status in (0, 1, 2)
         assert sorted(os.listdir(directory)) == (["blob", "metadata"] if status == 0 else [])

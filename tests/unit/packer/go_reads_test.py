@@ -1,4 +1,4 @@
-"""Go's archive/tar finds in a layer what went in."""
+"""Go's archive/tar reads the requested entries in a layer, and would write the same bytes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import base64
 import json
 import pathlib
 import subprocess
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import drawn
 import pytest
 from hypothesis import given, settings
-from samples import KINDS, XATTR, Found, unpacked
+from samples import KINDS, XATTR, ReadEntry, decompress
 
 from support import go as golang
 
 
 @pytest.fixture(scope="module")
 def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathlib.Path], dict[str, Any]]]:
-    """A function from a tar, or one in gzip, to what Go reads in it: goread/main.go."""
+    """Returns a function that reads a tar, or one in gzip, by goread/main.go."""
     program = golang.build(pathlib.Path(__file__).with_name("goread") / "main.go", tmp_path_factory.mktemp("go"))
     with subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
 
@@ -32,23 +33,22 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathlib.P
 
 @given(sample=drawn.ANY)
 @settings(drawn.SETTINGS, max_examples=250)
-def test_go_reads_what_went_in(go, sample):
-    """And would have written it, byte for byte."""
-    with sample.packed() as (blob, metadata):
-        if sample.compression == "zstd":  # Which Go's library cannot read.
-            blob.write_bytes(unpacked(blob, "zstd"))
+def test_go_reads_the_requested_entries(go, sample):
+    with sample.pack_temporarily() as (blob, metadata):
+        if sample.compression == "zstd":  # Go's library cannot read it.
+            blob.write_bytes(decompress(blob, "zstd"))
         read = go(blob)
     assert read["Error"] == ""
-    found = []
+    entries = []
     for entry in read["Entries"]:
         name, kind = base64.b64decode(entry["Name"]).decode(), KINDS[entry["Type"]]
         records = {key: base64.b64decode(value) for key, value in sorted(entry["Records"].items())}
         xattrs = {key.removeprefix(XATTR): value for key, value in records.items() if key.startswith(XATTR)}
         assert name.endswith("/") == (kind == "directory")
-        # What does not fit the header, and nothing else.
+        # These are records of values that do not fit into the header.
         assert {key for key in records if not key.startswith(XATTR)} <= {"path", "linkpath", "uid", "gid", "mtime"}
-        found.append(
-            Found(
+        entries.append(
+            ReadEntry(
                 name.removesuffix("/"),
                 kind,
                 *(entry[key] for key in ("Mode", "Uid", "Gid", "Mtime", "Size", "Content")),
@@ -56,6 +56,6 @@ def test_go_reads_what_went_in(go, sample):
                 xattrs,
             )
         )
-    assert found == sample.found()
+    assert entries == sample.expected_entries()
     assert "sha256:" + read["Tar"] == metadata["diff_id"]
     assert read["Rewritten"] == read["Tar"]

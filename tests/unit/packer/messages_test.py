@@ -1,4 +1,4 @@
-"""Bad input: every message, all of a target's at once, and nothing left behind."""
+"""Invalid input: every problem has its message, all are reported at once, and no output is left."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def layer(tmp_path) -> packer.Layer:
     return packer.Layer(tmp_path).add("/app/server", ELF)
 
 
-def _refused(layer: packer.Layer, *flags: str, **options) -> list[str]:
-    """The lines that the packer says, without the target that they start with."""
+def _pack_invalid(layer: packer.Layer, *flags: str, **options) -> list[str]:
+    """Packs an invalid layer; returns the problems, without the label."""
     done = layer.pack(*flags, **options)
     assert done.status == 1
     assert layer.outputs() == []
@@ -28,11 +28,13 @@ def _refused(layer: packer.Layer, *flags: str, **options) -> list[str]:
     return [line[len(packer.TARGET) + 2 :] for line in lines]
 
 
-def test_all_problems_at_once(layer):
-    layer.add("/app/run.sh", b"#!/bin/sh\n").add("/app/data", b"text", mode="0644").add("/app/link", type="symlink", target="server")
+def test_all_problems_are_reported_at_once(layer):
+    layer.add("/app/run.sh", b"#!/bin/sh\n").add("/app/data", b"text", mode="0644").add(
+        "/app/link", type="symlink", target="server"
+    )
     layer.add("/app/far", type="symlink", target="../app/link")
     layer.add("/app/text", b"text").add("/app/nothing")
-    assert _refused(
+    assert _pack_invalid(
         layer,
         packer.assign("/app/server", "net_bind_servce", "bfp", attribute="linux_capabilities"),
         packer.assign("/app/run.sh", "cap_net_raw=ep"),
@@ -44,7 +46,7 @@ def test_all_problems_at_once(layer):
         packer.assign("/app/nothing", "cap_net_raw=ep"),
         packer.assign("/app/sever", "cap_net_raw=ep"),
         packer.assign("app/server", "cap_net_raw=ep"),
-        "--problem=owner: \"root\": not an owner",
+        '--problem=owner: "root": not an owner',
     ) == [
         'owner: "root": not an owner',
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
@@ -61,29 +63,29 @@ def test_all_problems_at_once(layer):
     ]
 
 
-def test_two_grants_for_one_file(layer):
+def test_two_assignments_for_one_file_are_a_problem(layer):
     layer.add("/app/second", type="hardlink", target="/app/server")
-    assert _refused(layer, packer.assign("/app/server", "bpf"), packer.assign("/app/second", "kill", attribute="linux_capabilities")) == [
-        'linux_capabilities: "/app/second": the same file as "/app/server", which has capabilities already; keep one'
-    ]
-    assert _refused(layer, packer.assign("/app/server", "bpf"), packer.assign("/app/server/", "kill", attribute="linux_capabilities")) == [
-        'linux_capabilities: "/app/server": has capabilities from file_capabilities already; keep one of the two'
-    ]
+    assert _pack_invalid(
+        layer, packer.assign("/app/server", "bpf"), packer.assign("/app/second", "kill", attribute="linux_capabilities")
+    ) == ['linux_capabilities: "/app/second": the same file as "/app/server", which has capabilities already; keep one']
+    assert _pack_invalid(
+        layer, packer.assign("/app/server", "bpf"), packer.assign("/app/server/", "kill", attribute="linux_capabilities")
+    ) == ['linux_capabilities: "/app/server": has capabilities from file_capabilities already; keep one of the two']
 
 
-def test_partial_effective_set(layer):
-    assert _refused(layer, packer.assign("/app/server", "cap_bpf=ep cap_kill=p")) == [
+def test_a_partial_effective_set_is_a_problem(layer):
+    assert _pack_invalid(layer, packer.assign("/app/server", "cap_bpf=ep cap_kill=p")) == [
         'file_capabilities: "cap_bpf=ep cap_kill+p": effective for some capabilities only; '
         "a file has one effective bit for all of them: write e for every capability or for none"
     ]
 
 
-def test_an_empty_list_is_no_record_and_an_empty_string_is_refused(layer):
+def test_an_empty_list_is_no_record_and_an_empty_string_is_pack_invalid(layer):
     assert layer.pack(packer.assign("/app/server")) == (0, "")
     assert layer.metadata()["capabilities"] == {}
     os.unlink(layer.blob)
     os.unlink(layer.directory / "metadata")
-    assert _refused(layer, packer.assign("/app/server", "")) == [
+    assert _pack_invalid(layer, packer.assign("/app/server", "")) == [
         'file_capabilities: "": no capability; write a name, or leave it out'
     ]
 
@@ -95,8 +97,11 @@ ENTRIES = [
     ({"path": "/a/../b"}, '"/a/../b": must not have "//", "/./" or "/../"; write the path without them'),
     ({"path": "/a/./b"}, '"/a/./b": must not have "//", "/./" or "/../"; write the path without them'),
     *(
-        ({"path": path, **more}, f'{json.dumps(path)}: must not contain a name that begins with ".wh.": container engines would delete a file of the '
-         "layers below")
+        (
+            {"path": path, **more},
+            f'{json.dumps(path)}: must not contain a name that begins with ".wh.": container engines would delete a file of the '
+            "layers below",
+        )
         for path, more in {
             "/etc/.wh.passwd": {},
             "/.wh..wh..opq": {},
@@ -124,30 +129,28 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("entry, expected", ENTRIES, ids=lambda value: str(value)[:40])
-def test_entry(layer, entry, expected):
+def test_an_invalid_entry_is_a_problem(layer, entry, expected):
     layer.lines.append(json.dumps(entry))
-    assert _refused(layer) == ["srcs: " + expected]
+    assert _pack_invalid(layer) == ["srcs: " + expected]
 
 
-def test_all_missing_sources_are_named(layer):
+def test_all_missing_sources_are_reported(layer):
     for name in ("one", "two"):
         layer.add(f"/{name}", source=name)
-    assert _refused(layer) == [
-        f'srcs: "/{name}": its source "{name}" does not exist' for name in ("one", "two")
-    ]
+    assert _pack_invalid(layer) == [f'srcs: "/{name}": its source "{name}" does not exist' for name in ("one", "two")]
 
 
-def test_two_entries_for_one_path(layer):
+def test_two_entries_for_one_path_are_a_problem(layer):
     layer.add("/app/server", b"other", attribute="binary").add("/app/server", type="symlink", target="x", attribute="symlinks")
-    assert _refused(layer) == [
+    assert _pack_invalid(layer) == [
         'binary: "/app/server": two entries for one path: the file "source0" (from srcs) and the file "source1"; keep one',
         'symlinks: "/app/server": two entries for one path: the file "source0" (from srcs) and a symbolic link to "x"; keep one',
     ]
 
 
-def test_a_file_is_no_directory(layer):
+def test_a_file_cannot_hold_an_entry(layer):
     layer.add("/app/server/data", b"", attribute="binary")
-    assert _refused(layer) == ['binary: "/app/server/data": "/app/server" is a file, and cannot hold an entry']
+    assert _pack_invalid(layer) == ['binary: "/app/server/data": "/app/server" is a file, and cannot hold an entry']
 
 
 def test_the_same_entry_twice_is_one(layer):
@@ -169,31 +172,34 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("line, expected", HOSTILE, ids=lambda value: str(value)[:30])
-def test_hostile_entries(layer, line, expected):
-    (said,) = _refused(layer, lines=[line])
-    assert expected in said
+def test_a_hostile_entry_is_a_problem(layer, line, expected):
+    (message,) = _pack_invalid(layer, lines=[line])
+    assert expected in message
 
 
 @pytest.mark.parametrize(
     "flags, expected",
     [
         (["--compression=zstd", "--level=20"], "compression_level: 20: is out of range (1 to 19 for zstd)"),
-        ([*packer.compressed("libdeflate"), "--level=13"], "compression_level: 13: is out of range (1 to 12 for libdeflate)"),
+        (
+            [*packer.make_compression_flags("libdeflate"), "--level=13"],
+            "compression_level: 13: is out of range (1 to 12 for libdeflate)",
+        ),
         (["--compression=gzip", "--level=10"], "compression_level: 10: is out of range (1 to 9 for gzip)"),
         (["--compression=gzip", "--level=-1"], "compression_level: -1: is out of range (1 to 9 for gzip)"),
     ],
 )
-def test_level(layer, flags, expected):
-    assert _refused(layer, *flags) == [expected]
+def test_a_level_out_of_range_is_a_problem(layer, flags, expected):
+    assert _pack_invalid(layer, *flags) == [expected]
 
 
 @pytest.mark.parametrize("library", ["none.so", "source0", "/nonexistent/libdeflate.so"])
-def test_no_library(layer, library):
-    (said,) = _refused(layer, "--compression=libdeflate", f"--library={library}")
-    assert said.startswith(f'compression: "libdeflate": "{library}" cannot be loaded: ')
+def test_a_library_that_cannot_be_loaded_is_a_problem(layer, library):
+    (message,) = _pack_invalid(layer, "--compression=libdeflate", f"--library={library}")
+    assert message.startswith(f'compression: "libdeflate": "{library}" cannot be loaded: ')
 
 
-HELD = {
+CAPABILITIES_FILES = {
     '{"source": "ko", "capabilities": ["bpff"]}': 'ko: "bpff": unknown capability; did you mean "bpf"?',
     '{"source": "ko", "capabilities": ["bpf"]}': 'ko: "/app/server": has capabilities from linux_capabilities already; keep one of the two',
     '{"source": "ko", "capabilities": "bpf"}': 'linux_capabilities_from: "source": must be a JSON object with ',
@@ -203,23 +209,23 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("text", HELD, ids=lambda text: text[:40])
-def test_capabilities_from_a_file(layer, text):
+@pytest.mark.parametrize("text", CAPABILITIES_FILES, ids=lambda text: text[:40])
+def test_a_problem_of_a_capabilities_file_names_its_source(layer, text):
     (layer.directory / "source").write_text(text)
     flags = "--capabilities-from=source", '--program="/app/server"'
-    said, *_ = _refused(layer, packer.assign("/app/server", "kill", attribute="linux_capabilities"), *flags)
-    assert said.startswith(HELD[text])
+    message, *_ = _pack_invalid(layer, packer.assign("/app/server", "kill", attribute="linux_capabilities"), *flags)
+    assert message.startswith(CAPABILITIES_FILES[text])
 
 
-def test_what_cannot_be_written_leaves_nothing(layer):
+def test_an_output_that_cannot_be_written_leaves_nothing(layer):
     (layer.directory / "blob").mkdir()
     done = layer.pack()
     assert done.status == 1
     assert layer.outputs() == ["blob"]
 
 
-def test_a_cut_off_disk_leaves_nothing(layer, tmp_path):
-    """The blob's file system is full: the real one, /dev/full."""
+def test_a_full_disk_leaves_nothing(layer, tmp_path):
+    """/dev/full reports that it is full."""
     os.symlink("/dev/full", tmp_path / "blob.partial")
     layer.add("/app/large", os.urandom(1 << 20))
     done = layer.pack()
@@ -229,8 +235,8 @@ def test_a_cut_off_disk_leaves_nothing(layer, tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_a_limit_in_the_middle_of_a_large_layer(layer, tmp_path, compression):
-    """The thread that writes fails, while others go on."""
+def test_a_failure_in_the_middle_of_a_large_layer_leaves_nothing(layer, tmp_path, compression):
+    """The thread that writes fails while others compress."""
     (tmp_path / "source-python").write_text(f'#!/bin/sh\nulimit -f 4096\nexec {sys.executable} "$@"\n')
     (tmp_path / "source-python").chmod(0o755)
     layer.add("/app/large", os.urandom(8 << 20))
@@ -240,6 +246,6 @@ def test_a_limit_in_the_middle_of_a_large_layer(layer, tmp_path, compression):
     assert layer.outputs() == []
 
 
-def test_wrong_flags(layer):
+def test_an_invalid_command_line_has_its_own_exit_code(layer):
     assert packer.run("layer", "--output=x", cwd=layer.directory).status == 2
     assert packer.run("paint", cwd=layer.directory).status == 2

@@ -1,4 +1,4 @@
-"""Tars of other programs with other capabilities: those change, and not a byte else."""
+"""setcap changes the capabilities of tars that other programs have written, and no other byte."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tars import (
 from support import packer, require
 
 LONG = "d" * 120 + "/" + "e" * 120 + "/program"
-# How the programs that people pack with spell names and write headers.
+# The commands that write tars in each format.
 FORMATS = {
     "gnu": ["tar", "--format=gnu", "-cf", "{tar}", "."],
     "gnu sparse": ["tar", "--format=gnu", "--sparse", "-cf", "{tar}", "app", "d" * 120],
@@ -51,12 +51,12 @@ FORMATS = {
     "zstd": ["tar", "--zstd", "-cf", "{tar}", "."],
     "xz": ["tar", "-cJf", "{tar}", "."],
 }
-SETUID = "0100000280000000000000000000000000000000"  # cap_setuid=ep: a byte that is no text
+SETUID = "0100000280000000000000000000000000000000"  # cap_setuid=ep, which has a byte that is not text
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> pathlib.Path:
-    """A program in every place, a hard link to it, a sparse file, and all else that a tar may hold."""
+    """Returns a directory with programs, a hard link, a sparse file, and every other kind of entry."""
     root = tmp_path_factory.mktemp("files")
     for name in ("app", os.path.dirname(LONG)):
         (root / name).mkdir(parents=True)
@@ -77,8 +77,8 @@ def files(tmp_path_factory) -> pathlib.Path:
     return root
 
 
-def _listing(tar: bytes) -> dict[str, dict[str, Any]]:
-    """All that tarfile knows of the entries, by name; of sparse files, too."""
+def _list_entries(tar: bytes) -> dict[str, dict[str, Any]]:
+    """Returns everything that tarfile reads of the entries, by name, except for capabilities."""
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         return {
             entry.name: {
@@ -92,14 +92,14 @@ def _listing(tar: bytes) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_nothing_but_the_records_changes(name, files, tmp_path):
+def test_only_the_records_change(name, files, tmp_path):
     tar = tmp_path / "in"
     command = [word.format(tar=tar) for word in FORMATS[name]]
     subprocess.run([require.tool(command[0]), *command[1:]], cwd=files, check=True, capture_output=True)
     plain = tmp_path / "plain"
-    with open(plain, "wb") as file:
+    with open(tar, "rb") as source, open(plain, "wb") as file:
         decoder = {"gzip": ["gzip", "-dc"], "zstd": ["zstd", "-dcq"], "xz": ["xz", "-dc"]}.get(name, ["cat"])
-        subprocess.run([require.tool(decoder[0]), *decoder[1:]], stdin=open(tar, "rb"), stdout=file, check=True)
+        subprocess.run([require.tool(decoder[0]), *decoder[1:]], stdin=source, stdout=file, check=True)
     before = plain.read_bytes()
 
     assert retrofit(tmp_path, tar) == (0, "")
@@ -109,20 +109,22 @@ def test_nothing_but_the_records_changes(name, files, tmp_path):
     assert "/app" in metadata["contents"]["directories"]
     assert "/app/server" in metadata["contents"]["files"]
 
-    wanted = ["/app/server", "/app/sparse"] + ["/" + LONG] * (FORMATS[name][-1] != "app" and name != "absolute")
-    assert retrofit(tmp_path, tar, *(packer.assign(path, "cap_setuid=ep") for path in wanted)) == (0, "")
+    paths = ["/app/server", "/app/sparse"] + ["/" + LONG] * (FORMATS[name][-1] != "app" and name != "absolute")
+    assert retrofit(tmp_path, tar, *(packer.assign(path, "cap_setuid=ep") for path in paths)) == (0, "")
     after = (tmp_path / "out").read_bytes()
-    assert list(_listing(after)) == list(_listing(before))
-    assert _listing(after) == _listing(before)
+    assert list(_list_entries(after)) == list(_list_entries(before))
+    assert _list_entries(after) == _list_entries(before)
     # Each of them, and the hard link, got one pax header of 512 bytes and records of 512 at most, and nothing else.
     extra = (len(after) - len(before)) // 512
-    assert extra == sum(2 if "SCHILY" in header else 0 for header in _headers(after)) - _merged(before, wanted)
-    assert json.loads((tmp_path / "metadata").read_bytes())["capabilities"] == dict.fromkeys(
-        sorted([*wanted, "/app/zlink"]), "cap_setuid=ep"
+    assert extra == sum(2 if "SCHILY" in header else 0 for header in _list_pax_headers(after)) - _count_merged_blocks(
+        before, paths
     )
-    # Taken away again, every byte is as before.
+    assert json.loads((tmp_path / "metadata").read_bytes())["capabilities"] == dict.fromkeys(
+        sorted([*paths, "/app/zlink"]), "cap_setuid=ep"
+    )
+    # Without the capabilities, every byte is as before.
     os.rename(tmp_path / "out", tmp_path / "again")
-    assert retrofit(tmp_path, tmp_path / "again", *(packer.assign(path) for path in wanted)) == (0, "")
+    assert retrofit(tmp_path, tmp_path / "again", *(packer.assign(path) for path in paths)) == (0, "")
     assert (tmp_path / "out").read_bytes() == before
 
     for reader in (["tar", "--xattrs", "--xattrs-include=*", "-xf"], ["bsdtar", "-xpf"]):
@@ -130,36 +132,36 @@ def test_nothing_but_the_records_changes(name, files, tmp_path):
         root.mkdir()
         subprocess.run([require.tool(reader[0]), *reader[1:], tmp_path / "again", "-C", root], check=True, capture_output=True)
         if os.geteuid() == 0:
-            for path in (*wanted, "/app/zlink"):
+            for path in (*paths, "/app/zlink"):
                 assert os.getxattr(root / path[1:], "security.capability").hex() == SETUID, (reader, path)
             assert "security.capability" not in os.listxattr(root / "app/other")
         assert (root / "app/sparse").read_bytes() == (files / "app/sparse").read_bytes()
 
 
-def _headers(tar: bytes) -> list[str]:
-    """The records of each pax header, by struct and no more."""
-    found, at = [], 0
+def _list_pax_headers(tar: bytes) -> list[str]:
+    """Returns the records of each pax header."""
+    headers, at = [], 0
     while at < len(tar) and tar[at]:
         kind, size = tar[at + 156 : at + 157], int(tar[at + 124 : at + 135].rstrip(b"\0 ") or b"0", 8)
         if kind == b"x":
-            found.append(tar[at + 512 : at + 512 + size].decode("latin-1"))
+            headers.append(tar[at + 512 : at + 512 + size].decode("latin-1"))
         more = kind == b"S" and tar[at + 482]
         at += 512 + -(-size // 512) * 512 * (kind not in b"1235") + 512 * bool(more)
-    return found
+    return headers
 
 
-def _merged(tar: bytes, wanted: list[str]) -> int:
-    """Blocks that a pax header which was there already saves: its own header, and its records where they have room."""
+def _count_merged_blocks(tar: bytes, paths: list[str]) -> int:
+    """Returns the number of blocks that are saved because entries have a pax header already: its header and its records."""
     with_header = 0
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         for entry in archive:
             path = "/" + entry.name.lstrip("./")
-            if entry.pax_headers and (path in wanted or path == "/app/zlink"):
+            if entry.pax_headers and (path in paths or path == "/app/zlink"):
                 with_header += 2
     return with_header
 
 
-def test_each_compression(files, tmp_path):
+def test_every_compression_holds_the_same_tar(files, tmp_path):
     tar = tmp_path / "in"
     subprocess.run([require.tool("tar"), "-cf", tar, "."], cwd=files, check=True)
     diff_ids = set()
@@ -171,8 +173,8 @@ def test_each_compression(files, tmp_path):
     assert len(diff_ids) == 1
 
 
-def _values(tmp_path: pathlib.Path) -> dict[str, tuple[str, str]]:
-    """Both records of each entry, in hex and as they are."""
+def _read_records(tmp_path: pathlib.Path) -> dict[str, tuple[str, str]]:
+    """Returns both records of each entry by name: the one of engines in hexadecimal, and that of bsdtar."""
     with tarfile.open(tmp_path / "out", encoding="latin-1") as archive:
         return {
             entry.name: (
@@ -183,15 +185,15 @@ def _values(tmp_path: pathlib.Path) -> dict[str, tuple[str, str]]:
         }
 
 
-def test_capabilities_that_came_with_it(tmp_path):
+def test_existing_capabilities_are_kept_removed_or_forbidden(tmp_path):
     tar = write(tmp_path, carrying("ping", NET_RAW), without_end(make_tar({"name": "server"})), END)
     assert retrofit(tmp_path, tar, packer.assign("/server", "bpf")) == (0, "")
-    assert _values(tmp_path)["ping"] == (NET_RAW.hex(), "")
+    assert _read_records(tmp_path)["ping"] == (NET_RAW.hex(), "")
     assert retrofit(tmp_path, tar, packer.assign("/server", "bpf"), "--existing-capabilities=remove") == (0, "")
-    assert _values(tmp_path)["ping"] == ("", "")
+    assert _read_records(tmp_path)["ping"] == ("", "")
     assert json.loads((tmp_path / "metadata").read_bytes())["capabilities"] == {"/server": "cap_bpf=p"}
     assert retrofit(tmp_path, tar, packer.assign("/ping"), "--existing-capabilities=forbid") == (0, "")
-    assert _values(tmp_path)["ping"] == ("", "")
+    assert _read_records(tmp_path)["ping"] == ("", "")
     os.unlink(tmp_path / "out")
     done = retrofit(tmp_path, tar, "--existing-capabilities=forbid")
     assert done.status == 1 and not (tmp_path / "out").exists()
@@ -201,29 +203,32 @@ def test_capabilities_that_came_with_it(tmp_path):
     )
 
 
-def test_the_twin_record_is_kept_in_step(tmp_path):
+def test_the_record_of_bsdtar_changes_too(tmp_path):
     import base64
 
     tar = write(tmp_path, carrying("a", NET_RAW, twin=NET_RAW), carrying("b", b"", twin=NET_RAW), END)
     assert retrofit(tmp_path, tar, packer.assign("/a", "cap_kill=p")) == (0, "")
     text = base64.b64encode(KILL).decode().rstrip("=")
-    # What only bsdtar would have read, container engines now read as well.
-    assert _values(tmp_path) == {"a": (KILL.hex(), text), "b": (NET_RAW.hex(), base64.b64encode(NET_RAW).decode().rstrip("="))}
+    # Container engines now read the capabilities that only bsdtar would have read.
+    assert _read_records(tmp_path) == {
+        "a": (KILL.hex(), text),
+        "b": (NET_RAW.hex(), base64.b64encode(NET_RAW).decode().rstrip("=")),
+    }
     assert retrofit(tmp_path, tar, "--existing-capabilities=remove") == (0, "")
-    assert _values(tmp_path) == {"a": ("", ""), "b": ("", "")}
+    assert _read_records(tmp_path) == {"a": ("", ""), "b": ("", "")}
     done = retrofit(tmp_path, write(tmp_path, carrying("a", NET_RAW, twin=KILL), END))
     assert done.status == 1 and "have different capabilities" in done.stderr
 
 
-def test_revision_3_without_rootid(tmp_path):
+def test_a_zero_rootid_is_dropped_if_asked(tmp_path):
     tar = write(tmp_path, carrying("a", REVISION_3), END)
     assert retrofit(tmp_path, tar) == (0, "")
-    assert _values(tmp_path)["a"][0] == REVISION_3.hex()
+    assert _read_records(tmp_path)["a"][0] == REVISION_3.hex()
     assert retrofit(tmp_path, tar, "--drop-zero-rootid=yes") == (0, "")
-    assert _values(tmp_path)["a"][0] == NET_RAW.hex()
+    assert _read_records(tmp_path)["a"][0] == NET_RAW.hex()
 
 
-def test_all_that_cannot_be(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     tar = make_tar(
         {"name": "server"},
         {"name": "link", "type": tarfile.SYMTYPE, "link": "server"},
@@ -237,7 +242,9 @@ def test_all_that_cannot_be(tmp_path):
         {"name": "server"},
     )
     names = ("link", "far", "hard", "dir", "run.sh", "data", "text", "sever", "../x")
-    assert problems_of(tmp_path, tar, *(packer.assign(f"/{name}", "cap_bpf=p") for name in names), packer.assign("/server", "bfp")) == [
+    assert problems_of(
+        tmp_path, tar, *(packer.assign(f"/{name}", "cap_bpf=p") for name in names), packer.assign("/server", "bfp")
+    ) == [
         'file_capabilities: "/../x": must not have "//", "/./" or "/../"; write the path without them',
         'file_capabilities: "bfp": unknown capability; did you mean "bpf"?',
         'file_capabilities: "/link": a symbolic link; the kernel looks at the file it leads to: name "/server"',
@@ -252,20 +259,19 @@ def test_all_that_cannot_be(tmp_path):
     ]
 
 
-def test_damaged(files, tmp_path):
-    """Whatever is done to an archive: it is packed, or refused in a line or two, and nothing is left behind."""
-    
+def test_a_damaged_archive_is_packed_or_refused(files, tmp_path):
+    """A refused archive has short messages, and leaves no output."""
     tar = tmp_path / "in.tar"
-    made = {}
+    archives = {}
     for name in ("gnu", "pax", "bsdtar", "gzip", "xz", "zstd"):
         command = [word.format(tar=tar) for word in FORMATS[name]]
         subprocess.run([require.tool(command[0]), "--exclude=sparse", *command[1:]], cwd=files, check=True, capture_output=True)
-        made[name] = tar.read_bytes()
+        archives[name] = tar.read_bytes()
     chance = random.Random(20)
     refused = tried = 0
     request = ["setcap", "--target=//x", f"--output={tmp_path}/out", f"--metadata={tmp_path}/metadata", f"--tar={tar}"]
     request += ["--compression=none", "--created-by=test", packer.assign("/app/server", "bpf")]
-    for data in made.values():
+    for data in archives.values():
         for _ in range(400):
             damaged = bytearray(data)
             for _ in range(chance.randint(1, 3)):
@@ -278,12 +284,12 @@ def test_damaged(files, tmp_path):
                     if damaged[at + 257 : at + 262] == b"ustar":
                         damaged[at : at + 512] = changed_header(bytes(damaged[at : at + 512]), 0, b"")
             tar.write_bytes(damaged)
-            status, said = packer.run_here([*request])
+            status, messages = packer.run_here(request)
             tried += 1
             assert status in (0, 1)
             if status:
                 refused += 1
-                assert all(line.startswith("//x: ") and len(line) < 1000 for line in said.splitlines()), said
+                assert all(line.startswith("//x: ") and len(line) < 1000 for line in messages.splitlines()), messages
                 assert "out" not in os.listdir(tmp_path)
             else:
                 os.unlink(tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Unresolved symlinks among a layer's inputs stay links; the other links that Bazel uses are followed."""
+"""Unresolved symlinks stay links, and the links that Bazel makes are followed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BIN = "bazel-out/k8-fastbuild/bin"
 
 @pytest.fixture
 def execroot(tmp_path, monkeypatch) -> pathlib.Path:
-    """A directory like Bazel's execution root, which is the working directory."""
+    """Returns a directory like Bazel's execution root; it is the working directory."""
     directory = tmp_path / "output_base/execroot/_main"
     (directory / BIN / "pkg").mkdir(parents=True)
     (directory / BIN / "file").write_bytes(b"content")
@@ -28,16 +28,22 @@ def execroot(tmp_path, monkeypatch) -> pathlib.Path:
     return directory
 
 
-def _read(fields: dict[str, Any], digests: dict[str, bytes] = {}) -> Entry:
-    encoded = {path: base64.b64encode(digest.hex().encode()).decode() for path, digest in digests.items()}
+def _parse(fields: dict[str, Any], digests: dict[str, bytes] | None = None) -> Entry:
+    """Returns the entry with some fields.
+
+    Args:
+      fields: of the line of the request.
+      digests: by path, as Bazel sends them to a worker.
+    """
+    encoded = {path: base64.b64encode(digest.hex().encode()).decode() for path, digest in (digests or {}).items()}
     problems = Problems()
-    found = entries.parse_entries([json.dumps({"path": "/x", "mode": "0644", "uid": 7, **fields})], problems, lambda: encoded)
+    by_path = entries.parse_entries([json.dumps({"path": "/x", "mode": "0644", "uid": 7, **fields})], problems, lambda: encoded)
     assert not problems
-    return found["/x"]
+    return by_path["/x"]
 
 
-def _link_digest(text: str) -> bytes:
-    """What Bazel 7.7.1 sends to a worker for an unresolved symlink."""
+def _hash_link(text: str) -> bytes:
+    """Returns the digest that Bazel 7.7.1 sends to a worker for an unresolved symlink."""
     digest = hashlib.sha256(text.encode()).digest()
     return bytes([digest[0] ^ 0xFF]) + digest[1:]
 
@@ -50,23 +56,24 @@ TEXTS = ["../file", "../../elsewhere/python3", "file", ".pnpm/foo@1/node_modules
 def test_an_unresolved_symlink_is_kept(execroot, text, worker):
     output = f"{BIN}/pkg/link"
     os.symlink(text, output)
-    entry = _read({"output": output}, {output: _link_digest(text)} if worker else {})
+    entry = _parse({"output": output}, {output: _hash_link(text)} if worker else {})
     assert (entry.type, entry.target, entry.source, entry.mode, entry.uid, entry.size) == ("symlink", text, "", 0o777, 7, 0)
 
 
-def test_what_bazel_8_calls_a_symlink_is_kept_wherever_it_leads(execroot):
+def test_a_symlink_of_bazel_8_is_kept_wherever_it_leads(execroot):
     for number, text in enumerate([*TEXTS, f"{execroot}/{BIN}/file"]):
         os.symlink(text, f"{BIN}/pkg/link{number}")
-        entry = _read({"type": "symlink", "source": f"{BIN}/pkg/link{number}"})
+        entry = _parse({"type": "symlink", "source": f"{BIN}/pkg/link{number}"})
         assert (entry.type, entry.target, entry.source, entry.mode) == ("symlink", text, "", 0o777)
 
 
-def _followed(output: str, digests: dict[str, bytes] = {}, **fields: Any) -> None:
-    entry = _read(fields or {"output": output}, digests)
+def _check_followed(output: str, digests: dict[str, bytes] | None = None, **fields: Any) -> None:
+    """Checks that the entry is the file that a link leads to."""
+    entry = _parse(fields or {"output": output}, digests)
     assert (entry.type, entry.source, entry.size, entry.mode) == ("file", output, 7, 0o644)
 
 
-def test_links_that_bazel_makes_are_followed(execroot):
+def test_links_that_bazel_makes_are_check_followed(execroot):
     output = f"{BIN}/pkg/link"
     source = execroot.parents[2] / "workspace/app/source"
     source.parent.mkdir(parents=True)
@@ -76,32 +83,32 @@ def test_links_that_bazel_makes_are_followed(execroot):
     external.parent.mkdir(parents=True)
     external.write_bytes(b"content")
     os.symlink(external.parents[1], "external")
-    # A sandbox's (there, another directory is the working directory); symlink(target_file = ...) to files of all kinds.
+    # A sandbox has such links, and symlink(target_file = ...) makes them.
     for text in (execroot / BIN / "file", source, external):
         os.symlink(text, output)
-        _followed(output)
+        _check_followed(output)
         os.unlink(output)
 
 
-def test_a_file_that_an_action_made_as_a_relative_link_is_followed(execroot):
-    """A worker can tell by the digest; in sandboxes and on remote executors it is no relative link."""
+def test_a_file_that_an_action_made_as_a_relative_link_is_check_followed(execroot):
+    """A worker knows it by the digest. In a sandbox and on a remote executor, it is not a relative link."""
     output = f"{BIN}/pkg/link"
     os.symlink("../file", output)
-    _followed(output, {output: hashlib.sha256(b"content").digest()})
-    # With another digest function nothing is known, and most relative links are unresolved symlinks.
-    assert _read({"output": output}, {output: hashlib.blake2s(b"content").digest()}).type == "symlink"
+    _check_followed(output, {output: hashlib.sha256(b"content").digest()})
+    # With another digest function, it is not known. Most relative links are unresolved symlinks.
+    assert _parse({"output": output}, {output: hashlib.blake2s(b"content").digest()}).type == "symlink"
 
 
-def test_sources_are_followed(execroot):
+def test_sources_are_check_followed(execroot):
     os.symlink(f"{BIN}/file", "source")
-    _followed("source", source="source")
+    _check_followed("source", source="source")
 
 
-def test_an_ordinary_output(execroot):
-    _followed(f"{BIN}/file")
+def test_an_ordinary_output_is_a_file(execroot):
+    _check_followed(f"{BIN}/file")
 
 
-def test_a_text_that_no_tar_holds(execroot):
+def test_a_target_that_a_tar_cannot_hold_is_a_problem(execroot):
     os.symlink(b"\xff", f"{BIN}/link")
     problems = Problems()
     assert entries.parse_entries([json.dumps({"path": "/x", "output": f"{BIN}/link"})], problems) == {}

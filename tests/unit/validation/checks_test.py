@@ -6,7 +6,8 @@ import json
 import os
 import pathlib
 import subprocess
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,9 @@ class CheckedImage:
             (self.directory / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
             options.append("--config=config.json")
         (self.directory / "checked").unlink(missing_ok=True)
-        done = packer.run("check", "--output=checked", "--disabled-checks=" + json.dumps(disabled), *options, *self.flags, cwd=self.directory)
+        done = packer.run(
+            "check", "--output=checked", "--disabled-checks=" + json.dumps(disabled), *options, *self.flags, cwd=self.directory
+        )
         assert (self.directory / "checked").exists() == (done.status == 0)
         return done.status, [line.removeprefix("//app:image: ") for line in done.stderr.splitlines()]
 
@@ -193,7 +196,11 @@ STARTS: list[tuple[list[str], dict[str, Any], str]] = [
     (["sh", "-c", "x"], {}, ""),
     (["./sh"], {"WorkingDir": "/bin"}, ""),
     (["bin/sh"], {}, ""),
-    (["sh"], {"Env": ["PATH=/usr/bin"]}, "no program of this name in /usr/bin, the PATH of the image; write its absolute path, or set PATH in env"),
+    (
+        ["sh"],
+        {"Env": ["PATH=/usr/bin"]},
+        "no program of this name in /usr/bin, the PATH of the image; write its absolute path, or set PATH in env",
+    ),
     (["bin"], {}, "no program of this name in /usr/local/sbin:"),
     (["/bin/bash"], {}, "no such program in the image; add a layer or a base that has it, or write the path that it has"),
     (["/bin"], {}, "no such program in the image"),
@@ -221,13 +228,19 @@ def test_a_library_that_only_origin_finds_is_a_problem(image, programs):
     status, lines = image.run({})
     # No layer has libc.so.6 either, so the program does not start anyway, but the loader exists.
     assert status == 1
-    assert lines[0].startswith('file_capabilities: "/opt/bin/java": needs libgreet.so, libc.so.6, and looks in RUNPATH "$ORIGIN/../lib", which the loader ignores')
+    assert lines[0].startswith(
+        'file_capabilities: "/opt/bin/java": needs libgreet.so, libc.so.6, and looks in RUNPATH "$ORIGIN/../lib", which the loader ignores'
+    )
     assert image.run({}, disabled=["runpath"]) == (0, [])
 
 
 @pytest.mark.parametrize("library_directory", ["usr/lib", "lib/x86_64-linux-gnu", "usr/local/lib"])
 def test_libraries_in_default_directories_are_found(image, programs, library_directory):
-    image.base(*(Member(f"{library_directory}/{name}") for name in ("libgreet.so", "libc.so.6")), directory(library_directory), Member(LOADER[1:]))
+    image.base(
+        *(Member(f"{library_directory}/{name}") for name in ("libgreet.so", "libc.so.6")),
+        directory(library_directory),
+        Member(LOADER[1:]),
+    )
     path = "/opt/app/bin/x"  # Its $ORIGIN does not lead into a directory that the loader trusts.
     image.layer("binary", {path: programs / "origin"}, packer.assign(path, "net_raw"))
     assert image.run({"Entrypoint": [path]}, binary=path) == (0, [])
@@ -238,7 +251,10 @@ def test_a_layer_alone_assumes_the_libraries_of_the_c_library(image, programs):
     image.layer("file_capabilities", {"/opt/bin/x": programs / "origin"}, packer.assign("/opt/bin/x", "net_raw"))
     status, lines = image.run()
     assert status == 1
-    assert lines[0].startswith('file_capabilities: "/opt/bin/x": needs libgreet.so, and looks in RUNPATH') and "unless the loader finds it elsewhere" in lines[0]
+    assert (
+        lines[0].startswith('file_capabilities: "/opt/bin/x": needs libgreet.so, and looks in RUNPATH')
+        and "unless the loader finds it elsewhere" in lines[0]
+    )
 
 
 def test_a_layer_alone_may_need_the_c_library(image, programs):
@@ -260,7 +276,15 @@ def test_a_program_for_another_architecture_is_a_problem(image, programs):
     image.layer("binary", {"/app/x": programs / "static"}, '--program="/app/x"')
     (image.directory / "config.json").write_text(json.dumps({"architecture": "arm64"}))
     assert image.run(binary="/app/x", config=None) == (0, [])
-    done = packer.run("check", "--output=checked", "--disabled-checks=[]", "--config=config.json", '--binary="/app/x"', *image.flags, cwd=image.directory)
+    done = packer.run(
+        "check",
+        "--output=checked",
+        "--disabled-checks=[]",
+        "--config=config.json",
+        '--binary="/app/x"',
+        *image.flags,
+        cwd=image.directory,
+    )
     assert done == (
         1,
         '//app:image: binary: "/app/x": a program for amd64 in an image for arm64; build both for one platform '
@@ -283,7 +307,7 @@ ENTRYPOINT = {"Entrypoint": ["/entrypoint.sh", "/app/x"], "User": "65532"}
 
 def test_a_script_before_the_program_is_a_remark(image, programs):
     """Most images are like this, and work unless no_new_privs is set."""
-    image.layer("layers", {"/entrypoint.sh": b"#!/bin/sh\nexec \"$@\"\n", "/bin/sh": b"\x7fELF"})
+    image.layer("layers", {"/entrypoint.sh": b'#!/bin/sh\nexec "$@"\n', "/bin/sh": b"\x7fELF"})
     image.layer("binary", {"/app/x": programs / "static"}, RAW)
     status, lines = image.run(ENTRYPOINT, binary="/app/x", program_attribute="entrypoint")
     assert (status, len(lines)) == (0, 1)
@@ -293,7 +317,12 @@ def test_a_script_before_the_program_is_a_remark(image, programs):
         'a script, which cannot have capabilities, and its interpreter "/bin/sh" would give them to every script'
     )
     assert (image.directory / "checked").read_text() == lines[0] + "\n"
-    for quiet in ({"disabled": ["wrapper"]}, {"config": {**ENTRYPOINT, "User": "0"}}, {"config": {**ENTRYPOINT, "User": ""}}, {"config": {**ENTRYPOINT, "User": "root:0"}}):
+    for quiet in (
+        {"disabled": ["wrapper"]},
+        {"config": {**ENTRYPOINT, "User": "0"}},
+        {"config": {**ENTRYPOINT, "User": ""}},
+        {"config": {**ENTRYPOINT, "User": "root:0"}},
+    ):
         assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "program_attribute": "entrypoint", **quiet}) == (0, [])
 
 

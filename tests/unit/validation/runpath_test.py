@@ -30,7 +30,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (base / "main.c").write_text("int f(void); int main(void) { return f(); }")
     _gcc(base, "f.c", "-shared", "-fPIC", "-o", "libf.so")
     _gcc(base, "f.c", "main.c", "-o", "plain")
-    for path in re.findall(r"(/\S+) \(", subprocess.run(["ldd", base / "plain"], check=True, capture_output=True, text=True).stdout):
+    for path in re.findall(
+        r"(/\S+) \(", subprocess.run(["ldd", base / "plain"], check=True, capture_output=True, text=True).stdout
+    ):
         (base / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, base / path[1:])
     return base
@@ -73,7 +75,9 @@ CASES = [
 
 @pytest.mark.parametrize("kind", ["RUNPATH", "RPATH"])
 @pytest.mark.parametrize("runpath, directory, library, starts", CASES)
-def test_the_check_ignores_what_the_loader_ignores(root: pathlib.Path, kind: str, runpath: str, directory: str, library: str, starts: bool):
+def test_the_check_ignores_what_the_loader_ignores(
+    root: pathlib.Path, kind: str, runpath: str, directory: str, library: str, starts: bool
+):
     multiarch = subprocess.run(["gcc", "-print-multiarch"], check=True, capture_output=True, text=True).stdout.strip()
     library_path = root / library.replace("{LIB}", f"lib/{multiarch}")[1:] / "libf.so"
     program = root / directory[1:] / "program"
@@ -88,7 +92,9 @@ def test_the_check_ignores_what_the_loader_ignores(root: pathlib.Path, kind: str
         assert _starts(root, f"{directory}/program") == starts
         with open(program, "rb") as file:
             problems = Problems()
-            checks.check_program(checks.Program("binary", f"{directory}/program", elf.describe_program(file), True, ()), None, problems)
+            checks.check_program(
+                checks.Program("binary", f"{directory}/program", elf.describe_program(file), True, ()), None, problems
+            )
     finally:
         os.unlink(library_path)
         os.unlink(program)

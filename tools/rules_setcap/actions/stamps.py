@@ -81,7 +81,7 @@ class Status:
 
         Args:
           attributes: the attributes that may have placeholders, for the message.
-          problems: gets the problem.
+          problems: the collector of problems.
         """
         if self._values and not self.used:
             what = f"has no effect: there is no placeholder such as {{STABLE_GIT_COMMIT}} in {attributes}; write one, or leave stamp out"

@@ -4,16 +4,16 @@ Three budgets bound hostile input. They count different things, so they are thre
 
 - ReadBudget, here: work (decompressed bytes, at a price for each codec) and memory of reading archives and layers.
 - strict_json.JsonBudget: bytes and values of the JSON documents of an image archive or a layout.
-- oci.nodes.Budget: files, bytes of paths and path lookups of a merged root filesystem.
+- oci.nodes.FilesystemBudget: files, bytes of paths and path lookups of a merged root filesystem.
 """
 
 from __future__ import annotations
 
-from rules_setcap.archive.headers import ArchiveError
+from rules_setcap.archive.headers import TarError
 from rules_setcap.diagnostics import limits
 
 
-class BudgetError(ArchiveError):
+class BudgetError(TarError):
     """An input that takes more work or memory than its size allows; the message is a sentence."""
 
 

@@ -12,7 +12,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class GzipCodec:
     header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
 
     def __init__(self, level: int) -> None:
-        """Checks the level and this interpreter's zlib.
+        """Checks this interpreter's zlib.
 
         Args:
           level: the compression level, 1 to 9.
@@ -124,10 +124,11 @@ def _make_zstd_codec(level: int) -> FrameCodec:
         from compression import zstd
     except ImportError:
         what = f"this interpreter has no zstd, Python 3.14 has; {_TOOLCHAIN}"
-        raise InputError([problem("compression", "zstd", what)]) from None
+        raise InputError([format_problem("compression", "zstd", what)]) from None
 
     def compress(block: bytes) -> bytes:
-        return zstd.compress(block, level)
+        frame: bytes = zstd.compress(block, level)
+        return frame
 
     library = f"this interpreter's library ({zstd.zstd_version})"
     _check_known_bytes("zstd", level, _ZSTD, compress, (_mixture,), library, f'{_TOOLCHAIN}, or compression = "gzip"')
@@ -140,7 +141,7 @@ def _make_libdeflate_codec(level: int, path: str) -> FrameCodec:
     try:
         library = libdeflate.Library(path)
     except OSError as error:
-        raise InputError([problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
+        raise InputError([format_problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
 
     def compress(block: bytes) -> bytes:
         return library.compress_gzip(block, level)
@@ -167,12 +168,12 @@ class _MemoizedCall:
 
 
 def check_level(compression: str, level: int, problems: Problems) -> int:
-    """Returns a compression level; if it is not valid, adds a problem and returns 0, which stands for the default.
+    """Returns a compression level. If the level is not valid, adds a problem and returns 0, the default.
 
     Args:
       compression: a key of MEDIA_TYPES.
-      level: the level, 0 for the default.
-      problems: gets the problem.
+      level: the level; 0 for the default.
+      problems: the collector of problems.
     """
     if not level:
         return 0
@@ -191,7 +192,7 @@ def make_codec(compression: str, level: int, library: str) -> Codec | None:
 
     Args:
       compression: a key of MEDIA_TYPES.
-      level: from check_level().
+      level: the level, from check_level(); 0 for the default.
       library: the path of libdeflate's shared library; unused by the other compressions.
 
     Raises:
@@ -321,11 +322,11 @@ def _check_known_bytes(
       instead: what to use in place of the library, for messages.
 
     Raises:
-      InputError: the level is out of range, or the library gives other bytes.
+      InputError: the library gives other bytes.
     """
     if (level, library) in _checked_libraries:
         return
     if zlib.crc32(b"".join([compress(sample()) for sample in samples])) != known[level]:
         what = f"{library} compresses to other bytes than those of rules_setcap, so that the digest would differ; {instead}"
-        raise InputError([problem("compression", name, what)])
+        raise InputError([format_problem("compression", name, what)])
     _checked_libraries.add((level, library))

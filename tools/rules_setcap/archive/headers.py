@@ -28,11 +28,11 @@ _SPACES = 8 * ord(" ")  # The checksum counts its own field as eight spaces.
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*").fullmatch
 
 
-class ArchiveError(ValueError):
+class TarError(ValueError):
     """An archive that is damaged, or that programs read in different ways; the message names the byte."""
 
 
-class HeaderError(ArchiveError):
+class HeaderError(TarError):
     """A header that is not valid, or that programs read in different ways; the reader adds the byte to the message."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.archive import headers, pax, sparse
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.headers import ArchiveError, Header, HeaderError, quote_bytes
+from rules_setcap.archive.headers import Header, HeaderError, TarError, quote_bytes
 from rules_setcap.archive.tar import BLOCK
 from rules_setcap.diagnostics import limits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rules_setcap.archive.budget import ReadBudget
 
-__all__ = ["Archive", "ArchiveError", "Member", "normalize_name"]
+__all__ = ["Member", "TarError", "TarReader", "normalize_name"]
 
 _TYPES = {
     b"\0": FILE,
@@ -96,7 +96,7 @@ class Member:
     header: bytes
 
 
-class Archive:
+class TarReader:
     """A tar that is read once, from start to end.
 
     Attributes:
@@ -124,7 +124,7 @@ class Archive:
         """Yields the members. Content that the caller does not read is skipped.
 
         Raises:
-          ArchiveError: the archive is not a tar, is truncated, or programs read it in different ways.
+          TarError: the archive is not a tar, is truncated, or programs read it in different ways.
         """
         preceding = _PrecedingHeaders()
         while True:
@@ -134,7 +134,7 @@ class Archive:
             block = self._read_exactly(BLOCK, "a header")
             if block in (b"", _ZERO):
                 if preceding.texts or preceding.extended:
-                    raise ArchiveError(f"ends at byte {offset} after a header that belongs to the next entry")
+                    raise TarError(f"ends at byte {offset} after a header that belongs to the next entry")
                 self._read_end(b"".join(preceding.raw) + block, block)
                 return
             try:
@@ -156,7 +156,7 @@ class Archive:
                     self._start = sparse.check_record_map(preceding.records, member.size, self._read_map_block)
                     member.sparse = True
             except HeaderError as error:
-                raise ArchiveError(f"the header at byte {offset}: {error}") from None
+                raise TarError(f"the header at byte {offset}: {error}") from None
             self._left, self._padding = member.size - len(self._start), -member.size % BLOCK
             if self._budget is not None:
                 self._budget.spend_path(member.path, member.link)
@@ -168,7 +168,7 @@ class Archive:
         """Yields the content of the last member in pieces, as far as it was not read yet, and then its padding.
 
         Raises:
-          ArchiveError: the archive is truncated.
+          TarError: the archive is truncated.
         """
         if self._start:
             start, self._start = self._start, b""
@@ -176,27 +176,27 @@ class Archive:
         while self._left:
             data = self._read_exactly(min(self._left, _CHUNK), "the content of an entry")
             if not data:
-                raise ArchiveError(f"ends within the content of an entry, at byte {self._offset}")
+                raise TarError(f"ends within the content of an entry, at byte {self._offset}")
             self._left -= len(data)
             yield data
         if self._padding:
             padding, self._padding = self._read_exactly(self._padding, "padding"), 0
             if not padding:
-                raise ArchiveError(f"ends within the content of an entry, at byte {self._offset}")
+                raise TarError(f"ends within the content of an entry, at byte {self._offset}")
             yield padding
 
     def rest(self) -> Iterator[bytes]:
         """Yields the end-of-archive marker and the bytes that follow it, after all members were read.
 
         Raises:
-          ArchiveError: the bytes are not all zeros: some programs read a second archive there.
+          TarError: the bytes are not all zeros: some programs read a second archive there.
         """
         data = self._rest
         yield data
         while data := self._stream.read(_CHUNK):
             if data.strip(b"\0"):
                 at = self._offset + len(data) - len(data.lstrip(b"\0"))
-                raise ArchiveError(f"has something after its end, at byte {at}")
+                raise TarError(f"has something after its end, at byte {at}")
             self._offset += len(data)
             yield data
 
@@ -211,7 +211,7 @@ class Archive:
         if block:
             second = self._read_exactly(BLOCK, "the end-of-archive marker")
             if second not in (b"", _ZERO):
-                raise ArchiveError(f"a lone block of zeros before byte {self._offset - BLOCK}, where some programs stop")
+                raise TarError(f"a lone block of zeros before byte {self._offset - BLOCK}, where some programs stop")
             self._rest += second
             self.ended = second != b""
 
@@ -221,7 +221,7 @@ class Archive:
         while 0 < len(data) < size:
             more = self._stream.read(size - len(data))
             if not more:
-                raise ArchiveError(f"ends within {what}, at byte {self._offset + len(data)}")
+                raise TarError(f"ends within {what}, at byte {self._offset + len(data)}")
             data += more
         self._offset += len(data)
         return data
@@ -232,14 +232,14 @@ class Archive:
             raise HeaderError(f"its content has {size} bytes; more than {limits.EXTENSION} are not read")
         data = self._read_exactly(size + -size % BLOCK, "a header") if size else b""
         if len(data) < size:
-            raise ArchiveError(f"ends within a header, at byte {self._offset}")
+            raise TarError(f"ends within a header, at byte {self._offset}")
         return data
 
     def _read_map_block(self) -> bytes:
         """Reads a block of the map of a sparse file."""
         block = self._read_exactly(BLOCK, "the map of a sparse file")
         if not block:
-            raise ArchiveError(f"ends within the map of a sparse file, at byte {self._offset}")
+            raise TarError(f"ends within the map of a sparse file, at byte {self._offset}")
         self._count_records(max(block.count(b"\n"), BLOCK // 24))
         return block
 

@@ -2,7 +2,7 @@
 
     --layer=METADATA... --config=FILE --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
 
-METADATA is the metadata of a layer (tools/rules_setcap/packer/layer.py) or the contents of a base. FILE of --config is the
+METADATA is the metadata of a layer (tools/rules_setcap/packer/layer_writer.py) or the contents of a base. FILE of --config is the
 image's config. The settings grant the capabilities that are assigned to files of the merged root filesystem.
 """
 

@@ -13,7 +13,7 @@ from rules_setcap.capabilities import execve
 from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.programs.model import Group, NotFollowed, ProcessState, System, User
 from rules_setcap.containers.settings import Settings
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.image_reader import Image
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,7 +40,7 @@ def read_texts(config: Mapping[str, object], name: str) -> list[str]:
     """
     value = config.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError([problem("image", name, "not a list of texts in the image's config")])
+        raise InputError([format_problem("image", name, "not a list of texts in the image's config")])
     return value
 
 
@@ -54,6 +54,7 @@ class ContainerSystem(System):
     """
 
     def __init__(self, image: Image, settings: Settings) -> None:
+        """Takes the image and the settings of the container."""
         self.image, self.settings = image, settings
         self.config: Mapping[str, object] = image.config.get("config") or {}
 
@@ -86,7 +87,13 @@ class ContainerSystem(System):
 
     def _make_environment(self) -> dict[str, str | None]:
         """Returns the variables of the first process; None is a value that is not known."""
-        environment: dict[str, str | None] = {"PATH": DEFAULT_PATH, "HOSTNAME": None, "HOME": None, "TERM": None, "container": None}
+        environment: dict[str, str | None] = {
+            "PATH": DEFAULT_PATH,
+            "HOSTNAME": None,
+            "HOME": None,
+            "TERM": None,
+            "container": None,
+        }
         for text in read_texts(self.config, "Env"):
             name, _, value = text.partition("=")
             # A file of variables may replace any of the image's. PATH is taken to stay, because such files hardly ever set it.
@@ -103,7 +110,9 @@ class ContainerSystem(System):
         """Returns the uid, gid and groups that runtimes give the process (moby/sys/user, GetExecUser)."""
         image_user = str(self.config.get("User") or "")
         if self.settings.form == "kubernetes":
-            image_user = image_user.partition(":")[0]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
+            image_user = image_user.partition(":")[
+                0
+            ]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
         text = self.settings.user.value if self.settings.user and self.settings.user.value else image_user
         name, _, group_name = text.partition(":")
         users = _parse_users(self.image.read_text("/etc/passwd"))
@@ -116,9 +125,11 @@ class ContainerSystem(System):
         return uid, gid, gids
 
     def read_users(self, state: ProcessState) -> Sequence[User]:
+        """Returns the users of the image."""
         return _parse_users(self._read_database(state, "/etc/passwd"))
 
     def read_groups(self, state: ProcessState) -> Sequence[Group]:
+        """Returns the groups of the image."""
         return _parse_groups(self._read_database(state, "/etc/group"))
 
     def _read_database(self, state: ProcessState, path: str) -> str | None:
@@ -137,6 +148,7 @@ class ContainerSystem(System):
         return text
 
     def find_program(self, name: str, state: ProcessState) -> str:
+        """Returns the path of a program of the image, which may be a link."""
         if "/" in name:
             folders = [state.directory]
         else:
@@ -155,10 +167,12 @@ class ContainerSystem(System):
         return ""
 
     def is_busybox(self, path: str) -> bool:
+        """Returns whether the file at the end of all links is named busybox, or busybox with a suffix."""
         file = self.image.find_file(path)
         return file is not None and posixpath.basename(file.path).startswith("busybox")
 
     def read_script(self, path: str, state: ProcessState) -> str | None:
+        """Returns the text of a script of the image; None if the file is no script, is too long, or a mount hides it."""
         if self.settings.find_mount_over(posixpath.normpath(path)):
             return None
         file = self.image.find_file(state.root + path)
@@ -176,7 +190,7 @@ def _parse_users(text: str | None) -> list[User]:
     users = []
     for fields in _parse_lines(text, 4):
         if re.fullmatch("[0-9]{1,10}", fields[3], re.ASCII):
-            home, shell = (fields[5:7] + ["", ""])[:2]
+            home, shell = [*fields[5:7], "", ""][:2]
             users.append(User(fields[0], int(fields[2]), int(fields[3]), home, shell))
     return users
 

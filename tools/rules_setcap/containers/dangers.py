@@ -37,74 +37,102 @@ class Danger(NamedTuple):
 
 
 # The sources. The first is by Brad Spengler, 2011: which capabilities equal root, and how.
-_FALSE_BOUNDARIES = 'grsecurity, "False Boundaries and Arbitrary Code Execution"'
-_DOCKER_RUN = 'Docker, "Runtime privilege and Linux capabilities"'
-_POD_SECURITY_BASELINE = 'Kubernetes, "Pod Security Standards", "Baseline"'  # Pods may not add the capability.
-_KERNEL_HEADER = "include/uapi/linux/capability.h of Linux"
+_SPENGLER = 'grsecurity, "False Boundaries and Arbitrary Code Execution"'
+_DOCKER = 'Docker, "Runtime privilege and Linux capabilities"'
+_BASELINE = 'Kubernetes, "Pod Security Standards", "Baseline"'  # Pods may not add the capability.
+_HEADER = "include/uapi/linux/capability.h of Linux"
 
 _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "chown": (CRITICAL, "takes ownership of any file, such as /etc/shadow, and so becomes root", (_FALSE_BOUNDARIES,)),
-    "dac_override": (CRITICAL, "reads and writes any file, such as a program that root runs, and so becomes root", (_FALSE_BOUNDARIES,)),
+    "chown": (CRITICAL, "takes ownership of any file, such as /etc/shadow, and so becomes root", (_SPENGLER,)),
+    "dac_override": (CRITICAL, "reads and writes any file, such as a program that root runs, and so becomes root", (_SPENGLER,)),
     "dac_read_search": (
         HIGH,
         "reads any file, and by open_by_handle_at(2) files of the host on the same file system as any mount of the container",
-        (_FALSE_BOUNDARIES, "open_by_handle_at(2)", 'Docker, "Docker Container Breakout Proof-of-Concept Exploit" (2014)'),
+        (_SPENGLER, "open_by_handle_at(2)", 'Docker, "Docker Container Breakout Proof-of-Concept Exploit" (2014)'),
     ),
-    "fowner": (CRITICAL, "changes the mode of any file, such as /etc/shadow, and so becomes root", (_FALSE_BOUNDARIES,)),
-    "fsetid": (MEDIUM, "keeps set-ID bits when it writes to a file, and sets them for groups that it is not in", (_FALSE_BOUNDARIES,)),
-    "kill": (MEDIUM, "sends signals to processes of other users; stops a service and takes its port", (_FALSE_BOUNDARIES,)),
-    "setgid": (HIGH, "becomes a member of any group, such as root, shadow or docker", (_FALSE_BOUNDARIES,)),
-    "setuid": (CRITICAL, "becomes any user, such as root", (_FALSE_BOUNDARIES, 'GTFOBins, "Capabilities"')),
+    "fowner": (CRITICAL, "changes the mode of any file, such as /etc/shadow, and so becomes root", (_SPENGLER,)),
+    "fsetid": (MEDIUM, "keeps set-ID bits when it writes to a file, and sets them for groups that it is not in", (_SPENGLER,)),
+    "kill": (MEDIUM, "sends signals to processes of other users; stops a service and takes its port", (_SPENGLER,)),
+    "setgid": (HIGH, "becomes a member of any group, such as root, shadow or docker", (_SPENGLER,)),
+    "setuid": (CRITICAL, "becomes any user, such as root", (_SPENGLER, 'GTFOBins, "Capabilities"')),
     "setpcap": (
         MEDIUM,
         "makes any capability of the bounding set inheritable; programs with inheritable file capabilities then have it",
-        (_FALSE_BOUNDARIES,),
+        (_SPENGLER,),
     ),
-    "linux_immutable": (LOW, "sets and clears the immutable and append-only flags of files", (_FALSE_BOUNDARIES,)),
-    "net_bind_service": (LOW, "listens on ports below 1024, in place of a service that does not run", (_FALSE_BOUNDARIES,)),
+    "linux_immutable": (LOW, "sets and clears the immutable and append-only flags of files", (_SPENGLER,)),
+    "net_bind_service": (LOW, "listens on ports below 1024, in place of a service that does not run", (_SPENGLER,)),
     "net_broadcast": (LOW, "nothing: the kernel does not use it", ()),
     "net_admin": (
         HIGH,
         "changes addresses, routes and the packet filter of its network namespace, and so redirects traffic; reaches much kernel code",
-        (_FALSE_BOUNDARIES, "CVE-2024-1086", _POD_SECURITY_BASELINE),
+        (_SPENGLER, "CVE-2024-1086", _BASELINE),
     ),
     "net_raw": (
         MEDIUM,
         "reads and forges any packet of its network namespace, and so deceives its neighbours (ARP, DNS, IPv6 routers)",
-        (_FALSE_BOUNDARIES, "CVE-2020-10749", "CVE-2020-14386", _POD_SECURITY_BASELINE),
+        (_SPENGLER, "CVE-2020-10749", "CVE-2020-14386", _BASELINE),
     ),
     "ipc_lock": (LOW, "locks memory without limit, and so takes it from others", ("mlock(2)",)),
-    "ipc_owner": (MEDIUM, "reads and changes System V shared memory, semaphores and messages of other users", (_FALSE_BOUNDARIES,)),
-    "sys_module": (CRITICAL, "loads code into the kernel", (_FALSE_BOUNDARIES, _DOCKER_RUN)),
-    "sys_rawio": (CRITICAL, "reads and writes I/O ports and, where /dev has it, memory: disks and the kernel", (_FALSE_BOUNDARIES, _DOCKER_RUN)),
+    "ipc_owner": (MEDIUM, "reads and changes System V shared memory, semaphores and messages of other users", (_SPENGLER,)),
+    "sys_module": (CRITICAL, "loads code into the kernel", (_SPENGLER, _DOCKER)),
+    "sys_rawio": (
+        CRITICAL,
+        "reads and writes I/O ports and, where /dev has it, memory: disks and the kernel",
+        (_SPENGLER, _DOCKER),
+    ),
     "sys_chroot": (
         MEDIUM,
         "runs set-user-ID programs with libraries of its own, if it can link them into a directory that it controls",
-        (_FALSE_BOUNDARIES,),
+        (_SPENGLER,),
     ),
-    "sys_ptrace": (CRITICAL, "controls any process of its PID namespace, and so does what those may do", (_FALSE_BOUNDARIES, "ptrace(2)")),
+    "sys_ptrace": (
+        CRITICAL,
+        "controls any process of its PID namespace, and so does what those may do",
+        (_SPENGLER, "ptrace(2)"),
+    ),
     "sys_pacct": (LOW, "turns process accounting on and off", ("acct(2)",)),
     "sys_admin": (
         CRITICAL,
         "mounts file systems and does much else that root may do; exploits left containers with it alone",
-        (_FALSE_BOUNDARIES, 'capabilities(7), "Notes to kernel developers": "the new root"', "CVE-2022-0492"),
+        (_SPENGLER, 'capabilities(7), "Notes to kernel developers": "the new root"', "CVE-2022-0492"),
     ),
-    "sys_boot": (HIGH, "restarts the machine, or only its own PID namespace; prepares another kernel to run", (_FALSE_BOUNDARIES, "reboot(2)")),
-    "sys_nice": (LOW, "takes processor time from others by priorities and real-time scheduling", (_FALSE_BOUNDARIES,)),
-    "sys_resource": (MEDIUM, "exceeds quotas and resource limits, and so takes disk space and processes from others", ("setrlimit(2)",)),
-    "sys_time": (MEDIUM, "sets the clock of the whole machine, which certificates and logs depend on", ("time_namespaces(7)", _DOCKER_RUN)),
-    "sys_tty_config": (MEDIUM, "changes the keyboard map of an administrator's terminal, and so what is typed there", (_FALSE_BOUNDARIES,)),
+    "sys_boot": (
+        HIGH,
+        "restarts the machine, or only its own PID namespace; prepares another kernel to run",
+        (_SPENGLER, "reboot(2)"),
+    ),
+    "sys_nice": (LOW, "takes processor time from others by priorities and real-time scheduling", (_SPENGLER,)),
+    "sys_resource": (
+        MEDIUM,
+        "exceeds quotas and resource limits, and so takes disk space and processes from others",
+        ("setrlimit(2)",),
+    ),
+    "sys_time": (
+        MEDIUM,
+        "sets the clock of the whole machine, which certificates and logs depend on",
+        ("time_namespaces(7)", _DOCKER),
+    ),
+    "sys_tty_config": (
+        MEDIUM,
+        "changes the keyboard map of an administrator's terminal, and so what is typed there",
+        (_SPENGLER,),
+    ),
     "mknod": (
         HIGH,
         "makes device files, and reads and writes disks by them where the runtime's list of devices allows it",
-        (_FALSE_BOUNDARIES, 'cgroups(7), "devices"'),
+        (_SPENGLER, 'cgroups(7), "devices"'),
     ),
     "lease": (LOW, "takes leases on files of others, and so delays whoever opens them", ('fcntl(2), "Leases"',)),
     "audit_write": (MEDIUM, "writes forged records to the kernel's audit log", ()),
-    "audit_control": (MEDIUM, "turns auditing off, or logs what is typed on terminals; from the host's PID namespace alone", (_FALSE_BOUNDARIES,)),
-    "setfcap": (CRITICAL, "gives any file any capability of the bounding set, and so has them all", (_FALSE_BOUNDARIES,)),
-    "mac_override": (HIGH, "ignores the mandatory access control of Smack", (_KERNEL_HEADER,)),
-    "mac_admin": (HIGH, "changes the mandatory access control policy of Smack and other security modules", (_KERNEL_HEADER,)),
+    "audit_control": (
+        MEDIUM,
+        "turns auditing off, or logs what is typed on terminals; from the host's PID namespace alone",
+        (_SPENGLER,),
+    ),
+    "setfcap": (CRITICAL, "gives any file any capability of the bounding set, and so has them all", (_SPENGLER,)),
+    "mac_override": (HIGH, "ignores the mandatory access control of Smack", (_HEADER,)),
+    "mac_admin": (HIGH, "changes the mandatory access control policy of Smack and other security modules", (_HEADER,)),
     "syslog": (
         MEDIUM,
         "reads the kernel's log and its addresses, which exploits of the kernel need",
@@ -116,14 +144,14 @@ _TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "perfmon": (
         HIGH,
         "observes the kernel and every process, their data included; with cap_bpf reads any kernel memory",
-        ('Linux, "Perf events and tool security", "Overview"', _KERNEL_HEADER),
+        ('Linux, "Perf events and tool security", "Overview"', _HEADER),
     ),
     "bpf": (
         HIGH,
         "loads BPF programs and reads BPF maps; with cap_perfmon or cap_net_admin observes the kernel or all traffic",
-        (_KERNEL_HEADER, "CVE-2021-3490", _POD_SECURITY_BASELINE),
+        (_HEADER, "CVE-2021-3490", _BASELINE),
     ),
-    "checkpoint_restore": (MEDIUM, "chooses the PIDs of new processes, and reads the mapped files of others", (_KERNEL_HEADER,)),
+    "checkpoint_restore": (MEDIUM, "chooses the PIDs of new processes, and reads the mapped files of others", (_HEADER,)),
 }
 
 DANGERS: dict[str, Danger] = {
@@ -145,9 +173,7 @@ _PROGRAM_NAMES = {
         "base64 cat chgrp chmod chown cp cpio curl dd ed emacs find git gzip head install ln make mv nano nc ncat nmap openssl rsync sed "
         "setcap socat tail tar tcpdump tee unzip vi view vim wget xxd zip"
     ),
-    RUNNER: (
-        "env flock ionice nice nohup parallel script setarch start-stop-daemon stdbuf taskset time timeout watch xargs"
-    ),
+    RUNNER: ("env flock ionice nice nohup parallel script setarch start-stop-daemon stdbuf taskset time timeout watch xargs"),
 }
 _KINDS = {name: kind for kind, names in _PROGRAM_NAMES.items() for name in names.split()}
 _VERSION = re.compile(r"-?[0-9][0-9.]*[a-z]?$", re.ASCII)  # python3.14t, perl5.40.1, lua-5.4

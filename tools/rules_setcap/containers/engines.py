@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rules_setcap.capabilities import names
 from rules_setcap.diagnostics import suggestions
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Engine:
         version = (*self.version, 0, 0)  # 24.0 means 24.0.0.
         if version < behaviours[0].since:
             oldest = ".".join(map(str, behaviours[0].since))
-            raise InputError([problem("runtime", str(self), f'too old; the oldest known here is "{self.name}@{oldest}"')])
+            raise InputError([format_problem("runtime", str(self), f'too old; the oldest known here is "{self.name}@{oldest}"')])
         return next(behaviour for behaviour in reversed(behaviours) if version >= behaviour.since)
 
 
@@ -137,9 +137,9 @@ def parse_engine(text: str) -> Engine:
     if name not in BEHAVIOURS:
         closest = suggestions.find_closest(name.lower(), BEHAVIOURS, cutoff=0.5)
         hint = f'did you mean "{closest}"?' if closest else "known are " + ", ".join(BEHAVIOURS)
-        raise InputError([problem("runtime", text, "unknown runtime; " + hint)])
+        raise InputError([format_problem("runtime", text, "unknown runtime; " + hint)])
     if at and not re.fullmatch(r"v?[0-9]{1,9}(\.[0-9]{1,9}){0,3}", version, re.ASCII):
-        raise InputError([problem("runtime", text, f'not a valid version; write it as "{name}@1.2.3"')])
+        raise InputError([format_problem("runtime", text, f'not a valid version; write it as "{name}@1.2.3"')])
     numbers = tuple(int(part) for part in version.removeprefix("v").split(".")) if at else ()
     engine = Engine(name, numbers)
     engine.find_behaviour()

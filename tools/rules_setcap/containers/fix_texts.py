@@ -28,7 +28,9 @@ def describe_changes(old: Plan, new: Plan, verdict: Verdict) -> tuple[str, ...]:
         sentences.append(f"set runAsUser: {uid}" if is_user_of_image else f"set runAsUser to a uid that is not 0, such as {uid}")
     sentences += _describe_grants(before, after)
     if before.no_new_privs and not after.no_new_privs:
-        sentences.append("set allowPrivilegeEscalation: true" if kubernetes else f"leave out no-new-privileges ({before.no_new_privs.where})")
+        sentences.append(
+            "set allowPrivilegeEscalation: true" if kubernetes else f"leave out no-new-privileges ({before.no_new_privs.where})"
+        )
     if before.init and not after.init:
         sentences.append(f"leave out {before.init.where}: the runtime's init has no file capabilities")
     for mount in before.mounts:
@@ -86,7 +88,9 @@ def _describe_assignment(old: Plan, path: str, capabilities: FileCapabilities, v
         return f"assign fewer capabilities to {escape(path)}: of the {asked} that it asks for, these are granted: {assigned}"
     if path != last.path:
         return f"assign the same capabilities to {escape(path)}, which runs before: {assigned}"
-    not_script = f", not to {escape(last.script)}, because those of a script do not count" if last.script and not last.loaded else ""
+    not_script = (
+        f", not to {escape(last.script)}, because those of a script do not count" if last.script and not last.loaded else ""
+    )
     text = f"assign the capabilities to {escape(path)}{not_script}: {assigned}"
     if capabilities.effective and not present.permitted | present.inheritable:
         text += "; effective, because the program is not known to raise them itself (if it does, =p is enough)"

@@ -74,7 +74,9 @@ def find_fixes(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
         if changed:
             return describe_changes(plan, changed, verdict)
     changed = _search(plan, verdict, _MAX_PROGRAMS)
-    advice = f"assign fewer capabilities to {escape(verdict.hop.path)}: it asks for {count}, and all of them would have to be granted"
+    advice = (
+        f"assign fewer capabilities to {escape(verdict.hop.path)}: it asks for {count}, and all of them would have to be granted"
+    )
     return (advice, *describe_changes(plan, changed, verdict)) if changed else (advice,)
 
 
@@ -91,7 +93,9 @@ def find_fixes_of_refusal(plan: Plan, error: InputError) -> tuple[str, ...]:
     refusal = plan.settings.run_as_non_root
     if not refusal or not all(text.startswith(refusal.where) for text in error.problems):
         return ()
-    user = (plan.settings.user.value if plan.settings.user else str((plan.image.config.get("config") or {}).get("User") or "")).partition(":")
+    user = (
+        plan.settings.user.value if plan.settings.user else str((plan.image.config.get("config") or {}).get("User") or "")
+    ).partition(":")
     uid = (plan.image.users or {}).get(user[0]) or _NON_ROOT_UID
     changed = replace(plan, settings=replace(plan.settings, user=Setting("".join((str(uid), *user[1:])), "the fix")))
     try:

@@ -16,7 +16,7 @@ from rules_setcap.containers.process import InitialProcess
 from rules_setcap.containers.programs.model import Argument, Call, Execution, NotFollowed, ProgramFails
 from rules_setcap.containers.programs.table import find_model
 from rules_setcap.containers.settings import Settings
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.oci.image_reader import File, Image
 
 _MAX_HOPS = 16
@@ -55,7 +55,7 @@ class _Follower:
         argv = self._read_command_line()
         if not argv and not self._program:
             name = self._settings.image.value if self._settings.image else ""
-            raise InputError([problem("image", name, "neither it nor the command names a program; write --program")])
+            raise InputError([format_problem("image", name, "neither it nor the command names a program; write --program")])
         if self._settings.init and self._settings.init.value:
             self._add_hop("the runtime's init", File("", None, 0, 0, 0o755, ""))
         unknown_reason = failure = ""
@@ -177,7 +177,7 @@ class _Follower:
         try:
             return self._find_named_program(name)
         except NotFollowed as error:
-            raise InputError([problem("program", name, f"cannot be found: the container {error}")]) from None
+            raise InputError([format_problem("program", name, f"cannot be found: the container {error}")]) from None
 
     def _find_named_program(self, name: str) -> str:
         """Returns the path of a program that the user named.
@@ -191,7 +191,7 @@ class _Follower:
             what = "no such program in the image"
             if mount := self._settings.find_mount_over(posixpath.normpath(posixpath.join(self._state.directory, name))):
                 what += f"; it may be in the mount of {mount.where}, which is not known here"
-            raise InputError([problem("program", name, what)])
+            raise InputError([format_problem("program", name, what)])
         return path
 
     def _execute_named_program(self) -> None:
@@ -217,16 +217,24 @@ class _Follower:
             file = self._image.find_file(path)
             if file is None:
                 what = "no such program in the image" + (f", as the interpreter of {quote(script)}" if script else "")
-                raise InputError([problem("program", path, what)])
+                raise InputError([format_problem("program", path, what)])
             if not file.mode & 0o111:
-                raise InputError([problem("program", path, "has no execute permission")])
+                raise InputError([format_problem("program", path, "has no execute permission")])
             if not file.interpreter:
                 self._add_hop(file.path, file, script)
                 return argv, called_path if script else ""
             argv = [file.interpreter, *([file.argument] if file.argument else []), path.removeprefix(root), *argv[1:]]
             script = script or file.path
             path = root + posixpath.join(self._state.directory, file.interpreter)
-        raise InputError([problem("program", script, f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)")])
+        raise InputError(
+            [
+                format_problem(
+                    "program",
+                    script,
+                    f"its interpreters are scripts too, more than {_MAX_INTERPRETERS} in a row (execve fails with ELOOP)",
+                )
+            ]
+        )
 
     def _add_hop(self, path: str, file: File, script: str = "") -> None:
         """Adds a hop, and makes its outcome the process that executes the next one."""

@@ -51,7 +51,14 @@ sysdeps/generic/unsecvars.h; Node.js' src/node_credentials.cc (SafeGetenv); Open
 
 _TRUSTED_DIRECTORIES = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 _DEFAULT_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")
-_TRIPLETS = ("x86_64-linux-gnu", "aarch64-linux-gnu", "arm-linux-gnueabihf", "i386-linux-gnu", "powerpc64le-linux-gnu", "s390x-linux-gnu")
+_TRIPLETS = (
+    "x86_64-linux-gnu",
+    "aarch64-linux-gnu",
+    "arm-linux-gnueabihf",
+    "i386-linux-gnu",
+    "powerpc64le-linux-gnu",
+    "s390x-linux-gnu",
+)
 
 
 def find_start_failure(image: Image, hop: Hop) -> str:
@@ -70,7 +77,11 @@ def find_start_failure(image: Image, hop: Hop) -> str:
         return ""
     ignored_parts = [part for part in hop.file.runpath.split(":") if _is_ignored(part, hop.path)]
     absolute_parts = [part for part in hop.file.runpath.split(":") if part.startswith("/")]
-    folders = [*absolute_parts, *_DEFAULT_DIRECTORIES, *(f"{folder}/{triplet}" for folder in ("/lib", "/usr/lib") for triplet in _TRIPLETS)]
+    folders = [
+        *absolute_parts,
+        *_DEFAULT_DIRECTORIES,
+        *(f"{folder}/{triplet}" for folder in ("/lib", "/usr/lib") for triplet in _TRIPLETS),
+    ]
     origin = posixpath.dirname(hop.path)
     for library in hop.file.needed:
         if any(image.exists(f"{folder}/{library}") for folder in folders):

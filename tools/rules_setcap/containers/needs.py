@@ -8,7 +8,7 @@ import shlex
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.engines import Engine
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
 _LAST_UID = (1 << 31) - 1  # Kubernetes' IsValidUserID
 
@@ -95,7 +95,7 @@ def format_security_context(
 def _choose_drop_and_add(needed: int, engine: Engine, harden: bool) -> tuple[list[str], list[str]]:
     """Returns the capabilities to drop and those to add, in the kernel's order and in the spelling that every engine accepts."""
     if needed >> len(NAMES):
-        raise InputError([problem("needed", f"{needed:#x}", f"has a bit after the last capability, {NAMES[-1]}")])
+        raise InputError([format_problem("needed", f"{needed:#x}", f"has a bit after the last capability, {NAMES[-1]}")])
     default = engine.default_capabilities
     if default is None:
         default = engine.find_behaviour().default_capabilities
@@ -115,5 +115,7 @@ def _parse_ids(user: str) -> tuple[int | None, int | None]:
     match = re.fullmatch("([0-9]{1,10})(?::([0-9]{1,10}))?", user)
     ids = [int(text) for text in match.groups() if text is not None] if match else []
     if not ids or max(ids) > _LAST_UID:
-        raise InputError([problem("user", user, f"Kubernetes takes numbers of 0 to {_LAST_UID}; write it as uid or uid:gid")])
+        raise InputError(
+            [format_problem("user", user, f"Kubernetes takes numbers of 0 to {_LAST_UID}; write it as uid or uid:gid")]
+        )
     return ids[0], ids[1] if len(ids) > 1 else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rules_setcap.capabilities.names import ALL, NAMES, find_number, lower_ascii
 from rules_setcap.containers.engines import Engine, EngineBehaviour
 from rules_setcap.containers.settings import Setting, Settings, format_engine_name
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
@@ -91,7 +91,7 @@ def compute_initial_process(
             if missing := inheritable & ~granted:
                 # capset(2), and so the OCI runtime, refuses inheritable capabilities that are not in the bounding set.
                 what = f"the OCI runtime refuses it: a user other than root would get {format_capabilities(missing)}, which are dropped"
-                raise InputError([problem(settings.added[0].where, "all", what)])
+                raise InputError([format_problem(settings.added[0].where, "all", what)])
     elif uid and not behaviour.grants_to_users:
         permitted = 0
         because["permitted"] = f"is empty for a user other than root ({behaviour.source})"
@@ -145,12 +145,12 @@ def _compute_uid(
         uid = 0
     else:
         what = "the image's /etc/passwd is not known here" if uids is None else "no such user in the image's /etc/passwd"
-        raise InputError([problem(where, text, what + "; write the uid")])
+        raise InputError([format_problem(where, text, what + "; write the uid")])
     if uid > _LAST_UID:
-        raise InputError([problem(where, text, f"uid is out of range (0 to {_LAST_UID})")])
+        raise InputError([format_problem(where, text, f"uid is out of range (0 to {_LAST_UID})")])
     if uid >= _POD_IDS and mode and mode.value == "pod":
         what = f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
-        raise InputError([problem(where, text, what)])
+        raise InputError([format_problem(where, text, what)])
     _check_non_root(settings, name, uid, because["uid"])
     return uid
 
@@ -171,10 +171,10 @@ def _check_non_root(settings: Settings, name: str, uid: int, reason: str) -> Non
     if not setting or not setting.value:
         return
     if uid == 0:
-        raise InputError([problem(setting.where, True, f"the kubelet does not start it as root ({reason})")])
+        raise InputError([format_problem(setting.where, True, f"the kubelet does not start it as root ({reason})")])
     if not settings.user and not _is_decimal(name):
         what = f"the kubelet cannot tell whether the image's user {quote(name)} is root; add runAsUser: {uid}"
-        raise InputError([problem(setting.where, True, what)])
+        raise InputError([format_problem(setting.where, True, what)])
 
 
 def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] | None) -> None:
@@ -300,7 +300,7 @@ def _limit_by_label(settings: Settings, image_labels: Mapping[str, str], granted
     for name in text.split(",") if text else []:
         bit = find_number(name)
         if bit is None and lower_ascii(name) != "all":
-            raise InputError([problem(where, f"{_PODMAN_LABEL}={text}", f"unknown capability {quote(name)}")])
+            raise InputError([format_problem(where, f"{_PODMAN_LABEL}={text}", f"unknown capability {quote(name)}")])
         needed |= ALL if bit is None else 1 << bit
     if needed & ~granted:
         because["bounding"] += f"; {_PODMAN_LABEL} of {where} wants more, so podman ignores it"

@@ -132,7 +132,9 @@ def _list_changes_between_programs(verdict: Verdict) -> Iterator[str]:
         if old.euid != new.euid or old.ruid != new.ruid:
             parts.append(f"changes the uid from {old.euid} to {new.euid}")
         if dropped := old.bounding & ~new.bounding:
-            parts.append(f"takes {format_capabilities(dropped)} out of the bounding set" if new.bounding else "empties the bounding set")
+            parts.append(
+                f"takes {format_capabilities(dropped)} out of the bounding set" if new.bounding else "empties the bounding set"
+            )
         if new.no_new_privs and not old.no_new_privs:
             parts.append("sets no_new_privs")
         if raised := new.ambient & ~old.ambient:

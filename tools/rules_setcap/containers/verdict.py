@@ -146,7 +146,9 @@ def _find_doubt_of_wrapper(verdict: Verdict) -> str:
     process = wrapper.outcome.process
     if process is None:
         return ""
-    file = execve.File(last.file.capabilities, last.file.uid, last.file.gid, last.file.mode, bool(last.mount and last.mount.value.nosuid))
+    file = execve.File(
+        last.file.capabilities, last.file.uid, last.file.gid, last.file.mode, bool(last.mount and last.mount.value.nosuid)
+    )
 
     def would_be_good(changed: execve.Process) -> bool:
         after = execve.execve(changed, file).process

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import problem
+from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import reference
 from rules_setcap.oci.image_attributes import values
@@ -110,5 +110,5 @@ def _resolve_line(
     number, text = line
     line_problems = Problems()
     value = _resolve_value(attribute, text.strip(), check, status, line_problems)
-    problems.extend(problem(attribute, path, f"line {number}, {message.partition(': ')[2]}") for message in line_problems)
+    problems.extend(format_problem(attribute, path, f"line {number}, {message.partition(': ')[2]}") for message in line_problems)
     return value

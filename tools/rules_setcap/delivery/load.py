@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
-from rules_setcap.diagnostics.errors import problem
+from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.oci import archive_export, reference
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _choose_platform(engine: str, program: str, layout: str, label: str) -> str:
         remedy = "add one to the index, load one of its images, or configure Docker to use the containerd image store"
     platforms = ", ".join(archive_export.list_platforms(layout))
     what = f"has no image for {platform}, the platform of {engine}; it has {platforms}; {remedy}"
-    raise DeliveryError(problem("image", label, what))
+    raise DeliveryError(format_problem("image", label, what))
 
 
 def _query_engine(program: str, command: str, template: str) -> str:

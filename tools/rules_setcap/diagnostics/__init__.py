@@ -1,1 +1,1 @@
-"""What every tool reports with and checks with: input errors, quoting, suggestions, limits, strict JSON, files, progress."""
+"""Input errors, quoting, suggestions, limits, strict JSON, files and progress, for all tools."""

@@ -84,7 +84,7 @@ def _escape_unprintable(character: str) -> str:
     return _ESCAPED_CONTROLS.get(character) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
-def problem(attribute: str, value: object, what: str) -> str:
+def format_problem(attribute: str, value: object, what: str) -> str:
     """Returns the message of one problem: the attribute, its value, what is wrong with it, and what to write instead.
 
     Args:
@@ -107,7 +107,7 @@ class Labels:
         self._prefixes: dict[str, str] = {}
         for text in texts:
             (attribute, label), end = json.JSONDecoder().raw_decode(text)
-            self._prefixes[problem(attribute, text[end + 1 :], "")] = problem(attribute, label, "")
+            self._prefixes[format_problem(attribute, text[end + 1 :], "")] = format_problem(attribute, label, "")
 
     def apply(self, problems: Iterable[str]) -> list[str]:
         """Returns the problems with labels in place of paths. A repeated problem is returned once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,29 +29,16 @@ class Problems:
         return len(self._messages)
 
     def add(self, attribute: str, value: object, what: str) -> None:
-        """Adds a problem; the arguments are those of errors.problem()."""
-        self._messages.append(problem(attribute, value, what))
+        """Adds a problem; the arguments are those of errors.format_problem()."""
+        self._messages.append(format_problem(attribute, value, what))
 
-    def append(self, message: str) -> None:
+    def add_message(self, message: str) -> None:
         """Adds a problem by its message."""
         self._messages.append(message)
 
     def extend(self, messages: Iterable[str]) -> None:
         """Adds problems by their messages."""
         self._messages.extend(messages)
-
-    def __iadd__(self, messages: Iterable[str]) -> Problems:  # noqa: PYI034
-        self._messages.extend(messages)
-        return self
-
-    def replace(self, number: int, message: str) -> None:
-        """Replaces the message of a problem.
-
-        Args:
-          number: how many problems had been added before this one.
-          message: the new message.
-        """
-        self._messages[number] = message
 
     def concern(self, *attributes: str) -> bool:
         """Returns whether a problem is about one of the attributes."""

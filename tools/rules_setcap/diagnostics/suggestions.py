@@ -58,6 +58,9 @@ def find_closest_path(path: str, paths: Iterable[str], cutoff: float = 0.6) -> s
 
 
 def suggest_path(path: str, paths: Iterable[str], cutoff: float = 0.6) -> str:
-    """Returns '; did you mean "..."?' with the closest of many paths, or "" if none is similar enough; arguments as above."""
+    """Returns '; did you mean "..."?' with the closest of many paths, or "" if none is similar enough.
+
+    The arguments are those of find_closest_path().
+    """
     near = find_closest_path(path, paths, cutoff)
     return f"; did you mean {quote(near)}?" if near else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.documents.yaml_loader import PLAIN, QUOTED, Loader, RefusedError, check_limits
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Field:
         """
         if value is None:
             value = self.node.value if isinstance(self.node.value, str) else self._describe_kind()
-        self.problems.setdefault(problem(self.where, value, what))
+        self.problems.setdefault(format_problem(self.where, value, what))
 
     def fields(self) -> dict[str, Field]:
         """Returns the fields of a mapping that are not null; adds a problem if the node is not a mapping."""
@@ -205,7 +205,7 @@ def parse_documents(data: bytes, file: str, tags: Collection[str] = ()) -> list[
                 documents.append(Field(converter.convert(node), file, "", converter.problems))
     except UnicodeDecodeError as error:
         byte = data[error.start : error.start + 1].hex()
-        raise InputError([problem(file, byte, f"not UTF-8 at byte {error.start}")]) from None
+        raise InputError([format_problem(file, byte, f"not UTF-8 at byte {error.start}")]) from None
     except RefusedError as error:
         raise InputError([f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}"]) from None
     except yaml.YAMLError as error:
@@ -231,7 +231,7 @@ class _NodeConverter:
             return self._converted[id(node)]
         line = node.start_mark.line + 1
         if node.tag not in self._tags:
-            self.problems.setdefault(problem(f"{self._file}:{line}", node.tag, "unknown tag"))
+            self.problems.setdefault(format_problem(f"{self._file}:{line}", node.tag, "unknown tag"))
         value: str | dict[str, Node] | list[Node] = node.value
         if isinstance(node, yaml.MappingNode):
             value = self._convert_mapping(node)
@@ -257,12 +257,14 @@ class _NodeConverter:
             elif key.value in own:
                 first = own[key.value].line
                 what = f"a second time in one mapping; the first is in line {first}"
-                self.problems.setdefault(problem(where, key.value, what))
+                self.problems.setdefault(format_problem(where, key.value, what))
             else:
                 own[key.value] = self.convert(item)
         for other in merged:
             if not isinstance(other.value, dict):
-                self.problems.setdefault(problem(f"{self._file}:{other.line}", "<<", "merges a value that is not a mapping"))
+                self.problems.setdefault(
+                    format_problem(f"{self._file}:{other.line}", "<<", "merges a value that is not a mapping")
+                )
                 continue
             for name, value in other.value.items():
                 own.setdefault(name, value)

@@ -109,7 +109,7 @@ class Allowlist:
             if finding.path in listed_paths and finding.rule in review_rules.PRIVILEGE_RULES:
                 continue
             lines = [line for line in self._lines_by_path.get(finding.path, []) if finding.rule.id in line.accepted_ids]
-            lines += self._lines_by_problem.get(format_problem(finding), [])
+            lines += self._lines_by_problem.get(format_image_problem(finding), [])
             for line in lines:
                 line.used |= {"line", finding.rule.id}
             if not lines:
@@ -140,7 +140,7 @@ class Allowlist:
                 )
 
 
-def format_problem(finding: Finding) -> str:
+def format_image_problem(finding: Finding) -> str:
     """Returns a problem of the image as allowlists write it, with the path as a JSON string; "" for other findings."""
     if finding.rule is not review_rules.IMAGE_PROBLEM:
         return ""

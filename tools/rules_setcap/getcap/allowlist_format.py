@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from rules_setcap import capabilities
 from rules_setcap.capabilities import CapabilityError
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.getcap import review_rules
-from rules_setcap.getcap.allowlist import Allowlist, AllowlistLine, format_problem
+from rules_setcap.getcap.allowlist import Allowlist, AllowlistLine, format_image_problem
 from rules_setcap.getcap.privileges import describe_privileges
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def parse_allowlist(data: bytes, name: str) -> Allowlist:
       InputError: with all lines that are not valid.
     """
     if len(data) > limits.TEXT:
-        raise InputError([problem("--allow", name, f"more than {limits.TEXT} bytes")])
+        raise InputError([format_problem("--allow", name, f"more than {limits.TEXT} bytes")])
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise InputError([problem("--allow", name, "not UTF-8 text")]) from None
+        raise InputError([format_problem("--allow", name, "not UTF-8 text")]) from None
     lines: list[AllowlistLine] = []
     problems = Problems()
     for number, line_text in enumerate(text.split("\n"), 1):
@@ -66,9 +66,9 @@ def parse_allowlist(data: bytes, name: str) -> Allowlist:
         try:
             line = _parse_line(line_text.strip(), location)
         except CapabilityError as error:
-            problems += [f"{location}: {message}" for message in error.problems]
+            problems.extend(f"{location}: {message}" for message in error.problems)
         except ValueError as error:
-            problems.append(f"{location}: {error}")
+            problems.add_message(f"{location}: {error}")
         else:
             lines += [line] if line else []
     problems.raise_if_any()
@@ -198,7 +198,7 @@ def format_allowlist(reviews: Iterable[Review], old: Allowlist) -> str:
         for finding in review.findings:
             if finding.rule.id in review_rules.ACCEPTABLE_IDS:
                 accepted_ids.setdefault(finding.path, set()).add(finding.rule.id)
-            elif problem_text := format_problem(finding):
+            elif problem_text := format_image_problem(finding):
                 sort_keys[_PROBLEM + json.dumps(problem_text)] = True, ""
         privileges = {file.path: describe_privileges(file) for file in review.files}
         for path in {*privileges, *accepted_ids}:

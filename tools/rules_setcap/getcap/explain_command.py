@@ -12,7 +12,7 @@ from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.settings import Settings
 from rules_setcap.containers.verdict import Plan, make_candidate_plans
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, problem, quote
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_problem, quote
 from rules_setcap.getcap import explain_report
 from rules_setcap.getcap.arguments import CommandParser
 from rules_setcap.getcap.inputs import read_file, read_images
@@ -103,7 +103,7 @@ def _make_plan(options: argparse.Namespace) -> Plan:
     engine = parse_engine(options.runtime) if options.runtime else None
     settings = _read_settings(options, engine.name if engine else "")
     if engine and engine.name != settings.engine_name:
-        raise InputError([problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
+        raise InputError([format_problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
     image = _read_only_image(options.image, options.platform)
     return Plan(image, settings, engine or Engine(settings.engine_name), options.program)
 
@@ -131,7 +131,9 @@ def _read_kubernetes_settings(path: str, container: str | None, engine_name: str
     from rules_setcap.containers import kubernetes
 
     if engine_name not in ("containerd", "cri-o"):
-        raise InputError([problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")])
+        raise InputError(
+            [format_problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")]
+        )
     manifest = kubernetes.parse_manifest(read_file(path, limits.YAML), path, engine_name, partial=True)
     return kubernetes.select_container(manifest, container, path, "--container", "--kubernetes").settings
 
@@ -151,5 +153,5 @@ def _read_only_image(path: str, platform: str) -> image_reader.Image:
     images = read_images(path, platform)
     if len(images) > 1:
         platforms = ", ".join(quote(image.platform) for image in images)
-        raise InputError([problem("image", path, f"has {len(images)} images; write --platform, one of {platforms}")])
+        raise InputError([format_problem("image", path, f"has {len(images)} images; write --platform, one of {platforms}")])
     return images[0]

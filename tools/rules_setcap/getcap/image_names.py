@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
 # Transports of skopeo: containers/image, transports/transports.go.
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
@@ -33,7 +33,7 @@ def reject_image_name(path: str) -> None:
     if colon and transport in _FILE_TRANSPORTS and rest:
         file = rest if os.path.lexists(rest) else rest.partition(":")[0]
         raise InputError(
-            [problem("image", path, f"must be a path, without the transport {transport}:; write {shlex.quote(file)}")]
+            [format_problem("image", path, f"must be a path, without the transport {transport}:; write {shlex.quote(file)}")]
         )
     if colon and transport in _STORE_TRANSPORTS and rest:
         source, reference = path, rest.removeprefix("//")
@@ -45,4 +45,4 @@ def reject_image_name(path: str) -> None:
     directory = re.sub(r"[^A-Za-z0-9._-]", "", repository.rpartition("/")[2]).lstrip("-.") or "image"
     command = f"skopeo copy {shlex.quote(source)} oci:{directory}"
     what = f'no such file or directory; if it is the name of an image, copy the image with "{command}", and write "{directory}"'
-    raise InputError([problem("image", path, what)])
+    raise InputError([format_problem("image", path, what)])

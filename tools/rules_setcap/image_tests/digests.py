@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rules_setcap.diagnostics import files, limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import archive_import, blobs, image_documents
 
@@ -72,13 +72,13 @@ def check_foreign_image(path: str, expected: str, target: str) -> list[str]:
         except InputError as error:
             return [text.replace(quote(layout), quote(path)) for text in error.problems]
         except OSError as error:
-            return [problem("image", path, f"cannot be read: {error.strerror}")]
+            return [format_problem("image", path, f"cannot be read: {error.strerror}")]
 
 
 def _check_digest(expected: str) -> None:
     if not _DIGEST.fullmatch(expected):
         what = "not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)"
-        raise InputError([problem("digest", expected, what)])
+        raise InputError([format_problem("digest", expected, what)])
 
 
 def _check_layout(layout: str, expected: str, target: str) -> list[str]:
@@ -99,7 +99,7 @@ def _compare_digests(descriptor: Mapping[str, Any], load_document: _LoadDocument
     # Labels may have quotes, which the shell would interpret.
     label = target if re.fullmatch("[-@/:.+_~A-Za-z0-9]+", target) else "'" + target.replace("'", "'\\''") + "'"
     return [
-        problem("digest", expected, f"the image is {digest}, made of"),
+        format_problem("digest", expected, f"the image is {digest}, made of"),
         *_list_parts(descriptor, load_document, "  ", set()),
         f"if that is right, run\n  buildozer 'set digest \"{digest}\"' {label}",
     ]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rules_setcap import capabilities
-from rules_setcap.diagnostics.errors import escape, problem, quote
+from rules_setcap.diagnostics.errors import escape, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def compare_capabilities(images: Sequence[Image], expected: Mapping[str, capabil
                 what = f"has {actual}, and {expected_value.to_text()} is expected"
             else:
                 what = f"has {actual}, which is not expected"
-            findings.append(problem("expected", path, what + platform))
+            findings.append(format_problem("expected", path, what + platform))
     if not findings:
         return []
     texts = {path: value.to_text() for image in images for path, value in sorted(image.capabilities.items())}

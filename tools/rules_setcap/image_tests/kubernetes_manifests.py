@@ -10,13 +10,13 @@ from rules_setcap.containers.engines import Engine, parse_engine
 from rules_setcap.containers.fixes import find_fixes_of_refusal
 from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.kubernetes import Container, Manifest, Pod, find_containers_of_image, find_mentions, parse_manifest
-from rules_setcap.containers.kubernetes.images import reference
 from rules_setcap.containers.kubernetes.standards import LEVELS, VERSION, conform_settings, evaluate_pod
 from rules_setcap.containers.process import format_capabilities
 from rules_setcap.containers.verdict import Plan, Verdict, make_candidate_plans
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci.reference import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def parse_test_attributes(name: str, runtime: str, level: str, programs: Sequenc
     """
     problems = Problems()
     try:
-        reference(name)
+        parse_reference(name)
     except ValueError as error:
         problems.add("image_name", name, str(error))
     try:
@@ -88,16 +88,16 @@ def check_manifests(images: Sequence[Image], manifests: Sequence[str], attribute
     for manifest in parsed:
         for field in find_mentions(manifest, attributes.name):
             what = "names the image, in a kind without a pod template that can be checked; leave the manifest out if it runs no container"
-            findings.append(problem(field.where, field.node.value, what))
+            findings.append(format_problem(field.where, field.node.value, what))
     if not containers and not findings:
         names = sorted({container.image for pod in pods for container in pod.containers if container.image})
         what = "no container of the manifests runs it; they run " + (", ".join(map(quote, names[:20])) or "no image")
-        findings.append(problem("image_name", attributes.name, what))
+        findings.append(format_problem("image_name", attributes.name, what))
     for image in images:
         findings += image.problems
         for path in attributes.programs:
             if image.find_file(path) is None:
-                findings.append(problem("programs", path, "no such file in the image"))
+                findings.append(format_problem("programs", path, "no such file in the image"))
         for container in containers:
             try:
                 findings += _check_container(image, container, attributes)

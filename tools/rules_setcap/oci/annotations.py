@@ -6,13 +6,14 @@ OCI image-spec, "Annotations".
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci.merged_contents import MergedContents
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 CAPABILITIES_ANNOTATION = "io.github.rules_setcap.capabilities"
 """The key of the annotation, whose value is a JSON object with the capabilities of files by path, as cap_to_text(3) writes them.

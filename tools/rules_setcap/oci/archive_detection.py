@@ -13,15 +13,16 @@ would not be found. So a tar is an archive if it has a file with the name and th
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE
 from rules_setcap.diagnostics import limits, strict_json
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
-    from rules_setcap.archive.reader import Archive, Member
+    from rules_setcap.archive.reader import Member, TarReader
 
 DOCKER_1_9_MEMBER = re.compile(r"/[0-9a-f]{64}/(json|layer\.tar)", re.ASCII)
 """The path of a member in an archive of Docker before 1.10."""
@@ -37,19 +38,21 @@ class ArchiveDetector:
         when all entries have been read.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: TarReader) -> None:
+        """Wraps a tar."""
         self._archive = archive
         self._unreadable_index = self._has_blobs = False
         self._evidence = ""
 
     @property
     def evidence(self) -> str:
+        """Returns why it is an image archive; see the attributes of the class."""
         if not self._evidence and self._unreadable_index and self._has_blobs:
             return "it has index.json and blobs"
         return self._evidence
 
     def __iter__(self) -> Iterator[Member]:
-        """Yields the entries, as Archive does."""
+        """Yields the entries, as TarReader does."""
         for member in self._archive:
             if member.path == "/blobs" or member.path.startswith("/blobs/"):
                 self._has_blobs = True
@@ -58,7 +61,7 @@ class ArchiveDetector:
             yield member
 
     def content(self) -> Iterator[bytes]:
-        """Yields the rest of the entry's content, as Archive does."""
+        """Yields the rest of the entry's content, as TarReader does."""
         return self._archive.content()
 
     def _examine(self, member: Member) -> None:

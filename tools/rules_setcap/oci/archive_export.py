@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import tar
 from rules_setcap.diagnostics.errors import InputError
@@ -20,9 +21,9 @@ from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.platforms import format_platform, split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import IO, Any
 
 _DIRECTORIES = b"blobs/", b"blobs/sha256/"
 
@@ -61,8 +62,8 @@ def find_single_manifest(layout: str, platform: str) -> Mapping[str, Any] | None
 
     Args:
       layout: the path of the OCI image layout directory of an image or an index.
-      platform: os/architecture of the engine, to choose an image from an index; "" if it is not known. Of several
-        variants the lowest is chosen, because every machine of the architecture runs it.
+      platform: os/architecture of the engine, to choose an image from an index; "" if it is not known. If the
+        index has several variants, the lowest is chosen, because every machine of the architecture runs it.
 
     Returns:
       The manifest; None if an index has no image for the platform.

@@ -19,14 +19,15 @@ import posixpath
 import re
 import shutil
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import Archive, ArchiveError, normalize_name
+from rules_setcap.archive.reader import TarError, TarReader, normalize_name
 from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular, write_whole
 from rules_setcap.oci import image_documents, media_types
 from rules_setcap.oci.archive_detection import DOCKER_1_9_MEMBER
@@ -36,9 +37,9 @@ from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.manifest import build_manifest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
     from rules_setcap.archive.reader import Member
 
@@ -65,13 +66,17 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
-            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(Archive(DecompressedStream(file)))
-    except (ArchiveError, DecompressionError) as error:
+            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(
+                TarReader(DecompressedStream(file))
+            )
+    except (TarError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
-        raise InputError([problem(attribute, source, f"{error}; {_HINT}")]) from None
+        raise InputError([format_problem(attribute, source, f"{error}; {_HINT}")]) from None
     except InputError as error:
         shutil.rmtree(output, ignore_errors=True)
-        texts = [text.replace(problem("base", output, ""), problem(attribute, source, ""), 1) for text in error.problems]
+        texts = [
+            text.replace(format_problem("base", output, ""), format_problem(attribute, source, ""), 1) for text in error.problems
+        ]
         raise InputError(texts) from None
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
@@ -81,37 +86,37 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
 class _ArchiveImporter:
     """Writes every file of an archive as a blob, and then the manifests and the index that make the blobs a layout."""
 
-    def __init__(self, output: str, work: ReadBudget) -> None:
-        self._output, self._work = output, work
+    def __init__(self, output: str, read_budget: ReadBudget) -> None:
+        self._output, self._read_budget = output, read_budget
         self._layers: dict[str, tuple[str, str]] = {}  # By digest of a layer, its codec and diff_id.
         self._files: dict[str, dict[str, Any]] = {}  # By path of a file, its digest and size.
         self._links: dict[str, str] = {}  # By path of a link, the path of its target.
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
-        self._budget = strict_json.JsonBudget()
+        self._json_budget = strict_json.JsonBudget()
 
-    def import_members(self, archive: Archive) -> None:
+    def import_members(self, archive: TarReader) -> None:
         """Writes the layout.
 
         Raises:
-          ArchiveError: it is not an image archive.
+          TarError: it is not an image archive.
           InputError: its index.json is not valid.
         """
         names = 0
         for count, member in enumerate(archive):
             names += len(member.path) + len(member.link)
             if names > limits.ARCHIVE_NAMES:
-                raise ArchiveError(f"names of more than {limits.ARCHIVE_NAMES} bytes together (limit ARCHIVE_NAMES)")
+                raise TarError(f"names of more than {limits.ARCHIVE_NAMES} bytes together (limit ARCHIVE_NAMES)")
             if count == limits.ARCHIVE_FILES:
-                raise ArchiveError(f"more than {limits.ARCHIVE_FILES} members (limit ARCHIVE_FILES)")
+                raise TarError(f"more than {limits.ARCHIVE_FILES} members (limit ARCHIVE_FILES)")
             if CAPABILITY_RECORD in member.records or CAPABILITY_TWIN in member.records:
-                raise ArchiveError(
+                raise TarError(
                     f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer"
                 )
             self._add_member(member, archive.content())
         for _ in archive.rest():
             pass
         if not archive.ended:
-            raise ArchiveError("ends without an end-of-archive marker: a part is missing")
+            raise TarError("ends without an end-of-archive marker: a part is missing")
         self._check_version()
         index, docker = (
             self._parse_file("/index.json", strict_json.MANIFEST),
@@ -125,13 +130,13 @@ class _ArchiveImporter:
         elif images:
             self._write_docker_images(images)
         elif index is not None or images is not None:
-            raise ArchiveError(f"its {'index.json' if images is None else 'manifest.json'} names no image")
+            raise TarError(f"its {'index.json' if images is None else 'manifest.json'} names no image")
         elif any(map(DOCKER_1_9_MEMBER.fullmatch, self._files)):
-            raise ArchiveError(
+            raise TarError(
                 "has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again"
             )
         else:
-            raise ArchiveError("has neither index.json nor manifest.json")
+            raise TarError("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
         self._remove_other_files()
 
@@ -150,10 +155,10 @@ class _ArchiveImporter:
             self._links[member.path] = link
         else:
             if member.sparse:
-                raise ArchiveError(f"{quote(member.path)} is a sparse file, which image archives do not have")
+                raise TarError(f"{quote(member.path)} is a sparse file, which image archives do not have")
             after = self._files[member.path] = self._store_file(member, content)
         if before is not None and before != after:
-            raise ArchiveError(f"has {quote(member.path)} twice")
+            raise TarError(f"has {quote(member.path)} twice")
 
     def _store_file(self, member: Member, content: Iterator[bytes]) -> dict[str, Any]:
         """Writes a file as a blob; returns its digest and size."""
@@ -162,7 +167,7 @@ class _ArchiveImporter:
         os.replace(partial, blob_path(self._output, digest))
         if match := _BLOB_MEMBER.fullmatch(member.path):
             if "sha256:" + match[1] != digest:
-                raise ArchiveError(f"{quote(member.path)} has digest {digest}")
+                raise TarError(f"{quote(member.path)} has digest {digest}")
             self._kept.add(digest)
         return {"digest": digest, "size": member.size}
 
@@ -173,13 +178,13 @@ class _ArchiveImporter:
         version = value.get("imageLayoutVersion") if isinstance(value, dict) else None
         if version != "1.0.0":
             what = "no imageLayoutVersion" if version is None else f"imageLayoutVersion {quote(version)}"
-            raise ArchiveError(f"its oci-layout has {what}; only version 1.0.0 is read")
+            raise TarError(f"its oci-layout has {what}; only version 1.0.0 is read")
 
     def _check_same_images(self, images: list[_DockerImage]) -> None:
         """Checks that index.json, which has been written, has the images of manifest.json.
 
         Raises:
-          ArchiveError: it lacks one.
+          TarError: it lacks one.
           InputError: index.json is not valid.
         """
         index_images = [
@@ -190,40 +195,40 @@ class _ArchiveImporter:
             digest = compute_digest(config)
             if (digest, [layer["digest"] for layer in layers]) not in index_images:
                 what = f"the image with config {digest}, and index.json does not have it"
-                raise ArchiveError(f"its manifest.json has {what}: engines differ in which of the two they read")
+                raise TarError(f"its manifest.json has {what}: engines differ in which of the two they read")
 
     def _read_docker_images(self, items: Any) -> list[_DockerImage]:
         """Returns the images that manifest.json names."""
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise ArchiveError("its manifest.json is not a list of images")
+            raise TarError("its manifest.json is not a list of images")
         if len(items) > limits.IMAGES:
-            raise ArchiveError(f"its manifest.json has more than {limits.IMAGES} images (limit IMAGES)")
+            raise TarError(f"its manifest.json has more than {limits.IMAGES} images (limit IMAGES)")
         return [self._read_docker_image(item) for item in items]
 
     def _read_docker_image(self, item: dict[str, Any]) -> _DockerImage:
         names = item.get("Layers")
         names = [] if names is None else names  # Go writes an empty list as null.
         if not isinstance(names, list) or not all(isinstance(name, str) for name in [item.get("Config"), *names]):
-            raise ArchiveError("its manifest.json has an image without Config or Layers")
+            raise TarError("its manifest.json has an image without Config or Layers")
         config_path = self._follow_links(item["Config"])
         if config_path not in self._files:
-            raise ArchiveError(f"has no config {quote(item['Config'])}")
+            raise TarError(f"has no config {quote(item['Config'])}")
         config = self._read_file(config_path)
         blobs = []
         for name in names:
             blob = self._files.get(self._follow_links(name))
             if blob is None:
-                raise ArchiveError(f"has no layer {quote(name)}")
+                raise TarError(f"has no layer {quote(name)}")
             blobs.append(blob)
         try:
-            value = strict_json.parse_document(config, strict_json.CONFIG, self._budget)
+            value = strict_json.parse_document(config, strict_json.CONFIG, self._json_budget)
         except strict_json.DocumentError as error:
-            raise ArchiveError(f"its config {quote(item['Config'])} {error}") from None
+            raise TarError(f"its config {quote(item['Config'])} {error}") from None
         rootfs = value.get("rootfs") if isinstance(value, dict) else None
         diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):
-            raise ArchiveError(f"its config {quote(item['Config'])} does not have the diff_ids of {len(blobs)} layers")
-        return _DockerImage(config, [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids)])
+            raise TarError(f"its config {quote(item['Config'])} does not have the diff_ids of {len(blobs)} layers")
+        return _DockerImage(config, [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True)])
 
     def _describe_layer(self, blob: dict[str, Any], diff_id: Any) -> dict[str, Any]:
         """Returns the descriptor of a layer.
@@ -234,18 +239,18 @@ class _ArchiveImporter:
             self._layers[blob["digest"]] = self._read_layer(blob["digest"])
         codec, digest = self._layers[blob["digest"]]
         if digest != diff_id:
-            raise ArchiveError(f"a layer with digest {digest}, and its config has the diff_id {quote(diff_id)}")
+            raise TarError(f"a layer with digest {digest}, and its config has the diff_id {quote(diff_id)}")
         return {"mediaType": media_types.LAYER + _CODEC_SUFFIXES[codec], **blob}
 
     def _read_layer(self, digest: str) -> tuple[str, str]:
         """Returns the codec and the diff_id of a layer."""
         with open_regular(blob_path(self._output, digest)) as file:
-            stream = DecompressedStream(file, self._work)
+            stream = DecompressedStream(file, self._read_budget)
             if stream.codec not in _CODEC_SUFFIXES:
                 what = (
                     f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 )
-                raise ArchiveError(what)
+                raise TarError(what)
             if stream.codec == "none":
                 return "none", digest
             diff_id, _ = HashingReader(stream).read_rest()
@@ -278,20 +283,18 @@ class _ArchiveImporter:
             return None
         name = path[1:]
         try:
-            value = strict_json.parse_document(self._read_file(path), fields, self._budget)
+            value = strict_json.parse_document(self._read_file(path), fields, self._json_budget)
         except strict_json.DocumentError as error:
-            raise ArchiveError(f"its {name} {error}") from None
+            raise TarError(f"its {name} {error}") from None
         if value is None:
-            raise ArchiveError(f"its {name} is null")
+            raise TarError(f"its {name} is null")
         return value
 
     def _read_file(self, path: str) -> bytes:
         """Returns the bytes of a file of the archive that is JSON."""
         blob = self._files[self._follow_links(path)]
         if blob["size"] > limits.JSON:
-            raise ArchiveError(
-                f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
-            )
+            raise TarError(f"its {quote(path[1:])} has {blob['size']} bytes; more than {limits.JSON} are not read (limit JSON)")
         with open_regular(blob_path(self._output, blob["digest"])) as file:
             return file.read()
 
@@ -304,8 +307,8 @@ class _ArchiveImporter:
                     return path
                 path = normalize_name(self._links[path].encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:
-            raise ArchiveError(f"{quote(name)} is not a valid name") from None
-        raise ArchiveError(f"links that go round at {quote(name)}")
+            raise TarError(f"{quote(name)} is not a valid name") from None
+        raise TarError(f"links that go round at {quote(name)}")
 
     def _write_file(self, name: str, data: bytes) -> None:
         write_whole(os.path.join(self._output, name), data)

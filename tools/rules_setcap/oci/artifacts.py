@@ -9,13 +9,14 @@ OCI image-spec, "Guidelines for Artifact Usage".
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci import media_types
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 # containerd, images.IsLayerType.
 _CONTAINERD_LAYER = re.compile(

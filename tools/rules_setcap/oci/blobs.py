@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import open_regular
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Protocol
+    from collections.abc import Mapping
+    from typing import Any, Protocol
 
     class Readable(Protocol):
         """A stream of bytes."""
@@ -40,6 +41,7 @@ class HashingReader:
     """A stream that computes the digest and the size of what is read from another stream."""
 
     def __init__(self, stream: Readable) -> None:
+        """Wraps a stream."""
         self._stream, self._hash = stream, hashlib.sha256()
         self._size = 0
 
@@ -64,7 +66,8 @@ class VerifiedBlob:
     """
 
     def __init__(self, path: str, descriptor: Mapping[str, Any], place: str) -> None:
-        """
+        """Prepares the opening of a blob.
+
         Args:
           path: the path of the blob.
           descriptor: a valid descriptor.
@@ -79,7 +82,7 @@ class VerifiedBlob:
             what = f"{self._descriptor['digest']} cannot be read: {error.strerror}"
             if self._descriptor.get("urls"):
                 what += "; the layer is at the URLs of its descriptor, and must be in the layout to be read"
-            raise InputError([problem("base", self._place, what)]) from None
+            raise InputError([format_problem("base", self._place, what)]) from None
         self._reader = HashingReader(self._file)
         return self._reader
 
@@ -90,4 +93,4 @@ class VerifiedBlob:
             digest, size = self._reader.read_rest()
         if (size, digest) != (self._descriptor["size"], self._descriptor["digest"]):
             what = f"has {size} bytes and digest {digest}"
-            raise InputError([problem("base", self._place, f"{self._descriptor['digest']} {what}")])
+            raise InputError([format_problem("base", self._place, f"{self._descriptor['digest']} {what}")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.times import EPOCH
 from rules_setcap.diagnostics.errors import quote
@@ -10,9 +11,9 @@ from rules_setcap.oci.descriptors import order_keys, sort_keys
 from rules_setcap.oci.image_attributes.checks import parse_ports
 from rules_setcap.oci.platforms import format_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from rules_setcap.diagnostics.problems import Problems
 

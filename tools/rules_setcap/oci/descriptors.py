@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def encode_document(value: Mapping[str, Any]) -> bytes:
@@ -22,7 +23,7 @@ def encode_document(value: Mapping[str, Any]) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            [problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]
+            [format_problem("base", error.object[error.start : error.end], "a string of its config is not UTF-8")]
         ) from None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap.archive.entry import FILE, SYMLINK
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci.root_filesystem import RootFilesystem
@@ -21,7 +20,22 @@ if TYPE_CHECKING:
     from rules_setcap.oci.nodes import Node
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class ProgramHeaders:
+    """The parts of the headers of a dynamically linked ELF program that decide which files it loads.
+
+    Attributes:
+      loader: PT_INTERP.
+      runpath: DT_RUNPATH, or else DT_RPATH; "" if it has neither, or if the program has no capabilities.
+      needed: DT_NEEDED; empty if the program has no capabilities.
+    """
+
+    loader: str
+    runpath: str = ""
+    needed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A regular file of an image.
 
@@ -51,7 +65,7 @@ class File:
     needed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
     """The capabilities that one layer assigns, also those that the layers above it hide.
 
@@ -64,7 +78,7 @@ class Layer:
     capabilities: dict[str, FileCapabilities]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """A file that has different capabilities in different container engines.
 
@@ -113,42 +127,41 @@ class Image:
     users: dict[str, int] | None = None
     differences: tuple[Difference, ...] = ()
     _root: RootFilesystem = field(default_factory=RootFilesystem, repr=False)
-    # By layer and entry: the text of scripts, /etc/passwd and /etc/group; for programs, b"\x7fELF" and JSON from elf.describe_program().
-    _kept_contents: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    # By layer and entry: the text of scripts, /etc/passwd and /etc/group. Of a long script, the first line and a NUL.
+    _texts: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
+    # By layer and entry: the ELF headers of executable programs that have a loader; see LayerReader.
+    _programs: dict[tuple[int, int], ProgramHeaders] = field(default_factory=dict, repr=False)
     groups: dict[str, int] | None = None
 
     def find_file(self, path: str) -> File | None:
         """Returns the regular file to which an absolute path leads, with all links followed; None if there is none."""
-        found = follow_path(self._root, path)
-        if found is None or found[1].type != FILE:
+        match = follow_path(self._root, path)
+        if match is None or match[1].type != FILE:
             return None
-        resolved, node = found
-        content = self._kept_contents.get((node.layer, node.entry), b"")
+        resolved, node = match
+        entry = node.layer, node.entry
         attributes = resolved, self.capabilities.get(resolved), node.uid, node.gid, node.mode
-        if content.startswith(b"#!"):
-            # fs/binfmt_script.c of Linux: the interpreter, and at most one argument.
-            words = os.fsdecode(content[2:].partition(b"\n")[0]).strip(" \t").replace("\t", " ").partition(" ")
-            text = None if content.endswith(b"\0") else content.decode("utf-8", "surrogateescape")
-            return File(*attributes, words[0], words[2].strip(" "), text)
-        if content.startswith(b"\x7fELF"):
-            headers = json.loads(content[4:])
-            directories = headers.get("runpath") or headers.get("rpath") or ""
-            return File(
-                *attributes, "", loader=headers["interpreter"], runpath=directories, needed=tuple(headers.get("needed", ()))
-            )
-        return File(*attributes, "")
+        if headers := self._programs.get(entry):
+            return File(*attributes, "", loader=headers.loader, runpath=headers.runpath, needed=headers.needed)
+        content = self._texts.get(entry, b"")
+        if not content.startswith(b"#!"):
+            return File(*attributes, "")
+        # fs/binfmt_script.c of Linux: the interpreter, and at most one argument.
+        words = os.fsdecode(content[2:].partition(b"\n")[0]).strip(" \t").replace("\t", " ").partition(" ")
+        text = None if content.endswith(b"\0") else content.decode("utf-8", "surrogateescape")
+        return File(*attributes, words[0], words[2].strip(" "), text)
 
     def read_text(self, path: str) -> str | None:
         """Returns the text of /etc/passwd, /etc/group or a script; None if there is no such file, or it is too long to be kept."""
-        found = follow_path(self._root, path)
-        content = self._kept_contents.get((found[1].layer, found[1].entry)) if found else None
+        match = follow_path(self._root, path)
+        content = self._texts.get((match[1].layer, match[1].entry)) if match else None
         return None if content is None else content.decode("utf-8", "replace")
 
     def exists(self, path: str) -> bool:
         """Returns whether an absolute path leads to a file or directory."""
         try:
             return follow_path(self._root, path) is not None
-        except ArchiveError:
+        except TarError:
             return False
 
     def walk(self) -> Iterator[tuple[str, Node]]:
@@ -157,19 +170,19 @@ class Image:
 
     def is_script(self, node: Node) -> bool:
         """Returns whether a node from walk() is an executable script."""
-        return bool(node.mode & 0o111) and self._kept_contents.get((node.layer, node.entry), b"").startswith(b"#!")
+        return bool(node.mode & 0o111) and self._texts.get((node.layer, node.entry), b"").startswith(b"#!")
 
 
 def follow_path(root: RootFilesystem, path: str) -> tuple[str, Node] | None:
-    """Follows an absolute path and all links; returns the path and the node to which it leads, None if it leads nowhere."""
+    """Follows an absolute path and all links; returns the path and the node to which it leads, None if it does not exist."""
     for _ in range(limits.LINKS):
         try:
-            found = root.find_node(path)
-        except ArchiveError:
+            match = root.find_node(path)
+        except TarError:
             return None
-        if found is None or found[1].type != SYMLINK:
-            return found
-        path = posixpath.join(posixpath.dirname(found[0]), found[1].link)
+        if match is None or match[1].type != SYMLINK:
+            return match
+        path = posixpath.join(posixpath.dirname(match[0]), match[1].link)
         if path.endswith(("/", "/.", "/..")):
             return None  # The path of a directory.
     return None

@@ -6,17 +6,18 @@ OCI image-spec, "OCI Image Layout Specification". Layers are not read here; laye
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import manifest_checks, media_types
-from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_document, read_document
+from rules_setcap.oci.layout_reader import LayoutReader, NonImage, parse_layout_document, read_layout_document
 from rules_setcap.oci.platforms import format_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 __all__ = [
     "ImageDocuments",
@@ -49,7 +50,7 @@ def read_layout_image(layout: str, platform: Mapping[str, str]) -> ImageDocument
     """
     images = _read_images(layout, platform, sparse=False).images
     if len(images) != 1:
-        raise InputError([problem("base", layout, _describe_choice_fault(layout, platform, len(images)))])
+        raise InputError([format_problem("base", layout, _describe_choice_fault(layout, platform, len(images)))])
     return images[0]  # type: ignore[no-any-return]
 
 
@@ -77,7 +78,7 @@ def read_image_files(manifest: str, config: str) -> ImageDocuments:
       InputError: they are not valid.
     """
     values = [
-        parse_document(read_document(path, path), path, path, fields)
+        parse_layout_document(read_layout_document(path, path), path, path, fields)
         for path, fields in ((manifest, strict_json.MANIFEST), (config, strict_json.CONFIG))
     ]
     return check_image_documents(manifest, *values)
@@ -101,7 +102,7 @@ def find_only_descriptor(layout: str, attribute: str = "image") -> Mapping[str, 
     by_digest = {descriptor["digest"]: descriptor for descriptor in descriptors}
     if len(by_digest) != 1:
         what = f"its index.json names {len(by_digest)} images; give a layout of one image, or of one image index"
-        raise InputError([problem(attribute, layout, what)])
+        raise InputError([format_problem(attribute, layout, what)])
     return descriptors[0]
 
 
@@ -124,7 +125,7 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
     problems = Problems()
     if len(manifest["layers"]) > limits.LAYERS:
         raise InputError(
-            [problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
+            [format_problem("base", place, f"its manifest has {len(manifest['layers'])} layers (limit LAYERS: {limits.LAYERS})")]
         )
     layers = []
     for layer in manifest["layers"]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
-from rules_setcap.archive.reader import Archive, ArchiveError
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
 from rules_setcap.oci.archive_detection import ArchiveDetector
@@ -41,45 +41,49 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     try:
         parsed = parse_platform(platform) if platform else None
     except ValueError as error:
-        raise InputError([problem("platform", platform, str(error))]) from None
+        raise InputError([format_problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
         return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images)
     layers = LayerReader()
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            work = ReadBudget(size)
+            budget = ReadBudget(size)
             stream = HashingReader(file)
-            archive = Archive(DecompressedStream(stream, work), work)
+            archive = TarReader(DecompressedStream(stream, budget), budget)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
             for _ in archive.rest():
                 pass
             if not archive.ended:
-                raise ArchiveError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
+                raise TarError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
             digest, _ = stream.read_rest()
             layers.layers[0] = Layer(digest, layers.layers[0].capabilities)
-    except (ArchiveError, DecompressionError) as error:
-        raise InputError([problem("image", path, str(error))]) from None
+    except (TarError, DecompressionError) as error:
+        raise InputError([format_problem("image", path, str(error))]) from None
     if detector.evidence:
-        return _read_archive(path, parsed, detector.evidence, work, non_images)
+        return _read_archive(path, parsed, detector.evidence, budget, non_images)
     if parsed:
-        raise InputError([problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
+        raise InputError([format_problem("platform", platform, f"{quote(path)} is a tar of files, which has no platform")])
     try:
         return [layers.build_image("", {}, lambda: [_open_tar(path)])]
-    except (ArchiveError, DecompressionError) as error:
-        raise InputError([problem("image", path, str(error))]) from None
+    except (TarError, DecompressionError) as error:
+        raise InputError([format_problem("image", path, str(error))]) from None
 
 
 @contextlib.contextmanager
-def _open_tar(path: str) -> Iterator[Archive]:
+def _open_tar(path: str) -> Iterator[TarReader]:
     with open_regular(path) as file:
-        work = ReadBudget(os.fstat(file.fileno()).st_size)
-        yield Archive(DecompressedStream(file, work), work)
+        budget = ReadBudget(os.fstat(file.fileno()).st_size)
+        yield TarReader(DecompressedStream(file, budget), budget)
 
 
 def _read_archive(
-    path: str, platform: dict[str, str] | None, evidence: str, work: ReadBudget, non_images: list[image_documents.NonImage] | None
+    path: str,
+    platform: dict[str, str] | None,
+    evidence: str,
+    budget: ReadBudget,
+    non_images: list[image_documents.NonImage] | None,
 ) -> list[Image]:
     """Returns the images of an archive.
 
@@ -87,7 +91,7 @@ def _read_archive(
       path: the path of the archive.
       platform: the platform of the images to return; None for all.
       evidence: why the file is taken for an archive, as a clause.
-      work: counts the reading of the layers; the size of the archive is its allowance.
+      budget: counts the reading of the layers; the size of the archive is its allowance.
       non_images: as for read_images().
     """
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
@@ -96,11 +100,11 @@ def _read_archive(
             import_archive(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _read_layout(layout, path, platform, work, non_images)
+        return _read_layout(layout, path, platform, budget, non_images)
 
 
 def _read_layout(
-    layout: str, path: str, platform: dict[str, str] | None, work: ReadBudget, non_images: list[image_documents.NonImage] | None
+    layout: str, path: str, platform: dict[str, str] | None, budget: ReadBudget, non_images: list[image_documents.NonImage] | None
 ) -> list[Image]:
     """Returns the images of an OCI image layout directory.
 
@@ -108,7 +112,7 @@ def _read_layout(
       layout: the path of the directory.
       path: the path that the user wrote, for messages.
       platform: the platform of the images to return; None for all.
-      work: counts the reading of the layers.
+      budget: counts the reading of the layers.
       non_images: as for read_images().
     """
     try:
@@ -120,28 +124,28 @@ def _read_layout(
             existing = sorted({quote(format_platform(image.config)) for image in images})
             if not platform or not existing:
                 raise InputError(
-                    [problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
+                    [format_problem("image", path, f"no image in it{image_documents.describe_non_images(entries.non_images)}")]
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
-            raise InputError([problem("platform", format_platform(platform), what)])
-        return [_read_image(layout, image, work) for image in entries.images]
+            raise InputError([format_problem("platform", format_platform(platform), what)])
+        return [_read_image(layout, image, budget) for image in entries.images]
     except InputError as error:
         raise InputError(
             text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
         ) from None
 
 
-def _read_image(layout: str, image: image_documents.ImageDocuments, work: ReadBudget) -> Image:
+def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
     """Returns an image of a layout with the capabilities in its layers."""
     layers = LayerReader()
     blobs = layer_blobs.list_image_layers(layout, image)
     for blob in blobs:
-        with layer_blobs.open_layer(blob, work) as archive:
+        with layer_blobs.open_layer(blob, budget) as archive:
             layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
-        second_work = ReadBudget()
+        second_budget = ReadBudget()
         return layers.build_image(
-            format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_work) for blob in blobs)
+            format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_budget) for blob in blobs)
         )
-    except ArchiveError as error:
-        raise InputError([problem("base", layout, str(error))]) from None
+    except TarError as error:
+        raise InputError([format_problem("base", layout, str(error))]) from None

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
-from rules_setcap.archive.reader import Archive, ArchiveError
+from rules_setcap.archive.reader import TarError, TarReader
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.oci import image_documents
 from rules_setcap.oci.blobs import HashingReader, VerifiedBlob, blob_path
 from rules_setcap.oci.platforms import split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rules_setcap.archive.budget import ReadBudget
 
@@ -40,7 +40,7 @@ def list_layout_layers(layout: str, platform: str) -> list[LayerBlob]:
 
 def list_image_layers(layout: str, image: image_documents.ImageDocuments) -> list[LayerBlob]:
     """Returns the layers of an image that was read from an OCI image layout directory, the lowest first."""
-    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"])
+    pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
     return [LayerBlob(blob_path(layout, layer["digest"]), layer, layout, diff_id) for layer, diff_id in pairs]
 
 
@@ -59,12 +59,12 @@ def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
 
 
 @contextlib.contextmanager
-def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
+def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
     """Opens a layer in a with statement; verifies the whole blob when the block ends.
 
     Args:
       blob: the layer.
-      work: counts the reading of all layers of an image together.
+      budget: counts the reading of all layers of an image together.
 
     Yields:
       The entries of the layer.
@@ -74,8 +74,8 @@ def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
     """
     with VerifiedBlob(blob.path, blob.descriptor, blob.place) as file:
         try:
-            work.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
-            stream = DecompressedStream(file, work)
+            budget.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
+            stream = DecompressedStream(file, budget)
             if stream.codec not in LAYER_CODECS:
                 # Docker and podman read such a layer; containerd takes it for a damaged tar.
                 what = f"compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
@@ -83,14 +83,14 @@ def open_layer(blob: LayerBlob, work: ReadBudget) -> Iterator[Archive]:
             if stream.codec == "none":
                 # VerifiedBlob verifies the digest, and containerd refuses this layer if its digest is not its diff_id.
                 if blob.descriptor["digest"] != blob.diff_id:
-                    raise ArchiveError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
-                yield Archive(stream, work)
+                    raise TarError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
+                yield TarReader(stream, budget)
             else:
                 reader = HashingReader(stream)
-                yield Archive(reader, work)
+                yield TarReader(reader, budget)
                 digest, _ = reader.read_rest()
                 if digest != blob.diff_id:  # Engines refuse such a layer.
-                    raise ArchiveError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
-        except (ArchiveError, DecompressionError) as error:
+                    raise TarError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
+        except (TarError, DecompressionError) as error:
             what = f"layer {blob.descriptor['digest']}: {error}"
-            raise InputError([problem("base", blob.place, what)]) from None
+            raise InputError([format_problem("base", blob.place, what)]) from None

@@ -18,6 +18,8 @@ attribute can name them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import XATTR
@@ -25,9 +27,9 @@ from rules_setcap.diagnostics import limits
 from rules_setcap.executables import elf
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import Any
 
     from rules_setcap.archive.budget import ReadBudget
     from rules_setcap.archive.entry import Entry
@@ -38,12 +40,13 @@ if TYPE_CHECKING:
 class LayerContents:
     """A collector of the entries of a layer."""
 
-    def __init__(self, work: ReadBudget | None = None) -> None:
-        """
+    def __init__(self, budget: ReadBudget | None = None) -> None:
+        """Starts an empty list.
+
         Args:
-          work: counts the memory of the list if the entries come from outside; None if Bazel made them.
+          budget: counts the memory of the list if the entries come from outside; None if Bazel made them.
         """
-        self._work = work
+        self._budget = budget
         self._files: list[str] = []
         self._directories: dict[str, tuple[int, int, int]] = {}
         self._links: dict[str, str] = {}
@@ -152,12 +155,12 @@ class LayerContents:
 
     def _count_texts(self, *texts: str) -> None:
         """Counts the memory of texts: each text itself, and its JSON twice."""
-        if self._work is not None:
-            self._work.spend_memory(sum(200 + 4 * len(text) for text in texts if text))
+        if self._budget is not None:
+            self._budget.spend_memory(sum(200 + 4 * len(text) for text in texts if text))
 
     def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
-        if self._work is not None:
-            self._work.spend_memory(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
+        if self._budget is not None:
+            self._budget.spend_memory(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}
         if texts:
             self._xattrs[path] = texts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap import capabilities
@@ -20,14 +19,14 @@ from rules_setcap.oci.engines.comparison import (
     shorten_entries,
     unpack_by_engines,
 )
-from rules_setcap.oci.image import Difference, Image, Layer, follow_path
+from rules_setcap.oci.image import Difference, Image, Layer, ProgramHeaders, follow_path
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_setcap.archive.reader import Archive, Member
+    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.capabilities import FileCapabilities
     from rules_setcap.oci.archive_detection import ArchiveDetector
 
@@ -43,16 +42,18 @@ class LayerReader:
     """
 
     def __init__(self) -> None:
+        """Starts without layers."""
         self.layers: list[Layer] = []
         self._root = RootFilesystem()
         self._problems: list[str] = []
         self._overlay_problems: list[str] = []  # Of entries with attributes of overlayfs.
         self._has_capabilities = False
         self._id_files: dict[tuple[int, int], bytes] = {}  # /etc/passwd and /etc/group, by layer and entry.
-        self._kept_contents: dict[tuple[int, int], bytes] = {}  # See Image.
+        self._texts: dict[tuple[int, int], bytes] = {}  # See Image.
+        self._programs: dict[tuple[int, int], ProgramHeaders] = {}
         self._script_bytes_left = limits.SCRIPT_TEXTS
 
-    def add_layer(self, archive: Archive | ArchiveDetector, digest: str, size: int) -> None:
+    def add_layer(self, archive: TarReader | ArchiveDetector, digest: str, size: int) -> None:
         """Reads the next layer.
 
         Args:
@@ -64,7 +65,7 @@ class LayerReader:
         self._root.apply_layer(self._read_entries(archive), len(self.layers) - 1, size)
 
     def build_image(
-        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[Archive]]]
+        self, platform: str, config: dict[str, Any], reopen: Callable[[], Iterable[AbstractContextManager[TarReader]]]
     ) -> Image:
         """Returns the image of all layers.
 
@@ -74,7 +75,7 @@ class LayerReader:
           reopen: opens the layers again, the lowest first. It is called if engines may differ about capabilities.
 
         Raises:
-          ArchiveError: no engine accepts the image.
+          TarError: no engine accepts the image.
         """
         differences: list[CapabilityDifference] = []
         if self._root.engines_may_differ and self._has_capabilities:
@@ -107,10 +108,11 @@ class LayerReader:
             groups=self._read_ids(_GROUP),
             differences=described,
             _root=self._root,
-            _kept_contents=self._kept_contents,
+            _texts=self._texts,
+            _programs=self._programs,
         )
 
-    def _read_entries(self, archive: Archive | ArchiveDetector) -> Iterator[Member]:
+    def _read_entries(self, archive: TarReader | ArchiveDetector) -> Iterator[Member]:
         """Yields the entries of a layer without the records that are not used; collects capabilities and contents."""
         layer = len(self.layers) - 1
         for number, member in enumerate(archive):
@@ -150,7 +152,7 @@ class LayerReader:
                 )
         return value if value is None else value[: limits.CAPABILITY]
 
-    def _keep_content(self, archive: Archive | ArchiveDetector, member: Member, entry: tuple[int, int]) -> None:
+    def _keep_content(self, archive: TarReader | ArchiveDetector, member: Member, entry: tuple[int, int]) -> None:
         """Keeps the content of scripts, /etc/passwd and /etc/group, and the loader and libraries of ELF programs.
 
         Args:
@@ -162,7 +164,7 @@ class LayerReader:
             return
         if member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
             text = b"".join(archive.content())[: member.size]
-            self._kept_contents[entry] = self._id_files[entry] = text
+            self._texts[entry] = self._id_files[entry] = text
         else:
             content = archive.content()
             start = next(content, b"")[: member.size]
@@ -175,23 +177,21 @@ class LayerReader:
         """Keeps the text of a script; of a long script the first line, with a NUL after it."""
         if member.size <= min(limits.SCRIPT_TEXT, self._script_bytes_left):
             self._script_bytes_left -= member.size
-            self._kept_contents[entry] = b"".join((start, *content))[: member.size]
+            self._texts[entry] = b"".join((start, *content))[: member.size]
         else:
-            self._kept_contents[entry] = start[: limits.SCRIPT].partition(b"\n")[0] + b"\n\0"
+            self._texts[entry] = start[: limits.SCRIPT].partition(b"\n")[0] + b"\n\0"
 
     def _keep_program(self, member: Member, entry: tuple[int, int], start: bytes, content: Iterator[bytes]) -> None:
         """Keeps the loader of an ELF program; if it has capabilities, also its libraries and their directories."""
         try:
-            headers: dict[str, Any] = {"interpreter": elf.find_interpreter(start)}
+            headers = ProgramHeaders(elf.find_interpreter(start))
+            if headers.loader and CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
+                program = elf.read_program(io.BytesIO(b"".join((start, *content))[: member.size]))
+                headers = ProgramHeaders(program.interpreter, program.runpath or program.rpath, program.needed)
         except elf.ElfError:
             return
-        if not headers["interpreter"]:
-            return
-        if CAPABILITY_RECORD in member.records and member.size <= limits.PROGRAM:
-            headers = elf.describe_program(io.BytesIO(b"".join((start, *content))[: member.size])) or headers
-        kept = {name: headers[name] for name in ("interpreter", "needed", "rpath", "runpath") if name in headers}
-        if kept.get("interpreter"):
-            self._kept_contents[entry] = b"\x7fELF" + json.dumps(kept).encode()
+        if headers.loader:
+            self._programs[entry] = headers
 
     def _decode_attribute(self, path: str, value: bytes) -> FileCapabilities | None:
         """Returns the capabilities of an attribute; None, and a problem, if it is not valid."""
@@ -203,8 +203,8 @@ class LayerReader:
 
     def _read_ids(self, path: str) -> dict[str, int] | None:
         """Returns the IDs by name in a file like passwd(5) or group(5); None if the image does not have the file."""
-        found = follow_path(self._root, path)
-        text = self._id_files.get((found[1].layer, found[1].entry)) if found else None
+        match = follow_path(self._root, path)
+        text = self._id_files.get((match[1].layer, match[1].entry)) if match else None
         if text is None:
             return None
         ids: dict[str, int] = {}
@@ -218,7 +218,7 @@ class LayerReader:
         self._problems.append(f"{quote(path)}: {what}")
 
 
-def _shorten_attributes(archive: Archive) -> Iterator[Member]:
+def _shorten_attributes(archive: TarReader) -> Iterator[Member]:
     """Yields the entries of a layer, with their attributes cut to a length that no valid attribute exceeds."""
     for member in archive:
         member.records = {name: value[: limits.CAPABILITY] for name, value in member.records.items()}

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits, strict_json
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import artifacts, manifest_checks, media_types
 from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.platforms import matches_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from collections.abc import Mapping
+    from typing import Any
 
 NonImage = namedtuple("NonImage", ("digest", "description"))
 """An entry of an index that is not an image. digest: str; description: str, what it is, as "an artifact of type ..."."""
@@ -32,6 +33,11 @@ class LayoutReader:
     """
 
     def __init__(self, layout: str) -> None:
+        """Prepares the reading of a layout.
+
+        Args:
+          layout: the path of the directory.
+        """
         self._layout = layout
         self._budget = strict_json.JsonBudget()
         self._images: list[tuple[Any, Any]] = []
@@ -108,7 +114,7 @@ class LayoutReader:
         data = self._read_bytes(manifest["config"])
         if not data.lstrip(b" \t\r\n").startswith(b"{"):
             return None
-        return parse_document(data, manifest["config"]["digest"], self._layout, strict_json.CONFIG, self._budget)
+        return parse_layout_document(data, manifest["config"]["digest"], self._layout, strict_json.CONFIG, self._budget)
 
     def _is_tar(self, descriptor: Mapping[str, Any]) -> bool:
         """Returns whether a blob begins as a tar does, or as a compressed file that may be a tar."""
@@ -125,7 +131,7 @@ class LayoutReader:
             return True
         except OSError as error:
             raise self._error(f"{descriptor['digest']} cannot be read: {error.strerror}") from None
-        if block.startswith(b"BZh") or len(block) == BLOCK and block[148] & 0x80:
+        if block.startswith(b"BZh") or (len(block) == BLOCK and block[148] & 0x80):
             return True
         try:
             checksum = int(block[148:156].strip(b"\0 ") or b"-1", 8)
@@ -145,7 +151,7 @@ class LayoutReader:
             data = self._read_bytes(entry)
         document = None
         if data.lstrip(b" \t\r\n").startswith(b"{"):
-            document = parse_document(data, entry["digest"], self._layout, strict_json.MANIFEST, self._budget)
+            document = parse_layout_document(data, entry["digest"], self._layout, strict_json.MANIFEST, self._budget)
         if fault := artifacts.find_unknown_type_fault(entry["mediaType"], document):
             raise self._error(f"{entry['digest']} is {fault}")
         return f"something of media type {quote(entry['mediaType'])}, not an image"
@@ -155,9 +161,9 @@ class LayoutReader:
 
     def _read_index(self) -> Any:
         """Returns the value of index.json."""
-        data = read_document(os.path.join(self._layout, "index.json"), self._layout)
+        data = read_layout_document(os.path.join(self._layout, "index.json"), self._layout)
         return self._check(
-            parse_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
+            parse_layout_document(data, "index.json", self._layout, strict_json.MANIFEST, self._budget), media_types.INDEX
         )
 
     def _read_manifest(self, descriptor: Mapping[str, Any]) -> Any:
@@ -174,7 +180,7 @@ class LayoutReader:
 
     def _read_json(self, descriptor: Mapping[str, Any], fields: Any) -> Any:
         """Returns the value of a JSON blob."""
-        return parse_document(
+        return parse_layout_document(
             self._read_bytes(descriptor), blob_path("", descriptor["digest"]), self._layout, fields, self._budget
         )
 
@@ -184,7 +190,7 @@ class LayoutReader:
             raise self._error(
                 f"{descriptor['digest']} has {descriptor['size']} bytes; more than {limits.JSON} are not read (limit JSON)"
             )
-        data = read_document(blob_path(self._layout, descriptor["digest"]), self._layout)
+        data = read_layout_document(blob_path(self._layout, descriptor["digest"]), self._layout)
         digest = compute_digest(data)
         if digest != descriptor["digest"] or len(data) != descriptor["size"]:
             what = f"has digest {digest} and {len(data)} bytes, and should have {descriptor['digest']} and {descriptor['size']}"
@@ -192,10 +198,10 @@ class LayoutReader:
         return data
 
     def _error(self, what: str) -> InputError:
-        return InputError([problem("base", self._layout, what)])
+        return InputError([format_problem("base", self._layout, what)])
 
 
-def read_document(path: str, layout: str) -> bytes:
+def read_layout_document(path: str, layout: str) -> bytes:
     """Returns the bytes of a JSON file.
 
     Args:
@@ -211,9 +217,9 @@ def read_document(path: str, layout: str) -> bytes:
             data = file.read(limits.JSON + 1)
     except OSError as error:
         hint = describe_layout_hint(layout) if name == "index.json" else ""
-        raise InputError([problem("base", layout, f"{name} cannot be read: {error.strerror}{hint}")]) from None
+        raise InputError([format_problem("base", layout, f"{name} cannot be read: {error.strerror}{hint}")]) from None
     if len(data) > limits.JSON:
-        raise InputError([problem("base", layout, f"{name} is larger than {limits.JSON} bytes (limit JSON)")])
+        raise InputError([format_problem("base", layout, f"{name} is larger than {limits.JSON} bytes (limit JSON)")])
     return data
 
 
@@ -224,7 +230,7 @@ def describe_layout_hint(directory: str) -> str:
     return "; give an OCI layout directory"
 
 
-def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
+def parse_layout_document(data: bytes, name: str, layout: str, fields: Any, budget: strict_json.JsonBudget | None = None) -> Any:
     """Returns the value of a JSON document.
 
     Args:
@@ -240,4 +246,4 @@ def parse_document(data: bytes, name: str, layout: str, fields: Any, budget: str
     try:
         return strict_json.parse_document(data, fields, budget)
     except strict_json.DocumentError as error:
-        raise InputError([problem("base", layout, f"{name} {error}")]) from None
+        raise InputError([format_problem("base", layout, f"{name} {error}")]) from None

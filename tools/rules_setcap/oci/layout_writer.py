@@ -6,17 +6,18 @@ import json
 import os
 import re
 import shutil
+from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular, read_file, write_whole
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.blobs import BLOBS, CHUNK, HashingReader, blob_path
 from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_reader import describe_layout_hint
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file oci-layout: OCI image-spec, "oci-layout file"."""
@@ -100,7 +101,9 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
     root = os.path.dirname(index)
     blobs = [path for path in files if os.path.dirname(path) == os.path.join(root, BLOBS)]
     if not blobs:
-        raise InputError([problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")])
+        raise InputError(
+            [format_problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
+        )
     _write_with_index(output, read_file(index), blobs)
 
 
@@ -118,7 +121,7 @@ def copy_layout(output: str, source: str, attribute: str) -> None:
     """
     index = os.path.join(source, "index.json")
     if not os.path.isfile(index):
-        raise InputError([problem(attribute, source, f"a directory without index.json{describe_layout_hint(source)}")])
+        raise InputError([format_problem(attribute, source, f"a directory without index.json{describe_layout_hint(source)}")])
     blobs = os.path.join(source, BLOBS)
     names = sorted(name for name in os.listdir(blobs) if re.fullmatch("[0-9a-f]{64}", name)) if os.path.isdir(blobs) else []
     _write_with_index(output, read_file(index), [])
@@ -128,7 +131,7 @@ def copy_layout(output: str, source: str, attribute: str) -> None:
             reader = HashingReader(file)
             while data := reader.read(CHUNK):
                 copy.write(data)
-        digest, _ = reader.read_rest()
+            digest, _ = reader.read_rest()
         if digest != f"sha256:{name}":
             problems.add(attribute, source, f"{quote(os.path.join(BLOBS, name))} has digest {digest}")
     if problems:
@@ -162,7 +165,9 @@ def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str,
         for digest, data in documents.items():
             write_whole(blob_path(output, digest), data)
         write_whole(os.path.join(output, "oci-layout"), OCI_LAYOUT)
-        write_whole(os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode())
+        write_whole(
+            os.path.join(output, "index.json"), json.dumps(build_index_document([descriptor]), separators=(",", ":")).encode()
+        )
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.oci import media_types
 from rules_setcap.oci.descriptors import describe_blob, order_keys, sort_keys
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def build_manifest(config: bytes, layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import binascii
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci import media_types
 from rules_setcap.oci.descriptors import compute_digest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

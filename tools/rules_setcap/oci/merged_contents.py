@@ -7,14 +7,15 @@ of a layer lists its entries (layer_contents.py). root_filesystem.py computes th
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import format_problem, quote
 from rules_setcap.oci import symlinks
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection, Mapping
+    from collections.abc import Collection, Mapping
+    from typing import Any
 
 DirectoryAttributes = namedtuple("DirectoryAttributes", ("mode", "uid", "gid", "xattrs"))
 """The attributes of a directory. mode, uid, gid: int; xattrs: tuple of pairs of name (str) and value (bytes)."""
@@ -42,6 +43,7 @@ class MergedContents:
     """
 
     def __init__(self) -> None:
+        """Starts without layers."""
         self.files: set[str] = set()
         self.directories: dict[str, DirectoryAttributes] = {}
         self.links: dict[str, str] = {}
@@ -80,9 +82,9 @@ class MergedContents:
             self._remove_below(self._resolve_folder(path))
         replaced += self._apply_directories(contents, directories)
         links = {self._resolve_entry_parents(path): target for path, target in contents["links"].items()}
-        for path in links:
+        for path, target in links.items():
             if self.get_type(path) not in ("", SYMLINK):
-                replaced.append(Replacement(path, self.describe_entry(path), f"a symbolic link to {quote(links[path])}"))
+                replaced.append(Replacement(path, self.describe_entry(path), f"a symbolic link to {quote(target)}"))
                 self._remove(path)
         self.links.update(links)
         self._folders.clear()
@@ -99,14 +101,14 @@ class MergedContents:
             (self.scripts, contents.get("scripts", {})),
             (self.loaders, contents.get("loaders", {})),
         ):
-            table.update(zip(self._resolve_all_parents(added), added.values()))
+            table.update(zip(self._resolve_all_parents(added), added.values(), strict=True))
         self.differing_files.update(dict.fromkeys(metadata.get("differing", ()), ""))
         return replaced
 
     def describe_uncertain_files(self) -> list[str]:
         """Returns a problem for each file that has different capabilities in different container engines."""
         what = "container engines give this file different capabilities, as getcap shows; assign them by file_capabilities"
-        return [problem("base", path, what) for path in self.differing_files]
+        return [format_problem("base", path, what) for path in self.differing_files]
 
     def get_type(self, path: str) -> str:
         """Returns the type of the entry at a path: FILE, DIRECTORY, SYMLINK, or "" if there is none. Links are not followed."""
@@ -190,7 +192,8 @@ class MergedContents:
         folders.update(contents.get("opaque", ()))
         listed = (contents["directories"], contents["links"])
         replacements: dict[str, Replacement] = {}
-        for folder in sorted(folders):
+        for directory in sorted(folders):
+            folder = directory
             while folder and folder not in replacements:
                 if folder in self.links and not any(folder in entries for entries in listed):
                     replacements[folder] = Replacement(folder, self.describe_entry(folder), "a directory")
@@ -216,7 +219,7 @@ class MergedContents:
             try:
                 real = self.resolve_path(folder)
             except ValueError as error:
-                self.problems.append(problem("layers", folder, str(error)))
+                self.problems.append(format_problem("layers", folder, str(error)))
                 real = folder
             self._folders[folder] = real
         return real

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from rules_setcap.archive.reader import Member
 
@@ -26,7 +27,7 @@ DEVICE = "character device"
 _NO_XATTRS: Mapping[bytes, bytes] = {}
 
 
-class TooManyLinks(ArchiveError):
+class TooManyLinks(TarError):
     """More symbolic links than the kernel follows (ELOOP), mostly because links lead to each other."""
 
 
@@ -44,12 +45,13 @@ class Node:
       children: mapping of Node by name; empty unless it is a directory.
     """
 
-    __slots__ = ("type", "link", "mode", "uid", "gid", "size", "sparse", "xattrs", "layer", "entry")
+    __slots__ = ("entry", "gid", "layer", "link", "mode", "size", "sparse", "type", "uid", "xattrs")
 
     children: Mapping[str, Node] = {}
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
-        """
+        """Creates a node from an entry.
+
         Args:
           member: the entry; None for a directory that only an entry below it implies.
           layer: the number of the layer.
@@ -83,11 +85,12 @@ class DirectoryNode(Node):
       replaces_other: bool, whether a layer below has something else at its path, or at the path of a parent.
     """
 
-    __slots__ = ("children", "own_names", "own_layer", "closed_by", "removed_names", "replaces_other")
+    __slots__ = ("children", "closed_by", "own_layer", "own_names", "removed_names", "replaces_other")
 
     children: dict[str, Node]
 
     def __init__(self, member: Member | None, layer: int, entry: int) -> None:
+        """Creates a directory from an entry; the arguments are those of Node."""
         super().__init__(member, layer, entry)
         self.children = {}
         self.own_names: set[str] | None = None
@@ -97,9 +100,10 @@ class DirectoryNode(Node):
 
 
 class FilesystemBudget:
-    """Limits the size of a root filesystem and the work that it takes; raises ArchiveError beyond the limits."""
+    """Limits the size of a root filesystem and the work that it takes; raises TarError beyond the limits."""
 
     def __init__(self) -> None:
+        """Starts with the whole budget."""
         self._nodes, self._letters, self._steps = limits.NODES, limits.PATHS, limits.STEPS
 
     def extend(self, size: int) -> None:
@@ -112,29 +116,29 @@ class FilesystemBudget:
         self._nodes -= 1
         self._letters -= len(path)
         if self._nodes < 0:
-            raise ArchiveError(f"too many files and directories (limit NODES: {limits.NODES})")
+            raise TarError(f"too many files and directories (limit NODES: {limits.NODES})")
         if self._letters < 0:
-            raise ArchiveError(f"files and directories with too long paths (limit PATHS: {limits.PATHS} bytes in all)")
+            raise TarError(f"files and directories with too long paths (limit PATHS: {limits.PATHS} bytes in all)")
 
     def add_steps(self, count: int) -> None:
         """Counts components of paths that are looked up."""
         self._steps -= count
         if self._steps < 0:
-            raise ArchiveError(f"paths and symbolic links take too many steps to resolve (limit STEPS: {limits.STEPS})")
+            raise TarError(f"paths and symbolic links take too many steps to resolve (limit STEPS: {limits.STEPS})")
 
 
 def check_entry_path(member: Member) -> None:
     """Checks the length of an entry's path and link target, and the name of a whiteout.
 
     Raises:
-      ArchiveError: no filesystem accepts the path, or no engine the whiteout.
+      TarError: no filesystem accepts the path, or no engine the whiteout.
     """
     for text in (member.path, member.link):
         if len(text) > limits.PATH:
-            raise ArchiveError(f"a path of {len(text)} bytes; no filesystem takes more than {limits.PATH}")
+            raise TarError(f"a path of {len(text)} bytes; no filesystem takes more than {limits.PATH}")
     name = member.path[member.path.rfind("/") + 1 :]
     if name.startswith(WHITEOUT) and name[len(WHITEOUT) :] in ("", ".", ".."):
-        raise ArchiveError(f"{quote(member.path)} is not a valid whiteout: it names no file")
+        raise TarError(f"{quote(member.path)} is not a valid whiteout: it names no file")
 
 
 def get_xattrs(member: Member) -> Mapping[bytes, bytes]:

@@ -7,21 +7,20 @@ with the keys `os`, `architecture` and `variant`, which the config of an image a
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import find_closest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from collections.abc import Mapping
+    from typing import Any
 
 _KEYS = ("os", "architecture", "variant")
 _SYSTEMS = frozenset(
     "aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris wasip1 wasip2 windows".split()
 )
-_ARCHITECTURES = frozenset(
-    "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm".split()
-)
+_ARCHITECTURES = frozenset("386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm".split())
 # OCI image-spec, "Platform Variants", and the other variants that containerd accepts.
 _VARIANTS = {
     "386": r"softfloat|sse2",
@@ -58,7 +57,7 @@ def split_platform(text: str) -> dict[str, str]:
     Args:
       text: the platform; its variant may be missing or empty.
     """
-    return dict(zip(_KEYS, (text.split("/") + [""] * len(_KEYS))[: len(_KEYS)]))
+    return dict(zip(_KEYS, (text.split("/") + [""] * len(_KEYS))[: len(_KEYS)], strict=True))
 
 
 def parse_platform(text: str) -> dict[str, str]:
@@ -105,15 +104,23 @@ def find_platform_fault(os: str, architecture: str, variant: str) -> str:
     if os not in _SYSTEMS:
         closest = _find_closest_name(os, _SYSTEMS)
         rest = "/".join(filter(None, (architecture, variant)))
-        return f"{quote(os)} is not a known operating system" + (f"; did you mean {quote(f'{closest}/{rest}')}?" if closest else '; write "linux"')
+        return f"{quote(os)} is not a known operating system" + (
+            f"; did you mean {quote(f'{closest}/{rest}')}?" if closest else '; write "linux"'
+        )
     if architecture not in _ARCHITECTURES:
         closest = _find_closest_name(architecture, _ARCHITECTURES)
         rest = f"/{variant}" if variant and "/" not in closest else ""
-        hint = f"did you mean {quote(f'{os}/{closest}{rest}')}?" if closest else f"it must be one of {', '.join(sorted(_ARCHITECTURES))}"
+        hint = (
+            f"did you mean {quote(f'{os}/{closest}{rest}')}?"
+            if closest
+            else f"it must be one of {', '.join(sorted(_ARCHITECTURES))}"
+        )
         return f"{quote(architecture)} is not a known architecture; {hint}"
     if variant and not re.fullmatch(_VARIANTS.get(architecture, "(?!)"), variant, re.ASCII):
-        known = _VARIANT_HINTS.get(architecture)
-        return f"{quote(variant)} is not a known variant of {architecture}; " + (f"it must be {known}" if known else "leave it out")
+        variants = _VARIANT_HINTS.get(architecture)
+        return f"{quote(variant)} is not a known variant of {architecture}; " + (
+            f"it must be {variants}" if variants else "leave it out"
+        )
     return ""
 
 

@@ -7,8 +7,11 @@ each engine. merged_contents.py computes the same from the metadata of layers, w
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK, SYMLINK
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import CAPABILITY, OVERLAY
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
@@ -26,9 +29,8 @@ from rules_setcap.oci.nodes import (
     walk_nodes,
 )
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from rules_setcap.archive.reader import Member
 
@@ -45,7 +47,8 @@ class RootFilesystem:
     """
 
     def __init__(self, root: DirectoryNode | None = None) -> None:
-        """
+        """Starts without layers.
+
         Args:
           root: the root directory of a filesystem that is complete; None for an empty one.
         """
@@ -65,7 +68,7 @@ class RootFilesystem:
           size: the size of the layer as it is stored, in bytes; a large layer may have more files.
 
         Raises:
-          ArchiveError: every engine refuses the layer, or it exceeds a limit.
+          TarError: every engine refuses the layer, or it exceeds a limit.
         """
         self._budget.extend(size)
         self._forget_folders()
@@ -118,17 +121,17 @@ class RootFilesystem:
 
     def _apply_other(self, parent: DirectoryNode, name: str, member: Member, layer: int, number: int) -> None:
         """Applies an entry that is neither a whiteout nor a hard link."""
-        known = parent.children.get(name)
-        if known is not None and DIRECTORY in (known.type, member.type):
-            if known.type == member.type:
-                self.engines_may_differ |= known.layer == layer and known.entry >= 0
+        replaced = parent.children.get(name)
+        if replaced is not None and DIRECTORY in (replaced.type, member.type):
+            if replaced.type == member.type:
+                self.engines_may_differ |= replaced.layer == layer and replaced.entry >= 0
                 self._record_name(parent, name, layer)
-                known.copy_metadata(member, layer, number)
+                replaced.copy_metadata(member, layer, number)
                 return
             self._forget_folders()
-        elif known is not None and known.type == SYMLINK:
+        elif replaced is not None and replaced.type == SYMLINK:
             self._forget_folders()
-        if known is not None:
+        if replaced is not None:
             # overlayfs would merge a new directory with one of that name in a layer below; Docker refuses a path that is there twice.
             self.engines_may_differ |= self._is_own_name(parent, name, layer)
         if member.type == DEVICE and is_whiteout_device(member):
@@ -137,15 +140,15 @@ class RootFilesystem:
         if member.type != DIRECTORY:
             parent.children[name] = Node(member, layer, number)
             return
-        made = parent.children[name] = DirectoryNode(member, layer, number)
-        made.replaces_other = known is not None or _replaces_other(parent, name)
+        directory = parent.children[name] = DirectoryNode(member, layer, number)
+        directory.replaces_other = replaced is not None or _replaces_other(parent, name)
 
     def _apply_hard_link(self, parent: DirectoryNode, name: str, member: Member, layer: int) -> None:
         """Applies a hard link; the file gets the mode and owner of the entry."""
-        known = parent.children.pop(name, None)
-        if known is not None:
+        replaced = parent.children.pop(name, None)
+        if replaced is not None:
             self.engines_may_differ |= self._is_own_name(parent, name, layer)
-            if known.type in (DIRECTORY, SYMLINK):
+            if replaced.type in (DIRECTORY, SYMLINK):
                 self._forget_folders()
         folder, _, last = member.link.rpartition("/")
         self._followed_link = False
@@ -158,7 +161,7 @@ class RootFilesystem:
         if trail is None or target is None or target.type == DIRECTORY:
             if self.engines_may_differ:
                 return
-            raise ArchiveError(f"{quote(member.path)} is a hard link to {quote(member.link)}, which is not a file")
+            raise TarError(f"{quote(member.path)} is a hard link to {quote(member.link)}, which is not a file")
         # An engine that unpacks each layer by itself does not have the files of the layers below.
         self.engines_may_differ |= not self._is_own_name(trail[-1][1], last, layer)
         xattrs = get_xattrs(member)
@@ -175,7 +178,7 @@ class RootFilesystem:
     def _apply_whiteout(self, parent: DirectoryNode, name: str, layer: int) -> None:
         """Applies a whiteout, which hides the files of the layers below; those of its own layer stay."""
         # overlayfs ignores an opaque attribute of the root, and engines do not make a whiteout twice.
-        self.engines_may_differ |= self._has_whiteout(parent, name, layer) or name == OPAQUE and parent is self.root
+        self.engines_may_differ |= self._has_whiteout(parent, name, layer) or (name == OPAQUE and parent is self.root)
         if name == OPAQUE:
             self._hide_lower(parent, layer)
             self._record_name(parent, OPAQUE, layer)
@@ -203,10 +206,10 @@ class RootFilesystem:
             if folder.closed_by == layer and self.engines_may_differ:
                 continue  # Nothing is left to hide, and it is known that engines may differ.
             self._budget.add_steps(len(folder.children))
-            own = folder.own_names if folder.own_layer == layer and folder.own_names is not None else ()
+            own_names = folder.own_names if folder.own_layer == layer and folder.own_names is not None else ()
             is_hidden_already, folder.closed_by = folder.closed_by == layer, layer
             for name, child in list(folder.children.items()):
-                if not is_hidden_already and name not in own:
+                if not is_hidden_already and name not in own_names:
                     del folder.children[name]
                     if folder.removed_names is None:
                         folder.removed_names = set()
@@ -236,9 +239,7 @@ class RootFilesystem:
         return (
             layer == 0
             or parent.closed_by == layer
-            or parent.own_layer == layer
-            and parent.own_names is not None
-            and name in parent.own_names
+            or (parent.own_layer == layer and parent.own_names is not None and name in parent.own_names)
         )
 
     def _find_or_make_directory(self, folder: str, layer: int) -> DirectoryNode:
@@ -254,7 +255,7 @@ class RootFilesystem:
         # Engines differ in which links they follow, and in what they do with the files of AUFS.
         self.engines_may_differ |= self._followed_link or _AUFS_PREFIX in folder
         if layer:
-            for (_, parent), (name, _) in zip(trail, trail[1:]):
+            for (_, parent), (name, _) in itertools.pairwise(trail):
                 self._record_name(parent, name, layer)
         directory = trail[-1][1]
         if len(self._folders) > _MAX_FOLDERS:
@@ -306,18 +307,18 @@ class RootFilesystem:
                     return None
                 if node is not None:
                     self.engines_may_differ = True  # Engines replace the file by a directory, or refuse the layer.
-                made = parent.children[name] = DirectoryNode(None, layer, -1)
-                made.replaces_other = _replaces_other(parent, name)
+                created = parent.children[name] = DirectoryNode(None, layer, -1)
+                created.replaces_other = _replaces_other(parent, name)
                 # containerd looks for the attributes of the directory in each layer below, and fails if links or files of
                 # those layers lead somewhere else.
-                self.engines_may_differ |= made.replaces_other
+                self.engines_may_differ |= created.replaces_other
                 self._budget.add_path("/".join([part for part, _ in trail]) + name)
                 self._record_name(parent, name, layer)
-                node = made
+                node = created
             trail.append((name, node))
         return trail
 
 
 def _replaces_other(parent: DirectoryNode, name: str) -> bool:
     """Returns whether a new directory in `parent` has the path of something else in a layer below."""
-    return parent.replaces_other or parent.removed_names is not None and name in parent.removed_names
+    return parent.replaces_other or (parent.removed_names is not None and name in parent.removed_names)

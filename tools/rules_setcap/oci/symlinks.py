@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci.nodes import TooManyLinks
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
 
 def resolve_links(

@@ -11,7 +11,7 @@ from rules_setcap.archive.blob import BlobWriter
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.executables import elf
 from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer.tar_styles import sort_entries
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
     from rules_setcap.capabilities import FileCapabilities
     from rules_setcap.packer.tar_styles import TarStyle
+
+METADATA_VERSION = 1
+"""The value of the key `version` of the metadata.
+
+It changes when `descriptor`, `diff_id` or `capabilities` is removed or gets another meaning. The other keys may change in any
+version of rules_setcap.
+"""
 
 _TYPE_FLAGS = {FILE: tar.REGULAR, DIRECTORY: tar.DIRECTORY, SYMLINK: tar.SYMBOLIC_LINK, HARDLINK: tar.HARD_LINK}
 _PADDING = bytes(tar.BLOCK)
@@ -112,7 +119,8 @@ def describe_layer(
       programs: what elf.describe_program() returns, by path, for the files that have capabilities; None for a file without bytes.
 
     Returns:
-      A dict with these keys:
+      A dict with these keys, which docs/reference/schemas/layer-metadata.schema.json describes:
+        version: METADATA_VERSION.
         descriptor: the OCI descriptor of the blob.
         diff_id: the digest of the uncompressed tar.
         capabilities: the capabilities by path, as cap_to_text(3) writes them.
@@ -121,6 +129,7 @@ def describe_layer(
         programs: as the argument.
     """
     return {
+        "version": METADATA_VERSION,
         "descriptor": {"mediaType": compress.MEDIA_TYPES[compression], "digest": blob.digest, "size": blob.size},
         "diff_id": blob.diff_id,
         "capabilities": {path: assigned[path].to_text() for path in sorted(assigned)},
@@ -158,11 +167,11 @@ def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, assigned: FileCapa
         source = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         what = f"its source {quote(entry.source)} cannot be read: {error.strerror}"
-        raise InputError([problem(entry.attribute, entry.path, what)]) from None
+        raise InputError([format_problem(entry.attribute, entry.path, what)]) from None
     try:
         start = _copy_file(blob, source, entry.size)
         if start is None:
-            raise InputError([problem(entry.attribute, entry.source, "its size changed while it was read")])
+            raise InputError([format_problem(entry.attribute, entry.source, "its size changed while it was read")])
     finally:
         os.close(source)
     blob.write(_PADDING[: -entry.size % tar.BLOCK])

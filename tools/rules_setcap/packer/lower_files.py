@@ -42,8 +42,8 @@ def copy_lower_files(
       InputError: a layer is not valid.
       OSError: a file cannot be written.
     """
-    work = ReadBudget(blobs=True)
-    tree = layer_merge.merge_layers(blobs, work)
+    read_budget = ReadBudget(blobs=True)
+    tree = layer_merge.merge_layers(blobs, read_budget)
     nodes: dict[str, Node] = {}
     moved: list[Assignment] = []
     located: dict[str, str] = {}
@@ -64,7 +64,7 @@ def copy_lower_files(
         nodes[path] = node
         located[assignment.path] = path
         moved.append(assignment.move(path))
-    entries = _extract_files(nodes, blobs, directory, work)
+    entries = _extract_files(nodes, blobs, directory, read_budget)
     for path in nodes:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if match := tree.find_node(path):
@@ -92,14 +92,16 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, work: ReadBudget) -> dict[str, Entry]:
+def _extract_files(
+    nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, read_budget: ReadBudget
+) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
     Args:
       nodes: the files by path.
       blobs: the lower layers, the lowest first.
       directory: an empty directory.
-      work: the limit of the work.
+      read_budget: the limit of the work.
 
     Returns:
       The entries by path.
@@ -112,7 +114,7 @@ def _extract_files(nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerB
                 paths.setdefault(node.entry, []).append(path)
         if not paths:
             continue
-        with layer_blobs.open_layer(blob, work) as archive:
+        with layer_blobs.open_layer(blob, read_budget) as archive:
             for position, member in enumerate(archive):
                 if position not in paths:
                     continue

@@ -71,7 +71,9 @@ def describe_kind(entry: Entry) -> str:
     return {DIRECTORY: "a directory", SYMLINK: f"a symbolic link to {quote(entry.target)}"}.get(entry.type, "a file")
 
 
-def _find_conflict(path: str, real: str, entry: Entry, blocking_file: str, lower: MergedContents, replaces: Collection[str]) -> str:
+def _find_conflict(
+    path: str, real: str, entry: Entry, blocking_file: str, lower: MergedContents, replaces: Collection[str]
+) -> str:
     """Returns why an entry cannot be placed over the lower layers; "" if it can.
 
     Args:

@@ -58,8 +58,8 @@ class TarRewriter:
         self._links: dict[str, str] = {}  # Targets of symbolic links, by path.
         self._original: dict[str, bytes] = {}  # The capabilities that the tar has, by path.
         self._written: dict[str, bytes] = {}  # The capabilities that the copy has, by path.
-        self._work = ReadBudget(copies=True)
-        self._contents = LayerContents(self._work)
+        self._read_budget = ReadBudget(copies=True)
+        self._contents = LayerContents(self._read_budget)
         self._tree = TarTree(os.path.getsize(source) if os.path.isfile(source) else 0)
         self._programs: dict[str, dict[str, Any] | None] = {}
 
@@ -96,15 +96,15 @@ class TarRewriter:
         path = ""
         try:
             with files.open_regular(self._source) as file:
-                archive = reader.Archive(decompress.DecompressedStream(file, self._work))
+                archive = reader.TarReader(decompress.DecompressedStream(file, self._read_budget))
                 for member in archive:
                     path = member.path
                     self._copy_member(blob, member, archive.content())
                 if not archive.ended:
-                    raise reader.ArchiveError("ends without an end-of-archive marker: a part is missing")
+                    raise reader.TarError("ends without an end-of-archive marker: a part is missing")
                 for piece in archive.rest():
                     blob.write(piece)
-        except (reader.ArchiveError, decompress.DecompressionError) as error:
+        except (reader.TarError, decompress.DecompressionError) as error:
             where = f", after {quote(path)}" if path else ""
             self._add_problem("tar", self._source, f"{error}{where}")
         else:
@@ -234,7 +234,7 @@ def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
       value: the capabilities; None to remove them.
 
     Raises:
-      ArchiveError: the header becomes too large.
+      TarError: the header becomes too large.
     """
     records: list[bytes] = []
     has_twin = value is not None and CAPABILITY_TWIN in member.records
@@ -256,7 +256,7 @@ def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
         return b""
     if len(extension) > limits.EXTENSION:
         what = f"its pax header would have {len(extension)} bytes; container engines read at most {limits.EXTENSION}"
-        raise reader.ArchiveError(f"{quote(member.path)}: {what}")
+        raise reader.TarError(f"{quote(member.path)}: {what}")
     if member.extended:
         return tar.replace_pax_content(member.extended[: tar.BLOCK], extension)
     return tar.format_pax_header(os.fsencode(member.path[1:]), extension)

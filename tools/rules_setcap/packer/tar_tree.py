@@ -32,7 +32,7 @@ class TarTree:
         """Returns `path` with the symbolic links in its parent directories followed.
 
         Raises:
-          ArchiveError: there are more than `limits.LINKS` links on the way.
+          TarError: there are more than `limits.LINKS` links on the way.
         """
         if not self._links:
             return path

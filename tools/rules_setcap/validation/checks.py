@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import problem, quote
+from rules_setcap.diagnostics.errors import format_problem, quote
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.validation import loaders, machines, runpaths, wrappers
 
@@ -105,7 +105,7 @@ def list_wrapper_remarks(programs: Sequence[Program], image: CheckedImage, disab
         if program.attribute != "binary" and program.path not in arguments:
             continue
         if what := wrappers.find_loss(first, program.path, image):
-            remarks.append(problem(program.attribute, program.path, what))
+            remarks.append(format_problem(program.attribute, program.path, what))
     return remarks
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from rules_setcap.containers.compose import interpolation
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, problem
+from rules_setcap.diagnostics.errors import InputError, format_problem
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _START = re.compile(r"(?:export[ \t]+)?([^=:\n#]*?)[ \t]*([=:\n])[ \t]*", re.ASCII)
@@ -52,7 +52,7 @@ def parse_variables(data: bytes, file: str, environment: Mapping[str, str]) -> d
         start = _START.match(text, at)
         if not start or not _NAME.fullmatch(start[1]):
             rest = text[at : text.index("\n", at)]
-            raise InputError([problem(where, rest[:40], "not a variable; write it as NAME=value")])
+            raise InputError([format_problem(where, rest[:40], "not a variable; write it as NAME=value")])
         name, at = start[1], start.end()
         if start[2] == "\n":
             # A name without a value has the value of the environment in which Compose runs.
@@ -68,7 +68,7 @@ def parse_variables(data: bytes, file: str, environment: Mapping[str, str]) -> d
         except interpolation.UnsetError:
             variables.pop(name, None)
         except ValueError as error:
-            raise InputError([problem(where, value, str(error))]) from None
+            raise InputError([format_problem(where, value, str(error))]) from None
     return variables
 
 
@@ -98,7 +98,7 @@ def _read_value(text: str, at: int, where: str) -> tuple[str, str, int]:
     while end < len(text) and text[end] != quote:
         end += 2 if text[end] == "\\" else 1
     if end >= len(text):
-        raise InputError([problem(where, text[at : at + 40].partition("\n")[0], f"no closing {quote}")])
+        raise InputError([format_problem(where, text[at : at + 40].partition("\n")[0], f"no closing {quote}")])
     value = text[at + 1 : end]
     if quote == "'":
         return quote, value.replace("\\'", "'"), end + 1

@@ -9,7 +9,7 @@ from rules_setcap.containers.compose import project
 from rules_setcap.containers.compose.service_settings import SettingsReader, read_text
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.suggestions import find_closest, suggest
 from rules_setcap.documents.yaml_documents import Field, parse_documents
@@ -158,7 +158,7 @@ class _ServiceFinder:
         closest = find_closest(name, names)
         hint = f"did you mean {quote(closest)}?" if closest else "there are " + ", ".join(map(quote, names))
         hint += "; files under include are not read: give the one that has the service" if self._has_includes else ""
-        self.problems.setdefault(problem(origin, name, "no service of this name; " + hint))
+        self.problems.setdefault(format_problem(origin, name, "no service of this name; " + hint))
 
 
 def _check_keys(service: Field) -> None:

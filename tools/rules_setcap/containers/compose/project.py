@@ -52,7 +52,7 @@ def read_project(file: str, environment: Mapping[str, str], open_file: Callable[
             problems.extend(error.problems)
         except (OSError, ValueError) as error:
             if named or not isinstance(error, FileNotFoundError):
-                problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+                problems.add_message(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
     return Project(variables, tuple(_list_unread_files(file, variables, open_file)), tuple(problems))
 
 

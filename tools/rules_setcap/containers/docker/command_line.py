@@ -9,7 +9,7 @@ from rules_setcap.containers.docker import flags, prefixes, script
 from rules_setcap.containers.docker.flag_settings import SettingsReader
 from rules_setcap.containers.docker.flags import Flags, parse_flags
 from rules_setcap.containers.settings import Settings
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.diagnostics.suggestions import find_closest
 
@@ -30,23 +30,26 @@ class _Program(NamedTuple):
     commands: Mapping[str, Flags]
 
 
-def _define_program(engine_name: str, before: Flags, after: Flags, **others: Flags) -> _Program:
+def _define_program(engine_name: str, before: Flags, run: Flags, create: Flags, **others: Flags) -> _Program:
     """Returns a program.
 
     Args:
       engine_name: as Settings.engine_name.
       before: the flags before the subcommand.
-      after: the flags of "run" and "create".
+      run: the flags of "run".
+      create: the flags of "create".
       **others: the flags of other subcommands, which have "_" for a space in their names.
     """
     commands = {name.replace("_", " "): known for name, known in others.items()}
-    return _Program(engine_name, before, {"run": after, "create": after, **commands})
+    return _Program(engine_name, before, {"run": run, "create": create, **commands})
 
 
-_PODMAN = _define_program("podman", flags.PODMAN_GLOBAL, flags.PODMAN)
+_PODMAN = _define_program("podman", flags.PODMAN_GLOBAL, flags.PODMAN, flags.PODMAN_CREATE)
 _PROGRAMS = {
-    "docker": _define_program("docker", flags.DOCKER_GLOBAL, flags.DOCKER, service_create=flags.DOCKER_SERVICE),
-    "nerdctl": _define_program("nerdctl", flags.NERDCTL_GLOBAL, flags.NERDCTL),
+    "docker": _define_program(
+        "docker", flags.DOCKER_GLOBAL, flags.DOCKER, flags.DOCKER_CREATE, service_create=flags.DOCKER_SERVICE
+    ),
+    "nerdctl": _define_program("nerdctl", flags.NERDCTL_GLOBAL, flags.NERDCTL, flags.NERDCTL),
     "podman": _PODMAN,
     "podman-remote": _PODMAN,
 }
@@ -80,12 +83,12 @@ def read_command_line(command: str, attribute: str = "command") -> Settings:
     program = _PROGRAMS.get(name)
     if program is None:
         what = 'must start with docker, podman or nerdctl; write the whole command, as "docker run ..."'
-        raise InputError(problems or [problem(attribute, command, what)])
+        raise InputError(problems or [format_problem(attribute, command, what)])
     problems_of_program = Problems()
     _, rest = parse_flags(program.flags, words[1:], problems_of_program, line.restore)
     subcommand, rest = _split_subcommand(program, rest)
     if not subcommand and not problems and not problems_of_program:
-        problems_of_program.append(_explain_subcommand(program, line.restore(rest[0] if rest else "")))
+        problems_of_program.add_message(_explain_subcommand(program, line.restore(rest[0] if rest else "")))
     problems.extend(f"{name}: {text}" for text in problems_of_program)
     problems.raise_if_any()
     where = f"{name} {subcommand}"
@@ -115,7 +118,7 @@ def _split_words(command: str, attribute: str) -> script.CommandLine:
             raise ValueError("has a NUL")
         return script.split_command_line(command)
     except ValueError as error:
-        raise InputError([problem(attribute, command, str(error))]) from None
+        raise InputError([format_problem(attribute, command, str(error))]) from None
 
 
 def _split_subcommand(program: _Program, words: list[str]) -> tuple[str, list[str]]:

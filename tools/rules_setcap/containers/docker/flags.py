@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,6 +56,14 @@ def define_flags(switches: str, values: str, letters: str, aliases: str = "") ->
     return Flags(frozenset(switches.split()), frozenset(values.split()), *pairs)
 
 
+def _remove_flags(flags: Flags, names: str) -> Flags:
+    """Returns flags without those of the given names, which are separated by spaces."""
+    removed = frozenset(names.split())
+    letters = {letter: name for letter, name in flags.letters.items() if name not in removed}
+    aliases = {alias: name for alias, name in flags.aliases.items() if name not in removed}
+    return Flags(flags.switches - removed, flags.values - removed, letters, aliases)
+
+
 def parse_flags(
     known: Flags, words: Sequence[str], problems: Problems, restore: Callable[[str], str] = str
 ) -> tuple[list[ParsedFlag], list[str]]:
@@ -104,7 +113,7 @@ class _Parser:
         if name not in known.switches and name not in known.values:
             closest = find_closest(name, sorted(known.switches | known.values))
             hint = f'; did you mean "--{closest}"?' if closest else ""
-            self._problems.append(f"{quote(self._restore(typed))}: unknown flag{hint}")
+            self._problems.add_message(f"{quote(self._restore(typed))}: unknown flag{hint}")
             if not closest:
                 return
             name = closest  # The flag probably takes the same kind of value, so that the following words can be parsed.
@@ -115,7 +124,7 @@ class _Parser:
         elif self.rest:
             self.flags.append(ParsedFlag(name, self.rest.pop(0), typed))
         else:
-            self._problems.append(f"{quote(self._restore(typed))}: needs a value")
+            self._problems.add_message(f"{quote(self._restore(typed))}: needs a value")
 
     def add_letters(self, word: str) -> None:
         """Adds the short flags of a word, as in -itu 65532 (pflag's parseSingleShortArg)."""
@@ -124,7 +133,7 @@ class _Parser:
             letter, letters = letters[0], letters[1:]
             name = self._known.letters.get(letter)
             if name is None:
-                self._problems.append(f"{quote(self._restore('-' + letter))}: unknown flag in {quote(self._restore(word))}")
+                self._problems.add_message(f"{quote(self._restore('-' + letter))}: unknown flag in {quote(self._restore(word))}")
                 return
             value = None
             # In pflag, an "=" with nothing after it is itself the value.
@@ -198,6 +207,11 @@ PODMAN = define_flags(
     override-os=os override-variant=variant
     """,
 )
+
+# `create` does not start the container, so it lacks the flags about a process that runs.
+DOCKER_CREATE = _remove_flags(DOCKER, "detach detach-keys sig-proxy")
+PODMAN_CREATE = _remove_flags(PODMAN, "detach detach-keys passwd preserve-fd preserve-fds rmi sig-proxy")
+PODMAN_CREATE = dataclasses.replace(PODMAN_CREATE, values=PODMAN_CREATE.values | {"init-ctr"})
 
 # Flags between the program's name and the subcommand: docker --help, podman --help.
 DOCKER_GLOBAL = define_flags(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from rules_setcap.containers.kubernetes import images
 from rules_setcap.containers.kubernetes.pods import Collector, Pod, read_pod, read_pod_spec
 from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.documents.yaml_documents import Field, parse_documents
+from rules_setcap.oci.reference import parse_reference
 
 # The keys from an object to its pod or pod template, by apiVersion and kind.
 _PODS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -93,11 +93,11 @@ def find_mentions(manifest: Manifest, image: str) -> Iterator[Field]:
       manifest: the manifest.
       image: the name of the image. Its tag and digest are not compared.
     """
-    repository = images.reference(image).repository
+    repository = parse_reference(image).repository
     templates = {pod.spec.where for pod in manifest.pods}
     for field in (field for other in manifest.others for field in _find_texts(other, templates)):
         try:
-            if images.reference(str(field.node.value)).repository == repository:
+            if parse_reference(str(field.node.value)).repository == repository:
                 yield field
         except ValueError:
             pass  # The text is not the name of an image.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 
-from rules_setcap.containers.kubernetes import images, security
+from rules_setcap.containers.kubernetes import security
 from rules_setcap.containers.settings import Settings
 from rules_setcap.documents.yaml_documents import Field
+from rules_setcap.oci.reference import parse_reference
 
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -162,7 +163,7 @@ def _read_container(
     reference = image.text() if image else None
     if image and reference:
         try:
-            images.reference(reference)
+            parse_reference(reference)
         except ValueError as error:
             image.problem(str(error))
     settings = security.read_settings(field, text or "", spec, volumes, engine_name)

@@ -112,9 +112,9 @@ def check_sysctls(spec: Field) -> None:
         if name and network and network.boolean() and text.startswith("net."):
             name.problem("the API server refuses it together with hostNetwork: true")
         last = (value.text() or "").split()[-1:] if value else []
-        if text == "net.ipv4.ping_group_range" and users and users.boolean() is False and last and last[0].isdigit():
-            if value and int(last[0][:12]) >= _POD_IDS:
-                value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
+        is_range = text == "net.ipv4.ping_group_range" and last and last[0].isascii() and last[0].isdigit()
+        if is_range and value and users and users.boolean() is False and int(last[0][:12]) >= _POD_IDS:
+            value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
 
 
 def _check_known(field: Field | None, known: frozenset[str], advice: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rules_setcap.containers.kubernetes import images
 from rules_setcap.containers.kubernetes.manifests import Manifest
 from rules_setcap.containers.kubernetes.pods import Container, Pod
-from rules_setcap.diagnostics.errors import InputError, problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.suggestions import find_closest
+from rules_setcap.oci.reference import names_same_image, parse_reference
 
 _MAX_NAMES = 20
 
@@ -34,10 +34,10 @@ def select_container(
     candidates = [(f"{pod.kind}/{pod.name}/{container.name}", pod, container) for pod in pods for container in pod.containers]
     if name is None and len(candidates) > 1:
         names = ", ".join(quote(full_name) for full_name, _, _ in candidates[:_MAX_NAMES])
-        raise InputError([problem(source, file, f"there are several containers; write {attribute}, one of {names}")])
+        raise InputError([format_problem(source, file, f"there are several containers; write {attribute}, one of {names}")])
     problems = [*manifest.problems, *(text for pod in pods for text in pod.problems)]
     if not candidates:
-        raise InputError(problems or [problem(source, file, "has no container")])
+        raise InputError(problems or [format_problem(source, file, "has no container")])
     try:
         selected = find_container(pods, name, attribute) if name is not None else _check(candidates[0][2], candidates[0][1])
     except InputError as error:
@@ -66,13 +66,13 @@ def find_container(pods: Iterable[Pod], name: str, attribute: str = "container")
     if len(matches) == 1:
         return _check(*candidates[matches[0]])
     if matches:
-        raise InputError([problem(attribute, name, "there are several; write one of " + ", ".join(map(quote, matches)))])
+        raise InputError([format_problem(attribute, name, "there are several; write one of " + ", ".join(map(quote, matches)))])
     names = sorted({container.name for container, _ in candidates.values()})
     if closest := find_closest(name, names):
         hint = f"did you mean {quote(closest)}?"
     else:
         hint = "there are " + (", ".join(map(quote, names)) or "none")
-    raise InputError([problem(attribute, name, "no container of this name; " + hint)])
+    raise InputError([format_problem(attribute, name, "no container of this name; " + hint)])
 
 
 def find_containers_of_image(pods: Iterable[Pod], image: str) -> list[Container]:
@@ -80,17 +80,17 @@ def find_containers_of_image(pods: Iterable[Pod], image: str) -> list[Container]
 
     Args:
       pods: the pods to search.
-      image: the image: a repository, with a tag or a digest if those matter; see images.names().
+      image: the image: a repository, with a tag or a digest if those matter; see oci.reference.names_same_image().
 
     Raises:
       InputError: `image` is not a valid image name.
     """
     try:
-        images.reference(image)
+        parse_reference(image)
     except ValueError as error:
-        raise InputError([problem("image", image, str(error))]) from None
+        raise InputError([format_problem("image", image, str(error))]) from None
     containers = (container for pod in pods for container in pod.containers)
-    return [container for container in containers if container.image and images.names(container.image, image)]
+    return [container for container in containers if container.image and names_same_image(container.image, image)]
 
 
 def _matches(full_name: str, name: str) -> bool:

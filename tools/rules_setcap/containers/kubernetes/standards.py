@@ -167,9 +167,9 @@ def _check_baseline(pod: Pod) -> Iterator[Violation]:
     annotations = pod.metadata.get("annotations") if pod.metadata else None
     for name, member in annotations.fields().items() if annotations else ():
         value = _read_text(member)
-        if name.startswith(_APPARMOR_ANNOTATION) and value not in (None, "", "runtime/default"):
-            if not str(value).startswith("localhost/"):
-                yield _make_baseline("AppArmor", member, '"runtime/default" or "localhost/...", or leave it out')
+        is_allowed = value in (None, "", "runtime/default") or str(value).startswith("localhost/")
+        if name.startswith(_APPARMOR_ANNOTATION) and not is_allowed:
+            yield _make_baseline("AppArmor", member, '"runtime/default" or "localhost/...", or leave it out')
     for sysctl in _list_members(pod.spec.get("securityContext"), "sysctls"):
         name_field = sysctl.get("name")
         if _read_text(name_field) not in _SYSCTLS:

@@ -60,14 +60,15 @@ def _follow_env(call: Call) -> Execution | None:
 
 def _follow_setpriv(call: Call) -> Execution | None:
     """Follows the applet setpriv [--nnp] [--inh-caps CAPS] [--ambient-caps CAPS] PROG ARGS: util-linux/setpriv.c."""
-    parsed, rest = options.parse_options(call.argv[1:], "d", {"dump": 0, "nnp": 0, "no-new-privs": 0, "inh-caps": 1, "ambient-caps": 1})
+    parsed, rest = options.parse_options(
+        call.argv[1:], "d", {"dump": 0, "nnp": 0, "no-new-privs": 0, "inh-caps": 1, "ambient-caps": 1}
+    )
     process = call.state.process
-    for name, value in parsed:
-        if name in ("d", "dump"):
-            return None
-        if name in ("nnp", "no-new-privs"):
-            process = process._replace(no_new_privs=True)
     values = dict(parsed)
+    if {"d", "dump"} & values.keys():
+        return None
+    if {"nnp", "no-new-privs"} & values.keys():
+        process = process._replace(no_new_privs=True)
     if "inh-caps" in values:
         mask = process.inheritable
         for text in values["inh-caps"].split(","):

@@ -114,11 +114,11 @@ def _parse_sets(text: str) -> tuple[int, int, int]:
             raise ProgramFails(f'not a valid text of capabilities: "{text}"')
         mask = ALL if match[1] in ("", "all") else _parse_names(match[1])
         for operator, flags in re.findall("([=+-])([eip]*)", match[2]):
-            for flag in sets:
-                if operator == "=":
-                    sets[flag] &= ~mask
+            for flag, old in sets.items():
+                kept = old & ~mask if operator == "=" else old
                 if flag in flags:
-                    sets[flag] = sets[flag] & ~mask if operator == "-" else sets[flag] | mask
+                    kept = kept & ~mask if operator == "-" else kept | mask
+                sets[flag] = kept
     return sets["p"], sets["i"], sets["e"]
 
 

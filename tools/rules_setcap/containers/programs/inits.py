@@ -30,7 +30,7 @@ def follow_tini(call: Call) -> Execution | None:
     except ProgramFails:
         with_glibc = None
     with_musl = _follow_tini(call, permute=False)
-    if with_glibc and with_musl and list(with_glibc.argv) != list(with_musl.argv) or bool(with_glibc) != bool(with_musl):
+    if (with_glibc and with_musl and list(with_glibc.argv) != list(with_musl.argv)) or bool(with_glibc) != bool(with_musl):
         raise NotFollowed('may take arguments of the program for its own; write "--" before the program')
     return with_musl
 
@@ -42,7 +42,7 @@ def _follow_tini(call: Call, permute: bool) -> Execution | None:
         return None
     for name, value in parsed:
         number = parse_decimal(value)
-        if name == "e" and (number is None or number > 255) or name == "p" and not _SIGNAL.fullmatch(value):
+        if (name == "e" and (number is None or number > 255)) or (name == "p" and not _SIGNAL.fullmatch(value)):
             raise ProgramFails(f'not a valid value of -{name}: "{value}"')
     return call.execute(rest)
 

@@ -80,7 +80,7 @@ def _split_text(call: Call, text: str) -> list[str]:
     while at < len(text):
         character = text[at]
         at += 1
-        if quote == "'" and not (character == "'" or character == "\\" and text[at : at + 1] in ("\\", "'")):
+        if quote == "'" and not (character == "'" or (character == "\\" and text[at : at + 1] in ("\\", "'"))):
             word = (word or "") + character
         elif character == quote:
             quote = ""
@@ -182,7 +182,9 @@ def follow_flock(call: Call) -> Execution | None:
 
 def follow_taskset(call: Call) -> Execution | None:
     """Follows taskset of util-linux: taskset(1)."""
-    parsed, rest = options.parse_options(call.argv[1:], "apchV", {"all-tasks": 0, "pid": 0, "cpu-list": 0, "help": 0, "version": 0})
+    parsed, rest = options.parse_options(
+        call.argv[1:], "apchV", {"all-tasks": 0, "pid": 0, "cpu-list": 0, "help": 0, "version": 0}
+    )
     if any(name in ("p", "pid", "h", "help", "V", "version") for name, _ in parsed):
         return None
     return call.execute(rest[1:])

@@ -149,7 +149,7 @@ def _parse_changes(text: str) -> list[tuple[str, int]]:
         bit = find_number("cap_" + name.removeprefix("cap_")) if name != "all" else None
         if bit is None and name.startswith("cap_"):
             bit = parse_decimal(name[4:])
-        if sign not in ("+", "-") or bit is None and name != "all" or bit is not None and bit >= len(NAMES):
+        if sign not in ("+", "-") or (bit is None and name != "all") or (bit is not None and bit >= len(NAMES)):
             raise ProgramFails(f'not a valid capability: "{change}"')
         changes.append((sign, ALL if bit is None else 1 << bit))
     return changes
@@ -213,7 +213,9 @@ _UNSHARE_VALUES = (
     "map-user map-users map-group map-groups owner propagation setgroups setuid setgid root wd monotonic boottime load-interp "
     "whitelist-env"
 ).split()
-_UNSHARE_FLAGS = "fork forward-signals map-root-user map-current-user map-auto map-subids keep-caps clear-env help version".split()
+_UNSHARE_FLAGS = (
+    "fork forward-signals map-root-user map-current-user map-auto map-subids keep-caps clear-env help version".split()
+)
 _USER_NAMESPACE_OPTIONS = frozenset(
     "U r c map-user map-users map-group map-groups map-auto map-subids owner mount-binfmt".split()
 )

@@ -160,7 +160,7 @@ def _find_result(run: Evaluator, text: str) -> Execution | None:
     else:
         programs = lasts
         if run.background:
-            if programs and not all(_is_helper(last) for last in programs) or len(run.background) > 1:
+            if (programs and not all(_is_helper(last) for last in programs)) or len(run.background) > 1:
                 raise NotFollowed(f"starts several programs ({quote_line(run.background[0])})")
             programs = run.background
         elif all(_is_helper(last) for last in programs):

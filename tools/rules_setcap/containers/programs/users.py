@@ -117,7 +117,7 @@ def follow_gosu(call: Call) -> Execution | None:
     uid, gid, home = call.state.process.ruid, call.state.process.rgid, "/"
     number = parse_decimal(name)
     users = call.system.read_users(call.state)
-    user = next((user for user in users if user.name == name or name == "" and user.uid == uid or number == user.uid), None)
+    user = next((user for user in users if user.name == name or (name == "" and user.uid == uid) or number == user.uid), None)
     if user:
         uid, gid, home = user.uid, user.gid, user.home
     elif name:
@@ -139,7 +139,9 @@ def follow_gosu(call: Call) -> Execution | None:
 
 def follow_chroot(call: Call) -> Execution | None:
     """Follows chroot of GNU coreutils, which without a program executes ${SHELL} -i: chroot(1); src/chroot.c."""
-    parsed, rest = options.parse_options(call.argv[1:], "", {"groups": 1, "userspec": 1, "skip-chdir": 0, "help": 0, "version": 0})
+    parsed, rest = options.parse_options(
+        call.argv[1:], "", {"groups": 1, "userspec": 1, "skip-chdir": 0, "help": 0, "version": 0}
+    )
     if any(name in ("help", "version") for name, _ in parsed):
         return None
     if not rest or rest[0] is None:
@@ -200,7 +202,7 @@ def follow_runuser(call: Call) -> Execution | None:
     names = {
         "command": 1, "session-command": 1, "fast": 0, "login": 0, "preserve-environment": 0, "pty": 0, "no-pty": 0, "shell": 1,
         "group": 1, "supp-group": 1, "whitelist-environment": 1, "help": 0, "version": 0,
-    }
+    }  # fmt: skip
     if command == "runuser":
         names["user"] = 1
     parsed, rest = options.parse_options(call.argv[1:], "c:fg:G:lmpPTs:u:hVw:", names, permute=True)
@@ -254,10 +256,10 @@ def follow_start_stop_daemon(call: Call) -> Execution | None:
     """Follows start-stop-daemon of dpkg: start-stop-daemon(8); utils/start-stop-daemon.c, do_start."""
     names = {
         "help": 0, "stop": 0, "start": 0, "status": 0, "version": 0, "startas": 1, "name": 1, "oknodo": 0, "ppid": 1, "pid": 1,
-        "quiet": 0, "signal": 1, "test": 0, "user": 1, "group": 1, "chroot": 1, "verbose": 0, "exec": 1, "chuid": 1, "nicelevel": 1,
-        "procsched": 1, "iosched": 1, "umask": 1, "background": 0, "notify-await": 0, "notify-timeout": 1, "no-close": 0,
-        "make-pidfile": 0, "pidfile": 1, "retry": 1, "remove-pidfile": 0, "chdir": 1, "output": 1,
-    }
+        "quiet": 0, "signal": 1, "test": 0, "user": 1, "group": 1, "chroot": 1, "verbose": 0, "exec": 1, "chuid": 1,
+        "nicelevel": 1, "procsched": 1, "iosched": 1, "umask": 1, "background": 0, "notify-await": 0, "notify-timeout": 1,
+        "no-close": 0, "make-pidfile": 0, "pidfile": 1, "retry": 1, "remove-pidfile": 0, "chdir": 1, "output": 1,
+    }  # fmt: skip
     parsed, rest = options.parse_options(call.argv[1:], "HKSVTa:n:op:qr:s:tu:vx:c:N:P:I:k:bmR:g:d:CO:", names, permute=True)
     values = dict(parsed)
 

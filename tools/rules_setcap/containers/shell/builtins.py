@@ -127,7 +127,11 @@ def _run_bracket(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments
 def _run_command(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: list[Argument]) -> Truth:
     """Runs `command -v NAME`, which tests whether the image has a program."""
     if len(arguments) == 2 and arguments[0] in ("-v", "-V") and arguments[1] is not None:
-        if arguments[1] in _BUILTINS or arguments[1] in _IGNORED or run.system.find_program(arguments[1], frame.make_program_state()):
+        if (
+            arguments[1] in _BUILTINS
+            or arguments[1] in _IGNORED
+            or run.system.find_program(arguments[1], frame.make_program_state())
+        ):
             return True
         return None
     if arguments and arguments[0] is not None and arguments[0].startswith("-p"):
@@ -183,7 +187,12 @@ def run_simple_command(run: ScriptRun, command: SimpleCommand) -> Truth:
         for variable, _ in command.assignments:
             frame.variables[variable] = None
         return run.call_function(name, argv[1:])
-    while name in ("command", "builtin") and len(argv) > 1 and (inner_name := argv[1]) is not None and not inner_name.startswith("-"):
+    while (
+        name in ("command", "builtin")
+        and len(argv) > 1
+        and (inner_name := argv[1]) is not None
+        and not inner_name.startswith("-")
+    ):
         argv, name = argv[1:], inner_name
     if name in _BUILTINS:
         if name == "exec":

@@ -117,7 +117,14 @@ def _compare(left: str, operator: str, right: str) -> Truth:
         one, other = int(left), int(right)
     except ValueError:
         return None
-    results = {"-eq": one == other, "-ne": one != other, "-lt": one < other, "-gt": one > other, "-le": one <= other, "-ge": one >= other}
+    results = {
+        "-eq": one == other,
+        "-ne": one != other,
+        "-lt": one < other,
+        "-gt": one > other,
+        "-le": one <= other,
+        "-ge": one >= other,
+    }
     return results.get(operator)
 
 
@@ -128,6 +135,7 @@ class DoubleBracketEvaluator:
     """
 
     def __init__(self, words: Sequence[Word], expander: Expander, frame: Frame) -> None:
+        """Takes the words between the brackets, and the expander and the frame that give their values."""
         self._words, self._expander, self._frame = words, expander, frame
         self._at = 0
 

@@ -45,11 +45,13 @@ class Evaluator(ScriptRun):
     """A run of a script that follows both ways of a condition whose value is not known."""
 
     def __init__(self, system: System, frame: Frame, expander: Expander) -> None:
+        """Takes the system, the frame at the beginning of the script, and the expander of its words."""
         super().__init__(system, frame, expander)
         self._steps = 0
         self._conditions = 0  # Conditions that the run is in, where `set -e` does not end the script.
 
     def run_list(self, commands: CommandList) -> Truth:
+        """Runs commands up to the end of the list, or until every way has ended."""
         status: Truth = True
         for item in commands.items:
             if self.frame is None:
@@ -65,7 +67,9 @@ class Evaluator(ScriptRun):
         A compound command that fails has already ended the script, or ignored the failure.
         """
         commands = item.first.commands
-        return not (self._conditions or item.rest or item.first.negated) and isinstance(commands[-1], (SimpleCommand, DoubleBracket))
+        return not (self._conditions or item.rest or item.first.negated) and isinstance(
+            commands[-1], (SimpleCommand, DoubleBracket)
+        )
 
     def _follow_ways(self, *ways: Callable[[], Truth]) -> Truth:
         """Runs each way from the current frame, and merges their ends; returns the status if it is the same in all."""
@@ -234,7 +238,9 @@ class Evaluator(ScriptRun):
         frame = self.frame
         assert frame is not None
         words = command.words
-        values = frame.arguments if words is None else [field for word in words for field in self.expander.expand_fields(frame, word)]
+        values = (
+            frame.arguments if words is None else [field for word in words for field in self.expander.expand_fields(frame, word)]
+        )
         out: list[Frame] = []
 
         def make_round(value: str | None) -> Callable[[], Truth]:
@@ -308,6 +314,7 @@ class Evaluator(ScriptRun):
         return self._follow_ways(*ways) if len(ways) > 1 else ways[0]()
 
     def call_function(self, name: str, arguments: Sequence[str | None]) -> Truth:
+        """Runs the body of a function, and restores the arguments and the local variables after it."""
         frame = self.frame
         assert frame is not None
         body = frame.functions[name]

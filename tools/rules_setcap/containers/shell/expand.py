@@ -38,6 +38,7 @@ class Expander:
     """
 
     def __init__(self, zero: str, bash: bool) -> None:
+        """Takes $0, and whether the shell is bash."""
         self.zero, self.bash = zero, bash
 
     def expand_fields(self, frame: Frame, word: Word) -> list[Argument]:
@@ -45,7 +46,7 @@ class Expander:
         fields: list[Argument] = []
         current: str | None = ""
         started = False
-        if _has_braces(word) and self.bash or _begins_with_tilde(word):
+        if (_has_braces(word) and self.bash) or _begins_with_tilde(word):
             return [None]
         for part in word:
             if isinstance(part, Literal):
@@ -61,16 +62,16 @@ class Expander:
                     continue
                 if not part.quoted and not all(argument is None or _is_one_field(argument) for argument in frame.arguments):
                     return [None]
-                if len(word) > 1 and not all(isinstance(other, Literal) and not other.text for other in word if other is not part):
+                if len(word) > 1 and not all(
+                    isinstance(other, Literal) and not other.text for other in word if other is not part
+                ):
                     return [None]
                 return list(frame.arguments)
             value = self.expand_part(frame, part)
             if part.quoted:
                 started = True
                 current = None if current is None or value is None else current + value
-            elif value is None:
-                return [None]
-            elif value and not _is_one_field(value):
+            elif value is None or (value and not _is_one_field(value)):
                 return [None]
             else:
                 started = started or bool(value)
@@ -96,7 +97,7 @@ class Expander:
         text = ""
         for part in word:
             value = part.text if isinstance(part, Literal) else self.expand_part(frame, part)
-            if value is None or not part.quoted and ("\\" in value or "[" in value):
+            if value is None or (not part.quoted and ("\\" in value or "[" in value)):
                 return None
             text += re.sub(r"([*?\[])", r"[\1]", value) if part.quoted else value
         return text
@@ -135,7 +136,7 @@ class Expander:
             start, _, length = operator[1:].partition(":")
             rest = (value or "")[int(start) :]
             return rest[: int(length)] if length else rest
-        unset = value is None or operator.startswith(":") and not value
+        unset = value is None or (operator.startswith(":") and not value)
         if operator[-1] in "-=":
             return self.expand_text(frame, part.word) if unset else value
         if operator[-1] == "+":
@@ -216,7 +217,9 @@ def _print_whoami(frame: Frame, arguments: list[str]) -> str | None:
 
 def _print_echo(frame: Frame, arguments: list[str]) -> str | None:
     """Returns the output of `echo`; None if it is not known."""
-    return None if any(argument.startswith("-") or "\\" in argument for argument in arguments) else " ".join(arguments).rstrip("\n")
+    return (
+        None if any(argument.startswith("-") or "\\" in argument for argument in arguments) else " ".join(arguments).rstrip("\n")
+    )
 
 
 def _print_printf(frame: Frame, arguments: list[str]) -> str | None:
@@ -259,7 +262,7 @@ def _is_one_field(value: str) -> bool:
 
 def _is_pattern(text: str) -> bool:
     """Returns whether an unquoted text may be replaced by the names of files."""
-    return "*" in text or "?" in text or "[" in text and "]" in text[text.index("[") :]
+    return "*" in text or "?" in text or ("[" in text and "]" in text[text.index("[") :])
 
 
 def _has_braces(word: Word) -> bool:

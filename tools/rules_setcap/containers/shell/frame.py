@@ -94,7 +94,7 @@ def _merge_last_programs(one: Frame, other: Frame) -> StartedProgram | None:
 def _merge_arguments(one: tuple[Argument, ...], other: tuple[Argument, ...]) -> tuple[Argument, ...]:
     """Returns the arguments with which both begin, and an unknown rest."""
     common: list[Argument] = []
-    for left, right in zip(one, other):
+    for left, right in zip(one, other, strict=False):
         if left != right or left is None:
             break
         common.append(left)

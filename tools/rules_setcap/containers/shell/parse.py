@@ -54,6 +54,7 @@ class Parser(SimpleCommandReader):
     """A recursive descent parser over the text."""
 
     def parse_substitution(self) -> CommandList:
+        """Parses the commands with a parser of their own, so that their here-documents end with them."""
         inner = Parser(self.text)
         inner.at, inner.depth = self.at, self.depth + 1
         if inner.depth > _MAX_SUBSTITUTION_DEPTH:
@@ -65,6 +66,7 @@ class Parser(SimpleCommandReader):
         return body
 
     def parse_text(self, text: str) -> CommandList:
+        """Parses the text as a script of its own."""
         return parse_script(text)
 
     def parse_list(self, ends: tuple[str, ...]) -> CommandList:
@@ -308,7 +310,16 @@ class Parser(SimpleCommandReader):
         words: list[Word] = []
         while True:
             self.skip_newlines()
-            if self.text.startswith("]]", self.at) and self.text[self.at + 2 : self.at + 3] in ("", " ", "\t", "\n", ";", "&", "|", ")"):
+            if self.text.startswith("]]", self.at) and self.text[self.at + 2 : self.at + 3] in (
+                "",
+                " ",
+                "\t",
+                "\n",
+                ";",
+                "&",
+                "|",
+                ")",
+            ):
                 self.at += 2
                 self.skip_redirections()
                 return DoubleBracket(tuple(words), line)

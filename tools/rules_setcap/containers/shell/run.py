@@ -57,6 +57,7 @@ class ScriptRun:
     """
 
     def __init__(self, system: System, frame: Frame, expander: Expander) -> None:
+        """Takes the system, the frame at the beginning of the script, and the expander of its words."""
         self.system, self.expander = system, expander
         self.frame: Frame | None = frame
         self.execs: list[tuple[StartedProgram, str]] = []

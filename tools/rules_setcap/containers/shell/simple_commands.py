@@ -25,7 +25,7 @@ class SimpleCommandReader(Reader):
         redirected = False
         while True:
             self.skip_blanks()
-            if self.peek() in ("", "\n", ";", "|", ")") or self.peek() == "&" and not self.text.startswith("&>", self.at):
+            if self.peek() in ("", "\n", ";", "|", ")") or (self.peek() == "&" and not self.text.startswith("&>", self.at)):
                 break
             if self._skip_redirection():
                 redirected = True

@@ -29,7 +29,7 @@ def _run_set(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: li
         if option[:1] not in ("-", "+") or option == "+":
             frame.arguments = tuple(arguments[at - 1 :])
             return True
-        if "n" in option and option[0] == "-" or "a" in option.removeprefix("-o") and option[0] == "-" and "o" not in option:
+        if ("n" in option and option[0] == "-") or ("a" in option.removeprefix("-o") and option[0] == "-" and "o" not in option):
             run.stop_following(f'uses "set {option}"')
         if "e" in option:
             frame.errexit = option[0] == "-"
@@ -60,7 +60,7 @@ def _run_shift(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: 
 
 def _run_export(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: list[Argument]) -> Truth:
     """Runs `export`, which marks variables for the environment of programs."""
-    if arguments and arguments[0] == "-n" or arguments and arguments[0] is not None and arguments[0].startswith("-f"):
+    if (arguments and arguments[0] == "-n") or (arguments and arguments[0] is not None and arguments[0].startswith("-f")):
         run.stop_following(f'uses "export {arguments[0]}"')
     return _declare(run, frame, command, arguments, exported=True)
 
@@ -158,7 +158,7 @@ def _run_unset(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: 
 def _run_cd(run: ScriptRun, frame: Frame, command: SimpleCommand, arguments: list[Argument]) -> Truth:
     """Runs `cd`, which changes the current directory."""
     target = arguments[-1] if arguments else None
-    unknown = target is None or target == "-" or "\0" in frame.state.directory and not target.startswith("/")
+    unknown = target is None or target == "-" or ("\0" in frame.state.directory and not target.startswith("/"))
     if "CDPATH" in frame.variables or "CDPATH" in frame.state.environment:
         unknown = True
     directory = "/\0" if unknown else posixpath.normpath(posixpath.join(frame.state.directory, target or ""))

@@ -34,6 +34,7 @@ class Reader:
     """
 
     def __init__(self, text: str) -> None:
+        """Takes the script."""
         self.text = text
         self.at = 0
         self.depth = 0

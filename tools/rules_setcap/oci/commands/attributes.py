@@ -7,7 +7,9 @@ depend only on it do not run again when an attribute changes.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
@@ -15,7 +17,6 @@ from rules_setcap.oci import config, image_documents
 from rules_setcap.oci.image_attributes import checks, values
 from rules_setcap.oci.platforms import split_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -38,11 +39,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     for name in ("annotations", "env", "labels"):
         spec[name] = values.resolve_pairs(name, spec[name], value_files[name], status, problems)
     spec["created"] = values.resolve_created(spec["created"], value_files["created"], status, problems)
-    try:
-        # The actions that pack expand the mtime; here it only counts as a use of the workspace status.
+    with contextlib.suppress(ValueError):
+        # The actions that pack expand the mtime and report its problems; here it only counts as a use of the workspace status.
         status.expand(spec["mtime"])
-    except ValueError:
-        pass
     status.check_used("annotations, created, env, labels or mtime", problems)
     if not problems.concern("platform", "base"):
         with problems.collect():

@@ -6,25 +6,27 @@ together with their own.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap import capabilities
 from rules_setcap.archive.budget import BudgetError, ReadBudget
 from rules_setcap.archive.entry import FILE
 from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.diagnostics import files
-from rules_setcap.diagnostics.errors import InputError, escape, problem, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.layer_blobs import list_layout_layers
 from rules_setcap.oci.layer_contents import LayerContents, find_interpreter
 from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
-    from rules_setcap.archive.reader import Archive, Member
+    from rules_setcap.archive.reader import Member, TarReader
 
 
 def run_command(arguments: Arguments, problems: Problems) -> None:
@@ -45,10 +47,10 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
     Raises:
       InputError: the base is not valid.
     """
-    work = ReadBudget(blobs=True)
+    budget = ReadBudget(blobs=True)
     interpreters: dict[tuple[int, int], tuple[str, str]] = {}  # By layer and entry.
 
-    def inspect(archive: Archive, layer: int) -> Iterator[Member]:
+    def inspect(archive: TarReader, layer: int) -> Iterator[Member]:
         """Yields the entries of a layer, and records the interpreters of programs."""
         for number, member in enumerate(archive):
             if member.type == FILE and member.size and member.mode & 0o111 and not member.sparse:
@@ -58,13 +60,13 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
             yield member
 
     blobs = list_layout_layers(layout, platform)
-    root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, work, inspect), blobs)
+    root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, budget, inspect), blobs)
     assigned = _decode_capabilities(root, layout)
-    contents = LayerContents(work)
+    contents = LayerContents(budget)
     try:
         contents.add_root_filesystem(root, interpreters)
     except BudgetError as error:
-        raise InputError([problem("base", layout, str(error))]) from None
+        raise InputError([format_problem("base", layout, str(error))]) from None
     differing = [path if is_utf8(path) else escape(path) for path in differing_paths]
     return {"capabilities": assigned, "contents": contents.encode(), "differing": differing}
 

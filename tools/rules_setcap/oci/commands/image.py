@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.oci import image_documents, media_types
@@ -11,7 +13,6 @@ from rules_setcap.oci.descriptors import describe_blob, encode_document
 from rules_setcap.oci.manifest import build_manifest
 from rules_setcap.oci.platforms import describe_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
@@ -45,9 +46,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         image_annotations, layer_annotations = annotate_capabilities(base_contents, layers)
         annotations.update(image_annotations)
         layer_descriptors = [
-            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations)
+            {**descriptor, "annotations": added} for descriptor, added in zip(layer_descriptors, layer_annotations, strict=True)
         ]
     manifest = encode_document(build_manifest(encoded_config, base.manifest["layers"] + layer_descriptors, annotations))
     descriptor = {**describe_blob(media_types.MANIFEST, manifest), "platform": describe_platform(config)}
-    for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor))):
+    for path, data in zip(outputs, (manifest, encoded_config, encode_document(descriptor)), strict=True):
         files.write_whole(path, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rules_setcap.actions import stamps
 from rules_setcap.diagnostics import files
@@ -11,7 +12,6 @@ from rules_setcap.oci.descriptors import describe_blob, encode_document
 from rules_setcap.oci.image_attributes.values import resolve_pairs
 from rules_setcap.oci.index import build_index
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
     from rules_setcap.diagnostics.problems import Problems
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     names, paths = arguments.take_values("name"), arguments.take_values("image")
-    images = [(name, files.read_json(path)) for name, path in zip(names, paths)]
+    images = [(name, files.read_json(path)) for name, path in zip(names, paths, strict=True)]
     pairs, annotations_file = json.loads(arguments.take_value("annotations")), arguments.take_value("annotations-file", "")
     status = stamps.Status(arguments.take_values("stamp"))
     index_output, descriptor_output = arguments.take_value("index-output"), arguments.take_value("descriptor-output")

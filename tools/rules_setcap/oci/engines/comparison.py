@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import FILE
-from rules_setcap.archive.reader import ArchiveError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import CAPABILITY, CAPABILITY_RECORD, OVERLAY, XATTR
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.oci.engines.table import ENGINES
 from rules_setcap.oci.nodes import DEVICE, FilesystemBudget, check_entry_path, walk_nodes
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.nodes import DirectoryNode
@@ -41,7 +41,7 @@ def shorten_entries(members: Iterable[Member], kept: tuple[bytes, ...] = (XATTR,
       kept: the prefixes of the names of the pax records to keep.
 
     Raises:
-      ArchiveError: every engine refuses an entry.
+      TarError: every engine refuses an entry.
     """
     entries = []
     for member in members:
@@ -70,7 +70,7 @@ def unpack_by_engines(
       engines, none if `first`.
 
     Raises:
-      ArchiveError: every engine refuses the image.
+      TarError: every engine refuses the image.
     """
     budget = FilesystemBudget()
     reference: RootFilesystem | None = None
@@ -89,7 +89,7 @@ def unpack_by_engines(
         del root  # Frees its memory before the next engine unpacks.
     if reference is None:
         path, reason = next(iter(refusals.values()))
-        raise ArchiveError(f"{quote(path)}: every engine refuses the layer: {reason}")
+        raise TarError(f"{quote(path)}: every engine refuses the layer: {reason}")
     return reference, compare_capabilities(capabilities, refusals, _find_refused_paths(layers, refusals))
 
 
@@ -109,7 +109,7 @@ def compare_capabilities(
     differences = []
     for path in sorted({path for attributes in capabilities.values() for path in attributes}):
         values = {name: attributes.get(path) for name, attributes in capabilities.items()}
-        if len(set(values.values())) > 1 or refusals and path in refused_paths:
+        if len(set(values.values())) > 1 or (refusals and path in refused_paths):
             differences.append(
                 CapabilityDifference(path, {name: REFUSED if name in refusals else values[name] for name in ENGINES})
             )

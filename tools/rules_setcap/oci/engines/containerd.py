@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK
 from rules_setcap.oci.engines.filesystem import build_error
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 
@@ -23,8 +23,9 @@ class ContainerdUnpacker(Unpacker):
     keeps_trusted = False  # setxattr, pkg/archive/tar_unix.go.
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (applyNaive)."""
         folder, _, name = member.path.rpartition("/")
-        parent = self.filesystem.resolve_text(folder)
+        parent = self.filesystem.resolve_lexically(folder)
         path = f"{parent}/{name}"
         self._make_parents(parent)
         if name.startswith(WHITEOUT):
@@ -45,7 +46,7 @@ class ContainerdUnpacker(Unpacker):
         target = None
         if member.type == HARDLINK:  # hardlinkRootPath
             folder, _, name = member.link.rpartition("/")
-            target = self.filesystem.lstat(f"{self.filesystem.resolve_text(folder)}/{name}")
+            target = self.filesystem.lstat(f"{self.filesystem.resolve_lexically(folder)}/{name}")
         self.create_node(path, member, entry, target)
         self.unpacked_paths.add(path)
         if member.type == DIRECTORY:
@@ -53,7 +54,7 @@ class ContainerdUnpacker(Unpacker):
 
     def check_directory(self, path: str) -> None:
         """Sets the times of a directory (applyNaive); fails if another entry replaced it, or a whiteout removed it."""
-        self.filesystem.lstat(self.filesystem.resolve_text(path))
+        self.filesystem.lstat(self.filesystem.resolve_lexically(path))
 
     def _make_parents(self, path: str) -> None:
         """Creates missing parent directories (mkparent).
@@ -70,7 +71,7 @@ class ContainerdUnpacker(Unpacker):
             directory = DirectoryNode(None, self.layer_number, -1)
             self.filesystem.add_node(path, directory)
             for lower in self.layers[-2::-1]:
-                resolved = lower.resolve_text(path)
+                resolved = lower.resolve_lexically(path)
                 if not lower.exists(resolved):
                     continue
                 node = lower.lstat(resolved)

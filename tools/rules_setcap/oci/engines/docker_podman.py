@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK
 from rules_setcap.oci.engines.filesystem import build_error, build_refusal
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode, FilesystemBudget, Node
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 
@@ -28,16 +29,19 @@ class _TarSplitUnpacker(Unpacker):
     """
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
+        """Starts without layers."""
         super().__init__(stacked, budget)
         self.replaces_before_parents = False
         self._aufs_links: dict[str, Member] = {}  # Entries of AUFS's files, by name.
         self._entry_paths: set[str] = set()
 
     def begin_layer(self) -> None:
+        """Begins the next layer."""
         super().begin_layer()
         self._entry_paths, self._aufs_links = set(), {}
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (Unpack or UnpackLayer)."""
         if member.path in self._entry_paths:  # jsonPacker.AddEntry
             raise build_refusal("two entries with one path")
         self._entry_paths.add(member.path)
@@ -106,7 +110,7 @@ class _TarSplitUnpacker(Unpacker):
         self.filesystem.remove_below(folder, self.unpacked_paths, whole=False)
 
     def make_parents(self, folder: str) -> None:
-        """Creates the missing parent directories of an entry; creates none if a symbolic link leads nowhere."""
+        """Creates the missing parent directories of an entry; creates none if a symbolic link is dangling."""
         if not folder or self.filesystem.exists(folder):
             return
         missing: list[str] = []
@@ -126,6 +130,7 @@ class DockerUnpacker(_TarSplitUnpacker):
     """The rules of Docker: Unpack and UnpackLayer of github.com/moby/go-archive 0.3."""
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
+        """Starts without layers."""
         super().__init__(stacked, budget)
         self.replaces_before_parents = stacked
 
@@ -138,7 +143,7 @@ class DockerUnpacker(_TarSplitUnpacker):
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EXDEV):
                 raise
-        return f"{self.filesystem.resolve_text(folder)}/{name}"
+        return f"{self.filesystem.resolve_lexically(folder)}/{name}"
 
     def apply_whiteout(self, folder: str, name: str) -> None:
         """Opens the directory first, which fails if it is a device (overlayWhiteoutConverter.ConvertRead)."""
@@ -149,7 +154,7 @@ class DockerUnpacker(_TarSplitUnpacker):
     def apply_opaque(self, folder: str) -> None:
         """Resolves the directory, but not the paths of entries that the engine remembers (UnpackLayer)."""
         self.filesystem.lstat(folder)
-        super().apply_opaque(self.filesystem.resolve_text(folder))
+        super().apply_opaque(self.filesystem.resolve_lexically(folder))
 
 
 class PodmanUnpacker(_TarSplitUnpacker):
@@ -168,7 +173,6 @@ class PodmanUnpacker(_TarSplitUnpacker):
                 raise
 
     def make_parents(self, folder: str) -> None:
-        try:
+        """Creates the missing parent directories of an entry; creates none below a file."""
+        with contextlib.suppress(NotADirectoryError):  # Every entry but a whiteout fails in the next step.
             super().make_parents(folder)
-        except NotADirectoryError:
-            pass  # Every entry but a whiteout fails in the next step.

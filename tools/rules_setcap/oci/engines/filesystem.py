@@ -18,6 +18,11 @@ class Filesystem:
     """A root filesystem whose paths are resolved as the kernel resolves them below chroot(2)."""
 
     def __init__(self, budget: FilesystemBudget) -> None:
+        """Creates an empty root filesystem.
+
+        Args:
+          budget: limits the work.
+        """
         self.root = DirectoryNode(None, 0, -1)
         self._budget = budget
         self._folders: dict[str, DirectoryNode] = {}  # Memoized results of find_directory().
@@ -103,7 +108,7 @@ class Filesystem:
             todo += parts[::-1]
         return trail[-1]
 
-    def resolve_text(self, path: str) -> str:
+    def resolve_lexically(self, path: str) -> str:
         """Returns a path with all symbolic links followed.
 
         Components that do not exist stay in the path, and ".." removes the component before it from the text, as in

@@ -7,13 +7,14 @@ model with those that the engines themselves unpack.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.oci.engines.containerd import ContainerdUnpacker
 from rules_setcap.oci.engines.docker_podman import DockerUnpacker, PodmanUnpacker
 from rules_setcap.oci.engines.umoci import UmociUnpacker
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
     from rules_setcap.oci.engines.unpacker import Unpacker
     from rules_setcap.oci.nodes import FilesystemBudget

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rules_setcap.archive.entry import DIRECTORY, HARDLINK, SYMLINK
 from rules_setcap.oci.engines.filesystem import MAX_USER_LINKS, build_refusal
 from rules_setcap.oci.engines.unpacker import Unpacker, are_directories
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT, DirectoryNode, Node, TooManyLinks
 from rules_setcap.oci.symlinks import resolve_links
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_setcap.archive.reader import Member
 
@@ -19,6 +20,7 @@ class UmociUnpacker(Unpacker):
     applies_link_metadata = False
 
     def unpack_entry(self, member: Member, entry: int) -> None:
+        """Unpacks an entry (UnpackEntry)."""
         folder, _, name = member.path.rpartition("/")
         parent = self._resolve_path(folder)
         path = f"{parent}/{name}"

@@ -7,15 +7,15 @@ the OSError that the engine would get; an engine that gets one refuses the image
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, SYMLINK
 from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.oci.engines.filesystem import Filesystem, build_error
 from rules_setcap.oci.nodes import DEVICE, DirectoryNode, FilesystemBudget, Node, get_xattrs, is_whiteout_device
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping
+    from collections.abc import Mapping
 
     from rules_setcap.archive.reader import Member
 
@@ -42,7 +42,8 @@ class Unpacker:
     applies_link_metadata = True  # Whether the engine sets mode, owner and attributes from the entry of a hard link.
 
     def __init__(self, stacked: bool, budget: FilesystemBudget) -> None:
-        """
+        """Starts without layers.
+
         Args:
           stacked: the attribute.
           budget: limits the work.
@@ -57,7 +58,7 @@ class Unpacker:
 
     @property
     def filesystem(self) -> Filesystem:
-        """The filesystem into which the current layer is unpacked."""
+        """Returns the filesystem into which the current layer is unpacked."""
         return self.layers[-1]
 
     def begin_layer(self) -> None:
@@ -203,12 +204,12 @@ def _merge_directories(lower: DirectoryNode, upper: DirectoryNode) -> DirectoryN
     while todo:
         merged, directory = todo.pop()
         for name, node in directory.children.items():
-            below = merged.get(name)
+            lower_node = merged.get(name)
             if node.type == WHITEOUT_DEVICE:
                 merged.pop(name, None)
             elif isinstance(node, DirectoryNode):
-                is_merged = isinstance(below, DirectoryNode) and node.xattrs.get(OPAQUE_ATTRIBUTE) != b"y"
-                todo.append((dict(below.children) if is_merged and below else {}, node))
+                is_merged = isinstance(lower_node, DirectoryNode) and node.xattrs.get(OPAQUE_ATTRIBUTE) != b"y"
+                todo.append((dict(lower_node.children) if is_merged and lower_node else {}, node))
                 merged[name] = node
             else:
                 merged[name] = node

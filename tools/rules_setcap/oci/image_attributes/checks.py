@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive.paths import normalize_path
 from rules_setcap.diagnostics.errors import quote
@@ -10,9 +11,9 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.image_attributes.signals import find_signal_fault
 from rules_setcap.oci.platforms import find_platform_fault, parse_platform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 _MAX_ID = (1 << 31) - 1
 """The greatest uid and gid that container engines accept (github.com/moby/sys/user)."""
@@ -99,7 +100,7 @@ def _find_user_faults(user: str) -> list[str]:
     if len(parts) > 2 or not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*", part, re.ASCII) for part in parts):
         return ["not a valid user; write uid, uid:gid, or names"]
     faults = []
-    for name, part in zip(("uid", "gid"), parts):
+    for name, part in zip(("uid", "gid"), parts, strict=False):
         if part.isdecimal() and int(part[:11]) > _MAX_ID:
             faults.append(f"{name} {part} is out of range (0 to {_MAX_ID}, which is what container engines take)")
         elif len(part) > _MAX_NAME:

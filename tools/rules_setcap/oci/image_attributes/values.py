@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rules_setcap.archive import times
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping
+    from collections.abc import Mapping
 
     from rules_setcap.actions.stamps import Status
     from rules_setcap.diagnostics.problems import Problems
@@ -45,7 +45,7 @@ def read_lines(path: str, attribute: str, problems: Problems) -> list[tuple[int,
 
 
 def resolve_pairs(attribute: str, pairs: Mapping[str, str], path: str, status: Status, problems: Problems) -> dict[str, str]:
-    """Returns the pairs of an attribute and of the file beside it, with their placeholders replaced.
+    """Returns the pairs of an attribute and of its file, with their placeholders replaced.
 
     Args:
       attribute: "annotations", "env" or "labels"; `<attribute>_file` names the file.

@@ -42,9 +42,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         paths = files.read_json(unmatched_paths)
         assigned = [assignment for assignment in assigned if assignment.path in paths]
     layouts, platform, pairs = (
-        arguments.take_values("below-layout"),
+        arguments.take_values("lower-layout"),
         arguments.take_value("platform", ""),
-        arguments.take_values("below-blob"),
+        arguments.take_values("lower-blob"),
     )
     arguments.check_all_taken()
     if problems.concern("base", "platform"):

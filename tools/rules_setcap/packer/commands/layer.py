@@ -24,7 +24,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     """Writes the blob and the metadata of a layer.
 
     Args:
-      arguments: the flags, and a line for each entry.
+      arguments: the flags, and a line for assignment entry.
       problems: the collector of problems.
 
     Raises:
@@ -44,8 +44,8 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     replaces = arguments.take_values("replaces")
     lower = _merge_lower_layers(
         arguments.take_values("base-contents"),
-        arguments.take_values("below"),
-        arguments.take_values("below-name"),
+        arguments.take_values("lower-metadata"),
+        arguments.take_values("lower-label"),
         replaces,
         problems,
     )
@@ -67,16 +67,20 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     if changes:
         from rules_setcap.packer import entry_changes  # Few layers need it, and importing it takes time.
 
-        copied = [each.path for each in assigned if unmatched_output and each.attribute == "file_capabilities"]
+        copied = [assignment.path for assignment in assigned if unmatched_output and assignment.attribute == "file_capabilities"]
         named |= entry_changes.change_entries(changes, by_path, copied, problems, locate)
     entries.copy_attributes_to_hard_links(by_path, problems)
     problems.extend(assignment_problems)
     unmatched: list[assignments.Assignment] = []
     if unmatched_output:
-        unmatched = [each for each in assigned if each.attribute == "file_capabilities" and locate(each.path) not in by_path]
-        assigned = [each for each in assigned if each not in unmatched]
+        unmatched = [
+            assignment
+            for assignment in assigned
+            if assignment.attribute == "file_capabilities" and locate(assignment.path) not in by_path
+        ]
+        assigned = [assignment for assignment in assigned if assignment not in unmatched]
         _check_unmatched(unmatched, lower, locate, problems)
-    moved = [each.move(locate(each.path)) for each in assigned]
+    moved = [assignment.move(locate(assignment.path)) for assignment in assigned]
     capabilities = assignments.assign_capabilities(moved, by_path, problems)
     problems.raise_if_any()
 
@@ -90,7 +94,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     # An image leaves out a layer without entries.
     files.write_json(metadata, {**description, **({} if by_path else {"empty": True})})
     if unmatched_output:
-        files.write_whole(unmatched_output, json.dumps(sorted(each.path for each in unmatched)).encode())
+        files.write_whole(unmatched_output, json.dumps(sorted(assignment.path for assignment in unmatched)).encode())
 
 
 def _merge_lower_layers(
@@ -101,7 +105,7 @@ def _merge_lower_layers(
     Args:
       base: paths of the contents of base images and of the metadata of their layers, the lowest first.
       layers: paths of the metadata of the layers between the base and this one, the lowest first.
-      labels: the label of each of `layers`, as JSON.
+      labels: the label of assignment of `layers`, as JSON.
       replaces: paths of lower entries that an entry of another kind may replace.
       problems: the collector of problems: entries of `layers` that replace one of another kind.
     """
@@ -136,9 +140,12 @@ def _make_locator(lower: merged_contents.MergedContents) -> Callable[[str], str]
 
 
 def _check_unmatched(
-    unmatched: Sequence[assignments.Assignment], lower: merged_contents.MergedContents, locate: Callable[[str], str], problems: Problems
+    unmatched: Sequence[assignments.Assignment],
+    lower: merged_contents.MergedContents,
+    locate: Callable[[str], str],
+    problems: Problems,
 ) -> None:
-    """Adds a problem for each path that the lower layers do not have either. The other files are copied from there."""
+    """Adds a problem for assignment path that the lower layers do not have either. The other files are copied from there."""
     if problems.concern("base", "platform"):
         return  # The base could not be read.
     for assignment in unmatched:

@@ -1,4 +1,4 @@
-"""Writes tars with any header, and compresses them in pieces, so that hostile inputs need little memory to make."""
+"""Makes tars with any header, in pieces, so that making hostile inputs takes little memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CAPABILITY = (b"SCHILY.xattr.security.capability", bytes.fromhex("01000002000400
 MIB = 1 << 20
 
 
-def header(name: bytes, size: int = 0, kind: bytes = b"0", mode: int = 0o755, link: bytes = b"") -> bytes:
-    """Returns a ustar header; names longer than its fields are cut."""
+def make_header(name: bytes, size: int = 0, kind: bytes = b"0", mode: int = 0o755, link: bytes = b"") -> bytes:
+    """Returns a ustar header. Names that are longer than their fields are cut."""
     block = bytearray(512)
     for at, field in (
         (0, name[:100]),
@@ -35,11 +35,11 @@ def header(name: bytes, size: int = 0, kind: bytes = b"0", mode: int = 0o755, li
 
 
 def pad(data: bytes) -> bytes:
-    """Returns data padded to a block."""
+    """Returns data with zeros up to a whole block."""
     return data + bytes(-len(data) % 512)
 
 
-def record(key: bytes, value: bytes) -> bytes:
+def make_record(key: bytes, value: bytes) -> bytes:
     """Returns a pax record."""
     size = len(key) + len(value) + 3
     length = size + len(str(size))
@@ -47,27 +47,27 @@ def record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
+def make_pax_header(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
     """Returns a pax header."""
-    data = b"".join(record(*each) for each in records)
-    return header(b"PaxHeaders/x", len(data), kind, 0o644) + pad(data)
+    data = b"".join(make_record(key, value) for key, value in records)
+    return make_header(b"PaxHeaders/x", len(data), kind, 0o644) + pad(data)
 
 
-def file(name: bytes, content: bytes = b"", *records: tuple[bytes, bytes], mode: int = 0o755) -> bytes:
-    """Returns a file's entry."""
-    return (pax(*records) if records else b"") + header(name, len(content), b"0", mode) + pad(content)
+def make_file(name: bytes, content: bytes = b"", *records: tuple[bytes, bytes], mode: int = 0o755) -> bytes:
+    """Returns the entry of a file with its content, after a pax header if there are records."""
+    return (make_pax_header(*records) if records else b"") + make_header(name, len(content), b"0", mode) + pad(content)
 
 
-def zeros(name: bytes, size: int, mode: int = 0o755) -> Iterable[bytes]:
-    """Yields the entry of a file of zeros."""
-    yield header(name, size, b"0", mode)
+def make_zeros(name: bytes, size: int, mode: int = 0o755) -> Iterable[bytes]:
+    """Yields the entry of a file of zeros in pieces."""
+    yield make_header(name, size, b"0", mode)
     for _ in range(size // MIB):
         yield bytes(MIB)
     yield bytes(size % MIB + -size % 512)
 
 
 def compress(codec: str, parts: Iterable[bytes]) -> bytes:
-    """Returns parts compressed by gzip, bzip2, xz, zstd or none; zstd needs Python 3.14."""
+    """Returns the compressed parts; the codec is gzip, bzip2, xz, zstd (with Python 3.14) or none."""
     made = io.BytesIO()
     if codec == "none":
         return b"".join(parts)
@@ -88,12 +88,18 @@ def compress(codec: str, parts: Iterable[bytes]) -> bytes:
     return b"".join([*(compressor.compress(part) for part in parts), compressor.flush()])
 
 
-def zeros_of_zstd(size: int) -> bytes:
-    """Returns a zstd frame of `size` zeros in blocks of one repeated byte: nothing is smaller (RFC 8878, 3.1.1.2).
+def compress_zeros_to_zstd(size: int) -> bytes:
+    """Returns the smallest zstd frame of zeros, which has blocks of one repeated byte (RFC 8878, 3.1.1.2).
 
-    `size` is a multiple of 128 KiB.
+    Args:
+      size: the number of zeros, a multiple of 128 KiB.
     """
     block = (128 << 10) << 3 | 1 << 1
     count = size // (128 << 10)
     # A window of 128 KiB (exponent 7, mantissa 0), no content size, no checksum.
-    return b"\x28\xb5\x2f\xfd\x00\x38" + (block.to_bytes(3, "little") + b"\0") * (count - 1) + (block | 1).to_bytes(3, "little") + b"\0"
+    return (
+        b"\x28\xb5\x2f\xfd\x00\x38"
+        + (block.to_bytes(3, "little") + b"\0") * (count - 1)
+        + (block | 1).to_bytes(3, "little")
+        + b"\0"
+    )

@@ -1,4 +1,4 @@
-"""Files that change while they are packed, and files with holes."""
+"""A file that changes while it is packed is an error, and holes of files are packed everywhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from rules_setcap.packer import entries, layer_writer, tar_styles
 SIZES = {"one byte": 1, "small": 1000, "a byte less than a block": (1 << 20) - 1, "a block": 1 << 20, "large": (3 << 20) + 5}
 
 
-def _write(directory: pathlib.Path, found: dict[str, Entry]) -> bytes:
+def _write(directory: pathlib.Path, by_path: dict[str, Entry]) -> bytes:
+    """Writes a layer; returns the blob."""
     layer_writer.write_layer(
         str(directory / "blob"),
-        found.values(),
+        by_path.values(),
         {},
         compression="none",
         level=0,
@@ -34,23 +35,28 @@ def _write(directory: pathlib.Path, found: dict[str, Entry]) -> bytes:
 
 
 def _pack(directory: pathlib.Path, size: int, then: int) -> None:
-    """Packs a file that gets another size after the packer has asked for it.
+    """Packs a file whose size changes after the entries have been parsed.
+
+    Args:
+      directory: the working directory.
+      size: the size before.
+      then: the size after.
 
     Raises:
-      InputError: the packer refuses it.
+      InputError: the size is not what it was.
     """
     source = directory / "source"
     source.write_bytes(os.urandom(size))
     problems = Problems()
-    found = entries.parse_entries([json.dumps({"path": "/file", "source": str(source)})], problems)
+    by_path = entries.parse_entries([json.dumps({"path": "/file", "source": str(source)})], problems)
     assert not problems
     with open(source, "r+b") as file:
         file.truncate(then)
-    _write(directory, found)
+    _write(directory, by_path)
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_size_changes(name, tmp_path):
+def test_a_change_of_the_size_is_an_error(name, tmp_path):
     size = SIZES[name]
     _pack(tmp_path, size, size)
     os.unlink(tmp_path / "blob")
@@ -61,15 +67,15 @@ def test_size_changes(name, tmp_path):
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTTY])
-def test_file_systems_that_know_no_holes(error, tmp_path, monkeypatch):
+def test_a_file_system_without_holes_gives_the_same_bytes(error, tmp_path, monkeypatch):
     with open(tmp_path / "source", "wb") as file:
         file.write(b"x")
         file.seek(5 << 20)
         file.write(b"x")
         file.truncate(7 << 20)
-    found = entries.parse_entries([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], [])
-    expected = _write(tmp_path, found)
-    assert os.stat(tmp_path / "blob").st_blocks * 512 < 3 << 20  # Where they are known, they are holes again.
+    by_path = entries.parse_entries([json.dumps({"path": "/file", "source": str(tmp_path / "source")})], Problems())
+    expected = _write(tmp_path, by_path)
+    assert os.stat(tmp_path / "blob").st_blocks * 512 < 3 << 20  # The blob has the holes too.
     seek = os.lseek
 
     def lseek(file: int, position: int, whence: int) -> int:
@@ -78,4 +84,4 @@ def test_file_systems_that_know_no_holes(error, tmp_path, monkeypatch):
         return seek(file, position, whence)
 
     monkeypatch.setattr(os, "lseek", lseek)
-    assert _write(tmp_path, found) == expected
+    assert _write(tmp_path, by_path) == expected

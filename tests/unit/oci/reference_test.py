@@ -1,4 +1,4 @@
-"""Which image a container's `image` names."""
+"""The names of images in containers are parsed and compared as container runtimes do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules_setcap.containers.kubernetes import images
+from rules_setcap.oci.reference import names_same_image, parse_reference
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -24,22 +24,36 @@ DIGEST = "sha256:" + "a" * 64
         ("REGISTRY/x", ("REGISTRY/x", "", "")),
     ],
 )
-def test_reference(text, expected):
-    found = images.reference(text)
-    assert (found.repository, found.tag, found.digest) == expected
+def test_a_name_is_completed_as_docker_completes_it(text, expected):
+    assert parse_reference(text) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Nginx", "x:", "x:y z", "x@sha256:1", f"x@{DIGEST}0", "x@md5:" + "a" * 32, "a//b", "/a", "a/", "-a", "a_-b", "x" * 300, "ä"],
+    [
+        "",
+        "Nginx",
+        "x:",
+        "x:y z",
+        "x@sha256:1",
+        f"x@{DIGEST}0",
+        "x@md5:" + "a" * 32,
+        "a//b",
+        "/a",
+        "a/",
+        "-a",
+        "a_-b",
+        "x" * 300,
+        "ä",
+    ],
 )
-def test_no_reference(text):
+def test_an_invalid_name_is_refused(text):
     with pytest.raises(ValueError, match="invalid image name"):
-        images.reference(text)
+        parse_reference(text)
 
 
 @pytest.mark.parametrize(
-    "image, wanted, same",
+    "container_image, image, same",
     [
         ("nginx:1.27", "docker.io/library/nginx", True),
         ("nginx:1.27", "nginx:1.27", True),
@@ -53,17 +67,23 @@ def test_no_reference(text):
         ("registry.example/nginx", "nginx", False),
     ],
 )
-def test_names(image, wanted, same):
-    assert images.names(image, wanted) is same
+def test_an_image_is_compared_by_tag_and_digest_if_it_has_them(container_image, image, same):
+    assert names_same_image(container_image, image) is same
 
 
 @given(
-    st.one_of(st.text(max_size=20), st.lists(st.sampled_from(["a", "/", ":", "@", ".", "-", "_", "A", DIGEST]), max_size=9).map("".join))
+    st.one_of(
+        st.text(max_size=20), st.lists(st.sampled_from(["a", "/", ":", "@", ".", "-", "_", "A", DIGEST]), max_size=9).map("".join)
+    )
 )
-def test_any_text(text):
+def test_any_text_is_refused_or_names_itself(text):
     try:
-        found = images.reference(text)
+        reference = parse_reference(text)
     except ValueError:
         return
-    again = found.repository + (":" + found.tag if found.tag else "") + ("@" + found.digest if found.digest else "")
-    assert images.reference(again) == found and images.names(text, again)
+    full_name = (
+        reference.repository
+        + (f":{reference.tag}" if reference.tag else "")
+        + (f"@{reference.digest}" if reference.digest else "")
+    )
+    assert parse_reference(full_name) == reference and names_same_image(text, full_name)

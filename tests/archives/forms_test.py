@@ -1,4 +1,4 @@
-"""What is not quite an image archive is refused; a tar of files that looks a little like one is a layer."""
+"""A damaged image archive is refused, and a tar of files with similar names is read as a layer."""
 
 from __future__ import annotations
 
@@ -25,20 +25,24 @@ IMAGE = archives.image(TAR)
 OTHER = archives.image(tar(("/b", None, "file")))
 
 
-def _json(value: object) -> bytes:
+def _encode(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _docker(change: Callable[[dict[str, object]], object]) -> archives.Members:
-    """A Docker archive with another manifest.json."""
+def _change_docker_manifest(change: Callable[[dict[str, object]], object]) -> archives.Members:
+    """Returns a Docker archive whose manifest.json is changed.
+
+    Args:
+      change: gets the image in manifest.json; returns the new manifest.json, bytes or a value.
+    """
     members = archives.nix(IMAGE)
     item = json.loads(members["manifest.json"])[0]
-    changed = change(item)
-    return {**members, "manifest.json": changed if isinstance(changed, bytes) else _json(changed)}
+    manifest = change(item)
+    return {**members, "manifest.json": manifest if isinstance(manifest, bytes) else _encode(manifest)}
 
 
-def _changed_layer(members: archives.Members, suffix: str) -> archives.Members:
-    """Another layer in place of the one whose name ends with `suffix`."""
+def _replace_layer(members: archives.Members, suffix: str) -> archives.Members:
+    """Returns an archive with another layer in place of the one whose name ends with `suffix`."""
     layer = tar(("/b", NET, "file"))
     other = gzip.compress(layer) if suffix.endswith("gz") else layer
     return {name: other if name.endswith(suffix) else data for name, data in members.items()}
@@ -48,23 +52,29 @@ INDEX = archives.buildkit(IMAGE)
 BOTH = archives.docker_25(IMAGE)
 REFUSED: dict[str, tuple[archives.Members, str]] = {
     "manifest.json too large": (
-        _docker(lambda item: _json([item]) + b" " * limits.JSON),
+        _change_docker_manifest(lambda item: _encode([item]) + b" " * limits.JSON),
         "more than 4194304 are not read (limit JSON)",
     ),
     "only white space for 4 MiB": (
-        _docker(lambda item: b" " * limits.JSON + _json([item])),
+        _change_docker_manifest(lambda item: b" " * limits.JSON + _encode([item])),
         "more than 4194304 are not read (limit JSON)",
     ),
-    "something after manifest.json": (_docker(lambda item: _json([item]) + b"x"), "its manifest.json is not JSON"),
-    "no config": (_docker(lambda item: [{**item, "Config": "c.json"}]), 'has no config "c.json"'),
-    "no layer": (_docker(lambda item: [{**item, "Layers": ["l.tar"]}]), 'has no layer "l.tar"'),
-    "too few layers": (_docker(lambda item: [{**item, "Layers": []}]), "does not have the diff_ids of 0 layers"),
-    "keys in another case": (_docker(lambda item: [{key.lower(): value for key, value in item.items()}]), 'has the key "config"'),
-    "a key twice": (_docker(lambda item: _json([item])[:-2] + b',"Layers":[]}]'), 'has the key "Layers" twice'),
-    "half a character": (_docker(lambda item: [{**item, "Layers": ["\ud800"]}]), "half of a surrogate pair"),
-    "a name that leads out": (_docker(lambda item: [{**item, "Config": "../c.json"}]), '"../c.json"'),
-    "another layer": (_changed_layer(archives.nix(IMAGE), "layer.tar"), "and its config has the diff_id"),
-    "another compressed layer": (_changed_layer(archives.crane(IMAGE), ".tar.gz"), "and its config has the diff_id"),
+    "something after manifest.json": (
+        _change_docker_manifest(lambda item: _encode([item]) + b"x"),
+        "its manifest.json is not JSON",
+    ),
+    "no config": (_change_docker_manifest(lambda item: [{**item, "Config": "c.json"}]), 'has no config "c.json"'),
+    "no layer": (_change_docker_manifest(lambda item: [{**item, "Layers": ["l.tar"]}]), 'has no layer "l.tar"'),
+    "too few layers": (_change_docker_manifest(lambda item: [{**item, "Layers": []}]), "does not have the diff_ids of 0 layers"),
+    "keys in another case": (
+        _change_docker_manifest(lambda item: [{key.lower(): value for key, value in item.items()}]),
+        'has the key "config"',
+    ),
+    "a key twice": (_change_docker_manifest(lambda item: _encode([item])[:-2] + b',"Layers":[]}]'), 'has the key "Layers" twice'),
+    "half a character": (_change_docker_manifest(lambda item: [{**item, "Layers": ["\ud800"]}]), "half of a surrogate pair"),
+    "a name that leads out": (_change_docker_manifest(lambda item: [{**item, "Config": "../c.json"}]), '"../c.json"'),
+    "another layer": (_replace_layer(archives.nix(IMAGE), "layer.tar"), "and its config has the diff_id"),
+    "another compressed layer": (_replace_layer(archives.crane(IMAGE), ".tar.gz"), "and its config has the diff_id"),
     "a blob of another digest": (
         {**INDEX, next(name for name in INDEX if "blobs" in name): b"{}"},
         "has digest sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
@@ -89,15 +99,15 @@ REFUSED: dict[str, tuple[archives.Members, str]] = {
         "it is an archive of Docker before 1.10",
     ),
     "links that go round": ({**archives.nix(IMAGE), "manifest.json": "m.json", "m.json": "manifest.json"}, "links that go round"),
-    "manifest.json with null": (_docker(lambda item: [None]), "its manifest.json is not a list of images"),
+    "manifest.json with null": (_change_docker_manifest(lambda item: [None]), "its manifest.json is not a list of images"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_quite_an_archive_is_refused(tmp_path: pathlib.Path, name: str):
+def test_a_damaged_archive_is_refused(tmp_path: pathlib.Path, name: str):
     members, expected = REFUSED[name]
-    path = archives.write(tmp_path / "archive", members)
-    if name != "manifest.json with null":  # No engine takes it, and it names no layer.
+    path = archives.write_archive(tmp_path / "archive", members)
+    if name != "manifest.json with null":  # No engine accepts it, and it names no layer, so getcap reads it as a tar of files.
         with pytest.raises(InputError) as refused:
             image_reader.read_images(str(path))
         (text,) = refused.value.problems
@@ -105,8 +115,8 @@ def test_what_is_not_quite_an_archive_is_refused(tmp_path: pathlib.Path, name: s
         assert "taken for an image archive, because" in text or "blobs/" in text
     if name == "an index without its manifest":
         return  # A base may lack images for other platforms.
-    status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
-    assert status == 1 and said.startswith(f'//x: base: "{path}": ') and expected in said and said.count("\n") == 1
+    status, output = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
+    assert status == 1 and output.startswith(f'//x: base: "{path}": ') and expected in output and output.count("\n") == 1
     assert not (tmp_path / "layout").exists()
 
 
@@ -123,17 +133,17 @@ FILES: dict[str, archives.Members] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_tar_of_files_is_a_layer(tmp_path: pathlib.Path, name: str):
-    path = archives.write(tmp_path / "layer.tar", FILES[name])
-    # The entry of a file with capabilities, before them.
+    path = archives.write_archive(tmp_path / "layer.tar", FILES[name])
+    # An entry of a file with capabilities comes first.
     path.write_bytes(TAR[: TAR.index(bytes(1024))].ljust(1536, b"\0") + path.read_bytes())
-    (read,) = image_reader.read_images(str(path))
-    assert read.capabilities == {"/a": NET} and read.platform == ""
+    (image,) = image_reader.read_images(str(path))
+    assert image.capabilities == {"/a": NET} and image.platform == ""
 
 
 @pytest.mark.parametrize("name", ["archive first", "layer first"])
 def test_a_tar_that_is_both_is_refused(tmp_path: pathlib.Path, name: str):
-    """`docker load` would take it for an archive, `docker import` for a layer."""
-    archive = archives.write(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
+    """`docker load` would read it as an archive, `docker import` as a layer."""
+    archive = archives.write_archive(tmp_path / "archive", archives.nix(OTHER)).read_bytes()
     entry = TAR[:1536]
     end = archive.rstrip(b"\0")
     end += bytes(-len(end) % 512)
@@ -141,12 +151,12 @@ def test_a_tar_that_is_both_is_refused(tmp_path: pathlib.Path, name: str):
     path.write_bytes(entry + archive if name == "layer first" else end + entry + bytes(1024))
     with pytest.raises(InputError, match='"/a" has file capabilities, and no member of an image archive has'):
         image_reader.read_images(str(path))
-    status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
-    assert status == 1 and "has file capabilities" in said
+    status, output = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
+    assert status == 1 and "has file capabilities" in output
 
 
-def test_members_that_are_links(tmp_path: pathlib.Path):
-    """Docker and podman follow links, of manifest.json too."""
+def test_members_can_be_links(tmp_path: pathlib.Path):
+    """Docker and podman follow links, also if manifest.json is one."""
     members = archives.nix(IMAGE)
     (layer,) = (name for name in members if name.endswith("layer.tar"))
     linked = {
@@ -156,8 +166,8 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
         "l.tar": members[layer],
         layer: "../l.tar",
     }
-    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", linked)))
-    assert read.capabilities == {"/a": NET}
+    (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", linked)))
+    assert image.capabilities == {"/a": NET}
     path = tmp_path / "hard"
     with tarfile.open(path, "w") as archive:
         for name, data in {"l.tar": members[layer], **members, layer: "l.tar"}.items():
@@ -167,12 +177,12 @@ def test_members_that_are_links(tmp_path: pathlib.Path):
             else:
                 entry.size = len(data)
             archive.addfile(entry, None if isinstance(data, str) else io.BytesIO(data))
-    (read,) = image_reader.read_images(str(path))
-    assert read.capabilities == {"/a": NET}
+    (image,) = image_reader.read_images(str(path))
+    assert image.capabilities == {"/a": NET}
 
 
-def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
-    """As Docker with the containerd image store saves an image: manifest.json has one platform, and the index has attestations."""
+def test_an_index_can_have_more_platforms(tmp_path: pathlib.Path):
+    """Docker with the containerd image store writes such archives. Their index also has attestations."""
     arm = archives.image(tar(("/arm", NET, "file")), architecture="arm64")
     blobs: dict[str, bytes] = {}
     entries = []
@@ -183,7 +193,7 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
         (entry,) = json.loads(archives.buildkit(image)["index.json"])["manifests"]
         platform = {key: json.loads(image.config)[key] for key in ("os", "architecture")}
         entries.append({**entry, "platform": platform})
-    attestation = _json(
+    attestation = _encode(
         {
             "schemaVersion": 2,
             "mediaType": archives.MANIFEST,
@@ -194,31 +204,28 @@ def test_an_index_of_platforms_beside_manifest_json(tmp_path: pathlib.Path):
     unknown = {"os": "unknown", "architecture": "unknown"}
     entries.append(archives.descriptor(archives.MANIFEST, attestation, platform=unknown))
     absent = archives.descriptor(archives.MANIFEST, b"absent", platform={"os": "linux", "architecture": "s390x"})
-    inner = _json({"schemaVersion": 2, "manifests": [*entries, absent]})
+    inner = _encode({"schemaVersion": 2, "manifests": [*entries, absent]})
     index = {"schemaVersion": 2, "manifests": [archives.descriptor("application/vnd.oci.image.index.v1+json", inner)]}
-    more = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
-    path = archives.write(tmp_path / "archive", {**BOTH, **blobs, **more, "index.json": _json(index)})
-    passed_over: list[image_documents.NonImage] = []
-    found = image_reader.read_images(str(path), non_images=passed_over)
-    assert [(image.platform, sorted(image.capabilities)) for image in found] == [
+    documents = {f"blobs/sha256/{archives.digest(data)[7:]}": data for data in (inner, attestation, b"{}")}
+    path = archives.write_archive(tmp_path / "archive", {**BOTH, **blobs, **documents, "index.json": _encode(index)})
+    non_images: list[image_documents.NonImage] = []
+    images = image_reader.read_images(str(path), non_images=non_images)
+    assert [(image.platform, sorted(image.capabilities)) for image in images] == [
         ("linux/amd64", ["/a"]),
         ("linux/arm64", ["/arm"]),
     ]
-    assert [other.digest for other in passed_over] == [archives.digest(attestation)]
+    assert [entry.digest for entry in non_images] == [archives.digest(attestation)]
 
 
-def test_the_same_member_twice(tmp_path: pathlib.Path):
-    """Some writers repeat what images share; with other bytes readers would differ."""
+def test_a_member_can_be_repeated_with_the_same_bytes(tmp_path: pathlib.Path):
+    """Some writers repeat the files that images share. If the bytes differ, readers differ in which of them they use."""
     members = archives.nix(IMAGE)
-    (read,) = image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *members.items()])))
-    assert read.capabilities == {"/a": NET}
+    (image,) = image_reader.read_images(str(archives.write_archive(tmp_path / "archive", [*members.items(), *members.items()])))
+    assert image.capabilities == {"/a": NET}
     with pytest.raises(InputError, match="twice"):
-        image_reader.read_images(str(archives.write(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()])))
-
-
-def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None:
-    path.unlink()
-    make(path)
+        image_reader.read_images(
+            str(archives.write_archive(tmp_path / "archive", [*members.items(), *archives.nix(OTHER).items()]))
+        )
 
 
 @pytest.mark.parametrize(
@@ -226,21 +233,22 @@ def _replace(path: pathlib.Path, make: Callable[[pathlib.Path], object]) -> None
 )
 @pytest.mark.parametrize("number", range(4))
 def test_only_regular_files_are_opened(tmp_path: pathlib.Path, make: Callable[[pathlib.Path], object], number: int):
-    """index.json, manifest, config, layer."""
+    """The files are index.json, the manifest, the config and the layer."""
     image = layout(tmp_path / "layout", TAR)
     paths = [image / "index.json", *sorted(path for path in (image / "blobs/sha256").iterdir())]
-    _replace(paths[number], make)
-    with pytest.raises(InputError, match="not a regular file|Is a directory"):
+    paths[number].unlink()
+    make(paths[number])
+    with pytest.raises(InputError, match=r"not a regular file|Is a directory"):
         image_reader.read_images(str(image))
-    status, said = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/copy", f"--archive={image}"])
-    assert status == 1 and ("not a regular file" in said or "Is a directory" in said or "without index.json" in said)
+    status, output = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/copy", f"--archive={image}"])
+    assert status == 1 and ("not a regular file" in output or "Is a directory" in output or "without index.json" in output)
 
 
-def test_links_to_blobs_are_followed(tmp_path: pathlib.Path):
-    """The layouts that Bazel makes have them."""
+def test_blobs_can_be_links(tmp_path: pathlib.Path):
+    """The layouts that Bazel writes have links."""
     image = layout(tmp_path / "layout", TAR)
     for number, path in enumerate([image / "index.json", *(image / "blobs/sha256").iterdir()]):
         path.rename(tmp_path / str(number))
         path.symlink_to(tmp_path / str(number))
-    (read,) = image_reader.read_images(str(image))
-    assert read.capabilities == {"/a": NET}
+    (image,) = image_reader.read_images(str(image))
+    assert image.capabilities == {"/a": NET}

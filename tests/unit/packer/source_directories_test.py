@@ -1,4 +1,4 @@
-"""Source directories: everything in them is packed, and a link stays a link where it means the same in the image."""
+"""Source directories are packed with everything in them. Links that mean the same in the image stay links."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def layer(tmp_path) -> packer.Layer:
     return packer.Layer(tmp_path).add("/t", type="directory", source="source")
 
 
-def _entries(layer: packer.Layer) -> dict[str, tarfile.TarInfo]:
+def _pack(layer: packer.Layer) -> dict[str, tarfile.TarInfo]:
     assert layer.pack() == (0, "")
     with tarfile.open(layer.blob) as archive:
         return {entry.name: entry for entry in archive}
 
 
-def test_all_that_it_holds(layer, tmp_path):
+def test_everything_in_a_directory_is_packed(layer, tmp_path):
     (tmp_path / "source/sub/empty").mkdir(parents=True)
     (tmp_path / "source/sub/file").write_bytes(b"x")
-    entries = _entries(layer)
+    entries = _pack(layer)
     assert list(entries) == ["t", "t/sub", "t/sub/empty", "t/sub/file"]
     assert entries["t/sub/file"].size == 1
 
 
-def test_links(layer, tmp_path):
+def test_relative_links_within_the_directory_are_kept(layer, tmp_path):
     source = tmp_path / "source"
     (source / "sub").mkdir()
     (source / "sub/file").write_bytes(b"inside")
@@ -41,20 +41,20 @@ def test_links(layer, tmp_path):
     (source / "leaves").symlink_to("../outside")
     (source / "leaves-and-returns").symlink_to("../source/sub/file")
     (source / "directory").symlink_to("sub")
-    entries = _entries(layer)
+    entries = _pack(layer)
     links = {name: entry.linkname for name, entry in entries.items() if entry.issym()}
     assert links == {"t/inside": "sub/file", "t/sub/up": "../inside", "t/directory": "sub"}
     assert [entries[f"t/{name}"].size for name in ("absolute", "leaves", "leaves-and-returns")] == [6, 7, 6]
 
 
-def test_links_that_lead_nowhere_or_out_of_the_repository(layer, tmp_path):
+def test_links_that_lead_nowhere_or_out_of_the_repository_are_kept(layer, tmp_path):
     source = tmp_path / "source"
-    texts = {"nowhere": "missing/file", "out": "../missing", "none": "/none", "shell": "/bin/sh", "mounts": "/proc/mounts"}
-    for name, text in texts.items():
-        (source / name).symlink_to(text)
-    entries = _entries(layer)
-    assert {name: entries[f"t/{name}"].linkname for name in texts} == texts
-    assert {entries[f"t/{name}"].mode for name in texts} == {0o777}
+    targets = {"nowhere": "missing/file", "out": "../missing", "none": "/none", "shell": "/bin/sh", "mounts": "/proc/mounts"}
+    for name, target in targets.items():
+        (source / name).symlink_to(target)
+    entries = _pack(layer)
+    assert {name: entries[f"t/{name}"].linkname for name in targets} == targets
+    assert {entries[f"t/{name}"].mode for name in targets} == {0o777}
 
 
 def test_links_of_repository_rules_are_followed(tmp_path):
@@ -66,12 +66,15 @@ def test_links_of_repository_rules_are_followed(tmp_path):
     (tmp_path / "external").symlink_to("output_base/external")
     layer = packer.Layer(tmp_path).add("/t", type="directory", source="external/repo/directory")
     done = layer.pack()
-    assert done == (1, '//app:image: srcs: "/t/shell": its source "external/repo/directory/shell" cannot be read: Not a directory\n')
+    assert done == (
+        1,
+        '//app:image: srcs: "/t/shell": its source "external/repo/directory/shell" cannot be read: Not a directory\n',
+    )
     (directory / "shell").unlink()
-    assert _entries(layer)["t/link"].size == 5
+    assert _pack(layer)["t/link"].size == 5
 
 
-def test_links_that_go_round(layer, tmp_path):
+def test_a_link_to_a_directory_that_it_is_in_is_a_problem(layer, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     for name in ("a", "b"):
@@ -88,12 +91,12 @@ def test_links_that_go_round(layer, tmp_path):
     "make, message",
     [
         (lambda source: (source / "dangling").symlink_to(source / "missing"), '"source/dangling" does not exist'),
-        (lambda source: os.mkfifo(source / "fifo"), 'is not a file'),
+        (lambda source: os.mkfifo(source / "fifo"), "is not a file"),
         (lambda source: os.symlink(b"\xff", bytes(source / "link")), "is not UTF-8"),
         (lambda source: open(bytes(source) + b"/\xff", "w").close(), "is not UTF-8"),
     ],
 )
-def test_what_cannot_be_packed(layer, tmp_path, make, message):
+def test_what_a_tar_cannot_hold_is_a_problem(layer, tmp_path, make, message):
     make(tmp_path / "source")
     done = layer.pack()
     assert done.status == 1
@@ -101,7 +104,7 @@ def test_what_cannot_be_packed(layer, tmp_path, make, message):
     assert layer.outputs() == []
 
 
-def test_a_hard_link_has_what_its_target_has(tmp_path):
+def test_a_hard_link_has_the_attributes_of_its_file(tmp_path):
     layer = packer.Layer(tmp_path).add("/file", b"x", mode="0640", uid=5, gid=6).add("/link", type="hardlink", target="/file")
-    link = _entries(layer)["link"]
+    link = _pack(layer)["link"]
     assert (link.islnk(), link.linkname, link.mode, link.uid, link.gid) == (True, "file", 0o640, 5, 6)

@@ -1,6 +1,6 @@
-"""Random layers with links, whiteouts, replaced parents, devices and capabilities.
+"""Draws random layers with links, whiteouts, replaced parents, devices and capabilities.
 
-A case is a few small layers. Many cases make one image: case N is below the directory /N of each layer.
+A case is a few small layers. One image has many cases: case N is below the directory /N of each layer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import random
 import tarfile
 from typing import NamedTuple
 
-RECORD = "SCHILY.xattr.security.capability"
+from rules_setcap.archive.records import CAPABILITY_RECORD
+
+RECORD = CAPABILITY_RECORD.decode()
 _VALUES = ["0100000200200000" + "00" * 12, "0000000200040000" + "00" * 12, "0100000201000000" + "00" * 12]
 _OWNERS = [(0, 0), (0, 0), (0, 0), (1000, 1000)]
 _KINDS = "file file file file capable capable capable directory directory symlink symlink link link link capable_link whiteout whiteout opaque device fifo"
@@ -24,64 +26,73 @@ class Entry(NamedTuple):
     mode: int = 0o755
     owner: tuple[int, int] = (0, 0)
     link: str = ""
-    records: dict[str, str] = {}
+    records: dict[str, str] = {}  # noqa: RUF012 (a named tuple, whose default nobody changes)
 
 
 Case = list[list[Entry]]
 """Layers, the lowest first."""
 
 
-class _Draw:
-    """Draws the entries of a case, most of which an engine takes: what may be there is known by its path, links not followed."""
+class _CaseDrawing:
+    """Draws the entries of a case so that engines accept most of them.
+
+    It knows which paths probably exist, and does not follow links for that.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._odd = chance.choice([0.01, 0.05, 0.2])  # How often an entry is one that no tool writes.
-        self._known: dict[str, str] = {}  # Kinds by path, of all layers.
-        self._own: set[str] = set()  # Paths of this layer.
+        self._odd = chance.choice([0.01, 0.05, 0.2])  # The probability of an entry that no tool writes.
+        self._known: dict[str, str] = {}  # By path in all layers, the kind of the entry.
+        self._own: set[str] = set()  # The paths of the current layer.
 
-    def layer(self, first: bool) -> list[Entry]:
-        """Draws a layer."""
+    def draw_layer(self, first: bool) -> list[Entry]:
+        """Draws the next layer.
+
+        Args:
+          first: whether it is the lowest layer, which has an entry for the directory of the case.
+        """
         self._own = set()
         entries = [Entry("", tarfile.DIRTYPE)] if first or self._chance.random() < 0.5 else []
         for _ in range(self._chance.randint(1, 6)):
-            entry = self._entry(self._chance.choice(_KINDS.split()))
-            if entry.path not in {each.path for each in entries} or self._chance.random() < self._odd:
+            entry = self._draw_entry(self._chance.choice(_KINDS.split()))
+            if entry.path not in {other.path for other in entries} or self._chance.random() < self._odd:
                 entries.append(entry)
         return entries
 
-    def _paths(self, *kinds: str) -> list[str]:
+    def _find_paths(self, *kinds: str) -> list[str]:
+        """Returns the paths of entries of some kinds."""
         return [path for path, kind in self._known.items() if kind in kinds]
 
-    def _path(self) -> str:
-        """Draws a path: one that is there, or a new one, mostly in a directory or behind a symbolic link."""
+    def _draw_path(self) -> str:
+        """Draws a path: one that exists, or a new one, mostly in a directory or below a symbolic link."""
         chance = self._chance
         if self._known and chance.random() < 0.3:
             path = chance.choice([*self._known])
             if self._known[path] != "directory" or chance.random() < 0.5:
                 return path
-        folders = ["", "", *self._paths("directory")]
+        folders = ["", "", *self._find_paths("directory")]
         if chance.random() < self._odd:
             folders = [*self._known] or folders
         elif chance.random() < 2 * self._odd:
-            folders = self._paths("symlink") or folders
+            folders = self._find_paths("symlink") or folders
         names = [chance.choice("abcl") for _ in range(chance.choice([1, 1, 1, 2]))]
         return "/".join([chance.choice(folders), *names]).strip("/")
 
-    def _entry(self, kind: str) -> Entry:
-        chance, path = self._chance, self._path()
+    def _draw_entry(self, kind: str) -> Entry:
+        """Draws an entry of a kind, one of _KINDS."""
+        chance, path = self._chance, self._draw_path()
         while path in self._own and chance.random() > self._odd:
-            path = self._path()
+            path = self._draw_path()
         mode, owner = chance.choice([0o755, 0o755, 0o700, 0o4755]), chance.choice(_OWNERS)
         records = {RECORD: bytes.fromhex(chance.choice(_VALUES)).decode("latin-1")}
         if kind == "whiteout":
-            known = [each for each in self._known if each not in self._own or chance.random() < self._odd]
-            path = chance.choice(known) if known and chance.random() < 0.8 else path
+            candidates = [other for other in self._known if other not in self._own or chance.random() < self._odd]
+            path = chance.choice(candidates) if candidates and chance.random() < 0.8 else path
             folder, _, name = path.rpartition("/")
             self._forget(path)
             return Entry(f"{folder}/.wh.{name}".lstrip("/"), tarfile.REGTYPE, 0o644)
         if kind == "opaque":
-            folders = self._paths("directory")
+            folders = self._find_paths("directory")
             folder = (
                 chance.choice(folders)
                 if folders and chance.random() < 0.8
@@ -92,39 +103,40 @@ class _Draw:
             return Entry(f"{folder}/.wh..wh..opq".lstrip("/"), tarfile.REGTYPE, 0o644)
         if kind == "device" and chance.random() > self._odd:
             kind = "fifo"
-        target = self._target(path)
+        target = self._draw_target(path)
         if kind in ("link", "capable_link") and not target:
             kind = "file"
-        self._put(path, {"capable": "file", "link": "file", "capable_link": "file"}.get(kind, kind))
+        self._record(path, {"capable": "file", "link": "file", "capable_link": "file"}.get(kind, kind))
         if kind == "symlink":
-            there = chance.choice(self._paths("directory") or [*self._known])
+            directory = chance.choice(self._find_paths("directory") or [*self._known])
             up = "../" * path.count("/")
             return Entry(
                 path,
                 tarfile.SYMTYPE,
                 0o777,
                 owner,
-                chance.choice(["/" + there, up + there, up + there, there, "../" + there, "."]),
+                chance.choice(["/" + directory, up + directory, up + directory, directory, "../" + directory, "."]),
             )
         if kind in ("link", "capable_link"):
             return Entry(path, tarfile.LNKTYPE, mode, owner, target, records if kind == "capable_link" else {})
         types = {"directory": tarfile.DIRTYPE, "device": tarfile.CHRTYPE, "fifo": tarfile.FIFOTYPE}
         return Entry(path, types.get(kind, tarfile.REGTYPE), mode, owner, records=records if kind == "capable" else {})
 
-    def _target(self, path: str) -> str:
-        """Draws what a hard link leads to; "" if nothing can be."""
+    def _draw_target(self, path: str) -> str:
+        """Draws the target of a hard link; returns "" if there is no file."""
         chance = self._chance
-        files = self._paths("file", "symlink") if chance.random() < self._odd else self._paths("file")
-        files = [each for each in files if not each.startswith(path)]
+        files = self._find_paths("file", "symlink") if chance.random() < self._odd else self._find_paths("file")
+        files = [file for file in files if not file.startswith(path)]
         if chance.random() > 2 * self._odd:
-            files = [each for each in files if each in self._own]
+            files = [file for file in files if file in self._own]
         target = chance.choice(files) if files else ""
-        links = self._paths("symlink")
+        links = self._find_paths("symlink")
         if target and links and chance.random() < self._odd / 2:
             return f"{chance.choice(links)}/{target.rpartition('/')[2]}"
         return target
 
-    def _put(self, path: str, kind: str) -> None:
+    def _record(self, path: str, kind: str) -> None:
+        """Records that the layer has an entry of this kind at a path."""
         if not self._known.get(path) == kind == "directory":
             self._forget(path)
         self._known[path] = kind
@@ -136,25 +148,30 @@ class _Draw:
             self._own.add(path)
 
     def _forget(self, path: str) -> None:
-        for each in [each for each in self._known if each == path or each.startswith(path + "/")]:
-            del self._known[each]
+        """Records that a path, and what is below it, does not exist any more."""
+        for removed in [known for known in self._known if known == path or known.startswith(path + "/")]:
+            del self._known[removed]
 
 
-def draw(chance: random.Random) -> Case:
-    """Draws a case."""
-    drawn = _Draw(chance)
-    return [drawn.layer(not number) for number in range(chance.choice([1, 2, 2, 3, 3, 4]))]
+def draw_case(chance: random.Random) -> Case:
+    """Draws the layers of a case."""
+    drawing = _CaseDrawing(chance)
+    return [drawing.draw_layer(not number) for number in range(chance.choice([1, 2, 2, 3, 3, 4]))]
 
 
-def layers(cases: dict[int, Case]) -> list[bytes]:
+def make_layers(cases: dict[int, Case]) -> list[bytes]:
     """Returns the layers of an image that has each case below the directory of its number, as tars."""
     count = max((len(case) for case in cases.values()), default=1)
-    return [_tar([(number, case[at]) for number, case in cases.items() if at < len(case)]) for at in range(count)]
+    return [
+        _make_tar([(number, case[position]) for number, case in cases.items() if position < len(case)])
+        for position in range(count)
+    ]
 
 
-def _tar(parts: list[tuple[int, list[Entry]]]) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+def _make_tar(parts: list[tuple[int, list[Entry]]]) -> bytes:
+    """Returns a layer with the entries of cases, each below the directory of its number."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for number, entries in parts:
             for entry in entries:
                 info = tarfile.TarInfo(f"{number}/{entry.path}" if entry.path else str(number))
@@ -168,4 +185,4 @@ def _tar(parts: list[tuple[int, list[Entry]]]) -> bytes:
                 content = f"{number}/{entry.path}".encode() if entry.type == tarfile.REGTYPE else b""
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
-    return made.getvalue()
+    return output.getvalue()
