@@ -31,9 +31,8 @@ startup --output_user_root={home}/bazel --max_idle_secs=300
 common --lockfile_mode=off --color=no --curses=no --noshow_progress
 run --show_result=0
 """
-# The pages leave out what Bazel prints about its work. It prints the warning after a test, because the system bazelrc of the
-# private root has flags for tests.
-_WORK = re.compile(r"^(INFO: |WARNING: Build option --test_env has changed, discarding analysis cache).*\n", re.MULTILINE)
+# The pages leave out what Bazel prints about its work.
+_WORK = re.compile(r"^(INFO: |WARNING: Build option \S+ has changed, discarding analysis cache).*\n", re.MULTILINE)
 _FUNCTIONS = """\
 # The pages write getcap for this command.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
