@@ -167,7 +167,7 @@ def test_commands_print_what_the_page_shows(page, shell):
 
 @pytest.mark.parametrize("page", _PAGES)
 def test_starlark_has_its_load_statements(page):
-    """A snippet without a path is not built, so it may have no rule; an attribute alone is none."""
+    """Checks files that no test builds too. A snippet without a path is not built, so it must not have a rule."""
     for part in pages.parse_page(_PAGES[page]):
         text = part.text if isinstance(part, (pages.File, pages.Snippet)) else ""
         loaded = {

@@ -1,7 +1,16 @@
 """Stand-ins for rules of rules_oci and rules_img that append tars to an image."""
 
 def append_tars(ctx, base, tars):
-    """Declares an OCI layout of a base, which may be absent, with further layers."""
+    """Declares the action that writes an OCI layout.
+
+    Args:
+      ctx: the context of a rule with the attributes entrypoint and user.
+      base: list of File, the OCI layout of the base; empty without one.
+      tars: list of File, the layers above the base.
+
+    Returns:
+      File: the layout.
+    """
     layout = ctx.actions.declare_directory(ctx.label.name)
     args = ctx.actions.args()
     args.add_all([layout], expand_directories = False)
