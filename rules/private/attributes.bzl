@@ -6,6 +6,8 @@ load(":messages.bzl", "format_label", "format_problem")
 load(":request.bzl", "add_attribute_file", "run_request", "start_request")
 load(":stamp.bzl", "list_status_files")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 # Attributes of an image that take effect only in a layer of its own: in that of its binary, in that too in which files of
 # the base are copied, or in that too which repeats directories of the lower layers.
 _BINARY_ATTRIBUTES = ["binary_path", "hard_link_duplicates", "linux_capabilities", "linux_capabilities_from", "mode", "owner", "parent_directories", "tar_style"]

@@ -5,6 +5,8 @@ load(":input_images.bzl", "convert_to_layout", "find_image")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":request.bzl", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 _BaseInfo = provider(
     doc = "A base image of another ruleset, prepared once for all images that use it.",
     fields = {

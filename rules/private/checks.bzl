@@ -2,6 +2,8 @@
 
 load(":request.bzl", "run_request", "start_request")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 CHECK_ATTRS = {
     "disabled_checks": attr.string_list(
         doc = """Names of checks that are turned off for this target, for instance `["loader"]`. The checks are validation actions, so \

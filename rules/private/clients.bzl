@@ -3,6 +3,8 @@
 load("//rules:providers.bzl", "ClientInfo")
 load(":messages.bzl", "format_label")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 REGISTRY_CLIENT = "//rules:registry_client_toolchain_type"
 CONTAINER_ENGINE = "//rules:container_engine_toolchain_type"
 

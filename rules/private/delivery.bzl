@@ -12,6 +12,8 @@ load(":python_tool.bzl", "PythonToolInfo")
 load(":request.bzl", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
 load(":stamp.bzl", "list_status_files")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 DELIVERY_ATTRS = REQUEST_ATTRS | {
     "image": attr.label(
         doc = "The image: " + ANY_IMAGE + ".",

@@ -4,6 +4,8 @@ Each line is a JSON object; tools/rules_setcap/packer/entries.py describes its f
 (`Args.map_each`): no depset is flattened at analysis, and path mapping applies to every File.
 """
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 EntriesInfo = provider(
     doc = "Entries of a layer, to be added to a request.",
     fields = {

@@ -14,6 +14,8 @@ load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform")
 load(":runtime_settings.bzl", "SETTINGS_ATTRS", "write_runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _image_impl(ctx):
     problems = []
     platform = find_image_platform(ctx)

@@ -4,6 +4,8 @@ load(":base.bzl", "add_base_labels")
 load(":messages.bzl", "format_label")
 load(":request.bzl", "LOCAL_LINKS", "run_request", "start_request")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def assemble_image(ctx, attributes, layers, base, base_contents):
     """Declares the action that writes the manifest, the config and the descriptor of an image.
 

@@ -8,6 +8,8 @@ load(":input_images.bzl", "ANY_IMAGE", "find_image")
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 _IMAGE_ATTRS = {
     "image": attr.label(
         doc = "The image: {}. Of an index, all images are tested.".format(ANY_IMAGE),

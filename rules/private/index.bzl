@@ -6,6 +6,8 @@ load(":messages.bzl", "format_label", "format_problem")
 load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
 load(":stamp.bzl", "list_status_files", "stamp_attrs")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _image_index_impl(ctx):
     problems = []
     targets = {

@@ -8,6 +8,8 @@ load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":messages.bzl", "format_label", "format_problem")
 load(":request.bzl", "LOCAL_LINKS", "add_label", "run_request", "start_request")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 # The documentation of attributes that take any image.
 ANY_IMAGE = """an `image`, an `image_index`, or an image of another ruleset. That is an OCI layout directory (`oci_image`, \
 `oci_pull`, `crane pull --format=oci`, `skopeo copy ... oci:`), a `filegroup` of the files of a checked-in one, a target with the \

@@ -3,6 +3,8 @@
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PATH_MAPPING")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _ko_capabilities_impl(ctx):
     output = ctx.actions.declare_file(ctx.label.name + ".json")
     args = ctx.actions.args()

@@ -9,6 +9,8 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load(":entries.bzl", "runfiles_path")
 load(":python_tool.bzl", "PYTHON_3_14")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 _PYTHON = "@rules_python//python:toolchain_type"
 _SITE_PACKAGES = "/site-packages/"
 

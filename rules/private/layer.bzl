@@ -9,6 +9,8 @@ load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capab
 load(":messages.bzl", "format_label", "format_problem")
 load(":stamp.bzl", "find_placeholders", "stamp_attrs")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _layer_impl(ctx):
     problems = []
     if not ctx.attr.srcs:

@@ -12,6 +12,8 @@ load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "find_placeholders", "list_status_files")
 load(":threads.bzl", "thread_count")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def pack_layer(
         ctx,
         name,

@@ -4,6 +4,8 @@ load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
 load(":request.bzl", "REQUEST_ATTRS")
 load(":threads.bzl", "THREADS_ATTRS")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
 # The attributes of every rule that writes a layer.

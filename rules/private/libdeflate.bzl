@@ -2,6 +2,8 @@
 
 load(":python_tool.bzl", "PYTHON_3_14")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _shared_library_impl(ctx):
     info = ctx.attr.library[DefaultInfo]
     libraries = [

@@ -7,6 +7,8 @@ load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "stamp_attrs")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _image_load_impl(ctx):
     problems = []
     layout = find_layout(ctx, problems)

@@ -4,6 +4,8 @@ A rule collects its problems in a list and hands them to an action (`run_request
 together with the problems that it finds itself. `fail()` would report only the first one, inside a traceback.
 """
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def format_label(label):
     """Returns a label as users type it.
 

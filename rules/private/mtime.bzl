@@ -1,5 +1,7 @@
 """The attribute mtime: BUILD files may set it to a number; the rules take a string, because Bazel's integers end in 2038."""
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def convert_mtime(attributes):
     """Converts a numeric mtime into a string.
 

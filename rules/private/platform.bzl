@@ -1,5 +1,7 @@
 """The OCI platform of an image."""
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 # Constraint value -> architecture/variant of the OCI image-spec (GOARCH, GOARM).
 _ARCHITECTURES = {
     "@platforms//cpu:aarch64": "arm64/v8",

@@ -6,6 +6,8 @@ load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "wri
 load(":launcher.bzl", "for_host")
 load(":stamp.bzl", "stamp_attrs")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _image_push_impl(ctx):
     problems = []
     layout = find_layout(ctx, problems)

@@ -6,6 +6,8 @@ site-packages directory.
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 PythonToolInfo = provider(
     doc = "A Python program and the interpreter that runs it.",
     fields = {

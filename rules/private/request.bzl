@@ -10,6 +10,8 @@ load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
 load(":threads.bzl", "RESOURCE_SETS")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 # One tool for each task, so that a change to one of them leaves the results of the others cached.
 REQUEST_ATTRS = {
     "_" + name + "_tool": attr.label(cfg = "exec", default = label, providers = [PythonToolInfo])

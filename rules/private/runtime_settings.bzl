@@ -2,6 +2,8 @@
 
 load(":python_tool.bzl", "PythonToolInfo", "run_python_tool")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 SETTINGS_ATTRS = {
     "_settings_tool": attr.label(
         cfg = "exec",

@@ -6,6 +6,8 @@ load(":layer_actions.bzl", "rewrite_tar")
 load(":layer_attributes.bzl", "BLOB_ATTRS", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 def _setcap_impl(ctx):
     problems = []
     tars = [ctx.attr.tar[LayerInfo].blob] if LayerInfo in ctx.attr.tar else ctx.files.tar

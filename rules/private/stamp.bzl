@@ -1,5 +1,7 @@
 """Placeholders in attributes, which stand for values of Bazel's workspace status."""
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 _LETTERS_AND_DIGITS = _LETTERS + "0123456789"
 

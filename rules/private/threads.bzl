@@ -1,5 +1,7 @@
 """The number of threads that compress a layer, and the number of cores that Bazel reserves for them."""
 
+visibility(["//rules/...", "//tests/...", "//tools/..."])
+
 ThreadsInfo = provider(
     doc = "The value of the build setting threads.",
     fields = {"count": "int: the number of threads that compress a layer."},

@@ -1,4 +1,4 @@
-"""Writes the container settings that an image needs, for each engine; rules/private/settings.bzl runs it.
+"""Writes the container settings that an image needs, for each engine; rules/private/runtime_settings.bzl runs it.
 
     --layer=METADATA... --config=FILE --service=NAME --docker=FILE --podman=FILE --compose=FILE --kubernetes=FILE
 

@@ -125,7 +125,7 @@ def describe_layer(
         diff_id: the digest of the uncompressed tar.
         capabilities: the capabilities by path, as cap_to_text(3) writes them.
         created_by: as the argument.
-        contents: the paths, as Contents.encode() returns them.
+        contents: the paths, as LayerContents.encode() returns them.
         programs: as the argument.
     """
     return {

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-# GOOS, by the names that formats.system() returns.
+# GOOS, by the names that formats.find_system() returns.
 _SYSTEMS = {"macOS": "darwin", "Windows": "windows"}
 # e_machine, bits and whether the byte order is little-endian (elf.h), by GOARCH.
 _MACHINES = {
@@ -28,7 +28,7 @@ def find_system_faults(system: str, os: str) -> Iterator[str]:
     """Yields why a program does not run on the operating system of the image.
 
     Args:
-      system: the operating system of the program, as formats.system() returns it.
+      system: the operating system of the program, as formats.find_system() returns it.
       os: that of the image, as GOOS has it; "" if it is not known.
     """
     if os and os != _SYSTEMS[system]:
