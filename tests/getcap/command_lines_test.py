@@ -298,6 +298,7 @@ def _run_on_terminal(*arguments: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("command", GETCAP_COMMANDS.values())
 def test_the_help_has_no_colors_with_no_color(command):
+    assert "\033" in _run_on_terminal(*command, "--help")
     assert "\033" not in _run_on_terminal(*command, "--help", NO_COLOR="1")
 
 
