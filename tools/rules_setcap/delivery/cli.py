@@ -64,7 +64,10 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
     except OSError as error:
-        print(f"{target}: {escape(str(error.filename))}: {error.strerror}" if error.filename else f"{target}: {error}", file=sys.stderr)
+        print(
+            f"{target}: {escape(str(error.filename))}: {error.strerror}" if error.filename else f"{target}: {error}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -54,7 +54,11 @@ class CommandParser(argparse.ArgumentParser):
           message_prefix: the beginning of an error message; "" for `prog`.
         """
         lines = [f"  {status:<3} {meaning}" for status, meaning in statuses.items()]
-        epilog = ["\n".join(["examples:", *(f"  $ {example}" for example in examples)]), "\n".join(["exit status:", *lines]), *notes]
+        epilog = [
+            "\n".join(["examples:", *(f"  $ {example}" for example in examples)]),
+            "\n".join(["exit status:", *lines]),
+            *notes,
+        ]
         super().__init__(
             prog=prog,
             description=description,

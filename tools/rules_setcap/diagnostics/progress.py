@@ -32,8 +32,17 @@ class _Step(NamedTuple):
     start: int
 
 
-_step: _Step | None = None
-"""The current step while progress is shown, which is once at a time; else None."""
+class _Display:
+    """The line on the terminal, of which a process has one.
+
+    Attributes:
+      step: the current step; None if no progress is shown.
+    """
+
+    step: _Step | None = None
+
+
+_display = _Display()
 
 
 @contextlib.contextmanager
@@ -43,11 +52,10 @@ def show_progress(what: str) -> Iterator[None]:
     Args:
       what: the name of what is read, short enough for a line.
     """
-    global _step
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
-    _step = _Step("", None, _count_read_bytes())
+    _display.step = _Step("", None, _count_read_bytes())
     done = threading.Event()
     thread = threading.Thread(target=_show_until_done, args=(what, done), daemon=True)
     thread.start()
@@ -56,7 +64,7 @@ def show_progress(what: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        _step = None
+        _display.step = None
 
 
 def begin_step(name: str, total: int | None) -> None:
@@ -66,17 +74,16 @@ def begin_step(name: str, total: int | None) -> None:
       name: what is read, for the line; "" if the read has one step only.
       total: its size in bytes; None if it is not known.
     """
-    global _step
-    if _step:
-        _step = _Step(name, total, _count_read_bytes())
+    if _display.step:
+        _display.step = _Step(name, total, _count_read_bytes())
 
 
 def _show_until_done(what: str, done: threading.Event) -> None:
     wait = _FIRST
     while not done.wait(wait):
         wait = _NEXT
-        if _step:
-            print(f"\r\033[K{what}: {_format_step(_step)}", end="", file=sys.stderr, flush=True)
+        if step := _display.step:
+            print(f"\r\033[K{what}: {_format_step(step)}", end="", file=sys.stderr, flush=True)
     if wait is _NEXT:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 

@@ -35,8 +35,9 @@ _EXAMPLES = (
     "getcap explain image --runtime podman@4.9.3 --json",
 )
 _NOTES = (
-    "The status is 3 if a program of the chain cannot be followed; --program can name the last one. docs/settings.md describes "
-    "which settings are read.",
+    """\
+The status is 3 if a program of the chain cannot be followed; --program can name the last one. docs/settings.md describes which
+settings are read.""",
 )
 _GOOD, _BAD, _UNKNOWN = 0, 1, 3
 
@@ -141,7 +142,9 @@ def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
     if options.compose is not None:
         from rules_setcap.containers.compose import files
 
-        return files.read_service(read_file(options.compose, limits.YAML, "--compose"), options.compose, options.service, os.environ)
+        return files.read_service(
+            read_file(options.compose, limits.YAML, "--compose"), options.compose, options.service, os.environ
+        )
     if options.kubernetes is not None:
         return _read_kubernetes_settings(options.kubernetes, options.container, engine_name or "containerd")
     return _make_default_settings(engine_name or "docker")

@@ -56,7 +56,9 @@ def reject_plain_directory(path: str) -> None:
     Raises:
       InputError: with the command that reads its files as one layer, as `getcap -r` of libcap would.
     """
-    if not os.path.isdir(path) or any(os.path.lexists(os.path.join(path, name)) for name in ("index.json", "oci-layout", "blobs")):
+    if not os.path.isdir(path) or any(
+        os.path.lexists(os.path.join(path, name)) for name in ("index.json", "oci-layout", "blobs")
+    ):
         return
     hint = describe_layout_hint(path)
     if not hint.endswith("..."):

@@ -100,12 +100,16 @@ def _write_copy(stream: BinaryIO, path: str) -> None:
             while block := stream.read(_BLOCK_SIZE):
                 size += len(block)
                 if size > limits.STANDARD_INPUT:
-                    what = f"more than {limits.STANDARD_INPUT} bytes of standard input (limit STANDARD_INPUT); name a file instead"
+                    what = (
+                        f"more than {limits.STANDARD_INPUT} bytes of standard input (limit STANDARD_INPUT); name a file instead"
+                    )
                     raise InputError([format_problem("image", STANDARD_INPUT, what)])
                 file.write(block)
     except OSError as error:
         directory = quote(tempfile.gettempdir())
-        what = f"standard input cannot be copied to {directory}: {error.strerror}; set TMPDIR to another directory, or name a file"
+        what = (
+            f"standard input cannot be copied to {directory}: {error.strerror}; set TMPDIR to another directory, or name a file"
+        )
         raise InputError([format_problem("image", STANDARD_INPUT, what)]) from None
     if not size:
         raise _make_empty_error("image")
@@ -129,4 +133,6 @@ def _open_standard_input(argument: str, example: str) -> BinaryIO:
 
 
 def _make_empty_error(argument: str) -> InputError:
-    return InputError([format_problem(argument, STANDARD_INPUT, "standard input is empty; the command that writes to it may have failed")])
+    return InputError(
+        [format_problem(argument, STANDARD_INPUT, "standard input is empty; the command that writes to it may have failed")]
+    )

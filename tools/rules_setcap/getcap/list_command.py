@@ -100,7 +100,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
-    parser.add_argument("-r", "-n", action="store_true", help="not needed: images are always read completely, and rootids printed")
+    parser.add_argument(
+        "-r", "-n", action="store_true", help="not needed: images are always read completely, and rootids printed"
+    )
     parser.add_argument("-v", action="store_true", help=argparse.SUPPRESS)
     return parser
 

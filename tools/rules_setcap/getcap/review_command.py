@@ -84,10 +84,10 @@ def make_parser() -> CommandParser:
         notes=[*_NOTES, f"rules: {rules}"],
         program="getcap",
     )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGE_HELP)
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help=IMAGE_HELP
+        "--allow", metavar="FILE", help='the allowlist: the privileges that the images may have; "-" for standard input'
     )
-    parser.add_argument("--allow", metavar="FILE", help='the allowlist: the privileges that the images may have; "-" for standard input')
     parser.add_argument(
         "--runtime", metavar="NAME[@VERSION]", help="the runtime whose defaults are used; the newest of each by default"
     )
