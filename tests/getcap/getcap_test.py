@@ -113,7 +113,11 @@ def test_later_layers_hide_files_of_earlier_ones(tmp_path: pathlib.Path):
         "layer": digests[1],
     }
     assert [len(layer["files"]) for layer in json_image["layers"]] == [5, 2]
-    assert (content.find_file("/link/kept").path, content.find_file("/app/removed"), content.find_file("/app")) == ("/app/kept", None, None)
+    assert (content.find_file("/link/kept").path, content.find_file("/app/removed"), content.find_file("/app")) == (
+        "/app/kept",
+        None,
+        None,
+    )
 
 
 def _opaque_whiteout(path: str) -> tuple[str, None, str]:
