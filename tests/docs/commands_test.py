@@ -1,7 +1,8 @@
 """Every command in README.md and in the pages of docs/ prints what the page shows, in a workspace of a user.
 
 The files that a page shows are written into a workspace that depends on rules_setcap, beside a checkout of it. Files that the
-page does not show, such as the sources of a program, are in tests/docs/files, where BUILD.page stands for BUILD.bazel.
+page does not show, such as the sources of a program, are in tests/docs/files, where BUILD.page stands for BUILD.bazel. A
+setup.sh among them is run first.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from support.bazel import Workspace
 _FILES = pathlib.Path("tests/docs/files").absolute()
 _PAGES = {path.as_posix(): path.read_text() for path in [pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md"))]}
 _REGISTRY = "localhost:5000"
+_NATIVE = {"exports_files", "filegroup", "genrule", "load", "package", "platform", "toolchain"}
 
-# The pages leave out what Bazel prints about its work.
 _BAZELRC = """\
 startup --output_user_root={home}/bazel --max_idle_secs=300
-common --lockfile_mode=off --color=no --curses=no --noshow_progress --ui_event_filters=-info,-debug
+common --lockfile_mode=off --color=no --curses=no --noshow_progress
 run --show_result=0
 """
+# The pages leave out what Bazel prints about its work.
+_WORK = re.compile(r"^(INFO: |WARNING: Build option \S+ has changed, discarding analysis cache).*\n", re.MULTILINE)
 _FUNCTIONS = """\
 # The pages write getcap for this command.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
@@ -74,12 +77,14 @@ class Shell:
     def write(self, file: pages.File) -> None:
         """Writes a file into the workspace."""
         path = self._directory / file.path
+        if file.path == "MODULE.bazel":  # The flags are for the modules of tests/docs/files/all.
+            (self._directory / ".bazelrc").unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._replace(file.text))
 
     def copy(self, source: pathlib.Path) -> None:
         """Copies the files of a directory into the workspace."""
-        for path in source.rglob("*"):
+        for path in sorted(source.rglob("*"), reverse=True):
             if path.is_file():
                 name = path.relative_to(source).as_posix().replace(".page", ".bazel")
                 text = path.read_text().replace("PYTHON_NAME", interpreter.LIBRARY.name)
@@ -100,8 +105,9 @@ class Shell:
             text=True,
             timeout=600,
         )
-        if command.output and not pages.matches_output(self._replace(command.output), done.stdout):
-            return f"$ {command.line}\nprinted:\n{done.stdout}\nThe page shows:\n{command.output}"
+        printed = _WORK.sub("", done.stdout)
+        if command.output and not pages.matches_output(self._replace(command.output), printed):
+            return f"$ {command.line}\nprinted:\n{printed}\nThe page shows:\n{command.output}"
         if not command.output and done.returncode:
             return f"$ {command.line}\nfailed with exit status {done.returncode}:\n{done.stdout}"
         return ""
@@ -128,23 +134,25 @@ def _list_commands(page: str) -> list[str]:
 def test_commands_print_what_the_page_shows(page, shell):
     shell.clear()
     files = _FILES / pathlib.Path(page).stem
-    for source in (_FILES / "all", files):
-        if source.exists():
-            shell.copy(source)
-    if page == "docs/languages.md":
-        shell.copy_python("third_party/python")
-    shell.start()
-    differences, packages = [], []
     lines = "\n".join(_list_commands(page))
+    differences, packages = [], []
     with contextlib.ExitStack() as stack:
         # The address of a socket has at most 107 bytes, and pytest's directories are longer.
         state = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docs", dir="/tmp")))
-        if _REGISTRY in lines:
+        if _REGISTRY in lines + _PAGES[page]:
             (state / "served").mkdir()
             shell.use_registry(stack.enter_context(registry.serve(state / "served")).host)
         if re.search(r"\bdocker (run|load)\b", lines):
             (state / "engine").mkdir()
             shell.use_docker(stack.enter_context(commands.docker(state / "engine")).host)
+        for source in (_FILES / "all", files):
+            if source.exists():
+                shell.copy(source)
+        if page == "docs/languages.md":
+            shell.copy_python("third_party/python")
+        shell.start()
+        if (files / "setup.sh").exists():
+            differences.append(shell.run(pages.Command(". ./setup.sh", "")))
         for part in pages.parse_page(_PAGES[page]):
             if isinstance(part, pages.File):
                 shell.write(part)
@@ -160,7 +168,7 @@ def test_commands_print_what_the_page_shows(page, shell):
 
 @pytest.mark.parametrize("page", _PAGES)
 def test_starlark_has_its_load_statements(page):
-    """A snippet without a path is not built, so it may have no rule; an attribute alone is none."""
+    """Checks files that no test builds too. A snippet without a path is not built, so it must not have a rule."""
     for part in pages.parse_page(_PAGES[page]):
         text = part.text if isinstance(part, (pages.File, pages.Snippet)) else ""
         loaded = {
@@ -170,8 +178,8 @@ def test_starlark_has_its_load_statements(page):
         }
         called = set(re.findall(r"^(\w+)\(", text, re.MULTILINE))
         if isinstance(part, pages.File) and pathlib.Path(part.path).name == "BUILD.bazel":
-            assert called - loaded <= {"load", "filegroup", "genrule", "platform", "exports_files", "toolchain"}, part
-        elif isinstance(part, pages.Snippet) and part.language == "starlark" and "load(" in text:
+            assert called - loaded <= _NATIVE, part
+        elif isinstance(part, pages.Snippet) and part.language == "starlark" and text.startswith("load("):
             pytest.fail(f"{page}: a rule in a snippet without a path is not built; write the path as a comment: {part.text}")
 
 

@@ -41,7 +41,7 @@ class Command(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """Code in a language, which is no file of the page."""
+    """Code of a page that is neither a file nor a command."""
 
     language: str
     text: str

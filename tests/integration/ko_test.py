@@ -77,6 +77,21 @@ def test_a_layer_without_capabilities_and_with_an_mtime_is_that_of_ko(workspace,
     assert diff_ids == [ko("kodata", str(kodata), "1700000000"), ko("binary", str(workspace.output("app/agent")), "agent", "")]
 
 
+def test_a_package_below_uses_the_file(workspace):
+    build = workspace.directory / "app" / "BUILD.bazel"
+    text = build.read_text()
+    build.write_text(text + 'exports_files([".ko.yaml"])\n')
+    workspace.write(
+        "app/below/BUILD.bazel",
+        'load("@rules_setcap//rules:ko.bzl", "ko_capabilities")\n'
+        'ko_capabilities(name = "capabilities", build = "agent", config = "//app:.ko.yaml")\n',
+    )
+    try:
+        workspace.run("build", "//app/below:capabilities")
+    finally:
+        build.write_text(text)
+
+
 def test_a_disagreement_names_file_line_and_build(workspace):
     workspace.write("app/.ko.yaml", "builds:\n- id: agent\n  main: .\n  linux_capabilities: cap_chown=ep cap_kill=p\n")
     done = workspace.run("build", "//app:image", check=False)

@@ -12,11 +12,20 @@ from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
 from rules_setcap.delivery.push import push_image
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable, quote
+from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable, quote
 from rules_setcap.oci import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+STATUSES = {
+    0: "the image is pushed or loaded",
+    1: "it is not; a line on stderr gives the reason",
+    2: "a flag is wrong",
+    **SHARED_STATUSES,
+}
+"""The meaning of each exit status. docs/getcap.md has the same table."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         (its label), `layout`, `destination`, `program`, and `spec` (its own path). Its paths are relative to the runfiles.
 
     Returns:
-      The exit code: 0; 1, with a line that says why, if the image has not been delivered; 2 for invalid flags; 70 after an
-      internal error; 130 if the user has interrupted the program.
+      The exit status, as STATUSES describes it.
     """
     spec_path, *flags = arguments
     spec = _read_json(spec_path)
@@ -43,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             _push(target, layout, destination, client, flags)
         else:
             _load(target, layout, spec["image"], destination, client, flags)
+        sys.stdout.flush()
     except DeliveryError as error:
         print(f"{target}: {printable(str(error))}", file=sys.stderr)
         return 1
@@ -50,8 +59,18 @@ def main(arguments: Sequence[str]) -> int:
         for problem in error.problems:
             print(f"{target}: {problem.replace(quote(layout), quote(spec['image']))}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+    except OSError as error:
+        print(
+            f"{target}: {escape(str(error.filename))}: {error.strerror}" if error.filename else f"{target}: {error}",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         print(f"{target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
@@ -59,7 +78,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _push(target: str, layout: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
-    parser = _make_parser(target, "Pushes an image to a registry.")
+    options = make_push_parser(target).parse_command(flags)
+    repository = options.repository or destination["repository"]
+    if not repository:
+        raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
+    tags = options.tags or destination["tags"]
+    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository))
+
+
+def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
+    options = make_load_parser(target).parse_command(flags)
+    load_image(layout, options.tag or destination["name"], label, client)
+
+
+def make_push_parser(target: str) -> CommandParser:
+    """Returns the parser of the user's flags for a target of image_push."""
+    run = f"bazel run {target}"
+    parser = CommandParser(
+        f"{run} --",
+        "Pushes an image to a registry, unchanged. Prints each name that it has then; the first one has the digest.",
+        examples=[
+            run,
+            f"{run} -- --tag v1.2 --tag latest",
+            f"{run} -- --repository registry.example/team/app",
+            f"{run} -- --repository localhost:5000/app",
+        ],
+        statuses=STATUSES,
+        notes=["The client for registries, crane or skopeo, uses its own credentials."],
+        program="image_push",
+        message_prefix=target,
+    )
     parser.add_argument(
         "--repository",
         type=_make_argument_type(reference.check_repository),
@@ -77,27 +125,26 @@ def _push(target: str, layout: str, destination: dict[str, Any], client: Client,
         action="store_true",
         help="allow plain HTTP, and certificates that cannot be verified; always set for a registry on this machine",
     )
-    options = parser.parse_args(flags)
-    repository = options.repository or destination["repository"]
-    if not repository:
-        raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
-    tags = options.tags or destination["tags"]
-    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository))
+    return parser
 
 
-def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
-    parser = _make_parser(target, "Loads an image into a container engine.")
+def make_load_parser(target: str) -> CommandParser:
+    """Returns the parser of the user's flags for a target of image_load."""
+    run = f"bazel run {target}"
+    parser = CommandParser(
+        f"{run} --",
+        "Loads an image into a container engine: docker, podman or nerdctl. Prints the name by which the engine runs it.",
+        examples=[run, f"{run} -- --tag app:dev", f'docker run --rm "$({run})"'],
+        statuses=STATUSES,
+        program="image_load",
+        message_prefix=target,
+    )
     parser.add_argument(
         "--tag",
         type=_make_argument_type(reference.complete_image_name),
         help="the name of the image, name:tag, in place of that of the target",
     )
-    options = parser.parse_args(flags)
-    load_image(layout, options.tag or destination["name"], label, client)
-
-
-def _make_parser(target: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"bazel run {target} --", description=description, allow_abbrev=False)
+    return parser
 
 
 def _make_argument_type(check: Callable[[str], str | None]) -> Callable[[str], str]:

@@ -85,6 +85,8 @@ ARCHIVE_FILES = 20_000
 """Files of an image archive."""
 ARCHIVE_NAMES = 16 << 20
 """Bytes of their names and link targets together."""
+STANDARD_INPUT = 64 << 30
+"""Bytes of an image on standard input, which is copied to a temporary file."""
 
 # ELF programs
 ELF_HEADERS = 1 << 12

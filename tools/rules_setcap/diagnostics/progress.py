@@ -1,11 +1,15 @@
-"""Shows a line on the terminal with the progress of a long read."""
+"""Shows a line on the terminal with the progress of a long read.
+
+A read may have several steps, such as the layers of an image. Each step has its own total.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,16 +18,44 @@ _FIRST, _NEXT = 2.0, 0.5  # Seconds before the first line, and between lines.
 _IO = "/proc/self/io"  # proc_pid_io(5): rchar is the number of bytes that this process has read.
 
 
+class _Step(NamedTuple):
+    """A part of a read.
+
+    Attributes:
+      name: what is read; "" if the read has one step only.
+      total: its size in bytes; None if it is not known.
+      start: the number of bytes that this process had read before.
+    """
+
+    name: str
+    total: int | None
+    start: int
+
+
+class _Display:
+    """The line on the terminal, of which a process has one.
+
+    Attributes:
+      step: the current step; None if no progress is shown.
+    """
+
+    step: _Step | None = None
+
+
+_display = _Display()
+
+
 @contextlib.contextmanager
 def show_progress(what: str) -> Iterator[None]:
-    """Shows the progress of the block once it has taken two seconds, if stderr is a terminal.
+    """Shows the progress of the block once it has taken two seconds, if stderr is a terminal that can erase a line.
 
     Args:
       what: the name of what is read, short enough for a line.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
+    _display.step = _Step("", None, _count_read_bytes())
     done = threading.Event()
     thread = threading.Thread(target=_show_until_done, args=(what, done), daemon=True)
     thread.start()
@@ -32,16 +64,38 @@ def show_progress(what: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        _display.step = None
+
+
+def begin_step(name: str, total: int | None) -> None:
+    """Begins a step of the read whose progress is shown; does nothing if none is shown.
+
+    Args:
+      name: what is read, for the line; "" if the read has one step only.
+      total: its size in bytes; None if it is not known.
+    """
+    if _display.step:
+        _display.step = _Step(name, total, _count_read_bytes())
 
 
 def _show_until_done(what: str, done: threading.Event) -> None:
-    start = _count_read_bytes()
     wait = _FIRST
     while not done.wait(wait):
         wait = _NEXT
-        print(f"\r\033[K{what}: {(_count_read_bytes() - start) / 1e6:,.0f} MB read", end="", file=sys.stderr, flush=True)
+        if step := _display.step:
+            print(f"\r\033[K{what}: {_format_step(step)}", end="", file=sys.stderr, flush=True)
     if wait is _NEXT:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _format_step(step: _Step) -> str:
+    """Returns how many bytes of a step have been read, and of how many."""
+    count = _count_read_bytes() - step.start
+    name = f"{step.name}: " if step.name else ""
+    if step.total is None:
+        return f"{name}{count / 1e6:,.0f} MB read"
+    # The process reads other files too, so its count may exceed the total.
+    return f"{name}{min(count, step.total) / 1e6:,.0f} of {step.total / 1e6:,.0f} MB read"
 
 
 def _count_read_bytes() -> int:

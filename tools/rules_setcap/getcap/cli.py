@@ -6,11 +6,22 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error
+from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED
+from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, format_problem
 from rules_setcap.getcap.output import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_OTHER_COMMANDS = {
+    "--explain": "getcap explain IMAGE",
+    "help": "getcap --help",
+    "list": "getcap IMAGE",
+    "review": "getcap --review IMAGE",
+    "version": "getcap --version",
+}
+"""By a first argument that users of other programs may write, the command to write instead."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,8 +31,7 @@ def main(arguments: Sequence[str]) -> int:
       arguments: the command line, without the program's name.
 
     Returns:
-      The exit status: that of the command; 2 if an input or a flag is wrong, INTERNAL after an internal error, 130 after
-      SIGINT, 141 if stdout is closed.
+      The exit status, as exit_statuses describes it.
     """
     try:
         status = _run_command(arguments)
@@ -33,11 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return CLOSED
     except OSError as error:
         print_error(f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         # Python exits with 1 after an uncaught exception, but 1 means that capabilities are wrong.
         print_error(format_internal_error(error))
@@ -52,6 +62,7 @@ def _run_command(arguments: Sequence[str]) -> int:
     """
     if arguments[:1] == ["explain"]:
         return _run_explain(arguments[1:])
+    _reject_other_command(arguments)
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--review" in flags:
         from rules_setcap.getcap.review_command import review_images
@@ -61,6 +72,17 @@ def _run_command(arguments: Sequence[str]) -> int:
     from rules_setcap.getcap.list_command import list_capabilities
 
     return list_capabilities(arguments)
+
+
+def _reject_other_command(arguments: Sequence[str]) -> None:
+    """Reports a first argument that is meant as a command.
+
+    Raises:
+      InputError: with the command to write.
+    """
+    word = arguments[0] if arguments else ""
+    if word in _OTHER_COMMANDS and not os.path.lexists(word):
+        raise InputError([format_problem("command", word, f'no such command or file; write "{_OTHER_COMMANDS[word]}"')])
 
 
 def _run_explain(arguments: Sequence[str]) -> int:

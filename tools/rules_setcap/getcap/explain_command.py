@@ -12,10 +12,10 @@ from rules_setcap.containers.judge import judge_plan
 from rules_setcap.containers.settings import Settings
 from rules_setcap.containers.verdict import Plan, make_candidate_plans
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_problem, quote
-from rules_setcap.getcap import explain_report
-from rules_setcap.getcap.arguments import CommandParser
-from rules_setcap.getcap.inputs import read_file, read_images
+from rules_setcap.diagnostics.command_line import CommandParser
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.getcap import exit_statuses, explain_report
+from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images, reject_repeated_standard_input
 
 if TYPE_CHECKING:
     import argparse
@@ -27,15 +27,23 @@ _DESCRIPTION = """\
 Prints which capabilities the process of a container gets, from an image and the settings of a container runtime: the verdict,
 the reasons, and a fix. Without --docker-run, --kubernetes or --compose, the container is that of "docker run IMAGE", or has the
 defaults of --runtime."""
-_EPILOG = f"""\
-exit status: 0 if the process has all capabilities that its program's file assigns; 1 if it does not have them, or does not
-start; 2 if an input cannot be read, or a flag is wrong; 3 if the verdict is unknown, because a program of the chain cannot be
-followed (--program can name the last one); {INTERNAL} after an internal error"""
+_EXAMPLES = (
+    "getcap explain image --docker-run 'docker run --cap-drop=ALL app'",
+    "getcap explain app.tar --kubernetes deploy.yaml --container Deployment/app/server",
+    "helm template chart | getcap explain image --kubernetes -",
+    "getcap explain image --compose compose.yaml --service web",
+    "getcap explain image --runtime podman@4.9.3 --json",
+)
+_NOTES = (
+    """\
+The status is 3 if a program of the chain cannot be followed; --program can name the last one. docs/settings.md describes which
+settings are read.""",
+)
 _GOOD, _BAD, _UNKNOWN = 0, 1, 3
 
 
 def explain_container(arguments: Sequence[str]) -> int:
-    """Runs the command and returns the exit status: 0, 1 or 3, as --help describes them.
+    """Runs the command and returns the exit status: 0, 1 or 3, as exit_statuses.EXPLAIN describes them.
 
     Raises:
       InputError: the image or the settings are invalid.
@@ -66,14 +74,21 @@ def explain_container(arguments: Sequence[str]) -> int:
     return _GOOD if verdict.is_good and not plan.image.problems else _BAD
 
 
-def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line; exits with 2 if a flag is wrong."""
-    parser = CommandParser("getcap explain", _DESCRIPTION, _EPILOG)
-    parser.add_argument("image", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files")
+def make_parser() -> CommandParser:
+    """Returns the parser of the command line after `explain`."""
+    parser = CommandParser(
+        "getcap explain",
+        _DESCRIPTION,
+        examples=_EXAMPLES,
+        statuses=exit_statuses.EXPLAIN,
+        notes=_NOTES,
+        program="getcap",
+    )
+    parser.add_argument("image", metavar="IMAGE", help=IMAGE_HELP)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--docker-run", metavar="COMMAND", help='the whole command line: "docker run ..." or "podman run ..."')
-    source.add_argument("--kubernetes", metavar="FILE", help="Kubernetes manifests")
-    source.add_argument("--compose", metavar="FILE", help="a Compose file")
+    source.add_argument("--kubernetes", metavar="FILE", help='Kubernetes manifests; "-" for standard input')
+    source.add_argument("--compose", metavar="FILE", help='a Compose file; "-" for standard input')
     parser.add_argument("--container", metavar="NAME", help="the container of --kubernetes, as name or Kind/name/container")
     parser.add_argument("--service", metavar="NAME", help="the service of --compose")
     parser.add_argument(
@@ -84,12 +99,19 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "--program", default="", metavar="PATH", help="the container's own program, if the command does not lead to it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with 2 if a flag is wrong."""
+    parser = make_parser()
+    options = parser.parse_command(arguments)
     for flag, required in (("container", "kubernetes"), ("service", "compose")):
         if getattr(options, flag) is not None and getattr(options, required) is None:
             parser.error(f"--{flag} needs --{required}")
     if options.compose is not None and options.service is None:
         parser.error("--compose needs --service")
+    reject_repeated_standard_input(parser, [options.image, options.kubernetes, options.compose])
     return options
 
 
@@ -120,7 +142,9 @@ def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
     if options.compose is not None:
         from rules_setcap.containers.compose import files
 
-        return files.read_service(read_file(options.compose, limits.YAML), options.compose, options.service, os.environ)
+        return files.read_service(
+            read_file(options.compose, limits.YAML, "--compose"), options.compose, options.service, os.environ
+        )
     if options.kubernetes is not None:
         return _read_kubernetes_settings(options.kubernetes, options.container, engine_name or "containerd")
     return _make_default_settings(engine_name or "docker")
@@ -134,7 +158,7 @@ def _read_kubernetes_settings(path: str, container: str | None, engine_name: str
         raise InputError(
             [format_problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")]
         )
-    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML), path, engine_name, partial=True)
+    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML, "--kubernetes"), path, engine_name, partial=True)
     return kubernetes.select_container(manifest, container, path, "--container", "--kubernetes").settings
 
 

@@ -1,16 +1,18 @@
-"""Recognizes the name of an image where a path is expected.
+"""Recognizes the name of an image, or a directory of files, where the path of an image is expected.
 
 getcap reads images from files and directories. For an image in a registry or in an engine, the message tells how to copy it
-to a directory.
+to a directory. For a directory of files, the message tells how to pack them.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
 
 from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.oci.layout_reader import describe_layout_hint
 
 # Transports of skopeo: containers/image, transports/transports.go.
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
@@ -46,3 +48,20 @@ def reject_image_name(path: str) -> None:
     command = f"skopeo copy {shlex.quote(source)} oci:{directory}"
     what = f'no such file or directory; if it is the name of an image, copy the image with "{command}", and write "{directory}"'
     raise InputError([format_problem("image", path, what)])
+
+
+def reject_plain_directory(path: str) -> None:
+    """Reports a directory that has nothing of an OCI image layout.
+
+    Raises:
+      InputError: with the command that reads its files as one layer, as `getcap -r` of libcap would.
+    """
+    if not os.path.isdir(path) or any(
+        os.path.lexists(os.path.join(path, name)) for name in ("index.json", "oci-layout", "blobs")
+    ):
+        return
+    hint = describe_layout_hint(path)
+    if not hint.endswith("..."):
+        tar = "tar --xattrs --xattrs-include=security.capability"
+        hint += f', or the files of a directory as a tar: "{tar} -cC {shlex.quote(path)} . | getcap -"'
+    raise InputError([format_problem("image", path, f"index.json cannot be read: {os.strerror(errno.ENOENT)}{hint}")])

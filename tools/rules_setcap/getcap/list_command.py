@@ -18,11 +18,13 @@ With --json it prints one object:
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape
-from rules_setcap.getcap.arguments import CommandParser
-from rules_setcap.getcap.inputs import read_images
+from rules_setcap.diagnostics.command_line import CommandParser
+from rules_setcap.diagnostics.errors import InputError, escape
+from rules_setcap.getcap import exit_statuses
+from rules_setcap.getcap.inputs import read_images, reject_repeated_standard_input
 from rules_setcap.getcap.output import JSON_VERSION, format_json, print_error
 
 if TYPE_CHECKING:
@@ -34,27 +36,23 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Prints the file capabilities of images, as getcap(8) does. Images are OCI layout directories, image archives (of docker save,
 podman save, crane pull and others), and layers as tars, compressed or not. "getcap explain --help" describes how to find out
-which capabilities a container's process gets."""
-_EPILOG = f"""\
+which capabilities a container's process gets, and "getcap --review --help" how to review what an attacker could gain."""
+_EXAMPLES = (
+    "getcap bazel-bin/app/image",
+    "docker save app:dev | getcap -",
+    "getcap --layer --platform linux/arm64 index.tar",
+    "getcap --json app.tar | jq '.images[].files'",
+)
+_NOTES = (
+    """\
 In a path, a backslash is printed as \\\\, a space as "\\ ", other characters that are not printable as \\n, \\r, \\t, \\uHHHH or
-\\UHHHHHHHH, and a byte that is not UTF-8 as \\xHH. JSON is printed in ASCII, and has such a byte as the lone surrogate \\udcHH.
-
-exit status: 0; 1 if capabilities in an image are wrong; 2 if an image cannot be read, or a flag is wrong; {INTERNAL} after an
-internal error; 130 if interrupted; 141 if the reader of the output has closed it"""
+\\UHHHHHHHH, and a byte that is not UTF-8 as \\xHH. JSON is printed in ASCII, and has such a byte as the lone surrogate \\udcHH.""",
+)
 
 
 def list_capabilities(arguments: Sequence[str]) -> int:
-    """Runs the command and returns the exit status: 0, 1 if capabilities are wrong, or 2 if an image cannot be read."""
-    parser = CommandParser("getcap", _DESCRIPTION, _EPILOG)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image")
-    parser.add_argument(
-        "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
-    )
-    parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
-    parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
-    options = parser.parse_args(arguments)
+    """Runs the command and returns the exit status: 0, 1 or 2, as exit_statuses.LIST describes them."""
+    options = _parse_options(arguments)
     invalid = unreadable = False
     json_images: list[dict[str, Any]] = []
     json_artifacts: list[dict[str, str]] = []
@@ -87,6 +85,38 @@ def list_capabilities(arguments: Sequence[str]) -> int:
     if options.json:
         print(format_json({"version": JSON_VERSION, "images": json_images, "passed_over": json_artifacts}))
     return 2 if unreadable else 1 if invalid else 0
+
+
+def make_parser() -> CommandParser:
+    """Returns the parser of the command line."""
+    parser = CommandParser(
+        "getcap", _DESCRIPTION, examples=_EXAMPLES, statuses=exit_statuses.LIST, notes=_NOTES, program="getcap"
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help='an image; "-" for an archive or a tar on standard input')
+    parser.add_argument(
+        "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
+    )
+    parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
+    parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
+    parser.add_argument(
+        "-r", "-n", action="store_true", help="not needed: images are always read completely, and rootids printed"
+    )
+    parser.add_argument("-v", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with 2 if a flag is wrong."""
+    parser = make_parser()
+    options = parser.parse_command(arguments)
+    if options.v:
+        parser.error(
+            'argument -v: files without capabilities are not printed; leave it out, or write "tar -tvf" to list all files of a tar'
+        )
+    reject_repeated_standard_input(parser, options.paths)
+    return options
 
 
 def _format_image(image: image_reader.Image, layer: bool, all_layers: bool) -> Iterator[str]:

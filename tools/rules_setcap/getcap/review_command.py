@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.containers.engines import BEHAVIOURS, Engine, parse_engine
 from rules_setcap.diagnostics import limits
+from rules_setcap.diagnostics.command_line import CommandParser
 from rules_setcap.diagnostics.errors import InputError, escape
-from rules_setcap.getcap import allowlist_format, review_rules
+from rules_setcap.getcap import allowlist_format, exit_statuses, review_rules
 from rules_setcap.getcap.allowlist import Allowlist
-from rules_setcap.getcap.arguments import CommandParser
-from rules_setcap.getcap.inputs import read_file, read_images
+from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images, reject_repeated_standard_input
 from rules_setcap.getcap.output import format_json, print_error
 from rules_setcap.getcap.review_image import Finding, Review, review_image
 from rules_setcap.getcap.review_json import make_json_report
@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Lists the files of images that have capabilities or set-ID bits, with what an attacker gains from each, whether a container with
 a runtime's defaults can use it, and other problems."""
-_EPILOG = """\
-exit status: 0 if the images match the allowlist; 1 if there are findings; 2 if an input cannot be read, or a flag is wrong.
-docs/review.md describes the format of allowlists, the keys of JSON and the findings."""
+_EXAMPLES = (
+    "getcap --review app.tar",
+    "docker save app:dev | getcap --review -",
+    "getcap --review --print-allow image > image.allow",
+    "getcap --review --allow image.allow --sarif image > image.sarif",
+)
+_NOTES = ("docs/review.md describes the format of allowlists, the keys of JSON and the findings.",)
 _DEFAULT_WIDTH = 120  # Characters in a line of output that is not a terminal.
 
 
 def review_images(arguments: Sequence[str]) -> int:
-    """Runs the command and returns the exit status: 0, 1 if there are findings, or 2 if an image cannot be read.
+    """Runs the command and returns the exit status: 0, 1 or 2, as exit_statuses.REVIEW describes them.
 
     Raises:
       InputError: the allowlist or the name of a runtime is not valid.
@@ -45,7 +49,7 @@ def review_images(arguments: Sequence[str]) -> int:
     engines = [parse_engine(options.runtime)] if options.runtime else [Engine(name) for name in BEHAVIOURS if name != "nerdctl"]
     allowlist = Allowlist()
     if options.allow is not None:
-        allowlist = allowlist_format.parse_allowlist(read_file(options.allow, limits.TEXT), options.allow)
+        allowlist = allowlist_format.parse_allowlist(read_file(options.allow, limits.TEXT, "--allow"), options.allow)
     reviews: list[tuple[str, str, Review]] = []
     errors: list[str] = []
     for path in options.images:
@@ -69,14 +73,21 @@ def review_images(arguments: Sequence[str]) -> int:
     return 1 if stale_lines or any(image.findings for image in images) else 0
 
 
-def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line; exits with 2 if a flag is wrong."""
+def make_parser() -> CommandParser:
+    """Returns the parser of the command line after --review."""
     rules = ", ".join(f"{rule.id} {rule.name}" for rule in review_rules.RULES)
-    parser = CommandParser("getcap --review", _DESCRIPTION, f"{_EPILOG}\n\nrules: {rules}")
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="an OCI layout directory, an archive of an image, or a tar of files"
+    parser = CommandParser(
+        "getcap --review",
+        _DESCRIPTION,
+        examples=_EXAMPLES,
+        statuses=exit_statuses.REVIEW,
+        notes=[*_NOTES, f"rules: {rules}"],
+        program="getcap",
     )
-    parser.add_argument("--allow", metavar="FILE", help="the allowlist: the privileges that the images may have")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGE_HELP)
+    parser.add_argument(
+        "--allow", metavar="FILE", help='the allowlist: the privileges that the images may have; "-" for standard input'
+    )
     parser.add_argument(
         "--runtime", metavar="NAME[@VERSION]", help="the runtime whose defaults are used; the newest of each by default"
     )
@@ -89,7 +100,15 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
-    return parser.parse_args(arguments)
+    return parser
+
+
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with 2 if a flag is wrong."""
+    parser = make_parser()
+    options = parser.parse_command(arguments)
+    reject_repeated_standard_input(parser, [*options.images, options.allow])
+    return options
 
 
 def _print_report(

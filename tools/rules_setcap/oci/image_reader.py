@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
@@ -48,6 +49,7 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
+            progress.begin_step("", size)
             budget = ReadBudget(size)
             stream = HashingReader(file)
             archive = TarReader(DecompressedStream(stream, budget), budget)
@@ -97,6 +99,7 @@ def _read_archive(
     with tempfile.TemporaryDirectory(prefix="getcap-") as directory:
         layout = os.path.join(directory, "layout")
         try:
+            progress.begin_step("unpacking", os.path.getsize(path))
             import_archive(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
@@ -139,11 +142,13 @@ def _read_image(layout: str, image: image_documents.ImageDocuments, budget: Read
     """Returns an image of a layout with the capabilities in its layers."""
     layers = LayerReader()
     blobs = layer_blobs.list_image_layers(layout, image)
-    for blob in blobs:
+    for number, blob in enumerate(blobs, 1):
+        progress.begin_step(f"layer {number} of {len(blobs)}", blob.descriptor["size"])
         with layer_blobs.open_layer(blob, budget) as archive:
             layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
         second_budget = ReadBudget()
+        progress.begin_step("all layers again", sum(blob.descriptor["size"] for blob in blobs))
         return layers.build_image(
             format_platform(image.config), image.config, lambda: (layer_blobs.open_layer(blob, second_budget) for blob in blobs)
         )

@@ -1,0 +1,2 @@
+# The registry has an image.
+bazel run //third_party/made:push

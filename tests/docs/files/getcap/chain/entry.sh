@@ -1,0 +1,5 @@
+#!/bin/sh
+if [ "$(id -u)" = 0 ]; then
+  exec su-exec 1000 "$0" "$@"
+fi
+exec server

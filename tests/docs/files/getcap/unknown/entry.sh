@@ -1,0 +1,3 @@
+#!/bin/sh
+. /etc/profile.d/app.sh
+exec server
