@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from rules_setcap.capabilities.execve import Process
-from rules_setcap.containers.programs.model import Call, Execution, NotFollowed, ProcessState, ProgramFails, System
+from rules_setcap.containers.program_model import Call, Execution, NotFollowed, ProcessState, ProgramFails, System
 from rules_setcap.containers.programs.shells import make_shell_model
 from support import require
 

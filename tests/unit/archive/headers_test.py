@@ -50,7 +50,7 @@ def read_members(tar: bytes) -> list[dict[str, Any]]:
     entries = []
     archive = TarReader(io.BytesIO(tar))
     for member in archive:
-        content = b"".join(archive.content())[: member.size]
+        content = b"".join(archive.read_content())[: member.size]
         entries.append(
             {
                 "path": member.path,
@@ -62,7 +62,7 @@ def read_members(tar: bytes) -> list[dict[str, Any]]:
                 "content": None if member.sparse else hashlib.sha256(content).hexdigest(),
             }
         )
-    for _ in archive.rest():
+    for _ in archive.read_rest():
         pass
     return entries
 

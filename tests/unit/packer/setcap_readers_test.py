@@ -73,7 +73,7 @@ def _list_programs(tar: bytes) -> list[str]:
     paths = []
     archive = reader.TarReader(io.BytesIO(tar))
     for member in archive:
-        start = next(archive.content(), b"")
+        start = next(archive.read_content(), b"")
         if (
             member.type == FILE
             and member.mode & 0o111

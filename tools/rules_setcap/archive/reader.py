@@ -128,7 +128,7 @@ class TarReader:
         """
         preceding = _PrecedingHeaders()
         while True:
-            for _ in self.content():
+            for _ in self.read_content():
                 pass
             offset = self._offset
             block = self._read_exactly(BLOCK, "a header")
@@ -164,7 +164,7 @@ class TarReader:
             if preceding.raw or preceding.extended:
                 preceding = _PrecedingHeaders()
 
-    def content(self) -> Iterator[bytes]:
+    def read_content(self) -> Iterator[bytes]:
         """Yields the content of the last member in pieces, as far as it was not read yet, and then its padding.
 
         Raises:
@@ -185,7 +185,7 @@ class TarReader:
                 raise TarError(f"ends within the content of an entry, at byte {self._offset}")
             yield padding
 
-    def rest(self) -> Iterator[bytes]:
+    def read_rest(self) -> Iterator[bytes]:
         """Yields the end-of-archive marker and the bytes that follow it, after all members were read.
 
         Raises:

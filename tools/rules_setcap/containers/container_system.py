@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from rules_setcap.capabilities import execve
 from rules_setcap.containers.process import InitialProcess
-from rules_setcap.containers.programs.model import Group, NotFollowed, ProcessState, System, User
+from rules_setcap.containers.program_model import Group, NotFollowed, ProcessState, System, User
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.image_reader import Image

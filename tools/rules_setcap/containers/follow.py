@@ -13,7 +13,7 @@ from rules_setcap.containers.chain import Chain, Hop
 from rules_setcap.containers.container_system import ContainerSystem, read_texts
 from rules_setcap.containers.loader import find_start_failure
 from rules_setcap.containers.process import InitialProcess
-from rules_setcap.containers.programs.model import Argument, Call, Execution, NotFollowed, ProgramFails
+from rules_setcap.containers.program_model import Argument, Call, Execution, NotFollowed, ProgramFails
 from rules_setcap.containers.programs.table import find_model
 from rules_setcap.containers.settings import Settings
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote

@@ -60,9 +60,9 @@ class ArchiveDetector:
                 self._examine(member)
             yield member
 
-    def content(self) -> Iterator[bytes]:
+    def read_content(self) -> Iterator[bytes]:
         """Yields the rest of the entry's content, as TarReader does."""
-        return self._archive.content()
+        return self._archive.read_content()
 
     def _examine(self, member: Member) -> None:
         path = member.path
@@ -100,8 +100,8 @@ class ArchiveDetector:
         if member.sparse:
             return b"", None
         if member.size > limits.JSON:
-            return next(self._archive.content(), b"").lstrip(_SPACE)[:1], None
-        data = b"".join(self._archive.content())[: member.size]
+            return next(self._archive.read_content(), b"").lstrip(_SPACE)[:1], None
+        data = b"".join(self._archive.read_content())[: member.size]
         start = data.lstrip(_SPACE)[:1] or b"?"
         try:
             return start, strict_json.parse_document(data)

@@ -112,8 +112,8 @@ class _ArchiveImporter:
                 raise TarError(
                     f"{quote(member.path)} has file capabilities, and no member of an image archive has: it is a layer"
                 )
-            self._add_member(member, archive.content())
-        for _ in archive.rest():
+            self._add_member(member, archive.read_content())
+        for _ in archive.read_rest():
             pass
         if not archive.ended:
             raise TarError("ends without an end-of-archive marker: a part is missing")

@@ -55,7 +55,7 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
             archive = TarReader(DecompressedStream(stream, budget), budget)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
-            for _ in archive.rest():
+            for _ in archive.read_rest():
                 pass
             if not archive.ended:
                 raise TarError("ends without an end-of-archive marker: a part is missing, or it is not a tar")

@@ -163,10 +163,10 @@ class LayerReader:
         if member.type != FILE or member.sparse or not member.size:
             return
         if member.path in (_PASSWD, _GROUP) and member.size <= limits.TEXT:
-            text = b"".join(archive.content())[: member.size]
+            text = b"".join(archive.read_content())[: member.size]
             self._texts[entry] = self._id_files[entry] = text
         else:
-            content = archive.content()
+            content = archive.read_content()
             start = next(content, b"")[: member.size]
             if start.startswith(b"#!"):
                 self._keep_script(member, entry, start, content)

@@ -121,7 +121,7 @@ def _extract_files(
                 source = os.path.join(directory, str(len(entries)))
                 left = member.size
                 with open(source, "wb") as file:
-                    for piece in archive.content():
+                    for piece in archive.read_content():
                         file.write(piece[:left])
                         left -= min(left, len(piece))
                 for path in paths[position]:

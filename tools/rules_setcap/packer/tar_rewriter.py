@@ -99,10 +99,10 @@ class TarRewriter:
                 archive = reader.TarReader(decompress.DecompressedStream(file, self._read_budget))
                 for member in archive:
                     path = member.path
-                    self._copy_member(blob, member, archive.content())
+                    self._copy_member(blob, member, archive.read_content())
                 if not archive.ended:
                     raise reader.TarError("ends without an end-of-archive marker: a part is missing")
-                for piece in archive.rest():
+                for piece in archive.read_rest():
                     blob.write(piece)
         except (reader.TarError, decompress.DecompressionError) as error:
             where = f", after {quote(path)}" if path else ""

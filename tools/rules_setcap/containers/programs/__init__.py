@@ -1,7 +1,7 @@
 """Models of programs that execute another program: what each changes about the process, and what it executes.
 
 To add a program:
-  1. Write its model, a function `follow_NAME(call: Call) -> Execution | None` (model.py), in the module of its kind: inits,
+  1. Write its model, a function `follow_NAME(call: Call) -> Execution | None` (containers/program_model.py), in the module of its kind: inits,
      passthrough (the credentials stay), users, daemontools, privileges, shells. options.parse_options() reads its options.
   2. Say in the docstring which program it is and where its behaviour is documented, or which version was measured.
   3. Raise NotFollowed wherever the model is not sure: "unknown" is a valid answer, a wrong one is not.

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from rules_setcap.capabilities import credentials
 from rules_setcap.capabilities.names import NAMES, find_number
+from rules_setcap.containers.program_model import Call, Execution, Model, NotFollowed, ProgramFails, change_root
 from rules_setcap.containers.programs import daemontools, inits, options, passthrough, privileges, users
-from rules_setcap.containers.programs.model import Call, Execution, Model, NotFollowed, ProgramFails, change_root
 from rules_setcap.containers.programs.shells import make_shell_model
 
 

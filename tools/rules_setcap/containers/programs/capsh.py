@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
 from rules_setcap.capabilities.names import ALL, find_number
-from rules_setcap.containers.programs.model import (
+from rules_setcap.containers.program_model import (
     Call,
     Execution,
     NotFollowed,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
+from rules_setcap.containers.program_model import Call, Execution, NotFollowed, ProgramFails, change_root, find_group, find_user
 from rules_setcap.containers.programs import options, users
-from rules_setcap.containers.programs.model import Call, Execution, NotFollowed, ProgramFails, change_root, find_group, find_user
 
 
 def follow_s6_setuidgid(call: Call) -> Execution | None:

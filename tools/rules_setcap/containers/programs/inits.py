@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from rules_setcap.containers.program_model import Call, Execution, NotFollowed, ProgramFails, parse_decimal
 from rules_setcap.containers.programs import options
-from rules_setcap.containers.programs.model import Call, Execution, NotFollowed, ProgramFails, parse_decimal
 
 _SIGNAL = re.compile("SIG[A-Z0-9]+")
 

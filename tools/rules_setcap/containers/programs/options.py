@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rules_setcap.containers.programs.model import Argument, NotFollowed, ProgramFails
+from rules_setcap.containers.program_model import Argument, NotFollowed, ProgramFails
 
 Option = tuple[str, str]
 """An option: its letter or its long name without dashes, and its value ("" if it has none)."""

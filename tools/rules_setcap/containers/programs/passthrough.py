@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rules_setcap.containers.program_model import Argument, Call, Execution, Model, NotFollowed, ProgramFails
 from rules_setcap.containers.programs import options
-from rules_setcap.containers.programs.model import Argument, Call, Execution, Model, NotFollowed, ProgramFails
 
 
 def follow_env(call: Call) -> Execution | None:

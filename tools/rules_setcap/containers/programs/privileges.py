@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
 from rules_setcap.capabilities.names import ALL, NAMES, find_number
-from rules_setcap.containers.programs import options
-from rules_setcap.containers.programs.model import (
+from rules_setcap.containers.program_model import (
     Call,
     Execution,
     NotFollowed,
@@ -22,6 +21,7 @@ from rules_setcap.containers.programs.model import (
     list_group_ids,
     parse_decimal,
 )
+from rules_setcap.containers.programs import options
 from rules_setcap.containers.programs.users import resolve_directory
 
 _SECUREBITS = {

@@ -10,7 +10,7 @@ import posixpath
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials
-from rules_setcap.containers.programs.model import Argument, Call, Execution, Model, NotFollowed, ProcessState, ProgramFails
+from rules_setcap.containers.program_model import Argument, Call, Execution, Model, NotFollowed, ProcessState, ProgramFails
 from rules_setcap.containers.shell.evaluate import Evaluator
 from rules_setcap.containers.shell.expand import Expander
 from rules_setcap.containers.shell.frame import Frame, StartedProgram

@@ -14,8 +14,8 @@ import posixpath
 import re
 from collections.abc import Mapping
 
+from rules_setcap.containers.program_model import Model
 from rules_setcap.containers.programs import busybox, capsh, daemontools, inits, passthrough, privileges, users
-from rules_setcap.containers.programs.model import Model
 from rules_setcap.containers.programs.shells import make_shell_model
 
 _COREUTILS: Mapping[str, Model] = {

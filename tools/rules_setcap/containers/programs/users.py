@@ -10,8 +10,7 @@ import posixpath
 from dataclasses import replace
 
 from rules_setcap.capabilities import credentials, execve
-from rules_setcap.containers.programs import options
-from rules_setcap.containers.programs.model import (
+from rules_setcap.containers.program_model import (
     Call,
     Execution,
     NotFollowed,
@@ -24,6 +23,7 @@ from rules_setcap.containers.programs.model import (
     list_group_ids,
     parse_decimal,
 )
+from rules_setcap.containers.programs import options
 
 
 def get_argument(call: Call, at: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
-from rules_setcap.containers.programs.model import Argument
+from rules_setcap.containers.program_model import Argument
 from rules_setcap.containers.shell.conditions import Truth, evaluate_test
 from rules_setcap.containers.shell.frame import Frame, StartedProgram
 from rules_setcap.containers.shell.parse import parse_script

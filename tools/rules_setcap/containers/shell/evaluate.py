@@ -10,7 +10,7 @@ import fnmatch
 import functools
 from collections.abc import Callable, Sequence
 
-from rules_setcap.containers.programs.model import System
+from rules_setcap.containers.program_model import System
 from rules_setcap.containers.shell import builtins
 from rules_setcap.containers.shell.conditions import DoubleBracketEvaluator, Truth, negate
 from rules_setcap.containers.shell.expand import Expander

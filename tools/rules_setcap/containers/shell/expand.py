@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from rules_setcap.containers.programs.model import Argument
+from rules_setcap.containers.program_model import Argument
 from rules_setcap.containers.shell.frame import Frame
 from rules_setcap.containers.shell.syntax import (
     AndOr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rules_setcap.containers.programs.model import Argument, ProcessState
+from rules_setcap.containers.program_model import Argument, ProcessState
 from rules_setcap.containers.shell.syntax import Command
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rules_setcap.containers.programs.model import Argument, System
+from rules_setcap.containers.program_model import Argument, System
 from rules_setcap.containers.shell.conditions import Truth
 from rules_setcap.containers.shell.expand import Expander
 from rules_setcap.containers.shell.frame import Frame, StartedProgram

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from rules_setcap.containers.programs.model import Argument
+from rules_setcap.containers.program_model import Argument
 from rules_setcap.containers.shell.conditions import Truth
 from rules_setcap.containers.shell.frame import Frame
 from rules_setcap.containers.shell.run import Builtin, ScriptRun

@@ -54,7 +54,7 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
         """Yields the entries of a layer, and records the interpreters of programs."""
         for number, member in enumerate(archive):
             if member.type == FILE and member.size and member.mode & 0o111 and not member.sparse:
-                start = next(archive.content(), b"")[: member.size]
+                start = next(archive.read_content(), b"")[: member.size]
                 if interpreter := find_interpreter(start):
                     interpreters[layer, number] = interpreter
             yield member
