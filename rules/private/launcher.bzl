@@ -68,7 +68,7 @@ for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}
   fi
 done
 echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
-exit 1
+exit 127
 """
 
 def _format_argument(ctx, argument):

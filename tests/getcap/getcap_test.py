@@ -364,3 +364,10 @@ def test_the_program_runs_without_bazel():
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "/app/server cap_net_bind_service=p\n"), done.stderr
+
+
+def test_a_program_without_its_runfiles_says_so(tmp_path: pathlib.Path):
+    program = shutil.copy(os.path.realpath("tools/getcap/getcap"), tmp_path / "getcap")
+    done = subprocess.run([program, NETBIND], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr == f"{program}: its runfiles are missing; use bazel run, or copy them along (cp -rL)\n"
