@@ -175,12 +175,14 @@ def test_internal_errors_are_one_line(
     def fail(*_: object) -> None:
         raise error
 
+    image = tmp_path / "image.tar"
+    image.write_bytes(b"")
     monkeypatch.setattr("rules_setcap.oci.image_reader.read_images", fail)
-    assert cli.main([str(tmp_path)]) == errors.INTERNAL
+    assert cli.main([str(image)]) == errors.INTERNAL
     stderr = capsys.readouterr().err
     _check_printable(stderr, 1)
     assert stderr.startswith(f"getcap: internal error: {type(error).__name__}: ") and stderr.endswith("; please report this\n")
     assert image_tests.main(["capabilities", "--target=//t", "--report=x", "--image=x"]) == errors.INTERNAL
     _check_printable(capsys.readouterr().err, 1)
     monkeypatch.setattr("rules_setcap.oci.image_reader.read_images", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert cli.main([str(tmp_path)]) == 130
+    assert cli.main([str(image)]) == 130
