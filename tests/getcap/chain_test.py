@@ -10,7 +10,9 @@ import pytest
 
 from rules_setcap import capabilities
 from rules_setcap.getcap import cli
+from support import oci_layout
 from support.image import layout, tar
+from support.oci_layout import Member
 
 NET = capabilities.from_text("cap_net_bind_service=p")
 PROGRAM = "\x7fELF"
@@ -178,3 +180,15 @@ def test_capabilities_count_only_in_the_user_namespace_of_their_rootid(
     status, report = _explain(capsys, image, f"podman run --uidmap=0:{rootid}:65536 --entrypoint=server app")
     assert status == 3
     assert any(f"for the user namespace whose root is uid {rootid}: whether they count" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize(
+    "flags, ambient",
+    [("", []), ("--group-add=50 ", ["cap_sys_chroot"]), ("--group-add=staff ", ["cap_sys_chroot"]), ("--group-add=7 ", [])],
+)
+def test_a_set_group_id_program_of_an_added_group_keeps_ambient_capabilities(tmp_path, capsys, flags, ambient):
+    """The kernel clears ambient capabilities only if the new gid is not among the groups of the process."""
+    entries = [Member("app", mode=0o2755, owner=(0, 50), content=PROGRAM.encode()), Member("etc/group", content=b"staff:x:50:\n")]
+    image = str(oci_layout.write(tmp_path / "image", entries))
+    _, report = _explain(capsys, image, f"podman run --user=1000:1000 --cap-add=SYS_CHROOT {flags}--entrypoint=/app image")
+    assert report["ambient"] == ambient

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rules_setcap.capabilities import execve
 from rules_setcap.containers.process import InitialProcess
@@ -122,7 +122,16 @@ class ContainerSystem(System):
         if group_name:
             named = next((group for group in groups if group.name == group_name), None)
             gid, gids = named.gid if named else int(group_name) if group_name.isdecimal() and len(group_name) <= 10 else 0, ()
-        return uid, gid, gids
+        return uid, gid, (*gids, *self._find_added_gids(groups))
+
+    def _find_added_gids(self, groups: Sequence[Group]) -> Iterator[int]:
+        """Yields the gids of the groups that the settings add to those of the user, by name or number."""
+        gids = {group.name: group.gid for group in groups}
+        for setting in self.settings.groups:
+            if setting.value in gids:
+                yield gids[setting.value]
+            elif setting.value.isascii() and setting.value.isdecimal():
+                yield int(setting.value[:11])
 
     def read_users(self, state: ProcessState) -> Sequence[User]:
         """Returns the users of the image."""

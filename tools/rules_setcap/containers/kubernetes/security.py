@@ -79,6 +79,7 @@ def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, s
         directory=_read_member(container, "workingDir", Field.text),
         network=_read_member(spec, "hostNetwork", lambda field: "host" if field.boolean() else None),
         sysctls=_read_sysctls(pod_context),
+        groups=_read_groups(pod_context),
     )
 
 
@@ -163,6 +164,13 @@ def _check_pod_group(pod_context: Field | None, engine_name: str) -> None:
     if group and pod_context and not pod_context.get("runAsUser") and engine_name == "containerd":
         what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
         group.problem(what)
+
+
+def _read_groups(pod_context: Field | None) -> tuple[Setting[str], ...]:
+    """Returns the supplementary groups of a pod: supplementalGroups and fsGroup."""
+    added = pod_context.get("supplementalGroups") if pod_context else None
+    fields = [*(added.items() if added else ()), pod_context.get("fsGroup") if pod_context else None]
+    return tuple(Setting(str(gid), field.where) for field in fields if field and (gid := field.integer()) is not None)
 
 
 def _read_sysctls(pod_context: Field | None) -> tuple[Setting[tuple[str, str]], ...]:
