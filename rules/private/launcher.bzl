@@ -7,11 +7,10 @@ only.
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load(":entries.bzl", "runfiles_path")
-load(":python_tool.bzl", "PYTHON_3_14")
+load(":python_tool.bzl", "PYTHON_3_14", "PYTHON_PROGRAM_ATTRS", "PYTHON_TOOLCHAIN_TYPE")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-_PYTHON = "@rules_python//python:toolchain_type"
 _SITE_PACKAGES = "/site-packages/"
 
 def _for_host_impl(settings, _attr):
@@ -81,7 +80,7 @@ def _escape(text):
     return text
 
 def _python_command_impl(ctx):
-    runtime = ctx.toolchains[_PYTHON].py3_runtime
+    runtime = ctx.toolchains[PYTHON_TOOLCHAIN_TYPE].py3_runtime
     interpreter = runtime.interpreter or runtime.interpreter_path
     sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps])
     files = [ctx.file._launch] + ([runtime.interpreter] if runtime.interpreter else [])
@@ -106,23 +105,10 @@ python_command = rule(
 
 It runs with Python 3.14, isolated from the site-packages of the interpreter and from `PYTHON*` variables.""",
     implementation = _python_command_impl,
-    attrs = {
-        "deps": attr.label_list(
-            doc = "The libraries that the program imports.",
-            providers = [PyInfo],
-        ),
-        "package": attr.string(
-            doc = "The Python package of the program; its module `__main__` has `main()`.",
-            mandatory = True,
-        ),
-        "_launch": attr.label(
-            allow_single_file = True,
-            default = "//tools:launch.py",
-        ),
-    },
+    attrs = PYTHON_PROGRAM_ATTRS,
     cfg = PYTHON_3_14,
     executable = True,
-    toolchains = [_PYTHON],
+    toolchains = [PYTHON_TOOLCHAIN_TYPE],
 )
 
 def _host_command_impl(ctx):

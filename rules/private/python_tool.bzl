@@ -29,10 +29,26 @@ PYTHON_3_14 = transition(
     outputs = ["@rules_python//python/config_settings:python_version"],
 )
 
-_PYTHON = "@rules_python//python:toolchain_type"
+PYTHON_TOOLCHAIN_TYPE = "@rules_python//python:toolchain_type"
+
+# The attributes of rules that run a Python program of this repository.
+PYTHON_PROGRAM_ATTRS = {
+    "deps": attr.label_list(
+        doc = "The libraries that the program imports.",
+        providers = [PyInfo],
+    ),
+    "package": attr.string(
+        doc = "The Python package of the program; its module `__main__` has `main()`.",
+        mandatory = True,
+    ),
+    "_launch": attr.label(
+        allow_single_file = True,
+        default = "//tools:launch.py",
+    ),
+}
 
 def _python_tool_impl(ctx):
-    runtime = ctx.toolchains[_PYTHON].py3_runtime
+    runtime = ctx.toolchains[PYTHON_TOOLCHAIN_TYPE].py3_runtime
     files = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]
     if runtime.files:
         files.append(runtime.files)
@@ -46,22 +62,9 @@ def _python_tool_impl(ctx):
 python_tool = rule(
     doc = "A Python program of this repository that actions run with the interpreter alone.",
     implementation = _python_tool_impl,
-    attrs = {
-        "deps": attr.label_list(
-            doc = "The libraries that the program imports.",
-            providers = [PyInfo],
-        ),
-        "package": attr.string(
-            doc = "The Python package of the program; its module `__main__` has `main()`.",
-            mandatory = True,
-        ),
-        "_launch": attr.label(
-            allow_single_file = True,
-            default = "//tools:launch.py",
-        ),
-    },
+    attrs = PYTHON_PROGRAM_ATTRS,
     cfg = PYTHON_3_14,
-    toolchains = [_PYTHON],
+    toolchains = [PYTHON_TOOLCHAIN_TYPE],
 )
 
 # For actions whose command line and outputs do not depend on the name of the configuration.
