@@ -110,9 +110,8 @@ class ContainerSystem(System):
         """Returns the uid, gid and groups that runtimes give the process (moby/sys/user, GetExecUser)."""
         image_user = str(self.config.get("User") or "")
         if self.settings.form == "kubernetes":
-            image_user = image_user.partition(":")[
-                0
-            ]  # The kubelet passes on the user alone (pkg/kubelet/kuberuntime, getImageUser).
+            # The kubelet passes on the user without the group (pkg/kubelet/kuberuntime, getImageUser).
+            image_user = image_user.partition(":")[0]
         text = self.settings.user.value if self.settings.user and self.settings.user.value else image_user
         name, _, group_name = text.partition(":")
         users = _parse_users(self.image.read_text("/etc/passwd"))
