@@ -14,7 +14,7 @@ KINDS = {
     "layers": "a layer that only one of the two images has",
     "compression": "the compression of a layer whose tar is the same",
     "order": "the order of the entries of a layer",
-    "encoding": "the bytes of a tar that mean the same: the format of headers, names of owners, access times, padding",
+    "encoding": "other bytes with the same meaning: the format of headers, names of owners, access times, padding, JSON",
     "mtime": "the modification time of an entry",
     "owner": "the uid or gid of an entry",
     "mode": "the permissions of an entry, and its set-ID bits",
@@ -98,11 +98,13 @@ class LayerDifference:
       before: the layer of the first image; None if the second image has a layer more.
       after: the layer of the second image; None if the first image has a layer more.
       changes: the changes, sorted by the path and then by the kind.
+      omitted: the number of further changes by kind, beyond the limit of changes that are kept.
     """
 
     before: LayerSide | None
     after: LayerSide | None
     changes: tuple[Change, ...]
+    omitted: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,9 @@ class Difference:
     def list_kinds(self) -> list[str]:
         """Returns the kinds of the changes, in the order of KINDS. Changes of merged capabilities are capabilities too."""
         kinds = {change.kind for change in self.list_changes()}
+        for image in self.images:
+            for layer in image.layers:
+                kinds.update(layer.omitted)
         if any(image.capabilities for image in self.images):
             kinds.add("capabilities")
         return [kind for kind in KINDS if kind in kinds]
