@@ -44,12 +44,12 @@ class Ranges:
 
     @property
     def equal(self) -> bool:
-        """Whether the streams are equal."""
+        """Returns whether the streams are equal."""
         return not self.differing and not self.extra and self.complete
 
     @property
     def first(self) -> int:
-        """The offset of the first byte that differs."""
+        """Returns the offset of the first byte that differs."""
         return self.listed[0][0] if self.listed else self.compared
 
     def add_block(self, offset: int, before: bytes, after: bytes) -> None:

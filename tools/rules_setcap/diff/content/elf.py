@@ -24,7 +24,7 @@ _DERIVED = {_BUILD_ID, b".gnu_debuglink", b".note.go.buildid"}
 _SYMBOLS = {b".symtab", b".strtab"}
 _CODE = re.compile(rb"\.(?:text|init|fini|plt)(?:\.|$)")
 _DEBUG = re.compile(rb"\.z?debug_|\.gdb_index$|\.stab")
-# What looks like text in them is none.
+# Their bytes may look like text by chance.
 _WITHOUT_STRINGS = (b".symtab", b".dynsym", b".eh_frame", b".rela.dyn", b".rela.plt", b".hash", b".gnu.hash")
 _STRING = re.compile(rb"[ -~]{4,4096}")
 _SHOWN = 3  # Strings of each file that only it has.

@@ -138,7 +138,7 @@ def _make_sections(file: BinaryIO, headers: list[tuple[int, ...]], names: int, s
 
 
 def find_build_id(data: bytes, order: str) -> bytes:
-    """Returns the build-id in a note section; nothing if there is none.
+    """Returns the build-id in a note section; an empty value if there is none.
 
     Args:
       data: the bytes of the section .note.gnu.build-id.

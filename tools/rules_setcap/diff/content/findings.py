@@ -1,4 +1,4 @@
-"""What the comparison of two files needs, whatever kind of file they are: findings, a budget, a context.
+"""Findings, a budget and a context: common parts of the comparisons of all kinds of files.
 
 Names and text from files are escaped when they are added, so that all text of a ContentDifference is printable.
 """
@@ -24,7 +24,7 @@ class ContentError(ValueError):
 
 @dataclass(slots=True)
 class Findings:
-    """What the comparison of two files has found so far.
+    """The differences of two files that were found so far.
 
     Attributes:
       type: as in ContentDifference.
@@ -105,7 +105,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the comparison of a file within a file needs.
+    """The limits of a comparison, and how to compare files within files.
 
     Attributes:
       compare: compares the contents of two seekable files with a name, in a context.

@@ -34,6 +34,8 @@ _PATTERNS = (
     ("hash or random value", re.compile(r"\b[0-9a-f]{32,128}\b", re.ASCII)),
 )
 _TEXT = 2000  # Characters of a text that are searched.
+_SHOWN = 100  # Characters of a text that are shown.
+_BEFORE = 30  # Characters before the difference.
 _EARLIEST, _LATEST = 1_000_000_000, 2_200_000_000  # 2001 to 2039, in seconds since 1970.
 _NEAR = 5 * 365 * 86400  # Seconds between two builds. It makes it improbable that two random words look like timestamps.
 
@@ -45,9 +47,17 @@ def find_text_causes(before: str, after: str) -> Iterator[str]:
         old, new = pattern.findall(before), pattern.findall(after)
         pair = next(((one, other) for one, other in zip(old, new, strict=False) if one != other), None)
         if pair:
-            yield f"{name}: {cut(pair[0].strip(), 100)} -> {cut(pair[1].strip(), 100)}"
-        # What was recognized does not count again: a date in a path is no second cause.
+            yield f"{name}: {' -> '.join(_cut_pair(*pair))}"
+        # Text that was recognized is not searched again, so that a date in a path does not become a second cause.
         before, after = pattern.sub(" ", before), pattern.sub(" ", after)
+
+
+def _cut_pair(before: str, after: str) -> Iterator[str]:
+    """Yields two texts. Long texts lose most of what they have in common at their starts, and a part of the rest."""
+    common = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    start = max(common - _BEFORE, 0) if max(len(before), len(after)) > _SHOWN else 0
+    for text in (before, after):
+        yield ("..." if start else "") + cut(text[start:].strip(), _SHOWN)
 
 
 def find_data_causes(before: bytes, after: bytes, start: int, end: int, base: int) -> Iterator[str]:
@@ -71,7 +81,7 @@ def find_data_causes(before: bytes, after: bytes, start: int, end: int, base: in
 
 
 def format_time(seconds: int) -> str:
-    """Returns a time in UTC, as in `2026-01-31 12:00:00`, or the number if it is no time."""
+    """Returns a time in UTC, as in `2026-01-31 12:00:00`, or the number if it is out of range."""
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):

@@ -42,7 +42,7 @@ ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What zipfile raises for archives that are damaged, or that it does not support."""
+"""The errors of zipfile for archives that are damaged, or that it does not support."""
 
 
 class _ZipArchive(Archive):
