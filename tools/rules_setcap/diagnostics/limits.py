@@ -135,6 +135,16 @@ CONTENT_LINES = 60
 CONTENT_CAUSES = 8
 """Causes of the difference of two files."""
 
+# Differences between images
+CHANGES = 100_000
+"""Changes that are kept; each takes some 400 bytes of memory. Further changes are counted."""
+DISPLACED = 64 << 20
+"""Bytes of memory for entries of a layer that are in another place of the order than in the other layer, an estimate."""
+DESCRIBED_FILES = 2000
+"""Files of a layer whose contents are looked at to describe how they differ."""
+DESCRIBED_BYTES = 8 << 30
+"""Bytes of these files together; those of large files are copied to temporary files."""
+
 # Texts
 VALUES = 1 << 20
 """Bytes of a file of labels, annotations or variables."""

@@ -133,7 +133,8 @@ class ImageSide:
     """One of the two images that are compared, or one image of an index.
 
     Attributes:
-      digest: the digest of the manifest; of the file for a tar of files. An archive of `docker save` has no manifest: "".
+      digest: the digest of the manifest; of the config for an archive of `docker save`, which has no manifest; of the file for a
+        tar of files.
       layers: the number of its layers.
     """
 
@@ -170,7 +171,7 @@ class Input:
 
     Attributes:
       name: the path or the name, as the user wrote it.
-      digest: the digest of the image or the index; of the file for a tar of files and for an archive of `docker save`.
+      digest: the digest of the image, as in ImageSide, or of the index; "" for several images without an index.
       platforms: the platforms of the images that only this input has.
     """
 
