@@ -21,7 +21,9 @@ from rules_setcap.diagnostics.standard_input import (
 from rules_setcap.diff.compare import compare_sources
 from rules_setcap.diff.model import KINDS
 from rules_setcap.diff.registry import parse_registry_name, pull_image
+from rules_setcap.diff.report_html import make_html_report
 from rules_setcap.diff.report_json import make_json_report
+from rules_setcap.diff.report_sarif import make_sarif_log
 from rules_setcap.diff.report_text import format_report
 from rules_setcap.diff.sources import open_source
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
@@ -56,6 +58,7 @@ _EXAMPLES = (
     "image_diff registry.example/app:v1 registry.example/app:v2",
     "docker save app:dev | image_diff - bazel-bin/app/image",
     "image_diff --ignore mtime --ignore order old.tar new.tar",
+    "image_diff --html old.tar new.tar > difference.html",
     "image_diff --json old.tar new.tar | jq '.images[].capabilities'",
 )
 
@@ -90,6 +93,10 @@ def make_parser() -> CommandParser:
     parser.add_argument("--all", action="store_true", help="print long lists completely")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--html", action="store_true", help="print a page for a browser, which needs nothing else")
+    output.add_argument(
+        "--sarif", action="store_true", help="print the capabilities that differ as SARIF 2.1.0, for code scanning; nothing else"
+    )
     return parser
 
 
@@ -145,6 +152,11 @@ def _print_report(difference: Difference, options: argparse.Namespace) -> None:
     """Prints the report in the format that the options select."""
     if options.json:
         print(format_json(make_json_report(difference)))
+    elif options.sarif:
+        print(format_json(make_sarif_log(difference)))
+    elif options.html:
+        for line in make_html_report(difference):
+            print(line)
     else:
         for line in format_report(difference, show_all=options.all):
             print(line)

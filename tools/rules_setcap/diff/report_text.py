@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import escape, printable
-from rules_setcap.diff.model import KINDS, Change
+from rules_setcap.diff.grouping import find_sign, format_capabilities, format_values, group_changes, list_details
+from rules_setcap.diff.model import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rules_setcap.diff.model import CapabilityChange, Difference, ImageDifference, LayerDifference, LayerSide
+    from rules_setcap.diff.model import CapabilityChange, Change, Difference, ImageDifference, LayerDifference, LayerSide
 
 _MAX_PATHS, _MAX_SHARED, _MAX_DETAILS = 10, 3, 12
-_NONE = "none"
-_ONE_SIDED = ("entries", "layers", "index")  # The kinds of changes that add or remove something.
 
 
 def format_report(difference: Difference, *, show_all: bool = False) -> Iterator[str]:
@@ -106,9 +105,7 @@ def _format_image(image: ImageDifference, named: bool, show_all: bool) -> Iterat
 
 def _format_capability_change(change: CapabilityChange) -> str:
     """Returns the line about a file whose capabilities differ for a container."""
-    before = change.before or (_NONE if change.in_before else "no such file")
-    after = change.after or (_NONE if change.in_after else "no such file")
-    return f"{escape(change.path)}  {printable(before)} -> {printable(after)}"
+    return f"{escape(change.path)}  {' -> '.join(format_capabilities(change))}"
 
 
 def _format_layer(layer: LayerDifference, image: ImageDifference, show_all: bool) -> Iterator[str]:
@@ -143,29 +140,19 @@ def _format_changes(changes: Sequence[Change], indent: str, show_all: bool, *, w
       with_kinds: whether the kinds are headings.
     """
     for kind in KINDS:
-        of_kind = [change for change in changes if change.kind == kind]
-        if not of_kind:
+        groups = group_changes(changes, kind)
+        if not groups:
             continue
         if with_kinds:
             yield indent + kind
         inner = indent + "  " if with_kinds else indent
-        groups: dict[tuple[object, ...], list[Change]] = {}
-        for change in of_kind:
-            groups.setdefault(_make_group_key(change), []).append(change)
-        blocks = [_format_group(group, show_all) for group in groups.values()]
+        blocks = [_format_group(group, show_all) for group in groups]
         shown = blocks if show_all else blocks[:_MAX_PATHS]
         for block in shown:
             for line in block:
                 yield inner + line
-        if left := sum(map(len, list(groups.values())[len(shown) :])):
+        if left := sum(map(len, groups[len(shown) :])):
             yield f"{inner}and {left} more; --all shows them"
-
-
-def _make_group_key(change: Change) -> tuple[object, ...]:
-    """Returns what is equal for changes that share a line."""
-    if change.kind in ("content", "entries", "order", "layers", "compression"):
-        return (id(change),)
-    return change.field, change.before, change.after, change.details
 
 
 def _format_group(group: Sequence[Change], show_all: bool) -> list[str]:
@@ -173,30 +160,15 @@ def _format_group(group: Sequence[Change], show_all: bool) -> list[str]:
     change = group[0]
     field = printable(change.field)
     if len(group) == 1:
-        lines = ["  ".join(filter(None, (escape(change.path), field, _format_values(change))))]
+        lines = ["  ".join(filter(None, (escape(change.path), field, format_values(change))))]
     else:
         shown = len(group) if show_all else _MAX_SHARED
         paths = ", ".join(escape(one.path) for one in group[:shown])
         more = f" and {len(group) - shown} more" if len(group) > shown else ""
-        lines = ["  ".join(filter(None, (field, _format_values(change)))) + f": {len(group)} entries: {paths}{more}"]
-    details = list(change.details)
-    if change.content:
-        details += [*change.content.details, *(f"probably: {cause}" for cause in change.content.causes)]
-    if change.kind in _ONE_SIDED and (change.before is None) != (change.after is None):
-        lines[0] = f"{'-' if change.after is None else '+'} {lines[0]}"
-    return lines + ["    " + line for line in _cut([printable(detail) for detail in details], "", show_all, _MAX_DETAILS)]
-
-
-def _format_values(change: Change) -> str:
-    """Returns what a change changes."""
-    if change.content:
-        return printable(f"{change.content.type}: {change.content.summary}")
-    before, after = change.before, change.after
-    if before is None and after is None:
-        return ""
-    if change.kind in _ONE_SIDED and (before is None or after is None):
-        return printable(before or after or "")
-    return f"{_NONE if before is None else printable(before)} -> {_NONE if after is None else printable(after)}"
+        lines = ["  ".join(filter(None, (field, format_values(change)))) + f": {len(group)} entries: {paths}{more}"]
+    if sign := find_sign(change):
+        lines[0] = f"{sign} {lines[0]}"
+    return lines + ["    " + line for line in _cut(list_details(change), "", show_all, _MAX_DETAILS)]
 
 
 def _cut(lines: Sequence[str], indent: str, show_all: bool, most: int = _MAX_PATHS) -> Iterator[str]:

@@ -162,7 +162,8 @@ def _compare_sections(
             continue
         lines, explained = _compare_strings(files, old, new)
         findings.add_details([f"{name}: {how}", *lines])
-        causes += explained
+        # Sections often share a string: the first that has it is enough.
+        causes += [f"{cause}, in {name}" for cause in explained if not any(other.startswith(f"{cause}, in ") for other in causes)]
     if len(different) > _SECTIONS_SHOWN:
         findings.add_details([f"... and {count(len(different) - _SECTIONS_SHOWN, 'more section')}"])
     return causes
@@ -197,7 +198,7 @@ def _compare_strings(files: tuple[BinaryIO, BinaryIO], old: Section, new: Sectio
         if len(strings) > _SHOWN:
             lines.append(f"  {sign} ... and {count(len(strings) - _SHOWN, 'more string')}")
     pairs = zip(removed[:_SHOWN], added[:_SHOWN], strict=False)
-    return lines, [f"{cause}, in {_format_name(old)}" for pair in pairs for cause in find_text_causes(*pair)]
+    return lines, [cause for pair in pairs for cause in find_text_causes(*pair)]
 
 
 def _find_strings(file: BinaryIO, section: Section) -> dict[bytes, None]:

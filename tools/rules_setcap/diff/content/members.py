@@ -169,8 +169,6 @@ def _compare_fields(findings: Findings, pairs: list[tuple[Member, Member]], arch
         findings.add(f"{name} of {members}", f"{name}{which}: {values}")
         if name in TIMES:
             findings.add_causes([f"timestamp: {name} of {members}, such as {values}"])
-        else:
-            findings.add_causes([f"{name}: of {members}, such as {values}"])
 
 
 def _list_names(members: Sequence[Member]) -> str:
