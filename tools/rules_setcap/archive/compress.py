@@ -140,7 +140,9 @@ def _make_libdeflate_codec(level: int, path: str) -> FrameCodec:
     try:
         library = libdeflate.Library(path)
     except OSError as error:
-        raise InputError([format_problem("compression", "gzip", f"the library {quote(path)} cannot be loaded: {error}; {_GZIP_LIBRARY}")]) from None
+        raise InputError(
+            [format_problem("compression", "gzip", f"the library {quote(path)} cannot be loaded: {error}; {_GZIP_LIBRARY}")]
+        ) from None
 
     def compress(block: bytes) -> bytes:
         return library.compress_gzip(block, level)
