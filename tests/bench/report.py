@@ -137,6 +137,9 @@ To repeat it:
 
     ./bazelw run //tests/bench --{options} --output docs/
 
+`gzip` is the default of the rules, by libdeflate; `zlib` is gzip by zlib, which a flag chooses
+([Layers](layers.md#compression)).
+
 ## Method
 
 The packer runs as in an action: with an isolated interpreter, without `.pyc` files, and in one process unless the table says
