@@ -143,6 +143,19 @@ def test_a_tar_is_read_as_one_layer(tmp_path: pathlib.Path, compress):
     assert run_getcap("--layer", path) == (0, f"/bin/x cap_net_bind_service=p [rootid=100] sha256:{digest}\n", "")
 
 
+def _cut_end(data: bytes) -> bytes:
+    """Returns a tar without the zeros at its end."""
+    content = data.rstrip(b"\0")
+    return content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_compressed_tar_needs_no_marker_at_its_end(tmp_path: pathlib.Path, compress):
+    path = tmp_path / "layer"
+    path.write_bytes(compress(_cut_end(tar(("/bin/x", NET, "file")))))
+    assert run_getcap(path) == (0, "/bin/x cap_net_bind_service=p\n", "")
+
+
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_archives_of_images_are_read(tmp_path: pathlib.Path, kind: str, compress):
@@ -230,6 +243,12 @@ def _write_symlink_loop(directory: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def _write_tar_without_end(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "no_end.tar"
+    path.write_bytes(_cut_end(tar(("/x", NET, "file"))))
+    return path
+
+
 def _write_truncated_tar(directory: pathlib.Path) -> pathlib.Path:
     path = directory / "cut.tar"
     path.write_bytes(tar(("/x", NET, "file"))[:1024])
@@ -256,6 +275,7 @@ def _name_missing_file(directory: pathlib.Path) -> pathlib.Path:
     [
         _write_damaged_layout,
         _write_symlink_loop,
+        _write_tar_without_end,
         _write_truncated_tar,
         _make_fifo,
         _write_lzma_tar,
