@@ -14,6 +14,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -384,6 +385,22 @@ def test_the_program_runs_without_bazel():
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "/app/server cap_net_bind_service=p\n"), done.stderr
+
+
+def test_an_interpreter_that_is_too_old_is_named():
+    # Debian has no release of Python before 3.11 any more, so a newer one claims to be one.
+    program = "import sys; sys.version_info = (3, 10, 12); import rules_setcap.getcap"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": "tools"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"rules_setcap: {sys.executable} is Python 3."), done.stderr
+    assert "3.11 or later is needed" in done.stderr
 
 
 def test_a_program_without_its_runfiles_says_so(tmp_path: pathlib.Path):

@@ -71,7 +71,7 @@ def test_a_value_that_became_text_is_named(text):
     value = capabilities.from_text(text).to_xattr()
     with pytest.raises(CapabilityError, match=f"has 20; this is the value of {text}, written as UTF-8 text"):
         capabilities.from_xattr(value.decode("latin-1").encode())
-    with pytest.raises(CapabilityError, match="has 20$"):
+    with pytest.raises(CapabilityError, match=r"has 20$"):
         capabilities.from_xattr(value.decode("ascii", "replace").encode())
 
 
