@@ -96,11 +96,11 @@ class _ImageComparison:
             documents.extend(compare_configs(before.config, after.config, pairs))
             documents.extend(self._compare_manifests(pairs))
         layers = [difference for left, right in pairs if (difference := self._compare_pair(left, right))]
-        if not documents.count and not layers:
+        if not documents.count and not layers and bool(before.config) == bool(after.config):
             documents.extend(self._explain_digests())
         capabilities: tuple[CapabilityChange, ...] = ()
         if self._has_capabilities and (layers or len(before.layers) != len(after.layers)):
-            capabilities = compare_merged(before, after, self._notes)
+            capabilities = self._compare_merged()
             if capabilities and self._filter.ignores("capabilities", len(capabilities)):
                 capabilities = ()
         return ImageDifference(
@@ -112,6 +112,16 @@ class _ImageComparison:
             tuple(layer for layer in layers if layer.changes or layer.omitted),
             tuple(self._notes),
         )
+
+    def _compare_merged(self) -> tuple[CapabilityChange, ...]:
+        """Returns the files whose capabilities a container sees differently."""
+        try:
+            return compare_merged(*self._images, self._notes)
+        except InputError as error:  # The layers are valid tars, and no engine accepts them together.
+            for source in self._sources:
+                error = InputError(source.rename_problems(error.problems))
+            self._notes.append(f"the capabilities that a container sees are not compared: {'; '.join(error.problems)}")
+            return ()
 
     def _compare_manifests(self, pairs: Pairs) -> list[Change]:
         """Returns the changes of the manifest."""

@@ -159,8 +159,8 @@ def _compare_pax_headers(before: Member, after: Member, explained: set[str]) -> 
         text = name.decode("utf-8", "backslashreplace")
         if name.startswith(_ATTRIBUTE_PREFIXES) or ("linkname" if text == "linkpath" else text) in explained:
             continue
-        if text == "size" and "size" in explained:
-            continue
+        if text == "hdrcharset" and _have_other_attributes(before, after):
+            continue  # Writers add it for a value that is not UTF-8.
         yield Change("encoding", path, f"pax record {text}", _format_bytes(left), _format_bytes(right))
     if not before.extended or not after.extended:
         return
@@ -174,6 +174,12 @@ def _compare_pax_headers(before: Member, after: Member, explained: set[str]) -> 
         yield Change("encoding", path, "order of the pax records", old, new)
     elif not changed and before.extended[BLOCK:] != after.extended[BLOCK:]:
         yield Change("encoding", path, "padding of the pax header")
+
+
+def _have_other_attributes(before: Member, after: Member) -> bool:
+    """Returns whether the extended attributes of two entries differ."""
+    names = {*before.records, *after.records}
+    return any(before.records.get(name) != after.records.get(name) for name in names if name.startswith(_ATTRIBUTE_PREFIXES))
 
 
 def _list_records(member: Member) -> list[str]:
@@ -196,7 +202,10 @@ def _describe_headers(data: bytes) -> str | None:
         size = parse_number(header[124:136]) or 0
         content = data[at + BLOCK : at + BLOCK + size]
         kind = header[156:157]
-        parts.append(f"{_KIND_NAMES.get(kind, 'a header')} {_format_bytes(content)}")
+        texts = [_format_bytes(content)]
+        if kind == b"g":
+            texts = [_format_bytes(name + b"=" + value) for name, value, _ in pax.split_records(content)]
+        parts.append(f"{_KIND_NAMES.get(kind, 'a header')} {', '.join(filter(None, texts))}")
         at += BLOCK + size + -size % BLOCK
     return ", ".join(parts)
 

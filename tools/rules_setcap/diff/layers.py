@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules_setcap.archive.entry import FILE
 from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import CAPABILITY_RECORD
+from rules_setcap.archive.tar import BLOCK
 from rules_setcap.diff.contents import ContentComparer
 from rules_setcap.diff.displaced import DisplacedEntries
 from rules_setcap.diff.entries import compare_entries, format_capabilities, have_equal_headers, summarize_entry
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rules_setcap.diff.sources import SourceLayer
 
 _MAX_MOVED = 5  # Moved entries that are named.
+_RECORD = 20 * BLOCK  # The bytes to which tar(1) pads an archive: 20 is its blocking factor.
 
 
 class _Side:
@@ -188,9 +190,9 @@ class LayerComparison:
 
     def _compare_ends(self) -> None:
         """Compares what follows the last entries."""
-        old, new = map(_describe_end, self._archives)
-        if old != new:
-            self._sink.add(Change("encoding", "", "end of the archive", old, new))
+        left, right = (_ArchiveEnd(archive) for archive in self._archives)
+        if not left.styles & right.styles:
+            self._sink.add(Change("encoding", "", "end of the archive", left.description, right.description))
 
 
 def _differ(waiting: DisplacedEntry, member: Member, archive: TarReader) -> bool:
@@ -202,15 +204,29 @@ def _differ(waiting: DisplacedEntry, member: Member, archive: TarReader) -> bool
     return hashed.digest() != waiting.digest
 
 
-def _describe_end(archive: TarReader) -> str:
-    """Reads what follows the last entry of a layer, and returns its description."""
-    size = 0
-    try:
-        for piece in archive.read_rest():
-            size += len(piece)
-    except TarError:
-        return f"{size} bytes of zeros, and then other bytes"
-    return f"{size} bytes of zeros" if size else "no end-of-archive marker"
+class _ArchiveEnd:
+    """What follows the last entry of a layer.
+
+    Attributes:
+      description: a clause.
+      styles: the styles of writers that end an archive like this: the number of bytes, or padding to a whole record. Two
+        archives of different sizes with one style differ in nothing.
+    """
+
+    def __init__(self, archive: TarReader) -> None:
+        size = 0
+        try:
+            for piece in archive.read_rest():
+                size += len(piece)
+        except TarError:
+            self.description = f"{size} bytes of zeros, and then other bytes"
+            self.styles = {self.description}
+            return
+        self.description = f"{size} bytes of zeros" if size else "no end-of-archive marker"
+        self.styles = {self.description}
+        if archive.offset % _RECORD == 0 and 2 * BLOCK <= size < _RECORD + 2 * BLOCK:
+            self.description += f", to a multiple of {_RECORD}"
+            self.styles.add("padded to a record")
 
 
 def summarize_layer(layer: SourceLayer, archive: TarReader) -> tuple[Change, bool]:

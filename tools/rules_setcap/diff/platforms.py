@@ -37,8 +37,8 @@ class Pairing:
 def pair_images(before: Source, after: Source, platform: str) -> Pairing:
     """Pairs the images of two sources.
 
-    Two sources with one image each are a pair, whatever their platforms are. A single image is compared with the image for its
-    platform. Two sources with several images are compared platform by platform.
+    Two sources with one image each are a pair, whatever their platforms are. A single image without an index is compared with
+    the image for its platform. Other sources are compared platform by platform.
 
     Args:
       before: the first source.
@@ -51,9 +51,9 @@ def pair_images(before: Source, after: Source, platform: str) -> Pairing:
     left, right = ([*source.images] for source in (before, after))
     if platform:
         left, right = (_choose_platform(source, platform) for source in (before, after))
-    elif len(left) == 1 and len(right) > 1:
+    elif len(left) == 1 and len(right) > 1 and not before.index:
         return _pair_with_one(left[0], before, right, after, swapped=False)
-    elif len(right) == 1 and len(left) > 1:
+    elif len(right) == 1 and len(left) > 1 and not after.index:
         return _pair_with_one(right[0], after, left, before, swapped=True)
     if len(left) == len(right) == 1:
         pairing = Pairing([(left[0], right[0])])

@@ -33,7 +33,7 @@ def format_report(difference: Difference, *, show_all: bool = False) -> Iterator
         yield "index"
         yield from _format_changes(difference.index, "  ", show_all)
     for image in difference.images:
-        yield from _format_image(image, len(difference.images) > 1, show_all)
+        yield from _format_image(image, _names_platforms(difference), show_all)
 
 
 def format_verdict(difference: Difference) -> str:
@@ -41,7 +41,7 @@ def format_verdict(difference: Difference) -> str:
     ignored = sum(difference.ignored.values())
     if not difference.is_same:
         kinds = _join_words(difference.list_kinds())
-        places = [place for image in difference.images if (place := _describe_place(image, len(difference.images) > 1))]
+        places = [place for image in difference.images if (place := _describe_place(image, _names_platforms(difference)))]
         text = f"differs: {kinds}" + (f", in {'; '.join(places)}" if places else "")
     elif difference.before.digest and difference.before.digest == difference.after.digest:
         text = "same"
@@ -53,6 +53,11 @@ def format_verdict(difference: Difference) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in difference.ignored.items())
         text += f" (ignored: {counts})"
     return text
+
+
+def _names_platforms(difference: Difference) -> bool:
+    """Returns whether the report names the platforms of images."""
+    return len(difference.images) > 1 or bool(difference.index)
 
 
 def _describe_place(image: ImageDifference, named: bool) -> str:
