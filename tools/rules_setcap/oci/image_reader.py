@@ -52,13 +52,13 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
             progress.begin_step("", size)
             budget = ReadBudget(size)
             stream = HashingReader(file)
-            archive = TarReader(DecompressedStream(stream, budget), budget)
+            content = DecompressedStream(stream, budget)
+            archive = TarReader(content, budget)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
             for _ in archive.read_rest():
                 pass
-            if not archive.ended:
-                raise TarError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
+            archive.check_end(content.codec)
             digest, _ = stream.read_rest()
             layers.layers[0] = Layer(digest, layers.layers[0].capabilities)
     except (TarError, DecompressionError) as error:
