@@ -120,6 +120,11 @@ class TarReader:
         self._rest = b""  # The bytes that come after the last member and were read.
         self._records = 0  # The number of pax records and pieces of sparse files so far.
 
+    @property
+    def offset(self) -> int:
+        """The number of bytes that were read."""
+        return self._offset
+
     def __iter__(self) -> Iterator[Member]:
         """Yields the members. Content that the caller does not read is skipped.
 
