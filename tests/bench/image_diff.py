@@ -30,8 +30,9 @@ from pairs import Image
 
 _LIMIT = 600  # Seconds of one run.
 _TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
-NAMED, PLACE, DIFFERS, SAME, NOT_RUN = "named", "place", "differs", "same", "-"
-"""The results: place and difference are named; only the place; only that there is a difference; "no difference"."""
+NAMED, RAW, PLACE, DIFFERS, SAME, NOT_RUN = "named", "raw", "place", "differs", "same", "-"
+"""The results: place and difference are named; the difference in bytes or numbers that nobody reads; only the place is named; only
+that there is a difference; the exit status 0."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-      result: NAMED, PLACE, DIFFERS, SAME or NOT_RUN.
+      result: one of the results above.
       seconds: the time by the wall clock.
     """
 
@@ -53,7 +54,9 @@ class Images:
     def __init__(self, pair: Pair, directory: pathlib.Path) -> None:
         self.pair, self.directory = pair, directory
         directory.mkdir(parents=True)
-        self.layouts = [_write_layout(image, directory / name) for name, image in (("before", pair.before), ("after", pair.after))]
+        self.layouts = [
+            _write_layout(image, directory / name) for name, image in (("before", pair.before), ("after", pair.after))
+        ]
         self.archives = [_archive(layout) for layout in self.layouts]
         self.blobs = [_find_blob(layout, document=pair.document) for layout in self.layouts]
 
@@ -169,7 +172,7 @@ def _judge(pair: Pair, output: str, status: int) -> str:
     # The digests that every program prints are random hexadecimal digits, and could match by chance.
     text = re.sub(r"\b[0-9a-f]{64}\b", "", output)
     if re.search(pair.where, text):
-        return NAMED if re.search(pair.what, text) else PLACE
+        return NAMED if re.search(pair.what, text) else RAW if re.search(pair.raw, text) else PLACE
     return DIFFERS
 
 
@@ -180,7 +183,10 @@ def _find_programs(options: argparse.Namespace) -> list[Program]:
         command = [options.diffoscope, "--text", "-", "--no-progress"]
         programs += [Program("diffoscope", command), Blobs("diffoscope, of the blob", command)]
     if options.diffoci:
-        programs += [Diffoci("diffoci", [options.diffoci, "--verbose"]), Diffoci("diffoci --semantic", [options.diffoci, "--verbose", "--semantic"])]
+        programs += [
+            Diffoci("diffoci", [options.diffoci, "--verbose"]),
+            Diffoci("diffoci --semantic", [options.diffoci, "--verbose", "--semantic"]),
+        ]
     if shutil.which("diff"):
         programs.append(DiffR("tar and diff -r", []))
     if shutil.which("cmp"):
@@ -227,7 +233,11 @@ def main() -> int:
             print(f"{number}/{len(pairs)} {pair.name}: {', '.join(outcome.result for outcome in outcomes)}", file=sys.stderr)
         images = Images(make_large_pair(), work / "large")
         times = [program.run(images) for program in programs]
-        lines = [*_format_table(rows, programs, times), "", f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.release()}."]
+        lines = [
+            *_format_table(rows, programs, times),
+            "",
+            f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.release()}.",
+        ]
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.output:
