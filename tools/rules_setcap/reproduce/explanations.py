@@ -1,0 +1,105 @@
+"""Explains why images differ: how their contents do, and which actions made them so."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.reproduce import faults
+from rules_setcap.reproduce.execution_log import read_commands, read_log
+from rules_setcap.reproduce.log_comparison import LogComparison
+from rules_setcap.reproduce.outcome import CommandChange, ExplainedFault
+from rules_setcap.reproduce.traces import find_traces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_setcap.reproduce.bazel import Bazel
+    from rules_setcap.reproduce.build_events import BuiltImage
+    from rules_setcap.reproduce.execution_log import Command
+    from rules_setcap.reproduce.outcome import ComparedImage, Outcome
+    from rules_setcap.reproduce.surroundings import Surroundings
+
+_COMMAND_CHANGES = 10  # Changes of a command that are reported.
+
+
+def compare_images(image: ComparedImage, first: str, second: str) -> None:
+    """Notes how an image of the first build differs from that of the second.
+
+    Args:
+      image: the image.
+      first: the path of the first build's.
+      second: the path of the second build's.
+    """
+
+
+def explain(
+    outcome: Outcome,
+    bazels: tuple[Bazel, Bazel],
+    surroundings: tuple[Surroundings, Surroundings],
+    images: Sequence[tuple[BuiltImage, BuiltImage | None]],
+) -> None:
+    """Notes which runners ran the actions, and which actions are at fault.
+
+    Args:
+      outcome: the outcome, with the compared images.
+      bazels: both builds.
+      surroundings: their surroundings.
+      images: the images of both builds.
+    """
+    placeholders = [_list_placeholders(each) for each in surroundings]
+    try:
+        logs = [read_log(bazel.log, texts) for bazel, texts in zip(bazels, placeholders, strict=True)]
+    except InputError as error:
+        outcome.notes += error.problems
+        return
+    outcome.runners = [log.list_runners() for log in logs]
+    differing = {image.execution_path for image in outcome.images if not image.is_same}
+    paths: dict[str, list[str]] = {}
+    roots = ("", "")
+    for first, second in images:
+        if first.execution_path in differing and second:
+            paths.setdefault(first.label, []).append(first.execution_path)
+            roots = first.find_execution_root(), second.find_execution_root()
+    for fault in faults.find_faults(LogComparison(*logs), paths):
+        explained = ExplainedFault(fault)
+        if all(roots):
+            _look_into_files(explained, (os.path.join(roots[0], fault.files[0]), os.path.join(roots[1], fault.files[0])), outcome)
+        if fault.reason == faults.COMMAND and fault.action and fault.partner:
+            commands = [
+                read_commands(bazel.log, texts, [action.position])[action.position]
+                for bazel, texts, action in zip(bazels, placeholders, (fault.action, fault.partner), strict=True)
+            ]
+            explained.commands = _compare_commands(*commands)[:_COMMAND_CHANGES]
+        outcome.faults.append(explained)
+
+
+def _look_into_files(explained: ExplainedFault, paths: tuple[str, str], outcome: Outcome) -> None:
+    """Adds to a fault how a file of both builds differs."""
+    try:
+        explained.traces = find_traces(paths, outcome.varied)
+    except OSError as error:
+        outcome.notes.append(f"{explained.fault.files[0]} cannot be read: {error.strerror}")
+
+
+def _compare_commands(first: Command, second: Command) -> list[CommandChange]:
+    """Returns the arguments and the environment variables that differ."""
+    changes = []
+    for number in range(max(len(first.arguments), len(second.arguments))):
+        texts = [command.arguments[number] if number < len(command.arguments) else None for command in (first, second)]
+        if texts[0] != texts[1]:
+            changes.append(CommandChange("argument", *texts))
+    for name in sorted(first.environment.keys() | second.environment.keys()):
+        texts = [command.environment.get(name) for command in (first, second)]
+        if texts[0] != texts[1]:
+            changes.append(CommandChange(name, *texts))
+    return changes
+
+
+def _list_placeholders(surroundings: Surroundings) -> dict[str, str]:
+    """Returns what stands for the paths that differ by design, in commands."""
+    texts = {surroundings.output_base: "OUTPUT_BASE", surroundings.workspace: "WORKSPACE"}
+    if home := surroundings.environment.get("HOME"):
+        texts[home] = "HOME"
+    return texts
