@@ -129,3 +129,5 @@ LOG_ENTRIES = 10_000_000
 """Entries of a log; each takes some 300 bytes of memory. A build of 100,000 actions writes about a million."""
 TRACED = 256 << 20
 """Bytes of a file that are searched for the values that two builds varied."""
+FAULTS = 20
+"""Places where two builds parted that a report describes."""

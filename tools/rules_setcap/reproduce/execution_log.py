@@ -20,7 +20,7 @@ from rules_setcap.reproduce.log_messages import ExecLogEntry
 from rules_setcap.reproduce.surroundings import FAKETIME_VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
 _LENGTH_BYTES = 5
@@ -82,7 +82,7 @@ class Action:
 
 @dataclass(slots=True, frozen=True)
 class Command:
-    """What an action executes, with placeholders for the texts that differ by design.
+    """What an action executes.
 
     Attributes:
       arguments: its command line.
@@ -135,14 +135,21 @@ def read_log(path: str, placeholders: Mapping[str, str]) -> ExecutionLog:
     return log
 
 
-def read_commands(path: str, placeholders: Mapping[str, str], positions: Sequence[int]) -> dict[int, Command]:
-    """Returns the commands of some actions of a log, by position. The arguments are those of read_log()."""
+def read_commands(path: str, positions: Collection[int]) -> dict[int, Command]:
+    """Returns the commands of some actions of a log, by position.
+
+    Args:
+      path: the path of the file.
+      positions: the positions of the actions.
+
+    Raises:
+      InputError: the file is not a complete log, or exceeds a limit.
+      OSError: it cannot be read.
+    """
+    if not positions:
+        return {}
     wanted = set(positions)
-    return {
-        position: _make_command(entry.spawn, placeholders)
-        for position, entry in enumerate(_read_entries(path))
-        if position in wanted
-    }
+    return {position: _make_command(entry.spawn, {}) for position, entry in enumerate(_read_entries(path)) if position in wanted}
 
 
 def _read_entries(path: str) -> Iterator[Any]:

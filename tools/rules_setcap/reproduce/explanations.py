@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.reproduce import faults
 from rules_setcap.reproduce.execution_log import read_commands, read_log
@@ -62,17 +63,31 @@ def explain(
         if first.execution_path in differing and second:
             paths.setdefault(first.label, []).append(first.execution_path)
             roots = first.find_execution_root(), second.find_execution_root()
-    for fault in faults.find_faults(LogComparison(*logs), paths):
+    found = faults.find_faults(LogComparison(*logs), paths)
+    if len(found) > limits.FAULTS:
+        outcome.notes.append(f"{len(found) - limits.FAULTS} more causes are not listed")
+    commands = _read_commands(bazels, found[: limits.FAULTS])
+    for fault in found[: limits.FAULTS]:
         explained = ExplainedFault(fault)
         if all(roots):
             _look_into_files(explained, (os.path.join(roots[0], fault.files[0]), os.path.join(roots[1], fault.files[0])), outcome)
-        if fault.reason == faults.COMMAND and fault.action and fault.partner:
-            commands = [
-                read_commands(bazel.log, texts, [action.position])[action.position]
-                for bazel, texts, action in zip(bazels, placeholders, (fault.action, fault.partner), strict=True)
+        if fault.action and fault.partner:
+            explained.commands = _compare_commands(commands[0][fault.action.position], commands[1][fault.partner.position])[
+                :_COMMAND_CHANGES
             ]
-            explained.commands = _compare_commands(*commands)[:_COMMAND_CHANGES]
         outcome.faults.append(explained)
+
+
+def _read_commands(bazels: tuple[Bazel, Bazel], found: Sequence[faults.Fault]) -> list[dict[int, Command]]:
+    """Returns the commands of the actions at fault in both builds, as they are, by position."""
+    actions = (
+        [fault.action for fault in found if fault.action and fault.partner],
+        [fault.partner for fault in found if fault.action and fault.partner],
+    )
+    return [
+        read_commands(bazel.log, [action.position for action in group if action])
+        for bazel, group in zip(bazels, actions, strict=True)
+    ]
 
 
 def _look_into_files(explained: ExplainedFault, paths: tuple[str, str], outcome: Outcome) -> None:
@@ -98,8 +113,5 @@ def _compare_commands(first: Command, second: Command) -> list[CommandChange]:
 
 
 def _list_placeholders(surroundings: Surroundings) -> dict[str, str]:
-    """Returns what stands for the paths that differ by design, in commands."""
-    texts = {surroundings.output_base: "OUTPUT_BASE", surroundings.workspace: "WORKSPACE"}
-    if home := surroundings.environment.get("HOME"):
-        texts[home] = "HOME"
-    return texts
+    """Returns what stands for the paths that differ by design, when commands are compared."""
+    return {surroundings.output_base: "OUTPUT_BASE", surroundings.workspace: "WORKSPACE"}

@@ -150,10 +150,11 @@ def _vary_hostname(first: Surroundings, second: Surroundings, host: Host) -> Var
 
 
 def _vary_umask(first: Surroundings, second: Surroundings, host: Host) -> Varied:
+    """Changes the umask of the first build, because it has the workers: Bazel sets 022 for the processes of other actions."""
     current = os.umask(0)
     os.umask(current)
-    second.umask = 0o077 if current != 0o077 else 0o022
-    return Varied("umask", f"{current:03o}", f"{second.umask:03o}")
+    first.umask = 0o077 if current != 0o077 else 0o022
+    return Varied("umask", f"{first.umask:03o}", f"{current:03o}")
 
 
 def _vary_time_zone(first: Surroundings, second: Surroundings, host: Host) -> Varied:
@@ -246,7 +247,7 @@ VARIATIONS = (
     Variation("user", "the user that builds, if that is root", _vary_user),
     Variation("home", "HOME; it is an empty directory", _vary_home),
     Variation("hostname", "the name of the host, in a UTS namespace", _vary_hostname),
-    Variation("umask", "the umask", _vary_umask),
+    Variation("umask", "the umask of workers and of repository rules; Bazel sets that of other actions", _vary_umask),
     Variation("time-zone", "TZ, and /etc/localtime where mounting is allowed", _vary_time_zone),
     Variation("locale", "LANG and LC_ALL", _vary_locale),
     Variation("clock", "the time that actions see, by libfaketime", _vary_clock),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _FILES = ("MODULE.bazel", "WORKSPACE", "WORKSPACE.bazel", ".bazelrc")
 # A path that leaves the workspace, such as the one of local_path_override.
-_OUTSIDE = re.compile(r"(?<![\w./-])((?:\.\./)+[\w+@~.-][\w+@~./-]*)")
+_OUTSIDE = re.compile(r"(?<![\w./-])(\.\.(?:/[\w+@~.-]+)*)(?![\w.])")
 
 
 def list_mounts(workspace: str, directory: str) -> tuple[str, list[tuple[str, str]]]:
