@@ -16,8 +16,8 @@ python_register_toolchains(
 )
 ```
 
-`kubernetes_test`, `ko_capabilities` and `bazel run @rules_setcap//tools/getcap`, which read YAML, and layers with
-`compression = "libdeflate"` need packages of PyPI as well:
+Two packages of PyPI are needed as well: `deflate`, which compresses layers, and PyYAML, for `kubernetes_test`,
+`ko_capabilities` and `bazel run @rules_setcap//tools/getcap`:
 
 ```python
 load("@rules_python//python:pip.bzl", "pip_parse")
@@ -31,6 +31,12 @@ pip_parse(
 load("@rules_setcap_tools_pip//:requirements.bzl", "install_deps")
 
 install_deps()
+```
+
+A build that needs none of these rules works without them, with this line in `.bazelrc`. zlib then compresses the layers:
+
+```
+build --@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib
 ```
 """
 

@@ -2,9 +2,9 @@
 
 load("@rules_python//python:py_test.bzl", "py_test")
 
-# For tests that compress with libdeflate.
-LIBDEFLATE = "//tools/rules_setcap/packer:libdeflate"
-LIBDEFLATE_ENV = {"LIBDEFLATE": "$(rootpath {})".format(LIBDEFLATE)}
+# For tests that compress as the rules do by default.
+GZIP_LIBRARY = "//tools/rules_setcap/packer:gzip_library"
+GZIP_LIBRARY_ENV = {"GZIP_LIBRARY": "$(rootpath {})".format(GZIP_LIBRARY)}
 
 def pytest_test(name, size, srcs, deps = [], args = [], **kwargs):
     """Defines a test that runs pytest; it can import hypothesis and //tests/support.

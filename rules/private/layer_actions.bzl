@@ -87,7 +87,7 @@ def pack_layer(
         outputs = [info.blob, info.metadata] + ([unmatched_paths] if unmatched_paths else []),
         inputs = inputs,
         transitive_inputs = [depset for group in entries for depset in group.inputs],
-        tools = ctx.files._libdeflate,
+        tools = ctx.files._gzip_library,
         threads = thread_count(ctx),
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
@@ -138,7 +138,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         outputs = [info.blob, info.metadata],
         inputs = inputs,
         transitive_inputs = [lower.base.layout_files],
-        tools = ctx.files._libdeflate,
+        tools = ctx.files._gzip_library,
         threads = thread_count(ctx),
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
@@ -174,7 +174,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
         request,
         outputs = [info.blob, info.metadata],
         inputs = tars,
-        tools = ctx.files._libdeflate,
+        tools = ctx.files._gzip_library,
         threads = thread_count(ctx),
         mnemonic = "SetcapTar",
         progress_message = "Setting capabilities in layer %{label}",
@@ -196,7 +196,7 @@ def _add_blob_flags(ctx, request, info, capabilities):
     request.add(info.metadata, format = "--metadata=%s")
     request.add(ctx.attr.compression, format = "--compression=%s")
     request.add(ctx.attr.compression_level, format = "--level=%s")
-    request.add_all(ctx.files._libdeflate, format_each = "--library=%s")
+    request.add_all(ctx.files._gzip_library, format_each = "--library=%s")
     request.add("rules_setcap", format = "--created-by=%s")
     request.add_all([json.encode(assignment) for assignment in capabilities], format_each = "--capabilities=%s")
 

@@ -1,21 +1,21 @@
 """Attributes that the rules `image`, `layer` and `setcap` share."""
 
-load(":libdeflate.bzl", "LIBDEFLATE_ATTRS")
+load(":gzip_library.bzl", "GZIP_LIBRARY_ATTRS")
 load(":request.bzl", "REQUEST_ATTRS")
 load(":threads.bzl", "THREADS_ATTRS")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-EXTENSIONS = {"gzip": ".tar.gz", "libdeflate": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
+EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
 # The attributes of every rule that writes a layer.
-BLOB_ATTRS = REQUEST_ATTRS | LIBDEFLATE_ATTRS | THREADS_ATTRS | {
+BLOB_ATTRS = REQUEST_ATTRS | GZIP_LIBRARY_ATTRS | THREADS_ATTRS | {
     "compression": attr.string(
         doc = """The compression of the layer:
 
-- `gzip`: every container engine reads it.
-- `libdeflate`: gzip too, but smaller and more than twice as fast. The build fetches the library.
-- `zstd`: smaller and faster still. Old engines do not read it.
+- `gzip`: every container engine reads it. libdeflate compresses it, unless \
+[`--@rules_setcap//rules:gzip_library`](flags.md#gzip_library) names another library.
+- `zstd`: smaller and faster. Old engines do not read it.
 - `none`: an uncompressed tar.
 
 [Layers](../layers.md#compression) compares them.""",
@@ -23,8 +23,8 @@ BLOB_ATTRS = REQUEST_ATTRS | LIBDEFLATE_ATTRS | THREADS_ATTRS | {
         values = EXTENSIONS.keys(),
     ),
     "compression_level": attr.int(
-        doc = """The compression level: 1 (fastest) to 9 (smallest) for gzip, to 12 for libdeflate, to 19 for zstd. The default, \
-0, means 5 for gzip and libdeflate, and 3 for zstd.""",
+        doc = """The compression level: 1 (fastest) to 12 (smallest) for gzip, or to 9 if zlib compresses it, and to 19 for \
+zstd. The default, 0, means 5 for gzip, and 3 for zstd.""",
         default = 0,
     ),
 }

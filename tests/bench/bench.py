@@ -68,14 +68,12 @@ def _list_jobs(name: str, packer: contenders.Packer, first: str) -> Iterator[tup
         ]
         yield packer.pack_layer("gzip", capable), [*gzips, *larger]
         yield packer.pack_layer("gzip", capable, level=1), larger
-        same = [packer.pack_layer("gzip", capable), packer.pack_layer("libdeflate", capable, threads=1)]
-        yield packer.pack_layer("libdeflate", capable), [*same, *contenders.list_gzip_peers("pigz")]
-        yield packer.pack_layer("libdeflate", capable, level=1), larger
+        same = [packer.pack_layer("gzip", capable), packer.pack_layer("zlib", capable, threads=1)]
+        yield packer.pack_layer("zlib", capable), [*same, *contenders.list_gzip_peers("pigz")]
     elif name == "small-files":
         yield packer.pack_layer("gzip", capable), [*contenders.list_gzip_peers("pigz", "gzip"), *larger]
         yield packer.pack_layer("gzip", capable, level=1), larger
-        yield packer.pack_layer("libdeflate", capable), [packer.pack_layer("gzip", capable), *contenders.list_gzip_peers("pigz")]
-        yield packer.pack_layer("libdeflate", capable, level=1), larger
+        yield packer.pack_layer("zlib", capable), [packer.pack_layer("gzip", capable), *contenders.list_gzip_peers("pigz")]
     elif name == "zeros":
         yield packer.pack_layer("gzip", capable), contenders.list_gzip_peers("pigz")
     if binary:
@@ -103,7 +101,7 @@ def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, coun
     subprocess.run(maker, check=True)
     os.sync()  # Otherwise the disk would still be writing during the first measurement.
     facts = json.loads((directory / "facts").read_text())
-    for ours, peers in _list_jobs(name, contenders.Packer(program, directory, os.environ["LIBDEFLATE"]), facts["first"]):
+    for ours, peers in _list_jobs(name, contenders.Packer(program, directory, os.environ["GZIP_LIBRARY"]), facts["first"]):
         # If the packer fails, nothing more is measured.
         measure.run_contender(ours, directory)
         results: dict[str, measure.Pairs | str] = {}

@@ -45,15 +45,15 @@ def copy_packer(directory: pathlib.Path) -> pathlib.Path:
 class Packer:
     """The contenders that run the tools of these rules, as the rules run them."""
 
-    def __init__(self, main: pathlib.Path, directory: pathlib.Path, libdeflate: str) -> None:
+    def __init__(self, main: pathlib.Path, directory: pathlib.Path, gzip_library: str) -> None:
         """Creates the contenders of a workload.
 
         Args:
           main: the program, from copy_packer().
           directory: the directory of the workload.
-          libdeflate: the path of the library.
+          gzip_library: the path of libdeflate.
         """
-        self._libdeflate = os.path.abspath(libdeflate)
+        self._gzip_library = os.path.abspath(gzip_library)
         self._directory = directory
         self._program = [sys.executable, *ISOLATED, str(main)]
         self._requests = 0
@@ -91,10 +91,11 @@ class Packer:
         entries: str = "entries",
         name: str = "blob",
     ) -> str:
-        flags = [f"--output=out/{name}", f"--metadata=out/{name}.json", f"--compression={compression}"]
+        flags = [f"--output=out/{name}", f"--metadata=out/{name}.json"]
+        flags.append(f"--compression={'gzip' if compression == 'zlib' else compression}")
         flags += [f"--level={level}", "--mtime=0", "--created-by=bench", f"--threads={threads or len(os.sched_getaffinity(0))}"]
-        if compression == "libdeflate":
-            flags.append(f"--library={self._libdeflate}")
+        if compression == "gzip":
+            flags.append(f"--library={self._gzip_library}")
         if capable:
             assignment = {"attribute": "file_capabilities", "path": capable, "capabilities": ["net_bind_service"]}
             flags.append("--capabilities=" + json.dumps(assignment))
@@ -104,7 +105,7 @@ class Packer:
         """Packs the workload into a layer.
 
         Args:
-          compression: none, gzip, libdeflate or zstd.
+          compression: none, gzip, zlib (gzip by zlib) or zstd.
           capable: the path of the file to which a capability is assigned; "" if there is none.
           level: the compression level; 0 for the default of the rules.
           threads: the number of threads that compress; 0 for one for each core.

@@ -14,6 +14,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -143,6 +144,19 @@ def test_a_tar_is_read_as_one_layer(tmp_path: pathlib.Path, compress):
     assert run_getcap("--layer", path) == (0, f"/bin/x cap_net_bind_service=p [rootid=100] sha256:{digest}\n", "")
 
 
+def _cut_end(data: bytes) -> bytes:
+    """Returns a tar without the zeros at its end."""
+    content = data.rstrip(b"\0")
+    return content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_compressed_tar_needs_no_marker_at_its_end(tmp_path: pathlib.Path, compress):
+    path = tmp_path / "layer"
+    path.write_bytes(compress(_cut_end(tar(("/bin/x", NET, "file")))))
+    assert run_getcap(path) == (0, "/bin/x cap_net_bind_service=p\n", "")
+
+
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_archives_of_images_are_read(tmp_path: pathlib.Path, kind: str, compress):
@@ -230,6 +244,12 @@ def _write_symlink_loop(directory: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def _write_tar_without_end(directory: pathlib.Path) -> pathlib.Path:
+    path = directory / "no_end.tar"
+    path.write_bytes(_cut_end(tar(("/x", NET, "file"))))
+    return path
+
+
 def _write_truncated_tar(directory: pathlib.Path) -> pathlib.Path:
     path = directory / "cut.tar"
     path.write_bytes(tar(("/x", NET, "file"))[:1024])
@@ -256,6 +276,7 @@ def _name_missing_file(directory: pathlib.Path) -> pathlib.Path:
     [
         _write_damaged_layout,
         _write_symlink_loop,
+        _write_tar_without_end,
         _write_truncated_tar,
         _make_fifo,
         _write_lzma_tar,
@@ -364,6 +385,22 @@ def test_the_program_runs_without_bazel():
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "/app/server cap_net_bind_service=p\n"), done.stderr
+
+
+def test_an_interpreter_that_is_too_old_is_named():
+    # Debian has no release of Python before 3.11 any more, so a newer one claims to be one.
+    program = "import sys; sys.version_info = (3, 10, 12); import rules_setcap.getcap"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": "tools"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"rules_setcap: {sys.executable} is Python 3."), done.stderr
+    assert "3.11 or later is needed" in done.stderr
 
 
 def test_a_program_without_its_runfiles_says_so(tmp_path: pathlib.Path):

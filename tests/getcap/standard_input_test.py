@@ -156,7 +156,7 @@ def test_a_full_disk_has_a_message_that_names_the_directory(monkeypatch, capsys,
     def open_full(*_: str) -> BinaryIO:
         return open("/dev/full", "wb", buffering=0)
 
-    monkeypatch.setattr("rules_setcap.getcap.inputs.open", open_full, raising=False)
+    monkeypatch.setattr("rules_setcap.diagnostics.standard_input.open", open_full, raising=False)
     _set_standard_input(monkeypatch, LAYER)
     assert cli.main(["-"]) == 2
     assert capsys.readouterr().err == (

@@ -5,13 +5,13 @@ It uses Python's own readers and no code of the packer: digests, sizes and capab
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import pathlib
 import stat
 import struct
 import tarfile
-import zlib
 
 from compression import zstd
 
@@ -60,7 +60,7 @@ def compute_digest(data: bytes) -> str:
 def decompress(data: bytes) -> bytes:
     """Returns the tar of a blob."""
     if data[:2] == b"\x1f\x8b":
-        return zlib.decompress(data, wbits=31)
+        return gzip.decompress(data)
     return zstd.decompress(data) if data[:4] == b"\x28\xb5\x2f\xfd" else data
 
 

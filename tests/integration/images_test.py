@@ -67,13 +67,45 @@ def _list_repositories(workspace: Workspace) -> set[str]:
     return {path.name.replace("+", "~").rpartition("~")[2] for path in (base / "external").iterdir() if path.is_dir()}
 
 
-def test_capability_test_and_digest_test_fetch_no_package(workspace):
-    """Bazel fetches neither packages of PyPI nor the repository that lists them."""
+_ZLIB = "--@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib"
+
+
+def test_builds_fetch_packages_that_they_need(workspace):
+    """With zlib, Bazel does not even fetch the repository that lists the packages of PyPI."""
+
+    def list_fetched():
+        return {name for name in _list_repositories(workspace) if "_pip" in name}
+
+    workspace.run("test", _ZLIB, "//:capabilities_test")
+    workspace.run("build", _ZLIB, "//:digest_test", "//:index")
+    assert list_fetched() == set()
     workspace.run("test", "//:capabilities_test")
     workspace.run("build", "//:digest_test", "//:index")
-    assert not [name for name in _list_repositories(workspace) if "pip" in name]
+    assert list_fetched() == {"rules_setcap_tools_pip"}  # It has the library that compresses layers.
     workspace.run("build", "//:its_manifest's")
-    assert "rules_setcap_tools_pip" in _list_repositories(workspace)
+    assert list_fetched() == {"rules_setcap_tools_pip", "rules_setcap_tools_pip_site"}
+
+
+def test_the_library_that_compresses_can_be_chosen(workspace):
+    """libdeflate in a file of the workspace gives the same bytes. zlib gives others for the same tar."""
+
+    def build(library=None):
+        flags = [f"--@rules_setcap//rules:gzip_library={library}"] if library else []
+        workspace.run("build", *flags, "//:image")
+        return json.loads(workspace.output("image_binary.layer.json").read_bytes())
+
+    (library,) = pathlib.Path("/usr/lib").glob("*/libdeflate.so.0")
+    directory = workspace.directory / "third_party"
+    directory.mkdir()
+    shutil.copyfile(library, directory / "libdeflate.so")
+    (directory / "BUILD.bazel").write_text('exports_files(["libdeflate.so"])\n')
+    default, own, zlib = build(), build("//third_party:libdeflate.so"), build("@rules_setcap//rules:zlib")
+    assert own == default
+    assert zlib["diff_id"] == default["diff_id"] and zlib["descriptor"] != default["descriptor"]
+    done = workspace.run("build", "--@rules_setcap//rules:gzip_library=//:hello.c", "//:image", check=False)
+    assert (
+        "//rules:gzip_library: " in done.stderr and "hello.c has 0 shared libraries of libdeflate; give a target" in done.stderr
+    )
 
 
 def test_getcap_reads_images_in_bazel_bin(workspace):
@@ -280,9 +312,11 @@ def test_a_layout_of_several_images_is_an_error(bad):
 def test_a_workspace_file_without_pypi_works(tmp_path):
     """The WORKSPACE file declares no packages of PyPI."""
     workspace = _make_workspace(tmp_path, module=False)
+    text = (workspace.directory / "WORKSPACE.bazel").read_text()
+    workspace.write("WORKSPACE.bazel", text.partition('load("@rules_python//python:pip.bzl"')[0])
     try:
-        workspace.run("test", "//:capabilities_test")
-        workspace.run("build", "//:digest_test")
+        workspace.run("test", _ZLIB, "//:capabilities_test")
+        workspace.run("build", _ZLIB, "//:digest_test")
         assert not [name for name in _list_repositories(workspace) if "pip" in name]
     finally:
         workspace.stop()

@@ -32,7 +32,7 @@ CAPABILITIES = {
 }
 
 
-@pytest.fixture(scope="module", params=["gzip", "libdeflate", "zstd"])
+@pytest.fixture(scope="module", params=["gzip", "zlib", "zstd"])
 def layer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> packer.Layer:
     """A layer with an entry of each type, and a file of several blocks."""
     layer = packer.Layer(tmp_path_factory.mktemp("layer"))

@@ -110,8 +110,3 @@ def test_only_stamped_targets_have_the_time_of_the_build():
     listing = list_entries(HERE / "stamped_layer.tar.gz")
     assert abs(int(listing["data"].split()[3]) - built) < 86400
     assert layouts.config(HERE / "base")["created"] == "1970-01-01T00:00:00Z"
-
-
-def test_a_libdeflate_layer_is_gzip():
-    assert (HERE / "smaller.tar.gz").read_bytes().startswith(b"\x1f\x8b")
-    assert list_entries(HERE / "smaller.tar.gz") == {"data": "file 0755 0:0 0 5"}

@@ -69,9 +69,14 @@ def run(
 
 
 def make_compression_flags(compression: str) -> list[str]:
-    """Returns the flags of a compression. The library of libdeflate is the file that the variable LIBDEFLATE names."""
-    library = [f"--library={pathlib.Path(os.environ['LIBDEFLATE']).absolute()}"] if compression == "libdeflate" else []
-    return [f"--compression={compression}", *library]
+    """Returns the flags of a compression.
+
+    Args:
+      compression: gzip, by the library that the variable GZIP_LIBRARY names; zlib, which is gzip by zlib; none; zstd.
+    """
+    if compression == "gzip":
+        return ["--compression=gzip", f"--library={pathlib.Path(os.environ['GZIP_LIBRARY']).absolute()}"]
+    return [f"--compression={'gzip' if compression == 'zlib' else compression}"]
 
 
 def assign(path: str, *words: str, attribute: str = "file_capabilities") -> str:

@@ -72,6 +72,14 @@ def test_the_stream_is_read(tmp_path, name):
     assert (tmp_path / "out").read_bytes() == TAR
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_compressed_tar_needs_no_marker_at_its_end_and_gets_one(tmp_path, codec):
+    """rules_img writes such layers, and container engines read them."""
+    for end in (b"", bytes(512)):
+        assert retrofit(tmp_path, write(tmp_path, CODECS[codec](without_end(TAR) + end))) == (0, "")
+        assert (tmp_path / "out").read_bytes() == without_end(TAR) + end + END
+
+
 def _flip_bit(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]
 
@@ -80,6 +88,10 @@ GZIP = gzip.compress(TAR)
 REFUSED = {
     **{f"truncated {name}": (compress(TAR)[:-1], f"damaged {name}: it is truncated") for name, compress in CODECS.items()},
     **{f"half of {name}": (compress(TAR)[:60], f"damaged {name}: it is truncated") for name, compress in CODECS.items()},
+    **{
+        f"nothing in {name}": (compress(b""), "ends without an end-of-archive marker: it is empty")
+        for name, compress in CODECS.items()
+    },
     **{f"{name} and something": (compress(TAR) + b"something", f"damaged {name}: ") for name, compress in CODECS.items()},
     "gzip and zeros, which gzip(1) takes and Go does not": (GZIP + bytes(512), "damaged gzip: "),
     "zstd and zeros": (zstd.compress(TAR) + bytes(512), "damaged zstd: "),

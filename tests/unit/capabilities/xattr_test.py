@@ -65,6 +65,16 @@ def test_a_value_that_the_kernel_refuses_is_refused(data, tmp_path):
     assert caught.value.errno in (errno.EINVAL, errno.EPERM)
 
 
+@pytest.mark.parametrize("text", ["cap_setuid=ep", "cap_ipc_owner=p", "cap_sys_nice=i", "cap_setfcap=eip", "cap_bpf=ep"])
+def test_a_value_that_became_text_is_named(text):
+    """Each has a byte from 0x80 on, which becomes two in UTF-8 text: this is what pax_records of rules_img makes."""
+    value = capabilities.from_text(text).to_xattr()
+    with pytest.raises(CapabilityError, match=f"has 20; this is the value of {text}, written as UTF-8 text"):
+        capabilities.from_xattr(value.decode("latin-1").encode())
+    with pytest.raises(CapabilityError, match=r"has 20$"):
+        capabilities.from_xattr(value.decode("ascii", "replace").encode())
+
+
 @pytest.mark.parametrize(
     "value, message",
     [

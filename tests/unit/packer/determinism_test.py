@@ -160,7 +160,7 @@ def everything(tmp_path_factory) -> Callable[[str], dict[str, str]]:
     return functools.lru_cache(lambda compression: make(tmp_path_factory.mktemp("all"), compression))
 
 
-@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
+@pytest.mark.parametrize("compression", ["gzip", "none", "zlib", "zstd"])
 @pytest.mark.parametrize("python", _list_interpreters())
 def test_the_interpreter_does_not_matter(tmp_path, everything, python, compression):
     python = require.tool(python)
@@ -243,7 +243,7 @@ def test_another_libdeflate_is_refused(tmp_path):
         #include <dlfcn.h>
         #include <stddef.h>
         static void *real(const char *name) {{
-            return dlsym(dlopen("{pathlib.Path(os.environ["LIBDEFLATE"]).absolute()}", RTLD_LAZY | RTLD_LOCAL), name);
+            return dlsym(dlopen("{pathlib.Path(os.environ["GZIP_LIBRARY"]).absolute()}", RTLD_LAZY | RTLD_LOCAL), name);
         }}
         void *libdeflate_alloc_compressor(int level) {{
             return ((void *(*)(int))real("libdeflate_alloc_compressor"))(level % 12 + 1);
@@ -258,13 +258,13 @@ def test_another_libdeflate_is_refused(tmp_path):
         """
     )
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "other.so", "other.c"], cwd=tmp_path, check=True)
-    status, message = layer.pack("--compression=libdeflate", "--library=other.so")
+    status, message = layer.pack("--compression=gzip", "--library=other.so")
     assert status == 1
-    assert message.startswith('//app:image: compression: "libdeflate": the library "other.so" compresses to other bytes')
+    assert message.startswith('//app:image: compression: "gzip": the library "other.so" compresses to other bytes')
     assert not layer.blob.exists()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
+@pytest.mark.parametrize("compression", ["gzip", "none", "zlib", "zstd"])
 def test_the_number_of_threads_does_not_matter(tmp_path, compression):
     """The layer has many blocks, some of which repeat each other."""
     layer = packer.Layer(tmp_path)
@@ -290,7 +290,7 @@ def test_holes_are_zeros(tmp_path):
     whole = packer.Layer(tmp_path / "whole")
     (tmp_path / "whole").mkdir()
     whole.add("/sparse", content)
-    for compression in ("gzip", "libdeflate", "none", "zstd"):
+    for compression in ("gzip", "none", "zlib", "zstd"):
         assert _pack_blob(layer, *packer.make_compression_flags(compression)) == _pack_blob(
             whole, *packer.make_compression_flags(compression)
         )
@@ -307,7 +307,7 @@ def test_every_level_compresses_the_same_tar(tmp_path, expected):
         _pack(layer, "--compression=zstd", f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
     for level in range(1, 13):
-        blob, _ = _pack(layer, *packer.make_compression_flags("libdeflate"), f"--level={level}")
+        blob, _ = _pack(layer, *packer.make_compression_flags("gzip"), f"--level={level}")
         diff_ids.add(layer.metadata()["diff_id"])
         assert "sha256:" + hashlib.sha256(gzip.decompress(blob)).hexdigest() == layer.metadata()["diff_id"]
     _pack(layer, "--compression=none")

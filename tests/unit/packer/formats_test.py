@@ -176,7 +176,7 @@ def test_a_file_may_have_more_than_8_gib(tmp_path):
         assert entry is not None and (entry.name, entry.size) == ("huge", size)
 
 
-@pytest.mark.parametrize("compression", ["gzip", "libdeflate", "none", "zstd"])
+@pytest.mark.parametrize("compression", ["gzip", "none", "zlib", "zstd"])
 @pytest.mark.parametrize("shape", ["many files", "one file"])
 def test_memory_is_bounded(tmp_path, shape, compression):
     """The packer needs up to 64 MiB for up to 20,000 files, whatever their size."""

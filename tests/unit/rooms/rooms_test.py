@@ -21,6 +21,7 @@ ROOMS = (
     "containers",
     "delivery",
     "ko",
+    "diff",
     "getcap",
     "image_tests",
     "reproduce",

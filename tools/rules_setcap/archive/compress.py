@@ -1,4 +1,4 @@
-"""Compresses layers: gzip (RFC 1952) by zlib or libdeflate, and zstd (RFC 8878).
+"""Compresses layers: gzip (RFC 1952) by libdeflate or zlib, and zstd (RFC 8878).
 
 A codec cuts the tar into blocks of a fixed size and compresses each block by itself. With zlib, a block has the 32 KiB before
 it as its dictionary; with zstd it becomes a frame; with libdeflate, a gzip member. So the compressed bytes depend on the tar
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
-    "libdeflate": "application/vnd.oci.image.layer.v1.tar+gzip",
     "none": "application/vnd.oci.image.layer.v1.tar",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
@@ -49,8 +48,8 @@ class Codec(Protocol):
         """Returns the bytes after the last block."""
 
 
-class GzipCodec:
-    """A Codec that makes one deflate stream of all blocks."""
+class ZlibCodec:
+    """A Codec that makes one deflate stream of all blocks, by the zlib of the interpreter."""
 
     block_size = 1 << 20
     header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # No name, no time, no flags, unknown system.
@@ -67,7 +66,7 @@ class GzipCodec:
         library = f"this interpreter's library ({zlib.ZLIB_RUNTIME_VERSION})"
         instead = f'{_TOOLCHAIN}, or compression = "none"'
         _check_known_bytes(
-            "gzip", level, _GZIP, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), (_matches,), library, instead
+            "gzip", level, _ZLIB, lambda sample: _deflate(sample, level, b"", zlib.Z_FINISH), (_matches,), library, instead
         )
         self._level = level
         self._window = b""
@@ -141,13 +140,14 @@ def _make_libdeflate_codec(level: int, path: str) -> FrameCodec:
     try:
         library = libdeflate.Library(path)
     except OSError as error:
-        raise InputError([format_problem("compression", "libdeflate", f"{quote(path)} cannot be loaded: {error}")]) from None
+        raise InputError(
+            [format_problem("compression", "gzip", f"the library {quote(path)} cannot be loaded: {error}; {_GZIP_LIBRARY}")]
+        ) from None
 
     def compress(block: bytes) -> bytes:
         return library.compress_gzip(block, level)
 
-    instead = 'use the one that rules_setcap has by default, or compression = "gzip"'
-    _check_known_bytes("libdeflate", level, _LIBDEFLATE, compress, (_mixture, _table), f"the library {quote(path)}", instead)
+    _check_known_bytes("gzip", level, _LIBDEFLATE, compress, (_mixture, _table), f"the library {quote(path)}", _GZIP_LIBRARY)
     return FrameCodec(1 << 20, compress)
 
 
@@ -167,22 +167,24 @@ class _MemoizedCall:
         return self._result
 
 
-def check_level(compression: str, level: int, problems: Problems) -> int:
+def check_level(compression: str, level: int, library: str, problems: Problems) -> int:
     """Returns a compression level. If the level is not valid, adds a problem and returns 0, the default.
 
     Args:
       compression: a key of MEDIA_TYPES.
       level: the level; 0 for the default.
+      library: the path of libdeflate's shared library; "" if zlib makes gzip.
       problems: the collector of problems.
     """
     if not level:
         return 0
-    known = {"gzip": _GZIP, "libdeflate": _LIBDEFLATE, "zstd": _ZSTD}.get(compression)
+    known = {"gzip": _LIBDEFLATE if library else _ZLIB, "zstd": _ZSTD}.get(compression)
     if known is None:
         problems.add("compression_level", level, f'has no effect: compression is "{compression}"; leave it out')
         return 0
     if level not in known:
-        problems.add("compression_level", level, f"is out of range (1 to {max(known)} for {compression})")
+        by = " by zlib" if known is _ZLIB else ""
+        problems.add("compression_level", level, f"is out of range (1 to {max(known)} for {compression}{by})")
         return 0
     return level
 
@@ -193,7 +195,7 @@ def make_codec(compression: str, level: int, library: str) -> Codec | None:
     Args:
       compression: a key of MEDIA_TYPES.
       level: the level, from check_level(); 0 for the default.
-      library: the path of libdeflate's shared library; unused by the other compressions.
+      library: the path of libdeflate's shared library; "" if zlib makes gzip.
 
     Raises:
       InputError: the library is missing or does not give the known bytes.
@@ -204,7 +206,7 @@ def make_codec(compression: str, level: int, library: str) -> Codec | None:
         return _make_zstd_codec(level or 3)
     # With zlib, level 5 is 1.5 times as fast as level 6, the default of gzip(1), and the layer is 1 % larger. Level 5 of
     # libdeflate makes smaller layers than either.
-    return _make_libdeflate_codec(level or 5, library) if compression == "libdeflate" else GzipCodec(level or 5)
+    return _make_libdeflate_codec(level or 5, library) if library else ZlibCodec(level or 5)
 
 
 def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
@@ -214,11 +216,12 @@ def _deflate(block: bytes, level: int, window: bytes, flush: int) -> bytes:
 
 
 _TOOLCHAIN = "use the Python toolchain that rules_setcap registers"
+_GZIP_LIBRARY = "set --@rules_setcap//rules:gzip_library to libdeflate 1.20 or later for the execution platform, or to @rules_setcap//rules:zlib"
 
 # The known bytes: CRC-32 of the compressed samples at each level, by zlib 1.2 and 1.3, zstd 1.5.7, and libdeflate since 1.20.
 # zlib-ng and other codecs behind the same interface find other matches, and so do other releases of zstd and libdeflate, so
 # that their layers would have other digests. The samples are chosen so that all releases that differ give other bytes.
-_GZIP = {
+_ZLIB = {
     1: 0x02858E58,
     2: 0x145AA56E,
     3: 0x92FE92F9,

@@ -100,7 +100,7 @@ class TarReader:
     """A tar that is read once, from start to end.
 
     Attributes:
-      ended: whether the archive had an end-of-archive marker; known when all members were read.
+      ended: whether the archive had an end-of-archive marker; known when all members were read (see check_end).
     """
 
     def __init__(self, stream: Any, budget: ReadBudget | None = None) -> None:
@@ -119,6 +119,11 @@ class TarReader:
         self._padding = 0  # The number of bytes of its padding.
         self._rest = b""  # The bytes that come after the last member and were read.
         self._records = 0  # The number of pax records and pieces of sparse files so far.
+
+    @property
+    def offset(self) -> int:
+        """The number of bytes that were read."""
+        return self._offset
 
     def __iter__(self) -> Iterator[Member]:
         """Yields the members. Content that the caller does not read is skipped.
@@ -199,6 +204,21 @@ class TarReader:
                 raise TarError(f"has something after its end, at byte {at}")
             self._offset += len(data)
             yield data
+
+    def check_end(self, codec: str) -> None:
+        """Checks that no part of the archive is missing, after all members were read.
+
+        Some programs, rules_img for one, write no end-of-archive marker, and container engines need none. A compressed
+        stream has an end of its own, so an archive in it is whole.
+
+        Args:
+          codec: the codec of the stream, as for DecompressedStream.
+
+        Raises:
+          TarError: a part may be missing.
+        """
+        if not self.ended and (codec == "none" or not self._offset):
+            raise TarError(f"ends without an end-of-archive marker: {'a part is missing' if self._offset else 'it is empty'}")
 
     def _read_end(self, rest: bytes, block: bytes) -> None:
         """Reads the second block of the end-of-archive marker.

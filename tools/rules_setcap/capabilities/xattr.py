@@ -74,7 +74,8 @@ def decode_record(data: bytes) -> Record:
     if size is None:
         raise CapabilityError(f"{data[:32].hex()}: revision {revision >> 24} of {NAME}; setxattr(2) takes 2 and 3")
     if len(data) != size:
-        raise CapabilityError(f"{data[:32].hex()}: {len(data)} bytes; revision {revision >> 24} of {NAME} has {size}")
+        what = f"{data[:32].hex()}: {len(data)} bytes; revision {revision >> 24} of {NAME} has {size}"
+        raise CapabilityError(what + _describe_text(data, size))
     if flags & ~_EFFECTIVE:
         raise CapabilityError(f"{data.hex()}: unknown flags {flags:#x} in {NAME}")
     permitted_low, inheritable_low, permitted_high, inheritable_high = struct.unpack_from("<4I", data, 4)
@@ -84,3 +85,24 @@ def decode_record(data: bytes) -> Record:
     permitted = permitted_high << 32 | permitted_low
     inheritable = inheritable_high << 32 | inheritable_low
     return Record(permitted, inheritable, bool(flags & _EFFECTIVE), rootid)
+
+
+def _describe_text(data: bytes, size: int) -> str:
+    """Describes a value that a program, such as rules_img, wrote as UTF-8 text: each byte from 0x80 on became two.
+
+    Args:
+      data: the value.
+      size: the number of bytes of a valid value.
+
+    Returns:
+      The end of a message, or "" if the value is not such text.
+    """
+    try:
+        original = data.decode().encode("latin-1")
+        if len(original) != size:
+            return ""
+        record = decode_record(original)
+    except (UnicodeError, CapabilityError):
+        return ""
+    raised = (record.permitted | record.inheritable) if record.effective else 0
+    return f"; this is the value of {format_sets(record.permitted, record.inheritable, raised)}, written as UTF-8 text"

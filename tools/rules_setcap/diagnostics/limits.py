@@ -104,6 +104,47 @@ ELF_RUNPATH = 1 << 16
 ELF_TEXT = 1 << 17
 """Bytes of all names of a program's libraries, which its metadata holds."""
 
+# Contents of files that differ
+CONTENT_INSIDE, CONTENT_INSIDE_PER_BYTE = 1 << 30, 16
+"""Bytes that are read from within compressed files and archives to compare two files, and the bytes that each of their bytes adds.
+A file within a file within a file counts each time."""
+CONTENT_READ = 1 << 12
+"""Bytes that a read of them counts more than it returns."""
+CONTENT_MEMBER = 64 << 20
+"""Bytes of a file within a file that is copied, to compare it by what it is; larger ones are compared byte by byte."""
+CONTENT_DEPTH = 5
+"""Levels of files within files: the files of a Debian package are at the fourth."""
+CONTENT_MEMBERS = 1 << 16
+"""Members of an archive within an image; each takes some 700 bytes of memory."""
+CONTENT_TABLE = 16 << 20
+"""Bytes of the table of contents of a zip archive, or of the table of names of an ar archive."""
+CONTENT_DIFFERING = 256 << 20
+"""Bytes of blocks that differ, after which the bytes that differ are not counted any more; 1 MiB takes about 10 ms."""
+CONTENT_RANGES = 8
+"""Ranges of bytes that differ that are looked at."""
+CONTENT_SECTIONS = 1 << 14
+"""Sections of an ELF file; one with -ffunction-sections has some thousands."""
+CONTENT_SECTION_NAMES = 4 << 20
+"""Bytes of the names of the sections of an ELF file."""
+CONTENT_STRINGS, CONTENT_STRING_COUNT = 4 << 20, 50_000
+"""Bytes of a section that are searched for strings, and strings that are compared."""
+CONTENT_TEXT = 1 << 20
+"""Bytes of a text that is compared as a whole; of a longer one, the lines from the first difference on."""
+CONTENT_LINES = 60
+"""Lines that describe the difference of two files."""
+CONTENT_CAUSES = 8
+"""Causes of the difference of two files."""
+
+# Differences between images
+CHANGES = 100_000
+"""Changes that are kept; each takes some 400 bytes of memory. Further changes are counted."""
+DISPLACED = 64 << 20
+"""Bytes of memory for entries of a layer that are in another place of the order than in the other layer, an estimate."""
+DESCRIBED_FILES = 2000
+"""Files of a layer whose contents are looked at to describe how they differ."""
+DESCRIBED_BYTES = 8 << 30
+"""Bytes of these files together; those of large files are copied to temporary files."""
+
 # Texts
 VALUES = 1 << 20
 """Bytes of a file of labels, annotations or variables."""

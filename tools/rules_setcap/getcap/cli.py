@@ -1,13 +1,12 @@
-"""The entry point of getcap: chooses the command, and turns exceptions into messages and an exit status."""
+"""The entry point of getcap: chooses the command."""
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, format_problem
+from rules_setcap.diagnostics.console import run_program
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.getcap.output import print_error
 
 if TYPE_CHECKING:
@@ -33,26 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
       The exit status, as exit_statuses describes it.
     """
-    try:
-        status = _run_command(arguments)
-        sys.stdout.flush()
-        return status
-    except InputError as error:
-        for message in error.problems:
-            print_error(message)
-    except BrokenPipeError:
-        # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED
-    except OSError as error:
-        print_error(f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        # Python exits with 1 after an uncaught exception, but 1 means that capabilities are wrong.
-        print_error(format_internal_error(error))
-        return INTERNAL
-    return 2
+    return run_program("getcap", _run_command, arguments)
 
 
 def _run_command(arguments: Sequence[str]) -> int:

@@ -14,8 +14,9 @@ from rules_setcap.containers.verdict import Plan, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.command_line import CommandParser
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.diagnostics.standard_input import reject_repeated_standard_input
 from rules_setcap.getcap import exit_statuses, explain_report
-from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images, reject_repeated_standard_input
+from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images
 
 if TYPE_CHECKING:
     import argparse

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 from rules_setcap.capabilities.names import NAMES
 from rules_setcap.containers.process import format_capabilities
+from rules_setcap.diagnostics.console import format_json
 from rules_setcap.diagnostics.errors import escape, printable
-from rules_setcap.getcap.output import JSON_VERSION, format_json
+from rules_setcap.getcap.output import JSON_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -22,10 +22,12 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap.diagnostics.command_line import CommandParser
+from rules_setcap.diagnostics.console import format_json
 from rules_setcap.diagnostics.errors import InputError, escape
+from rules_setcap.diagnostics.standard_input import reject_repeated_standard_input
 from rules_setcap.getcap import exit_statuses
-from rules_setcap.getcap.inputs import read_images, reject_repeated_standard_input
-from rules_setcap.getcap.output import JSON_VERSION, format_json, print_error
+from rules_setcap.getcap.inputs import read_images
+from rules_setcap.getcap.output import JSON_VERSION, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

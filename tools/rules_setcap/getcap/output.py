@@ -1,11 +1,8 @@
-"""Output that the commands of getcap share: errors on stderr, and JSON."""
+"""Output that the commands of getcap share."""
 
 from __future__ import annotations
 
-import json
-import sys
-
-from rules_setcap.diagnostics.errors import printable
+from rules_setcap.diagnostics import console
 
 JSON_VERSION = 1
 """The value of the key `version` of every JSON object that getcap prints.
@@ -14,11 +11,6 @@ It changes when a key is removed or gets another meaning. New keys do not change
 """
 
 
-def format_json(value: object) -> str:
-    """Returns indented JSON in printable ASCII."""
-    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
-
-
 def print_error(message: str) -> None:
     """Prints a message as one line on stderr."""
-    print(f"getcap: {printable(message)}", file=sys.stderr)
+    console.print_error("getcap", message)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from rules_setcap.containers.engines import BEHAVIOURS, Engine, parse_engine
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.command_line import CommandParser
+from rules_setcap.diagnostics.console import format_json
 from rules_setcap.diagnostics.errors import InputError, escape
+from rules_setcap.diagnostics.standard_input import reject_repeated_standard_input
 from rules_setcap.getcap import allowlist_format, exit_statuses, review_rules
 from rules_setcap.getcap.allowlist import Allowlist
-from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images, reject_repeated_standard_input
-from rules_setcap.getcap.output import format_json, print_error
+from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images
+from rules_setcap.getcap.output import print_error
 from rules_setcap.getcap.review_image import Finding, Review, review_image
 from rules_setcap.getcap.review_json import make_json_report
 from rules_setcap.getcap.review_sarif import make_sarif_log

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rules_setcap.containers.engines import Engine
     from rules_setcap.containers.process import InitialProcess
-    from rules_setcap.getcap.review_rules import Rule
+    from rules_setcap.diagnostics.sarif import Rule
     from rules_setcap.oci.image_reader import Image
     from rules_setcap.oci.nodes import Node
 

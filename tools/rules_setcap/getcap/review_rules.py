@@ -5,24 +5,7 @@ The ids are stable, because allowlists and other tools refer to them. The table 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Rule(NamedTuple):
-    """A kind of finding.
-
-    Attributes:
-      id: "RSC" and three digits; the id of a removed rule is not used again.
-      name: a short name, lower-case words with hyphens.
-      summary: one sentence that describes the finding.
-      help: sentences that tell why it matters and what to do.
-    """
-
-    id: str
-    name: str
-    summary: str
-    help: str
-
+from rules_setcap.diagnostics.sarif import Rule
 
 CAPABILITIES = Rule(
     "RSC001",

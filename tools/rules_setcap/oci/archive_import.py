@@ -51,13 +51,16 @@ _DockerImage = namedtuple("_DockerImage", ("config", "layers"))
 """An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers."""
 
 
-def import_archive(output: str, source: str, attribute: str = "base") -> None:
+def import_archive(output: str, source: str, attribute: str = "base") -> bool:
     """Writes the layout of the images in an archive.
 
     Args:
       output: the path of the layout directory; what is there is replaced.
       source: the path of the archive.
       attribute: the attribute that names the archive, for messages.
+
+    Returns:
+      Whether the archive has the manifests of its images. If it does not, they are made from its manifest.json.
 
     Raises:
       InputError: the file is not an image archive, or a member does not have the digest that the archive says.
@@ -66,9 +69,8 @@ def import_archive(output: str, source: str, attribute: str = "base") -> None:
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
-            _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size)).import_members(
-                TarReader(DecompressedStream(file))
-            )
+            importer = _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size))
+            return importer.import_members(TarReader(DecompressedStream(file)))
     except (TarError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         raise InputError([format_problem(attribute, source, f"{error}; {_HINT}")]) from None
@@ -94,8 +96,8 @@ class _ArchiveImporter:
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
         self._json_budget = strict_json.JsonBudget()
 
-    def import_members(self, archive: TarReader) -> None:
-        """Writes the layout.
+    def import_members(self, archive: TarReader) -> bool:
+        """Writes the layout; returns whether its manifests are in the archive.
 
         Raises:
           TarError: it is not an image archive.
@@ -123,7 +125,8 @@ class _ArchiveImporter:
             self._parse_file("/manifest.json", strict_json.DOCKER),
         )
         images = None if docker is None else self._read_docker_images(docker)
-        if isinstance(index, dict) and index.get("manifests"):
+        has_manifests = isinstance(index, dict) and bool(index.get("manifests"))
+        if has_manifests:
             self._write_file("index.json", self._read_file("/index.json"))
             if images is not None:
                 self._check_same_images(images)
@@ -139,6 +142,7 @@ class _ArchiveImporter:
             raise TarError("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
         self._remove_other_files()
+        return has_manifests
 
     def _add_member(self, member: Member, content: Iterator[bytes]) -> None:
         """Adds a member. If its path is not new, it must be the same link, or a file with the same bytes."""

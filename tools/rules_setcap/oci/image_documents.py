@@ -31,8 +31,9 @@ __all__ = [
     "read_layout_images",
 ]
 
-ImageDocuments = namedtuple("ImageDocuments", ("manifest", "config"))
-"""The manifest and the config of an image. manifest, config: dict."""
+ImageDocuments = namedtuple("ImageDocuments", ("manifest", "config", "descriptor"), defaults=({},))
+"""The manifest and the config of an image. manifest, config: dict; descriptor: dict, the descriptor of the manifest in the index
+of a layout; empty if the image is not from a layout."""
 
 LayoutImages = namedtuple("LayoutImages", ("images", "non_images"))
 """The entries of an OCI image layout. images: list of ImageDocuments; non_images: list of NonImage."""
@@ -150,8 +151,11 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
 
 def _read_images(layout: str, platform: Mapping[str, str] | None, sparse: bool) -> LayoutImages:
     reader = LayoutReader(layout)
-    pairs = reader.find_images(platform, sparse)
-    return LayoutImages([check_image_documents(layout, *pair) for pair in pairs], reader.non_images)
+    images = [
+        check_image_documents(layout, manifest, config)._replace(descriptor=descriptor)
+        for manifest, config, descriptor in reader.find_images(platform, sparse)
+    ]
+    return LayoutImages(images, reader.non_images)
 
 
 def _describe_choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:

@@ -24,7 +24,7 @@ from rules_setcap.oci.image import Difference, File, Image, Layer
 from rules_setcap.oci.layer_reader import LayerReader
 from rules_setcap.oci.platforms import format_platform, parse_platform
 
-__all__ = ["Difference", "File", "Image", "Layer", "read_images"]
+__all__ = ["Difference", "File", "Image", "Layer", "read_image", "read_images"]
 
 
 def read_images(path: str, platform: str = "", non_images: list[image_documents.NonImage] | None = None) -> list[Image]:
@@ -52,13 +52,13 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
             progress.begin_step("", size)
             budget = ReadBudget(size)
             stream = HashingReader(file)
-            archive = TarReader(DecompressedStream(stream, budget), budget)
+            content = DecompressedStream(stream, budget)
+            archive = TarReader(content, budget)
             detector = ArchiveDetector(archive)
             layers.add_layer(detector, "", size)
             for _ in archive.read_rest():
                 pass
-            if not archive.ended:
-                raise TarError("ends without an end-of-archive marker: a part is missing, or it is not a tar")
+            archive.check_end(content.codec)
             digest, _ = stream.read_rest()
             layers.layers[0] = Layer(digest, layers.layers[0].capabilities)
     except (TarError, DecompressionError) as error:
@@ -131,15 +131,24 @@ def _read_layout(
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([format_problem("platform", format_platform(platform), what)])
-        return [_read_image(layout, image, budget) for image in entries.images]
+        return [read_image(layout, image, budget) for image in entries.images]
     except InputError as error:
         raise InputError(
             text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
         ) from None
 
 
-def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
-    """Returns an image of a layout with the capabilities in its layers."""
+def read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
+    """Returns an image of a layout with the capabilities in its layers.
+
+    Args:
+      layout: the path of the layout directory.
+      image: the manifest and the config of the image.
+      budget: counts the reading of the layers.
+
+    Raises:
+      InputError: a layer is not valid.
+    """
     layers = LayerReader()
     blobs = layer_blobs.list_image_layers(layout, image)
     for number, blob in enumerate(blobs, 1):

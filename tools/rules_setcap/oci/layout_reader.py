@@ -40,7 +40,7 @@ class LayoutReader:
         """
         self._layout = layout
         self._budget = strict_json.JsonBudget()
-        self._images: list[tuple[Any, Any]] = []
+        self._images: list[tuple[Any, Any, Mapping[str, Any]]] = []
         self.non_images: list[NonImage] = []
         self._visited: set[tuple[str, str]] = set()  # Digest and media type of each entry.
 
@@ -48,8 +48,8 @@ class LayoutReader:
         """Returns the descriptors of images and indexes in index.json."""
         return [entry for entry in self._read_index()["manifests"] if self._is_image_or_index(entry)]
 
-    def find_images(self, platform: Mapping[str, str] | None, sparse: bool) -> list[tuple[Any, Any]]:
-        """Returns manifest and config of the images for a platform.
+    def find_images(self, platform: Mapping[str, str] | None, sparse: bool) -> list[tuple[Any, Any, Mapping[str, Any]]]:
+        """Returns manifest, config and descriptor of the images for a platform.
 
         An image that has several names is returned once.
 
@@ -100,7 +100,7 @@ class LayoutReader:
         config = self._read_json(manifest["config"], strict_json.CONFIG)
         # Engines believe the platform in an index; the config counts only where the index names none.
         if platform is None or isinstance(entry.get("platform"), dict) or matches_platform(config, platform):
-            self._images.append((manifest, config))
+            self._images.append((manifest, config, entry))
 
     def _describe_artifact(self, manifest: Mapping[str, Any]) -> str:
         """Returns a description of a manifest that is not for an image; "" for an image."""

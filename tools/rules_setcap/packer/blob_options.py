@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def take_blob_options(arguments: Arguments, problems: Problems) -> dict[str, Any]:
     """Returns the keyword arguments of layer_writer.write_layer() that say how the blob is written."""
-    compression = arguments.take_value("compression")
+    compression, library = arguments.take_value("compression"), arguments.take_value("library", "")
     return {
         "compression": compression,
-        "level": compress.check_level(compression, arguments.take_number("level", "0"), problems),
-        "library": arguments.take_value("library", ""),
+        "level": compress.check_level(compression, arguments.take_number("level", "0"), library, problems),
+        "library": library,
         "threads": arguments.take_number("threads", "1"),
         "created_by": arguments.take_value("created-by"),
     }

@@ -96,14 +96,16 @@ class TarRewriter:
         path = ""
         try:
             with files.open_regular(self._source) as file:
-                archive = reader.TarReader(decompress.DecompressedStream(file, self._read_budget))
+                stream = decompress.DecompressedStream(file, self._read_budget)
+                archive = reader.TarReader(stream)
                 for member in archive:
                     path = member.path
                     self._copy_member(blob, member, archive.read_content())
-                if not archive.ended:
-                    raise reader.TarError("ends without an end-of-archive marker: a part is missing")
+                archive.check_end(stream.codec)
                 for piece in archive.read_rest():
                     blob.write(piece)
+                if not archive.ended:
+                    blob.write(tar.END)
         except (reader.TarError, decompress.DecompressionError) as error:
             where = f", after {quote(path)}" if path else ""
             self._add_problem("tar", self._source, f"{error}{where}")

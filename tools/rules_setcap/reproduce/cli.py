@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
-from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, format_problem, printable
+from rules_setcap.diagnostics.command_line import SHARED_STATUSES, CommandParser
+from rules_setcap.diagnostics.console import run_program
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import write_whole
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.reproduce.bazel import Flags, find_bazel
@@ -48,25 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    try:
-        options = _parse_options(arguments)
-        status = _run(options)
-        sys.stdout.flush()
-        return status
-    except InputError as error:
-        for message in error.problems:
-            _print_error(message)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED
-    except OSError as error:
-        _print_error(f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        _print_error(format_internal_error(error))
-        return INTERNAL
-    return 2
+    return run_program("reproduce", lambda words: _run(_parse_options(words)), arguments)
 
 
 def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -145,7 +127,3 @@ def write_files(outcome: Outcome, report: str | None, provenance: str | None) ->
         write_whole(report, text.encode(errors="backslashreplace"))
     if provenance:
         write_whole(provenance, format_statement(outcome).encode())
-
-
-def _print_error(message: str) -> None:
-    print(f"reproduce: {printable(message)}", file=sys.stderr)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.diagnostics.files import open_regular
+from rules_setcap.diff.compare import compare_sources
+from rules_setcap.diff.content.compare import compare_contents
+from rules_setcap.diff.sources import open_source
 from rules_setcap.reproduce import faults
 from rules_setcap.reproduce.execution_log import read_commands, read_log
 from rules_setcap.reproduce.log_comparison import LogComparison
@@ -33,6 +38,12 @@ def compare_images(image: ComparedImage, first: str, second: str) -> None:
       first: the path of the first build's.
       second: the path of the second build's.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            sources = [open_source(name, path, stack) for name, path in (("first build", first), ("second build", second))]
+            image.difference = compare_sources(*sources)
+        except InputError as error:
+            image.problems += error.problems
 
 
 def explain(
@@ -94,6 +105,9 @@ def _look_into_files(explained: ExplainedFault, paths: tuple[str, str], outcome:
     """Adds to a fault how a file of both builds differs."""
     try:
         explained.traces = find_traces(paths, outcome.varied)
+        if all(map(os.path.isfile, paths)):
+            with open_regular(paths[0]) as first, open_regular(paths[1]) as second:
+                explained.content = compare_contents(os.path.basename(paths[0]), first, second)
     except OSError as error:
         outcome.notes.append(f"{explained.fault.files[0]} cannot be read: {error.strerror}")
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Any
-
+    from rules_setcap.diff.model import ContentDifference, Difference
     from rules_setcap.reproduce.faults import Fault
     from rules_setcap.reproduce.variations import NotVaried, Varied
 
@@ -31,7 +30,7 @@ class ComparedImage:
     first: str
     second: str
     is_same: bool
-    difference: Any = None
+    difference: Difference | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -64,7 +63,7 @@ class ExplainedFault:
     fault: Fault
     traces: list[tuple[str, str]] = field(default_factory=list)
     commands: list[CommandChange] = field(default_factory=list)
-    content: Any = None
+    content: ContentDifference | None = None
 
 
 @dataclass(slots=True)

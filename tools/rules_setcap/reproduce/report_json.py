@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.version import VERSION
+from rules_setcap.diff.report_json import make_json_report
 
 if TYPE_CHECKING:
     from typing import Any
@@ -82,6 +84,7 @@ def _image_to_json(image: ComparedImage) -> dict[str, Any]:
         "path": image.execution_path,
         "same": image.is_same,
         "digests": [image.first, image.second],
+        "difference": make_json_report(image.difference) if image.difference else None,
         "problems": image.problems,
     }
 
@@ -98,6 +101,7 @@ def _fault_to_json(explained: ExplainedFault) -> dict[str, Any]:
         "readers": [{"label": reader.label, "mnemonic": reader.mnemonic} for reader in fault.readers],
         "commands": [{"what": change.what, "values": [change.first, change.second]} for change in explained.commands],
         "traces": [{"variation": name, "value": value} for name, value in explained.traces],
+        "content": asdict(explained.content) if explained.content else None,
         "images": fault.images,
     }
 

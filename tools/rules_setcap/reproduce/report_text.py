@@ -7,11 +7,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import escape, printable, quote
+from rules_setcap.diff.report_text import format_report, format_verdict
 from rules_setcap.reproduce import faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rules_setcap.diff.model import Difference
     from rules_setcap.reproduce.outcome import ComparedImage, ExplainedFault, Outcome
 
 _FILES = 5  # Files of a fault, and actions that read one, that are listed.
@@ -20,6 +22,9 @@ _FILES = 5  # Files of a fault, and actions that read one, that are listed.
 def format_outcome(outcome: Outcome) -> str:
     """Returns the report, with a line end after each line."""
     lines = [_format_verdict(outcome), *_list_images(outcome)]
+    for image in outcome.images:
+        if image.difference:
+            lines += ["", *_list_difference(image, image.difference)]
     for number, fault in enumerate(outcome.faults, 1):
         lines += ["", *_list_fault(fault, number, len(outcome.images))]
     if not outcome.is_reproducible and not outcome.faults:
@@ -42,6 +47,13 @@ def _list_images(outcome: Outcome) -> Iterator[str]:
         yield f"  {'same   ' if image.is_same else 'differs'}  {escape(image.label)}  {_format_digests(image)}"
         for problem in image.problems:
             yield f"           {printable(problem)}"
+
+
+def _list_difference(image: ComparedImage, difference: Difference) -> Iterator[str]:
+    """Yields the difference of an image, without the digests, which the list of images has."""
+    yield f"{escape(image.label)} {format_verdict(difference)}"
+    for line in list(format_report(difference))[3:]:
+        yield f"  {line}" if line else ""
 
 
 def _format_digests(image: ComparedImage) -> str:

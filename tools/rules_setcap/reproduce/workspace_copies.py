@@ -30,15 +30,18 @@ def list_mounts(workspace: str, directory: str) -> tuple[str, list[tuple[str, st
       The second path of the workspace, below `directory`, and what has to be mounted or copied: pairs of a path and its second
       path. The first pair is the workspace, or a directory that has it and that it names.
     """
-    paths = [os.path.normpath(os.path.join(workspace, path)) for path in _list_references(workspace)]
-    top = min((path for path in paths if (workspace + "/").startswith(path + "/")), key=len, default=workspace)
-    others = [path for path in paths if not (path + "/").startswith(top + "/")]
-    depth = max((os.path.relpath(path, top).split("/").count("..") for path in others), default=0)
+    paths = {reference: os.path.normpath(os.path.join(workspace, reference)) for reference in _list_references(workspace)}
+    top = min((path for path in paths.values() if (workspace + "/").startswith(path + "/")), key=len, default=workspace)
+    inner = os.path.relpath(workspace, top)
+    others = {reference: path for reference, path in paths.items() if not (path + "/").startswith(top + "/")}
+    # A reference may leave a directory and enter it again, so the levels are those of its text.
+    depth = max((os.path.normpath(os.path.join(inner, reference)).split("/").count("..") for reference in others), default=0)
     levels = [f"level{number}" for number in range(1, depth + 1)]
     target = os.path.join(directory, *levels, "copy_of_" + os.path.basename(top))
+    moved = os.path.normpath(os.path.join(target, inner))
     pairs = [(top, target)]
-    pairs += [(path, os.path.normpath(os.path.join(target, os.path.relpath(path, top)))) for path in others]
-    return os.path.normpath(os.path.join(target, os.path.relpath(workspace, top))), pairs
+    pairs += [(path, os.path.normpath(os.path.join(moved, reference))) for reference, path in others.items()]
+    return moved, pairs
 
 
 def _list_references(workspace: str) -> list[str]:

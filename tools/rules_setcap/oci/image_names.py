@@ -1,6 +1,6 @@
 """Recognizes the name of an image, or a directory of files, where the path of an image is expected.
 
-getcap reads images from files and directories. For an image in a registry or in an engine, the message tells how to copy it
+Programs read images from files and directories. For an image in a registry or in an engine, the message tells how to copy it
 to a directory. For a directory of files, the message tells how to pack them.
 """
 
@@ -50,8 +50,12 @@ def reject_image_name(path: str) -> None:
     raise InputError([format_problem("image", path, what)])
 
 
-def reject_plain_directory(path: str) -> None:
+def reject_plain_directory(path: str, reader: str) -> None:
     """Reports a directory that has nothing of an OCI image layout.
+
+    Args:
+      path: the path of the directory.
+      reader: the command that reads a tar from standard input.
 
     Raises:
       InputError: with the command that reads its files as one layer, as `getcap -r` of libcap would.
@@ -63,5 +67,5 @@ def reject_plain_directory(path: str) -> None:
     hint = describe_layout_hint(path)
     if not hint.endswith("..."):
         tar = "tar --xattrs --xattrs-include=security.capability"
-        hint += f', or the files of a directory as a tar: "{tar} -cC {shlex.quote(path)} . | getcap -"'
+        hint += f', or the files of a directory as a tar: "{tar} -cC {shlex.quote(path)} . | {reader}"'
     raise InputError([format_problem("image", path, f"index.json cannot be read: {os.strerror(errno.ENOENT)}{hint}")])
