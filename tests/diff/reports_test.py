@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html.parser
 import json
 import pathlib
@@ -87,7 +88,11 @@ def test_a_page_has_what_the_text_has(report):
     print(f"SEED={seed}")
     rng = random.Random(seed)
     image = pairs.draw_image(rng)
-    other = pairs.draw_image(rng)
+    other = copy.deepcopy(image)
+    for entry in other.layers[0].entries:
+        if entry.kind == tarfile.REGTYPE:
+            entry.content, entry.uid = rng.randbytes(rng.randint(1, 3000)), rng.randint(1, 9)
+            entry.set_capabilities("cap_audit_read=p")
     status, output = report(image, other, "--html")
     page = _Page(output)
     assert status == 1 and not page.faults
@@ -99,7 +104,7 @@ def test_a_page_has_what_the_text_has(report):
     assert text.partition("\n")[0] in page.text
     difference = json.loads(report(image, other, "--json")[1])
     changes = [change for one in difference["images"] for layer in one["layers"] for change in layer["changes"]]
-    assert len(changes) > 20
+    assert len(changes) > 10
     for change in changes:
         assert change["path"] in page.text
         for line in (change["content"] or {}).get("details", ()):
