@@ -224,6 +224,11 @@ def test_fingerprints_do_not_depend_on_the_place_of_the_image(tmp_path, capsys):
     assert len(fingerprints) == 1
 
 
+def test_the_page_lists_the_rules():
+    rows = re.findall(r"^\| (RSC\d+) \| ([^|]+) \|", pathlib.Path("docs/image-diff.md").read_text(), re.MULTILINE)
+    assert rows == [(rule.id, rule.summary) for rule in report_sarif.RULES]
+
+
 def test_one_format_is_printed(capsys):
     for flags in (["--html", "--sarif"], ["--json", "--html"], ["--json", "--sarif"]):
         with pytest.raises(SystemExit) as exited:
