@@ -10,8 +10,10 @@ import jsonschema
 import pytest
 
 from rules_setcap.capabilities import from_text
+from rules_setcap.diff import cli as diff_cli
 from rules_setcap.getcap import cli
 from support import archives
+from support.image import layout as make_layout
 from support.image import tar
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
     if name == "linux-capabilities-from":
         return read_built("ko_capabilities.json")
     image = str(make_image(directory / "image"))
+    if name == "image-diff":
+        return make_differences(directory, image, capsys)
     pod = directory / "pod.yaml"
     pod.write_text(POD)
     commands = {
@@ -108,6 +112,18 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
     documents = []
     for command in commands[name]:
         cli.main(command)
+        documents.append(json.loads(capsys.readouterr().out))
+    return documents
+
+
+def make_differences(directory: pathlib.Path, image: str, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """Returns differences from an image: to itself, to one with other contents and another layer, and to a tar of files."""
+    other = make_layout(directory / "other", tar(("/x", None, "content")), Env=["A=1"])
+    files = directory / "files.tar"
+    files.write_bytes(tar(("/x", None, "other content", {"mtime": 7})))
+    documents = []
+    for arguments in ([image, image], [image, str(other)], ["--ignore=mtime", str(other), str(files)]):
+        diff_cli.main(["--json", *arguments])
         documents.append(json.loads(capsys.readouterr().out))
     return documents
 
