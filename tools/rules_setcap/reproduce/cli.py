@@ -14,6 +14,7 @@ from rules_setcap.reproduce.bazel import Flags, find_bazel
 from rules_setcap.reproduce.report_json import format_json, format_statement
 from rules_setcap.reproduce.report_text import format_outcome
 from rules_setcap.reproduce.reproduction import Request, reproduce
+from rules_setcap.reproduce.surroundings import find_workspace
 from rules_setcap.reproduce.variations import VARIATIONS
 
 if TYPE_CHECKING:
@@ -97,9 +98,12 @@ def _run(options: argparse.Namespace) -> int:
         for name in options.keep
         if name not in names and name != "all"
     ]
-    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY", "")
+    workspace = find_workspace(os.environ)
     if not workspace:
-        problems.append("no workspace: BUILD_WORKSPACE_DIRECTORY is not set; run this program with bazel run")
+        problems.append(
+            "no workspace: run this program with bazel run; a reproducibility_test must run on the machine of the workspace, "
+            "so do not override its tag local, or run it with bazel run"
+        )
     if not os.path.isdir(options.work_dir):
         problems.append(format_problem("--work-dir", options.work_dir, "not a directory; write the path of one that exists"))
     if problems:
@@ -116,11 +120,14 @@ def _run(options: argparse.Namespace) -> int:
         )
     )
     print(format_json(outcome) if options.json else format_outcome(outcome), end="")
-    write_files(outcome, options.report, options.provenance)
+    _write_files(outcome, options.report, options.provenance)
+    if directory := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
+        for name in ("reproduce.txt", "reproduce.json"):
+            _write_files(outcome, os.path.join(directory, name), os.path.join(directory, "provenance.json"))
     return 0 if outcome.is_reproducible else 1
 
 
-def write_files(outcome: Outcome, report: str | None, provenance: str | None) -> None:
+def _write_files(outcome: Outcome, report: str | None, provenance: str | None) -> None:
     """Writes the files that --report and --provenance name."""
     if report:
         text = format_json(outcome) if report.endswith(".json") else format_outcome(outcome)

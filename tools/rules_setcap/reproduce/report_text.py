@@ -89,8 +89,6 @@ def _list_fault(explained: ExplainedFault, number: int, images: int) -> Iterator
         yield f"  {'difference':<12}{printable(explained.content.type)}: {printable(explained.content.summary)}"
         for cause in explained.content.causes:
             yield f"  {'':<12}probably: {printable(cause)}"
-        for detail in explained.content.details:
-            yield f"  {'':<12}{printable(detail)}"
     yield f"  {'reaches':<12}{', '.join(map(escape, fault.images))}" + (
         f" ({len(fault.images)} of {images} images)" if images > 1 else ""
     )

@@ -7,6 +7,7 @@ host cannot do that.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.reproduce.host import runs
@@ -136,8 +137,11 @@ def _vary_home(first: Surroundings, second: Surroundings, host: Host) -> Varied:
     second.environment["HOME"] = home
     old = os.path.expanduser("~")
     rc = os.path.join(old, ".bazelrc")
-    if os.path.isfile(rc) and second.user is None:
-        second.startup_options.append(f"--bazelrc={rc}")
+    if os.path.isfile(rc):
+        shutil.copyfile(rc, os.path.join(home, ".bazelrc"))  # Its flags are not what is varied.
+        os.chmod(os.path.join(home, ".bazelrc"), 0o644)
+    # The user's .bazelrc may name another directory, which a second user cannot write.
+    second.startup_options.append(f"--output_user_root={home}/bazel")
     return Varied("home", old, home, ("", home))
 
 
