@@ -1,3 +1,5 @@
+"""Sets a receive buffer size that needs cap_net_admin."""
+
 import os
 import socket
 

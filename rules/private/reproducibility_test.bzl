@@ -38,8 +38,7 @@ reproducibility_test = rule(
     doc = """Tests that an image is reproducible: builds it twice with Bazel, in different surroundings, and compares both. The \
 test fails if they differ, and its log says how, and which action is at fault.
 
-It has the tags `manual`, `reproducibility`, `local` and `external`: run it by its name, or with \
-`--test_tag_filters=reproducibility` and its label. The reports and an in-toto statement are in the test's undeclared outputs. \
+It has the tags `manual`, `reproducibility`, `local` and `external`: run it by its label. The reports and an in-toto statement are in the test's undeclared outputs. \
 [Reproducibility](../reproducibility.md) says what is varied.""",
     implementation = _reproducibility_test_impl,
     attrs = {
