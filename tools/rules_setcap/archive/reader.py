@@ -205,17 +205,8 @@ class TarReader:
             yield data
 
     def check_end(self, codec: str) -> None:
-        """Checks that no part of the archive is missing, after all members were read.
-
-        Some programs, rules_img for one, write no end-of-archive marker, and container engines need none. A compressed
-        stream has an end of its own, so an archive in it is whole.
-
-        Args:
-          codec: the codec of the stream, as for DecompressedStream.
-
-        Raises:
-          TarError: a part may be missing.
-        """
+        """Raises TarError if a part may be missing, after all members were read; `codec` is that of the stream."""
+        # A compressed stream has an end of its own. rules_img writes no marker, and container engines need none.
         if not self.ended and (codec == "none" or not self._offset):
             raise TarError(f"ends without an end-of-archive marker: {'a part is missing' if self._offset else 'it is empty'}")
 
