@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from rules_setcap.capabilities import from_text
+from rules_setcap.diff import cli as diff_cli
 from rules_setcap.diff.model import ContentDifference, Difference, Input
 from rules_setcap.getcap import cli
 from rules_setcap.reproduce.execution_log import Action, Item
@@ -18,6 +19,7 @@ from rules_setcap.reproduce.outcome import CommandChange, ComparedImage, Explain
 from rules_setcap.reproduce.report_json import format_json
 from rules_setcap.reproduce.variations import NotVaried, Varied
 from support import archives
+from support.image import layout as make_layout
 from support.image import tar
 
 if TYPE_CHECKING:
@@ -128,6 +130,8 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
     if name == "reproduce":
         return [make_outcome()]
     image = str(make_image(directory / "image"))
+    if name == "image-diff":
+        return make_differences(directory, image, capsys)
     pod = directory / "pod.yaml"
     pod.write_text(POD)
     commands = {
@@ -142,6 +146,18 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
     documents = []
     for command in commands[name]:
         cli.main(command)
+        documents.append(json.loads(capsys.readouterr().out))
+    return documents
+
+
+def make_differences(directory: pathlib.Path, image: str, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """Returns differences from an image: to itself, to one with other contents and another layer, and to a tar of files."""
+    other = make_layout(directory / "other", tar(("/x", None, "content")), Env=["A=1"])
+    files = directory / "files.tar"
+    files.write_bytes(tar(("/x", None, "other content", {"mtime": 7})))
+    documents = []
+    for arguments in ([image, image], [image, str(other)], ["--ignore=mtime", str(other), str(files)]):
+        diff_cli.main(["--json", *arguments])
         documents.append(json.loads(capsys.readouterr().out))
     return documents
 

@@ -178,6 +178,6 @@ def _run_bazel(directory: pathlib.Path, command: str, *arguments: str) -> str:
 
 def test_a_workspace_builds_and_tests_with_it(smoke):
     output = _run_bazel(smoke, "test", "--lockfile_mode=off", "//...")
-    assert "2 tests pass" in output
+    assert "3 tests pass" in output
     layers = sorted(path.name for path in (smoke / "bazel-bin").glob("*.tar.gz"))
     assert layers == ["data.tar.gz", "image_binary.tar.gz", "portable_image_binary.tar.gz"]

@@ -74,6 +74,34 @@ def test_smoke_uses_the_same_dependencies():
             assert arguments["version"] == DEPENDENCIES[str(arguments["name"])]["version"]
 
 
+def test_workspaces_use_one_version_of_each_module():
+    versions: dict[str, set[str]] = {}
+    for path in _list_files("e2e/*/MODULE.bazel"):
+        if path == "e2e/smoke/MODULE.bazel":
+            continue
+        for name, arguments in _read_calls(_read_file(path)):
+            if name == "bazel_dep":
+                versions.setdefault(str(arguments["name"]), set()).add(str(arguments["version"]))
+    assert "rules_cc" in versions
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_the_table_of_workspaces_names_their_versions():
+    """A build by hand is of one version. If it changes, the workspace is built again, and the table says so."""
+    table = _read_file("e2e/README.md")
+    for path in _list_files("e2e/*/MODULE.bazel"):
+        for name, arguments in _read_calls(_read_file(path)):
+            if name == "bazel_dep" and arguments["name"] not in ("platforms", "rules_setcap") and "smoke" not in path:
+                assert f"{arguments['name']} {arguments['version']}" in table, path
+
+
+def test_the_workspace_file_is_that_of_the_documentation():
+    document = ast.get_docstring(ast.parse(_read_file("rules/repositories.bzl")))
+    shown = re.findall(r"```(?:starlark|python)\n(.*?)```", document or "", re.DOTALL)
+    assert len(shown) == 2
+    assert _read_file("e2e/workspace/WORKSPACE").endswith("\n" + "\n".join(shown))
+
+
 def test_smoke_has_the_first_example_of_the_readme():
     example = re.search(r"```starlark\n(.*?)```", _read_file("README.md"), re.DOTALL)
     assert example

@@ -34,76 +34,33 @@ toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_pyth
 """
 
 
-class Workspace:
-    """The workspace of a user, beside a copy of the files of rules_setcap that users get."""
+def copy_distribution(directory: pathlib.Path) -> None:
+    """Copies the files of the release archive: //:distribution, from the runfiles."""
+    for name in os.environ["DISTRIBUTION"].split():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(name, target)
 
-    def __init__(self, directory: pathlib.Path, *, module: bool = True, user: int | None = None) -> None:
-        """Makes the workspace and the copy.
+
+class Project:
+    """A workspace, and the home directory of the user who builds it."""
+
+    def __init__(self, directory: pathlib.Path, home: pathlib.Path, *, module: bool = True, user: int | None = None) -> None:
+        """Makes the two directories, if they do not exist.
 
         Args:
-          directory: the directory that gets both.
+          directory: the workspace.
+          home: the home directory, which also has what Bazel builds.
           module: whether the workspace has a MODULE.bazel; else it has a WORKSPACE.
           user: the uid that builds; None for that of the test.
         """
         self._bazel = shutil.which("bazel") or require.tool("bazelisk")
         self._module = module
         self._user = user
-        self._home = directory / "home"
-        self.directory = directory / "consumer"
-        for folder in (self._home, self.directory):
-            folder.mkdir(parents=True)
-        # These are the files of the release archive: //:distribution, from the runfiles.
-        for name in os.environ["DISTRIBUTION"].split():
-            target = directory / "rules_setcap" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(name, target)
-        consumer = pathlib.Path("tests/integration/consumer")
-        self.write("hello.c", (consumer / "hello.c").read_text())
-        self.write("BUILD.bazel", (consumer / "BUILD.consumer").read_text())
-        name = "MODULE" if module else "WORKSPACE"
-        self.write(f"{name}.bazel", (consumer / f"{name}.consumer").read_text())
-        if user is not None:
-            require.root()
-            for path in (directory, *directory.rglob("*")):
-                os.chown(path, user, user)
-
-    def write(self, name: str, text: str) -> None:
-        """Writes a file of the workspace."""
-        path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        if self._user is not None:
-            os.chown(path, self._user, self._user)
-
-    def write_every(self) -> None:
-        """Writes //every, which has every action that no configuration changes."""
-        self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
-        self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
-
-    def write_links(self) -> None:
-        """Writes //links, whose layers have links of every kind."""
-        consumer = pathlib.Path("tests/integration/consumer")
-        self.write("links/BUILD.bazel", (consumer / "BUILD.links").read_text())
-        self.write("links/links.bzl", (consumer / "links.bzl").read_text())
-
-    def write_interpreter(self) -> tuple[str, int]:
-        """Copies this interpreter and its library into the workspace, so that they are inputs as those of rules_python are.
-
-        Returns:
-          The label of a toolchain, for --extra_toolchains, and the number of files.
-        """
-        directory = self.directory / "interpreter"
-        library = pathlib.Path(sysconfig.get_path("stdlib"))
-        ignore = shutil.ignore_patterns("__pycache__", "test", "site-packages", "dist-packages")
-        shutil.copytree(library, directory / "lib" / library.name, ignore=ignore)
-        (directory / "bin").mkdir()
-        shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
-        files = sum(len(names) for _, _, names in os.walk(directory))
-        self.write("interpreter/BUILD.bazel", _INTERPRETER)
-        # The type of the toolchain is that of rules_python.
-        module = (self.directory / "MODULE.bazel").read_text()
-        self.write("MODULE.bazel", module + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
-        return "//interpreter:toolchain", files
+        self._home = home
+        self.directory = directory
+        for folder in (home, directory):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, command: str, *args: str, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Runs Bazel.
@@ -151,6 +108,68 @@ class Workspace:
     def output(self, name: str) -> pathlib.Path:
         """Returns the path of an output in bazel-bin."""
         return self.directory / "bazel-bin" / name
+
+
+class Workspace(Project):
+    """The workspace of a user, beside a copy of the files of rules_setcap that users get."""
+
+    def __init__(self, directory: pathlib.Path, *, module: bool = True, user: int | None = None) -> None:
+        """Makes the workspace and the copy.
+
+        Args:
+          directory: the directory that gets both.
+          module: whether the workspace has a MODULE.bazel; else it has a WORKSPACE.
+          user: the uid that builds; None for that of the test.
+        """
+        super().__init__(directory / "consumer", directory / "home", module=module, user=user)
+        copy_distribution(directory / "rules_setcap")
+        consumer = pathlib.Path("tests/integration/consumer")
+        self.write("hello.c", (consumer / "hello.c").read_text())
+        self.write("BUILD.bazel", (consumer / "BUILD.consumer").read_text())
+        name = "MODULE" if module else "WORKSPACE"
+        self.write(f"{name}.bazel", (consumer / f"{name}.consumer").read_text())
+        if user is not None:
+            require.root()
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, user, user)
+
+    def write(self, name: str, text: str) -> None:
+        """Writes a file of the workspace."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if self._user is not None:
+            os.chown(path, self._user, self._user)
+
+    def write_every(self) -> None:
+        """Writes //every, which has every action that no configuration changes."""
+        self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
+        self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
+
+    def write_links(self) -> None:
+        """Writes //links, whose layers have links of every kind."""
+        consumer = pathlib.Path("tests/integration/consumer")
+        self.write("links/BUILD.bazel", (consumer / "BUILD.links").read_text())
+        self.write("links/links.bzl", (consumer / "links.bzl").read_text())
+
+    def write_interpreter(self) -> tuple[str, int]:
+        """Copies this interpreter and its library into the workspace, so that they are inputs as those of rules_python are.
+
+        Returns:
+          The label of a toolchain, for --extra_toolchains, and the number of files.
+        """
+        directory = self.directory / "interpreter"
+        library = pathlib.Path(sysconfig.get_path("stdlib"))
+        ignore = shutil.ignore_patterns("__pycache__", "test", "site-packages", "dist-packages")
+        shutil.copytree(library, directory / "lib" / library.name, ignore=ignore)
+        (directory / "bin").mkdir()
+        shutil.copy(os.path.realpath(sys.executable), directory / "bin" / "python")
+        files = sum(len(names) for _, _, names in os.walk(directory))
+        self.write("interpreter/BUILD.bazel", _INTERPRETER)
+        # The type of the toolchain is that of rules_python.
+        module = (self.directory / "MODULE.bazel").read_text()
+        self.write("MODULE.bazel", module + 'bazel_dep(name = "rules_python", version = "1.7.0")\n')
+        return "//interpreter:toolchain", files
 
 
 def read_actions(log: pathlib.Path) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ CONTENT_CAUSES = 8
 """Causes of the difference of two files."""
 
 # Differences between images
-CHANGES = 100_000
+CHANGES = 50_000
 """Changes that are kept; each takes some 400 bytes of memory. Further changes are counted."""
 DISPLACED = 64 << 20
 """Bytes of memory for entries of a layer that are in another place of the order than in the other layer, an estimate."""
