@@ -191,6 +191,7 @@ def test_variations_can_be_kept(workspace):
     [
         (["//good:hello"], '"//good:hello": makes 1 files, and no OCI layout or archive'),
         (["--keep", "hom", "//good:image"], 'reproduce: --keep: "hom": unknown variation; did you mean "home"?'),
+        (["--report", "/missing/r", "//good:image"], '--report: "/missing/r": its directory does not exist; write a path in'),
         (["//missing:image"], "reproduce: first build: bazel build failed with exit status"),
         (["--bazel", "/missing", "//good:image"], 'reproduce: --bazel: "/missing": no such program; write the path of a Bazel'),
     ],

@@ -78,7 +78,8 @@ class Bazel:
         file = os.path.join(self._surroundings.directory, "images.cquery")
         with open(file, "w", encoding="utf-8") as query:
             query.write(_IMAGE_QUERY)
-        expression = " + ".join(f"'{pattern}'" for pattern in patterns)
+        wanted = " + ".join(f"'{pattern}'" for pattern in patterns if not pattern.startswith("-"))
+        expression = " - ".join([wanted, *(f"'{pattern[1:]}'" for pattern in patterns if pattern.startswith("-"))])
         output = self._run("cquery", [*self._list_options(), "--output=starlark", f"--starlark:file={file}", expression])
         return sorted({line for line in output.splitlines() if line})
 
@@ -146,7 +147,7 @@ def find_bazel(program: str, workspace: str) -> str:
       workspace: the path of the workspace.
 
     Raises:
-      BuildError: there is none.
+      BuildError: no Bazel was found.
     """
     for source, name in (("--bazel", program), ("BAZEL", os.environ.get("BAZEL", ""))):
         if name:

@@ -67,6 +67,7 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "--keep", action="append", default=[], metavar="NAME", help="do not make this variation; all: make none; repeatable"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--all", action="store_true", help="print all changes of an image; by default, long lists are cut")
     parser.add_argument("--report", metavar="FILE", help="also write the report to a file, as JSON if its name ends with .json")
     parser.add_argument("--provenance", metavar="FILE", help="write an in-toto statement with SLSA provenance to a file")
     parser.add_argument("--bazel", default="", metavar="PROGRAM", help="the Bazel to run; by default $BAZEL, bazelisk or bazel")
@@ -106,6 +107,9 @@ def _run(options: argparse.Namespace) -> int:
         )
     if not os.path.isdir(options.work_dir):
         problems.append(format_problem("--work-dir", options.work_dir, "not a directory; write the path of one that exists"))
+    for flag, path in (("--report", options.report), ("--provenance", options.provenance)):
+        if path and not os.path.isdir(os.path.dirname(path) or "."):
+            problems.append(format_problem(flag, path, "its directory does not exist; write a path in one that does"))
     if problems:
         raise InputError(problems)
     outcome = reproduce(
@@ -119,18 +123,19 @@ def _run(options: argparse.Namespace) -> int:
             options.keep_outputs,
         )
     )
-    print(format_json(outcome) if options.json else format_outcome(outcome), end="")
-    _write_files(outcome, options.report, options.provenance)
+    text = format_outcome(outcome, show_all=options.all)
+    print(format_json(outcome) if options.json else text, end="")
+    _write_files(outcome, text, options.report, options.provenance)
     if directory := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
         for name in ("reproduce.txt", "reproduce.json"):
-            _write_files(outcome, os.path.join(directory, name), os.path.join(directory, "provenance.json"))
+            _write_files(outcome, text, os.path.join(directory, name), os.path.join(directory, "provenance.json"))
     return 0 if outcome.is_reproducible else 1
 
 
-def _write_files(outcome: Outcome, report: str | None, provenance: str | None) -> None:
+def _write_files(outcome: Outcome, text: str, report: str | None, provenance: str | None) -> None:
     """Writes the files that --report and --provenance name."""
     if report:
-        text = format_json(outcome) if report.endswith(".json") else format_outcome(outcome)
-        write_whole(report, text.encode(errors="backslashreplace"))
+        content = format_json(outcome) if report.endswith(".json") else text
+        write_whole(report, content.encode(errors="backslashreplace"))
     if provenance:
         write_whole(provenance, format_statement(outcome).encode())

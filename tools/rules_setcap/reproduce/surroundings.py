@@ -21,7 +21,7 @@ _OF_TESTS = ("BAZEL_TEST", "BUILD_", "GTEST_", "JAVA_RUNFILES", "PYTHON_RUNFILES
 
 @dataclass(slots=True)
 class Surroundings:
-    """What surrounds a build. A field that is None, or empty, is as it is for the program itself.
+    """The surroundings of a build. If a field is None or empty, the build inherits that from this program.
 
     Attributes:
       directory: the directory that belongs to this build.

@@ -1,4 +1,4 @@
-"""What the second build does differently from the first.
+"""The variations: the differences between the surroundings of the two builds.
 
 Each variation has a name, for --keep and for the report. It changes the surroundings of one build or of both, or says why this
 host cannot do that.
@@ -32,7 +32,7 @@ class NotVariedError(Exception):
 
 
 class Varied(NamedTuple):
-    """What a variation has changed.
+    """A variation that was made.
 
     Attributes:
       name: the name of the variation.
