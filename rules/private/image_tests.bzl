@@ -26,13 +26,29 @@ _TOOL_ATTRS = _IMAGE_ATTRS | {
     ),
 }
 
-def _add_image(ctx, args):
-    """Adds the image to the arguments, or the problems with it. Returns the inputs, a depset of File."""
+def _add_image(ctx, args, attribute = "image"):
+    """Adds the image of an attribute to the arguments, or the problems with it. Returns the inputs, a depset of File."""
     problems = []
-    image = find_image("image", ctx.attr.image, problems)
+    image = find_image(attribute, getattr(ctx.attr, attribute), problems)
     args.add_all(problems, format_each = "--problem=%s")
-    args.add_all([image.file] if image.file else [], format_each = "--image=%s", expand_directories = False)
+    flag = "--{}=%s".format(attribute.replace("_", "-"))
+    args.add_all([image.file] if image.file else [], format_each = flag, expand_directories = False)
     return image.files
+
+def _add_name(args, flag, target):
+    """Adds the arguments by which a message names an image: the label and the path that users type.
+
+    Args:
+      args: Args.
+      flag: str, the flag.
+      target: Target, the image.
+    """
+    image = find_image("image", target, [])
+    if image.file:
+        path = image.file.short_path
+        path = "external/" + path.removeprefix("../") if path.startswith("../") else path
+        names = [format_label(image.label), path if image.file.is_source else "bazel-bin/" + path]
+        args.add(json.encode(names), format = flag + "=%s")
 
 def _declare_test(ctx, subcommand, args, inputs):
     """Declares the action that checks the image, and the test that prints the action's report.
@@ -110,12 +126,17 @@ expected = {"/app/server": "cap_net_bind_service=p"},
 def _digest_test_impl(ctx):
     args = ctx.actions.args()
     args.add(ctx.attr.digest, format = "--digest=%s")
+    _add_name(args, "--image-name", ctx.attr.image)
+    if ctx.attr.expected_image:
+        _add_name(args, "--expected-name", ctx.attr.expected_image)
+        inputs = [_add_image(ctx, args), _add_image(ctx, args, "expected_image")]
+        return _declare_test(ctx, "digest", args, depset(transitive = inputs))
     if ImageInfo in ctx.attr.image:
         info = ctx.attr.image[ImageInfo]
-        contents = [info.manifest]
+        contents = [info.manifest, info.config]
     elif ImageIndexInfo in ctx.attr.image:
         info = ctx.attr.image[ImageIndexInfo]
-        contents = [info.index] + [image.manifest for image in info.images]
+        contents = [info.index] + [file for image in info.images for file in (image.manifest, image.config)]
     else:
         return _declare_test(ctx, "digest", args, _add_image(ctx, args))
     args.add(info.descriptor, format = "--descriptor=%s")
@@ -126,12 +147,19 @@ digest_test = rule(
     doc = """Tests that an image or an index has the expected digest, so that a change, another machine or an upgrade cannot alter \
 a byte unnoticed.
 
-The report has the digests of the image and of its parts, and the command that writes the new digest into the BUILD file.""",
+The report has the digests of the image and of its parts, the command that shows what differs, and the command that writes the \
+new digest into the BUILD file. With `expected_image`, it has the differences themselves.""",
     implementation = _digest_test_impl,
     attrs = _TOOL_ATTRS | {
         "digest": attr.string(
             doc = "The digest of the manifest or the index, as registries show it: `sha256:...`.",
             mandatory = True,
+        ),
+        "expected_image": attr.label(
+            doc = """An image that has the expected digest, for instance the last release, of the same kinds as `image`. If the image \
+has another digest, the report has the differences from this image, as [`image_diff`](../image-diff.md) prints them. Without it, the \
+report has the digests of the parts of the image.""",
+            allow_files = True,
         ),
     },
     test = True,

@@ -41,7 +41,7 @@ setcap = rule(
     doc = """A layer made of the tar of another rule, with other capabilities.
 
 Everything else keeps its bytes: names, owners, times, order and padding. If no capability changes, the `diff_id` is the digest \
-of the uncompressed input.
+of the uncompressed input. A compressed tar without an end-of-archive marker, which rules_img writes, gets one.
 
 Output groups:
 

@@ -133,7 +133,11 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     for content, message in (
         (b"no", "ends within a header"),
         (b"", "end-of-archive marker"),
-        (bytes(10240), "neither index.json nor manifest.json"),
+        (
+            bytes(10240),
+            "neither index.json nor manifest.json; give an OCI layout directory, an OCI archive, or an archive as docker save writes it; "
+            "to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers",
+        ),
     ):
         (tmp_path / "file").write_bytes(content)
         done = unpack_image(tmp_path, tmp_path / "file")

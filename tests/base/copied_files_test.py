@@ -65,7 +65,7 @@ def test_paths_without_a_program_are_refused(umoci_layout, tmp_path):
         '"/var": a directory; capabilities are for programs',
         '"/loop/x": more than 40 symbolic links lead from "/loop"',
         f'"/usr/bin/pong": {nowhere}; did you mean "/usr/bin/ping"?',
-        '"/usr/bin/script": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
+        '"/usr/bin/script": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh": assign them to that, or to a program that starts the script',
     ]
     assert sorted(os.listdir(tmp_path)) == ["arguments"]
 

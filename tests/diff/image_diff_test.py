@@ -8,6 +8,7 @@ import io
 import json
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tarfile
@@ -376,3 +377,13 @@ def test_the_help_explains_every_kind(run):
     assert result.status == 0
     assert all(f"  {kind}: {what}"[:60] in result.output for kind, what in KINDS.items())
     assert run("--version").output.startswith("image_diff (rules_setcap) ")
+
+
+def test_the_page_has_every_kind_every_status_and_every_key():
+    text = pathlib.Path("docs/image-diff.md").read_text()
+    rows = dict(re.findall(r"^\| (`?[\w-]+`?) \| (.*) \|$", text, re.MULTILINE))
+    assert {int(status): meaning for status, meaning in rows.items() if status.isdecimal()} == cli.STATUSES
+    kinds = re.findall(r"^\| `(\w+)` \| ", text.partition("| kind | ")[2].partition("\n\n")[0], re.MULTILINE)
+    assert kinds == list(KINDS)
+    flags = {flag for action in cli.make_parser()._actions for flag in action.option_strings if flag.startswith("--")}
+    assert [flag for flag in flags - {"--help", "--version"} if f"{flag}" not in text] == []

@@ -35,8 +35,9 @@ run --show_result=0
 # The pages leave out what Bazel prints about its work.
 _WORK = re.compile(r"^(INFO: |WARNING: Build option \S+ has changed, discarding analysis cache).*\n", re.MULTILINE)
 _FUNCTIONS = """\
-# The pages write getcap for this command.
+# The pages write these names for these commands.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
+image_diff() { bazel run @rules_setcap//tools/image_diff -- "$@"; }
 """
 
 

@@ -1,12 +1,16 @@
-"""The completion for bash completes flags and paths, and the completion for zsh and the man page have the flags of the program."""
+"""The completions for bash and zsh complete flags and paths, and the man page has the flags of the program."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
+import pty
 import re
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -91,24 +95,106 @@ def test_bash_registers_the_completion():
     assert done.stdout == "complete -F _getcap_rules_setcap getcap\n"
 
 
-def test_zsh_completes_every_flag():
-    text = (FILES / "_getcap").read_text()
-    assert text.startswith("#compdef getcap\n")
-    common, explain, review, listing = re.split(r"^  (?:if|elif|else)\b.*$", text, flags=re.MULTILINE)
-    shared = _find_zsh_flags(common)
-    parts = {"getcap explain": explain, "getcap --review": review, "getcap": listing.partition("\n}")[0]}
-    for command, part in parts.items():
-        flags = _list_flags(command)
-        if command == "getcap --review":
-            flags.add("--review")  # The flag that chooses the command.
-        assert shared | _find_zsh_flags(part) == flags, command
+ZSH_SETUP = r"""
+fpath=({files} $fpath)
+autoload -Uz compinit && compinit -u -D
+# Completion functions call compadd. With -O, -A or -D, it adds no matches.
+compadd() {{
+  local -a matches
+  if [[ ${{@[1,(i)(-|--)]}} != *-(O|A|D)\ * ]]; then
+    builtin compadd -A matches "$@"
+    print -rl -- $matches >>{output}
+  fi
+  builtin compadd "$@"
+}}
+list-matches() {{ zle list-choices; print -r -- = >>{output}; BUFFER=; }}
+zle -N list-matches
+bindkey '^I' list-matches
+"""
 
 
-def _find_zsh_flags(text: str) -> set[str]:
-    """Returns the flags that arguments of _arguments describe, as in '(-x)--flag=[description]' and {-f,--flag}'[...]'."""
-    single = re.findall(r"^ *(?:'|\")(?:\(.*?\))?(-[\w-]+)=?\[", text, re.MULTILINE)
-    braces = re.findall(r"\{(-[\w,-]+)\}'\[", text)
-    return {*single, *(flag for group in braces for flag in group.split(","))}
+def _complete_in_zsh(directory: pathlib.Path, *lines: str) -> list[set[str]]:
+    """Types each line and the tab key into a zsh; returns the completions of each.
+
+    Args:
+      directory: a new directory for the files of the test. The working directory of zsh is that of the test.
+      *lines: beginnings of command lines.
+    """
+    directory.mkdir()
+    output = directory / "matches"
+    output.touch()
+    (directory / "setup.zsh").write_text(ZSH_SETUP.format(files=FILES, output=output))
+    environment = {"HOME": str(directory), "PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    controller, terminal = pty.openpty()
+    command = [require.tool("zsh"), "-f", "-i"]
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
+    ) as shell:
+        os.close(terminal)
+        screen: list[bytes] = []
+        reader = threading.Thread(target=lambda: screen.extend(iter(lambda: _read_terminal(controller), b"")))
+        reader.start()
+        os.write(controller, f"source {directory}/setup.zsh\n".encode())
+        for count, line in enumerate(lines, 1):
+            os.write(controller, line.encode() + b"\t")
+            end = time.monotonic() + 60
+            while output.read_text().split("\n").count("=") < count:
+                assert time.monotonic() < end, b"".join(screen)
+                time.sleep(0.01)
+        shell.kill()
+        reader.join()
+    os.close(controller)
+    return [set(part.split("\n")) - {""} for part in re.split("^=$", output.read_text(), flags=re.MULTILINE)[:-1]]
+
+
+def _read_terminal(controller: int) -> bytes:
+    """Returns what a program writes to its terminal; nothing after it has exited."""
+    try:
+        return os.read(controller, 4096)
+    except OSError:  # EIO
+        return b""
+
+
+def test_zsh_completes_every_flag(tmp_path):
+    commands = {"getcap": "getcap", "getcap --review": "getcap --review", "getcap explain": "getcap explain image"}
+    found = _complete_in_zsh(tmp_path / "zsh", *(f"{line} -" for line in commands.values()))
+    for command, flags in zip(commands, found, strict=True):
+        assert flags == _list_flags(command), command
+
+
+@pytest.fixture(scope="module")
+def zsh_completions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Returns the completions in zsh of each line of ZSH_LINES, in a directory with images."""
+    directory = tmp_path_factory.mktemp("zsh")
+    (directory / "files" / "image").mkdir(parents=True)
+    for name in ("image.tar", "a file"):
+        (directory / "files" / name).touch()
+    with contextlib.chdir(directory / "files"):
+        return dict(zip(ZSH_LINES, _complete_in_zsh(directory / "zsh", *ZSH_LINES), strict=True))
+
+
+ZSH_LINES = {
+    "getcap --plat": ["--platform"],
+    "getcap expl": ["explain"],
+    "getcap image expl": [],
+    "getcap im": ["image", "image.tar"],
+    "getcap ": ["explain", "a\\ file", "image", "image.tar"],
+    "getcap --platform linux/arm": ["linux/arm64", "linux/arm/v7"],
+    "getcap --platform=linux/am": ["linux/amd64"],
+    "getcap explain image --runtime p": ["podman"],
+    "getcap --review --runtime=": ["containerd", "cri-o", "docker", "nerdctl", "podman"],
+    "getcap --review --allow image.": ["image.tar"],
+    "getcap --review --allow=image.": ["image.tar"],
+    "getcap explain image --service ": [],
+    # Without those that another flag excludes.
+    "getcap --review --sarif --": ["--allow", "--help", "--platform", "--runtime", "--version"],
+    "getcap explain image --compose=compose.yaml --d": [],
+}
+
+
+@pytest.mark.parametrize("line", ZSH_LINES)
+def test_zsh_completes_values_and_paths(zsh_completions, line):
+    assert zsh_completions[line] == set(ZSH_LINES[line])
 
 
 def _read_man_sections() -> dict[str, str]:

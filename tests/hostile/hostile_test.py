@@ -27,6 +27,7 @@ from support.packer import command_line
 MIB = 1 << 20
 TOOLS = pathlib.Path("tools").absolute()
 GETCAP = [sys.executable, "-B", "-m", "rules_setcap.getcap"]
+IMAGE_DIFF = [sys.executable, "-B", "-m", "rules_setcap.diff"]
 ASSIGNMENT = "--capabilities=" + json.dumps(
     {"attribute": "file_capabilities", "path": "/nope/file", "capabilities": ["cap_net_raw=p"]}
 )
@@ -41,8 +42,16 @@ def list_tar_commands(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], S
     """Yields the programs that read a tar: name, command, and exit statuses."""
     yield "getcap", [*GETCAP, "--json", "--all-layers", str(tar)], GETCAP_STATUSES
     yield "explain", [*GETCAP, "explain", str(tar), "--docker-run", "docker run x /f1"], GETCAP_STATUSES
+    yield "image_diff", list_diff_command(tar), GETCAP_STATUSES
     yield "setcap", [*command_line("setcap"), "setcap", "--target=//t", *BLOB, f"--tar={tar}", ASSIGNMENT], PACKER_STATUSES
     yield "unpack", [*command_line("unpack"), "unpack", "--target=//t", f"--archive={tar}", "--output=layout"], PACKER_STATUSES
+
+
+def list_diff_command(image: pathlib.Path) -> Sequence[str]:
+    """Returns the command that compares an image with a tar of one other file; writes that tar beside the image."""
+    other = image.parent / "other.tar"
+    other.write_bytes(images.make_file(b"f1", b"content") + images.END)
+    return [*IMAGE_DIFF, "--json", str(other), str(image)]
 
 
 def list_layout_commands(layout: pathlib.Path, contents: str) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
@@ -97,6 +106,7 @@ def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str
             layout = images.make_layout(directory / f"{name}.layout", name)
             assert sum(path.stat().st_size for path in layout.rglob("*") if path.is_file()) <= MIB, name
             yield name, "getcap", [*GETCAP, "--json", "--all-layers", str(layout)], GETCAP_STATUSES
+            yield name, "image_diff", list_diff_command(layout), GETCAP_STATUSES
             yield (
                 name,
                 "unpack",
@@ -109,8 +119,9 @@ def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str
             tar = directory / f"{name}.tar"
             tar.write_bytes(images.make_archive(name))
             assert tar.stat().st_size <= MIB, name
-            for tool, command, statuses in list(list_tar_commands(tar))[:1] + list(list_tar_commands(tar))[2:]:
-                yield name, tool, command, statuses
+            for tool, command, statuses in list_tar_commands(tar):
+                if tool != "explain":
+                    yield name, tool, command, statuses
     if GROUP == "texts":
         image = directory / "image.tar"
         image.write_bytes(images.make_file(b"a", b"\x7fELF", images.CAPABILITY) + images.END)

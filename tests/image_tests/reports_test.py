@@ -84,3 +84,23 @@ def test_violations_of_the_pod_security_standards_are_reported():
     assert lines[1].endswith(
         "not restricted by the Pod Security Standards v1.36 (Privilege Escalation): set securityContext.allowPrivilegeEscalation: false"
     )
+
+
+def test_the_differences_from_the_expected_image_are_reported():
+    lines = _run_failing_test("other_than_expected").splitlines()
+    prefix = "//tests/image_tests:other_than_expected: "
+    assert lines[0].startswith(prefix + 'digest: "sha256:864639a6cde09e60')
+    assert prefix + "differs: config" in lines
+    assert prefix + '  config.User  none -> "1"' in lines
+    assert (
+        "  bazel build //tests/image_tests:pinned //tests/image_tests:pinned_with_user && bazel run @rules_setcap//tools/image_diff -- "
+        "bazel-bin/tests/image_tests/pinned bazel-bin/tests/image_tests/pinned_with_user"
+    ) in lines
+    assert lines[-1].startswith("  buildozer ")
+
+
+def test_an_expected_image_with_another_digest_is_reported():
+    (line,) = _run_failing_test("wrong_expected_image").splitlines()
+    assert line.startswith(
+        '//tests/image_tests:wrong_expected_image: expected_image: "//tests/image_tests:pinned": its digest is sha256:864639a6cde09e60'
+    )

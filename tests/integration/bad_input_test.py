@@ -22,7 +22,7 @@ MESSAGES = {
     "empty": ['//bad:empty: linux_capabilities: "": no capability; write a name, or leave it out'],
     "of_a_script": [
         '//bad:of_a_script: linux_capabilities: "/app/script.sh": a script; '
-        'the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
+        'the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh": assign them to that, or to a program that starts the script',
     ],
     "of_no_entry": [
         '//bad:of_no_entry: file_capabilities: "/app/helo": no entry of this layer has this path; did you mean "/app/hello"?',

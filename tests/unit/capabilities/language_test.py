@@ -90,6 +90,8 @@ def test_all_replaces_the_names_before_it_in_a_list():
 
 MESSAGES = [
     (["net_bind_servce"], ['"net_bind_servce": unknown capability; did you mean "net_bind_service"?']),
+    (["net-admin"], ['"net-admin": unknown capability; did you mean "net_admin"?']),
+    (["cap_sys-Time", "bpf"], ['"cap_sys-Time": unknown capability; did you mean "cap_sys_Time"?']),
     (["CAP_NET_BIND"], ['"CAP_NET_BIND": unknown capability; did you mean "cap_net_bind_service"?']),
     (["xyzzy"], ['"xyzzy": unknown capability; capabilities(7) lists the names']),
     (["ſys_admin"], ['"\\u017fys_admin": unknown capability; did you mean "sys_admin"?']),

@@ -60,9 +60,11 @@ INVALID_REPOSITORIES = {
     "team/app": "names no registry; write its host first, as host/path or host:port/path",
     "localhost:5000": "names no registry; write its host first, as host/path or host:port/path",
     "localhost:port/app": '"localhost:port" is not a valid host; write host/path or host:port/path',
+    "localhost/team/app:v1": '"team/app:v1" has a tag; tags have an attribute of their own, remote_tags: write "localhost/team/app"',
+    "localhost/app@sha256:0": '"app@sha256:0" has a digest; the push computes it: write "localhost/app"',
     "-a.b/app": '"-a.b" is not a valid host; write host/path or host:port/path',
 }
-INVALID_PATHS = ["App", "app:v1", "app@sha256:0", "a//b", "a/", "a..b", "a___b", "é", "app\n"]
+INVALID_PATHS = ["App", "App:v1", "@sha256:0", "a//b", "a/", "a..b", "a___b", "é", "app\n"]
 
 
 def test_an_invalid_repository_is_a_problem(tmp_path):

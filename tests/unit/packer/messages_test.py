@@ -52,7 +52,7 @@ def test_all_problems_are_reported_at_once(layer):
         'linux_capabilities: "net_bind_servce": unknown capability; did you mean "net_bind_service"?',
         'linux_capabilities: "bfp": unknown capability; did you mean "bpf"?',
         'file_capabilities: "app/server": must be absolute; write "/app/server"',
-        'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
+        'file_capabilities: "/app/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh": assign them to that, or to a program that starts the script',
         'file_capabilities: "/app/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/app/link": a symbolic link; the kernel looks at the file it leads to: name "/app/server"',
         'file_capabilities: "/app/far": a symbolic link; the kernel looks at the file it leads to ("/app/link" -> "/app/server"): name "/app/server"',

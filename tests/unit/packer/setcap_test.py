@@ -251,7 +251,7 @@ def test_all_problems_are_reported_at_once(tmp_path):
         'file_capabilities: "/far": a symbolic link; the kernel looks at the file it leads to ("/dir/hop" -> "/server"): name "/server"',
         'file_capabilities: "/hard": a hard link to "/server"; name that',
         'file_capabilities: "/dir": a directory; capabilities are for programs',
-        'file_capabilities: "/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh"',
+        'file_capabilities: "/run.sh": a script; the kernel ignores its capabilities, and takes those of its interpreter, "/bin/sh": assign them to that, or to a program that starts the script',
         'file_capabilities: "/data": mode 0644 has no execute bit; capabilities are for programs: set mode = "0755"',
         'file_capabilities: "/text": not an ELF program; the kernel ignores its capabilities',
         'tar: "/server": is there twice; unpackers take the later one, people may mean the other',

@@ -24,9 +24,10 @@ ROOMS = (
     "diff",
     "getcap",
     "image_tests",
+    "reproduce",
 )
 # Command lines: no other room may import from these, in whichever order they stand.
-COMMAND_LINES = ("packer", "validation", "delivery", "ko", "getcap", "image_tests")
+COMMAND_LINES = ("packer", "validation", "delivery", "ko", "getcap", "image_tests", "reproduce")
 
 
 def _modules() -> dict[str, pathlib.Path]:

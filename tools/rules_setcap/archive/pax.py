@@ -91,6 +91,23 @@ def check_global_records(data: bytes) -> None:
             raise HeaderError(f"it is for all entries, and has record {quote_bytes(name)}, which describes a single one")
 
 
+def choose_name(short: bytes, long: bytes | None, extended: bytes | None, what: str) -> bytes:
+    """Returns the name or the target of a member.
+
+    Args:
+      short: the value of the header.
+      long: the value of GNU tar's header for long names or targets.
+      extended: the value of the pax record.
+      what: the plural of the value, for the message.
+
+    Raises:
+      HeaderError: `long` and `extended` differ.
+    """
+    if long is not None and extended is not None and long != extended:
+        raise HeaderError(f"an entry with two {what}, {quote_bytes(long)} and {quote_bytes(extended)}")
+    return long or extended or short
+
+
 def choose_id(values: dict[bytes, bytes], name: bytes, header_value: int) -> int:
     """Returns the uid or gid of a member: the value of its record, or of its header if there is no record.
 

@@ -135,6 +135,8 @@ class _Parser:
         """Applies one clause; an invalid clause changes nothing."""
         length = next((at for at, character in enumerate(clause) if character in _OPERATORS), len(clause))
         names, rest = clause[:length], clause[length:]
+        if rest[:1] == "-" and find_number(clause.replace("-", "_")) is not None:
+            raise _ClauseError(f"{quote(clause)}: unknown capability; did you mean {quote(clause.replace('-', '_'))}?")
         if not rest:
             raise _ClauseError(f"{quote(clause)}: no operator; write {quote(clause + '=p')}")
         mask = _parse_names(clause, names) if names else ALL

@@ -136,7 +136,7 @@ CONTENT_CAUSES = 8
 """Causes of the difference of two files."""
 
 # Differences between images
-CHANGES = 100_000
+CHANGES = 50_000
 """Changes that are kept; each takes some 400 bytes of memory. Further changes are counted."""
 DISPLACED = 64 << 20
 """Bytes of memory for entries of a layer that are in another place of the order than in the other layer, an estimate."""
@@ -162,3 +162,13 @@ YAML_DEPTH = 100
 """Levels of mappings and lists."""
 YAML_VALUES = 2_000_000
 """Values of a YAML document, with every alias written out."""
+
+# Execution logs of Bazel
+LOG_ENTRY = 64 << 20
+"""Bytes of one entry; the entry of a directory has some 100 bytes for each of its files."""
+LOG_ENTRIES = 10_000_000
+"""Entries of a log; each takes some 300 bytes of memory. A build of 100,000 actions writes about a million."""
+TRACED = 256 << 20
+"""Bytes of a file that are searched for the values that two builds varied."""
+FAULTS = 20
+"""Places where two builds parted that a report describes."""

@@ -1,11 +1,13 @@
 """Writes the report of a test. An empty report means that the test passes. rules/private/image_tests.bzl runs it.
 
     capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
-    digest --target=LABEL --report=FILE --digest=DIGEST (--descriptor=FILE --content=FILE... | --image=IMAGE)
+    digest --target=LABEL --report=FILE --digest=DIGEST --image-name=NAME (--descriptor=FILE --content=FILE... | --image=IMAGE)
+        [--expected-image=IMAGE --expected-name=NAME]
     kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL --manifest=FILE...
         [--program=PATH...]
 
-IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. --problem=TEXT is a problem that the
+IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. NAME is a JSON list of the label and the
+path of an image, as users type them. --problem=TEXT is a problem that the
 rule found.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
@@ -35,9 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=["capabilities", "digest", "kubernetes"])
     for flag in ("target", "report"):
         parser.add_argument(f"--{flag}", required=True)
-    for flag in ("descriptor", "digest", "image", "level", "name", "runtime"):
+    for flag in ("descriptor", "digest", "expected-image", "image", "level", "name", "runtime"):
         parser.add_argument(f"--{flag}", default="")
     parser.add_argument("--expected", default="{}")
+    for flag in ("expected-name", "image-name"):
+        parser.add_argument(f"--{flag}", type=json.loads, default=("", ""))
     for flag in ("content", "manifest", "problem", "program"):
         parser.add_argument(f"--{flag}", action="append", default=[])
     options = parser.parse_args(arguments)
@@ -63,16 +67,22 @@ def _run_check(options: argparse.Namespace) -> list[str]:
     Raises:
       InputError: attributes are invalid.
     """
-    image = options.image
-    if os.path.basename(image) == "index.json":
-        image = os.path.dirname(image)
+    image, expected_image = (
+        os.path.dirname(path) if os.path.basename(path) == "index.json" else path
+        for path in (options.image, options.expected_image)
+    )
     # Each check imports only what it needs, because only that of Kubernetes has PyYAML.
     if options.command == "digest":
         from rules_setcap.image_tests import digests
 
+        target = digests.DigestTest(options.target, options.digest, digests.ImageName(*options.image_name))
+        if expected_image:
+            from rules_setcap.image_tests import expected_image as expected_images
+
+            return expected_images.compare_with_image(image, expected_image, target, digests.ImageName(*options.expected_name))
         if image:
-            return digests.check_foreign_image(image, options.digest, options.target)
-        return digests.check_built_image(options.descriptor, options.content, options.digest, options.target)
+            return digests.check_foreign_image(image, target)
+        return digests.check_built_image(options.descriptor, options.content, target)
     if options.command == "capabilities":
         from rules_setcap.image_tests import expected_capabilities
 

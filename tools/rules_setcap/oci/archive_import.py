@@ -47,6 +47,8 @@ _BLOB_MEMBER = re.compile(r"/blobs/sha256/([0-9a-f]{64})", re.ASCII)
 _CODEC_SUFFIXES = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
 _HINT = "give an OCI layout directory, an OCI archive, or an archive as docker save writes it"
 
+_LAYER_HINT = f"{_HINT}; to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers"
+
 _DockerImage = namedtuple("_DockerImage", ("config", "layers"))
 """An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers."""
 
@@ -73,7 +75,8 @@ def import_archive(output: str, source: str, attribute: str = "base") -> bool:
             return importer.import_members(TarReader(DecompressedStream(file)))
     except (TarError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
-        raise InputError([format_problem(attribute, source, f"{error}; {_HINT}")]) from None
+        hint = _LAYER_HINT if isinstance(error, _NoImageError) else _HINT
+        raise InputError([format_problem(attribute, source, f"{error}; {hint}")]) from None
     except InputError as error:
         shutil.rmtree(output, ignore_errors=True)
         texts = [
@@ -83,6 +86,10 @@ def import_archive(output: str, source: str, attribute: str = "base") -> bool:
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise
+
+
+class _NoImageError(TarError):
+    """The archive is a tar of files."""
 
 
 class _ArchiveImporter:
@@ -139,7 +146,8 @@ class _ArchiveImporter:
                 "has no manifest.json: it is an archive of Docker before 1.10, which is not read; save the image again"
             )
         else:
-            raise TarError("has neither index.json nor manifest.json")
+            error = TarError if "/oci-layout" in self._files else _NoImageError
+            raise error("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
         self._remove_other_files()
         return has_manifests

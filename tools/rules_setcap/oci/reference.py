@@ -91,6 +91,14 @@ def check_repository(text: str) -> None:
     if not _HOST_WITH_VALID_PORT.fullmatch(host):
         raise ValueError(f"{quote(host)} is not a valid host; write host/path or host:port/path")
     if not _PATH.fullmatch(path):
+        name, separator, _ = path.partition("@") if "@" in path else path.partition(":")
+        if separator and _PATH.fullmatch(name):
+            what = (
+                "a digest; the push computes it"
+                if separator == "@"
+                else "a tag; tags have an attribute of their own, remote_tags"
+            )
+            raise ValueError(f"{quote(path)} has {what}: write {quote(f'{host}/{name}')}")
         raise ValueError(
             f"{quote(path)} is not a valid path of a repository: it must have lower-case letters and digits, "
             'single ".", "_" or "-" between them, "/" between parts'

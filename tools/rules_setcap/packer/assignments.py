@@ -184,7 +184,7 @@ def find_fault(kind: str, mode: int, start: bytes | None) -> str:
     if start[:2] == b"#!":
         words = start[2:].partition(b"\n")[0].split()
         name = f", {quote(words[0].decode('utf-8', 'replace'))}" if words else ""
-        return f"a script; the kernel ignores its capabilities, and takes those of its interpreter{name}"
+        return f"a script; the kernel ignores its capabilities, and takes those of its interpreter{name}: assign them to that, or to a program that starts the script"
     if name := find_system(start):
         return f"a program for {name}; capabilities are for programs of Linux: {BUILD_FOR_LINUX}"
     return "not an ELF program; the kernel ignores its capabilities"
