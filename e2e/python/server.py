@@ -1,4 +1,4 @@
-"""Sets a receive buffer size that needs cap_net_admin."""
+"""Asks for a receive buffer that is larger than the system allows."""
 
 import os
 import socket
