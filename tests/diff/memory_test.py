@@ -19,6 +19,7 @@ MEMORY = 128 << 20
 _FILE = 128 << 20
 _FILES = 16
 _MANY = 60_000
+_REVERSED = 110_000  # About as many entries as limits.DISPLACED allows.
 
 
 def _write_large_layer(path: pathlib.Path, changed: int) -> None:
@@ -103,3 +104,14 @@ def test_many_files_that_all_differ(tmp_path):
     assert report.startswith("differs: mtime, in layer 1 of 1\n")
     assert f"{limits.CHANGES} entries" in report
     assert f"mtime: {_MANY - limits.CHANGES} more changes, which were counted only" in report
+
+
+def test_many_entries_in_another_order(tmp_path):
+    entries = [tarfile.TarInfo(f"usr/lib/package{number % 500}/module{number}.py").tobuf() for number in range(_REVERSED)]
+    images = []
+    for order in (entries, entries[::-1]):
+        images.append(layout(tmp_path / f"image{len(images)}", tar(("/x", None, "file"))))
+        (tmp_path / "layer").write_bytes(b"".join(order) + bytes(1024))
+        _replace_layer(images[-1], tmp_path / "layer")
+    report = _compare(tmp_path, images)
+    assert report.startswith("differs: order, in layer 1 of 1\n")

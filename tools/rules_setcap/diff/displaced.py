@@ -44,7 +44,8 @@ class DisplacedEntries:
 
     def __init__(self) -> None:
         """Starts without entries."""
-        self._by_path: dict[str, deque[DisplacedEntry]] = {}
+        # A deque takes more memory than an entry, and few paths are there twice.
+        self._by_path: dict[str, DisplacedEntry | deque[DisplacedEntry]] = {}
         self._memory = 0
 
     def __contains__(self, path: str) -> bool:
@@ -78,18 +79,24 @@ class DisplacedEntries:
                 f"DISPLACED: {limits.DISPLACED >> 20} MiB)"
             )
         entry = DisplacedEntry(number, compressed, hashed.digest() if member.type == FILE else b"")
-        self._by_path.setdefault(member.path, deque()).append(entry)
+        present = self._by_path.setdefault(member.path, entry)
+        if isinstance(present, deque):
+            present.append(entry)
+        elif present is not entry:
+            self._by_path[member.path] = deque((present, entry))
 
     def pop(self, path: str) -> DisplacedEntry:
         """Removes and returns the first entry with a path."""
-        entries = self._by_path[path]
-        entry = entries.popleft()
-        if not entries:
+        present = self._by_path[path]
+        entry = present.popleft() if isinstance(present, deque) else present
+        if not isinstance(present, deque) or not present:
             del self._by_path[path]
         self._memory -= len(entry.headers) + len(path) + _ENTRY_MEMORY
         return entry
 
     def list_rest(self) -> Iterator[tuple[str, DisplacedEntry]]:
         """Yields the path and the entry of all that wait, in the order of the layer."""
-        rest = [(path, entry) for path, entries in self._by_path.items() for entry in entries]
+        rest: list[tuple[str, DisplacedEntry]] = []
+        for path, present in self._by_path.items():
+            rest += ((path, entry) for entry in (present if isinstance(present, deque) else (present,)))
         yield from sorted(rest, key=lambda item: item[1].number)
