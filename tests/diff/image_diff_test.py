@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pairs
@@ -432,6 +433,27 @@ def test_other_bytes_of_the_same_capabilities_are_shown(tmp_path, run):
 def test_values_that_are_equal_in_python_only_differ(tmp_path, run, before, after):
     result = run(layout(tmp_path / "a", BASE, Field=before), layout(tmp_path / "b", BASE, Field=after))
     assert result.verdict == "differs: config"
+
+
+def test_long_lists_are_compared_in_little_time(tmp_path, run):
+    count = 100_000
+    first = layout(tmp_path / "a", BASE, Field=[0] * count)
+    started = time.process_time()
+    result = run(first, layout(tmp_path / "b", BASE, Field=[1] + [0] * (count - 3) + [1]))
+    assert result.verdict == "differs: config"
+    assert time.process_time() - started < 30
+
+
+def test_items_that_are_added_to_a_list_are_the_only_changes(tmp_path, run):
+    words = [str(number) for number in range(40)]
+    first = layout(tmp_path / "a", BASE, Cmd=words)
+    for position in (0, 1, 20, 39, 40):
+        second = layout(tmp_path / f"b{position}", BASE, Cmd=[*words[:position], "new", *words[position:]])
+        for images, values in (((first, second), 'none -> "new"'), ((second, first), '"new" -> none')):
+            assert run(*images).output.endswith(f"\nconfig\n  config.Cmd[{position}]  {values}\n")
+    second = layout(tmp_path / "c", BASE, Cmd=[*words[:3], "x", *words[4:30], *words[31:]])
+    lines = run(first, second).output.splitlines()
+    assert lines[-2:] == ['  config.Cmd[3]  "3" -> "x"', '  config.Cmd[30]  "30" -> none']
 
 
 def _write_index(directory: pathlib.Path, *descriptors: dict[str, object], indent: int | None = None) -> pathlib.Path:

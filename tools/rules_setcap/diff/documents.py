@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rules_setcap.diff.sources import SourceImage
 
 _MISSING = object()
+_MAX_ITEM_PAIRS = 1 << 14
 _FROM_CONTENT = ("digest", "size", "data")  # The fields of a descriptor that follow from the content.
 
 
@@ -160,11 +161,8 @@ def _compare_lists(kind: str, before: list[Any], after: list[Any], path: str, va
     if sorted(left) == sorted(right):
         yield Change(kind, path, before=_format_value(before), after=_format_value(after), details=("only the order differs",))
         return
-    blocks: Sequence[tuple[str, int, int, int, int]]
-    if len(before) == len(after):
-        blocks = [("replace", 0, len(before), 0, len(after))]
-    else:
-        blocks = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    whole = [("replace", 0, len(before), 0, len(after))]
+    blocks = whole if len(before) == len(after) else _match_items(left, right)
     for tag, start, end, other_start, other_end in blocks:
         if tag == "equal":
             continue
@@ -176,6 +174,22 @@ def _compare_lists(kind: str, before: list[Any], after: list[Any], path: str, va
             yield Change(kind, f"{path}[{position}]", before=_format_value(before[position]))
         for position in range(other_start + common, other_end):
             yield Change(kind, f"{path}[{position}]", after=_format_value(after[position]))
+
+
+def _match_items(left: list[str], right: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Returns the blocks of two lists, as SequenceMatcher does, whose time grows with the square of the items or faster.
+
+    The items that the lists begin and end with are left out. If too many remain, they are one block.
+    """
+    most = min(len(left), len(right))
+    start = next((position for position in range(most) if left[position] != right[position]), most)
+    rest = most - start
+    end = next((position for position in range(rest) if left[-1 - position] != right[-1 - position]), rest)
+    left, right = left[start : len(left) - end], right[start : len(right) - end]
+    if len(left) * len(right) > _MAX_ITEM_PAIRS:
+        return [("replace", start, start + len(left), start, start + len(right))]
+    blocks = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    return [(tag, *(start + position for position in positions)) for tag, *positions in blocks]  # type: ignore[misc]
 
 
 def _compare_variables(kind: str, before: list[str], after: list[str], path: str) -> Iterator[Change]:

@@ -163,7 +163,8 @@ def _make_group_row(group: Sequence[Change]) -> str:
         return _make_row(names[0], change.field, values, sign)
     more = f"\nand {len(names) - _PATHS:,} more" if len(names) > _PATHS else ""
     paths = _text("\n".join(names[:_PATHS]) + more)
-    label = f"<details><summary>{len(names):,} entries</summary><pre>{paths}</pre></details>"
+    what = "entries" if group[0].path.startswith("/") else "fields"
+    label = f"<details><summary>{len(names):,} {what}</summary><pre>{paths}</pre></details>"
     return f"<tr><th>{label}</th><td>{_field(change.field)}{values}</td></tr>"
 
 

@@ -170,7 +170,8 @@ def _format_group(group: Sequence[Change], show_all: bool) -> list[str]:
         shown = len(group) if show_all else _MAX_SHARED
         paths = ", ".join(escape(one.path) for one in group[:shown])
         more = f" and {len(group) - shown} more" if len(group) > shown else ""
-        lines = ["  ".join(filter(None, (field, format_values(change)))) + f": {len(group)} entries: {paths}{more}"]
+        what = "entries" if change.path.startswith("/") else "fields"
+        lines = ["  ".join(filter(None, (field, format_values(change)))) + f": {len(group)} {what}: {paths}{more}"]
     if sign := find_sign(change):
         lines[0] = f"{sign} {lines[0]}"
     return lines + ["    " + line for line in _cut(list_details(change), "", show_all, _MAX_DETAILS)]
