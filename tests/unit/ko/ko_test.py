@@ -166,11 +166,23 @@ def test_a_text_is_accepted_only_if_ko_reads_the_same(words):
         assert parse_as_ko(terms) == capabilities.from_list(terms) == theirs
 
 
+BY_MAIN = 'build must be an id: write "b" for the build with this main'
+
+
 @pytest.mark.parametrize(
     "text, build, message",
     [
         ("builds: [{id: a}, {id: b}]", "", '.ko.yaml: has 2 builds; choose one: build = "a" or "b"'),
-        ("builds: [{id: b}, {main: x}]", "a", '.ko.yaml: has no build "a"; it has "b", "#1"'),
+        ("builds: [{id: b}, {main: x}]", "", '.ko.yaml: has 2 builds; choose one: build = "b" or "#1" (main: "x")'),
+        ("builds: [{id: b}, {main: x}, {}]", "a", '.ko.yaml: has no build "a"; it has "b", "#1" (main: "x"), "#2"'),
+        ("builds: [{id: b, main: ./x}]", "./x", f'.ko.yaml: has no build "./x"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}]", "x/", f'.ko.yaml: has no build "x/"; {BY_MAIN}'),
+        ("builds: [{id: b, main: x/y}]", "a.example/x/y", f'.ko.yaml: has no build "a.example/x/y"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}]", "ko://a.example/x", f'.ko.yaml: has no build "ko://a.example/x"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}, {id: c, main: x}]", "./x", '.ko.yaml: has no build "./x"; it has "b", "c"'),
+        ("builds: [{id: b, main: .}]", "a.", '.ko.yaml: has no build "a."; it has "b"'),
+        ("builds: [{id: b, main: ./x}]", "yx", '.ko.yaml: has no build "yx"; it has "b"'),
+        ("builds: [{id: b, main: [x]}]", "x", '.ko.yaml: has no build "x"; it has "b"'),
         ("builds:\n- id: a\n- id: a\n", "a", '.ko.yaml: 2 builds have the id "a", in lines 2 and 3'),
         ("defaultBaseImage: x", "a", ".ko.yaml: has no builds"),
         ("builds:", "a", ".ko.yaml: has no builds"),
@@ -217,7 +229,12 @@ def test_a_text_is_accepted_only_if_ko_reads_the_same(words):
         ("builds: [{id: a}]\nbuilds: []\n", "a", '.ko.yaml:2: "builds": a second time in one mapping; the first is in line 1'),
         ("a: b: c", "a", ".ko.yaml:1: invalid YAML: mapping values are not allowed in this context"),
         ("builds: [*x]", "a", ".ko.yaml:1: invalid YAML: found undefined alias"),
-        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml: not a configuration of ko, which is a YAML mapping with builds"),
+        (
+            "builds: [{id: a}]\nlinux_capabilities: bpf",
+            "a",
+            '.ko.yaml: build "a": has no linux_capabilities; move the linux_capabilities of the top level into the build',
+        ),
+        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml: has more than one YAML document; write one, without ---"),
         (b"builds: \xff", "a", '.ko.yaml: "ff": not UTF-8 at byte 8'),
         (b"builds: \x01", "a", ".ko.yaml: invalid YAML: control characters are not allowed"),
     ],
