@@ -2,6 +2,7 @@
 
 - `capability_test` compares the capabilities of an image's files with the expected ones.
 - `digest_test` compares the digest of an image with the expected one.
+- `reproducibility_test` builds an image twice and compares both.
 - `kubernetes_test` checks that Kubernetes manifests let the image's programs have their capabilities.
 
 The image may be one of another ruleset. A finding fails the test. An invalid attribute fails the build.
@@ -31,7 +32,25 @@ kubernetes_test(
 """
 
 load("//rules/private:image_tests.bzl", _capability_test = "capability_test", _digest_test = "digest_test", _kubernetes_test = "kubernetes_test")
+load("//rules/private:reproducibility_test.bzl", _reproducibility_test = "reproducibility_test")
 
 capability_test = _capability_test
 digest_test = _digest_test
 kubernetes_test = _kubernetes_test
+
+def reproducibility_test(name, tags = [], timeout = "eternal", **kwargs):
+    """Tests that an image is reproducible.
+
+    Args:
+      name: The target's name.
+      tags: Tags besides those of every reproducibility_test.
+      timeout: The limit of time, as for every test.
+      **kwargs: The attributes of the rule. docs/reference/test.md describes them.
+    """
+    _reproducibility_test(
+        name = name,
+        # No result is reused, because the image may depend on what Bazel does not know.
+        tags = tags + ["external", "local", "manual", "reproducibility"],
+        timeout = timeout,
+        **kwargs
+    )

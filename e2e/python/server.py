@@ -1,3 +1,5 @@
+"""Asks for a receive buffer that is larger than the system allows."""
+
 import os
 import socket
 

@@ -50,7 +50,8 @@ class Workspace(bazel.Project):
             path = _find_module(dependency, directory / "modules")
             if path and dependency not in known:
                 self.flags.append(f"--override_module={dependency}={path}")
-                pending += _list_dependencies(path / "MODULE.bazel")
+                if dependency not in _DEBIAN:
+                    pending += _list_dependencies(path / "MODULE.bazel")
             known.add(dependency)
 
     def test(self, *flags: str) -> dict[str, str]:

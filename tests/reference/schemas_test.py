@@ -11,7 +11,13 @@ import pytest
 
 from rules_setcap.capabilities import from_text
 from rules_setcap.diff import cli as diff_cli
+from rules_setcap.diff.model import ContentDifference, Difference, Input
 from rules_setcap.getcap import cli
+from rules_setcap.reproduce.execution_log import Action, Item
+from rules_setcap.reproduce.faults import Fault
+from rules_setcap.reproduce.outcome import CommandChange, ComparedImage, ExplainedFault, Outcome
+from rules_setcap.reproduce.report_json import format_json
+from rules_setcap.reproduce.variations import NotVaried, Varied
 from support import archives
 from support.image import layout as make_layout
 from support.image import tar
@@ -89,12 +95,40 @@ def make_image(directory: pathlib.Path) -> pathlib.Path:
     return made.index(image, made.put(b"signature", "text/plain"))
 
 
+def make_outcome() -> Any:
+    """Returns the JSON of an outcome of reproduce that has every key; tests/reproduce compares real ones with the schema."""
+    action = Action(1, "//app:file", "Genrule", 0, (Item("bazel-out/file", "1"),), "", runner="local")
+    fault = Fault("command", ["bazel-out/file"], action, action, readers=[action], images=["//app:image"])
+    explained = ExplainedFault(fault, [("home", "/root")], [CommandChange("argument", "a", None)], ContentDifference("text", "a"))
+    sides = Input("first build", "sha256:1"), Input("second build", "sha256:2")
+    image = ComparedImage("//app:image", "bazel-out/image", "sha256:1", "sha256:2", False, Difference(*sides), ["a problem"])
+    return json.loads(
+        format_json(
+            Outcome(
+                ["//app/..."],
+                "release 7.7.1",
+                [Varied("home", "/root", "/home")],
+                [NotVaried("user", "kept")],
+                [{"local": 1}, {"worker": 1}],
+                [1.25, 2.0, 0.5],
+                [0.0, 1.0],
+                [image],
+                ["//app:program"],
+                [explained],
+                ["a note"],
+            )
+        )
+    )
+
+
 def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     """Returns documents that the rules and programs write, for one schema."""
     if name == "layer-metadata":
         return read_built("*.layer.json")
     if name == "linux-capabilities-from":
         return read_built("ko_capabilities.json")
+    if name == "reproduce":
+        return [make_outcome()]
     image = str(make_image(directory / "image"))
     if name == "image-diff":
         return make_differences(directory, image, capsys)

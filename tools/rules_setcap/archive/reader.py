@@ -107,7 +107,7 @@ class TarReader:
         """Reads nothing yet.
 
         Args:
-          stream: an object with read(size), which returns fewer bytes only at the end.
+          stream: an object with read(size), which returns fewer bytes only at the end, and possibly skip(size).
           budget: counts the memory of the members if the caller keeps them.
         """
         self._budget = budget
@@ -133,8 +133,7 @@ class TarReader:
         """
         preceding = _PrecedingHeaders()
         while True:
-            for _ in self.read_content():
-                pass
+            self._skip_content()
             offset = self._offset
             block = self._read_exactly(BLOCK, "a header")
             if block in (b"", _ZERO):
@@ -206,19 +205,18 @@ class TarReader:
             yield data
 
     def check_end(self, codec: str) -> None:
-        """Checks that no part of the archive is missing, after all members were read.
-
-        Some programs, rules_img for one, write no end-of-archive marker, and container engines need none. A compressed
-        stream has an end of its own, so an archive in it is whole.
-
-        Args:
-          codec: the codec of the stream, as for DecompressedStream.
-
-        Raises:
-          TarError: a part may be missing.
-        """
+        """Raises TarError if a part may be missing, after all members were read; `codec` is that of the stream."""
+        # A compressed stream has an end of its own. rules_img writes no marker, and container engines need none.
         if not self.ended and (codec == "none" or not self._offset):
             raise TarError(f"ends without an end-of-archive marker: {'a part is missing' if self._offset else 'it is empty'}")
+
+    def _skip_content(self) -> None:
+        """Skips the content of the last member, as far as it was not read yet; by skip() of the stream if it has that."""
+        if self._left and hasattr(self._stream, "skip"):
+            self._offset += self._stream.skip(self._left + self._padding)
+            self._start, self._left, self._padding = b"", 0, 0
+        for _ in self.read_content():
+            pass
 
     def _read_end(self, rest: bytes, block: bytes) -> None:
         """Reads the second block of the end-of-archive marker.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from rules_setcap.archive.entry import FILE
+from rules_setcap.archive.entry import DIRECTORY, FILE
 from rules_setcap.archive.reader import TarError
 from rules_setcap.archive.records import CAPABILITY_RECORD
 from rules_setcap.archive.tar import BLOCK
+from rules_setcap.diagnostics.errors import escape
 from rules_setcap.diff.contents import ContentComparer
 from rules_setcap.diff.displaced import DisplacedEntries
 from rules_setcap.diff.entries import compare_entries, format_capabilities, have_equal_headers, summarize_entry
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rules_setcap.diff.sources import SourceLayer
 
 _MAX_MOVED = 5  # Moved entries that are named.
+_NAMED = 8  # Entries of a layer that only one image has that are named.
 _RECORD = 20 * BLOCK  # The bytes to which tar(1) pads an archive: 20 is its blocking factor.
 
 
@@ -240,8 +242,11 @@ def summarize_layer(layer: SourceLayer, archive: TarReader) -> tuple[Change, boo
       A change with the summary as `before`, and whether an entry has capabilities.
     """
     count, assigned = 0, []
+    paths: list[str] = []  # The first paths. Directories tell less than what is in them.
     for member in archive:
         count += 1
+        if len(paths) < _NAMED and member.type != DIRECTORY:
+            paths.append(member.path)
         text = format_capabilities(member.records.get(CAPABILITY_RECORD)) if member.records else None
         if text is not None:
             assigned.append(f"{member.path} has {text}")
@@ -249,6 +254,9 @@ def summarize_layer(layer: SourceLayer, archive: TarReader) -> tuple[Change, boo
     shown = assigned[:100]
     if len(assigned) > len(shown):
         shown.append(f"and {len(assigned) - len(shown)} more files with capabilities")
+    if paths:
+        more = f" and {count - len(paths)} more entries" if count > len(paths) else ""
+        details.append(", ".join(map(escape, paths)) + more)
     entries = f"{count} {'entry' if count == 1 else 'entries'}"
     change = Change("layers", "", before=f"{entries}, {layer.side.size} bytes", details=(*details, *shown))
     return change, bool(assigned)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
+from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.archive.seeking import SeekingStream
+from rules_setcap.diagnostics import progress
+from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diff.entries import describe_capabilities
 from rules_setcap.diff.model import CapabilityChange
+from rules_setcap.oci.layer_reader import LayerReader
 
 if TYPE_CHECKING:
-    from rules_setcap.diff.sources import SourceImage
+    from collections.abc import Iterator
+
+    from rules_setcap.diff.sources import SourceImage, SourceLayer
+    from rules_setcap.oci.image import Image
 
 
 class _MergedCapabilities:
@@ -21,7 +33,7 @@ class _MergedCapabilities:
     """
 
     def __init__(self, image: SourceImage) -> None:
-        merged = image.read_merged()
+        merged = _read_image(image)
         self.texts = {path: describe_capabilities(assigned) for path, assigned in merged.capabilities.items()}
         self.layers = {path: merged.layers[number].digest for path, number in merged.origin.items()}
         self.problems = merged.problems
@@ -30,6 +42,34 @@ class _MergedCapabilities:
     def has(self, path: str) -> bool:
         """Returns whether there is a file at the path."""
         return hash(path) in self._paths
+
+
+def _read_image(image: SourceImage) -> Image:
+    """Reads the merged root filesystem of an image whose layers have been verified.
+
+    Raises:
+      InputError: no engine accepts the layers.
+    """
+    layers, budget = LayerReader(), ReadBudget()
+    try:
+        for layer in image.layers:
+            progress.begin_step(f"layer {layer.side.number} again", layer.side.size)
+            with _open_again(layer, budget) as archive:
+                layers.add_layer(archive, layer.side.digest, layer.side.size)
+        return layers.build_image(
+            image.platform, dict(image.config), lambda: (_open_again(layer, ReadBudget()) for layer in image.layers)
+        )
+    except (TarError, DecompressionError) as error:
+        raise InputError([format_problem("image", image.digest, str(error))]) from None
+
+
+@contextlib.contextmanager
+def _open_again(layer: SourceLayer, budget: ReadBudget) -> Iterator[TarReader]:
+    """Opens a layer that has been verified; what is not needed of an uncompressed one is skipped."""
+    budget.add_input(layer.side.size)
+    with open_regular(layer.path) as file:
+        stream = DecompressedStream(file, budget)
+        yield TarReader(SeekingStream(file) if stream.codec == "none" else stream, budget)
 
 
 def compare_merged(before: SourceImage, after: SourceImage, notes: list[str]) -> tuple[CapabilityChange, ...]:

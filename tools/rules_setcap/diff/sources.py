@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.archive.seeking import SeekingStream
 from rules_setcap.diagnostics import limits, progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.strict_json import parse_document
 from rules_setcap.diff.model import LayerSide
-from rules_setcap.oci import image_documents, image_reader, layer_blobs, media_types
+from rules_setcap.oci import image_documents, layer_blobs, media_types
 from rules_setcap.oci.archive_detection import ArchiveDetector
 from rules_setcap.oci.archive_import import import_archive
 from rules_setcap.oci.blobs import CHUNK, HashingReader, blob_path
@@ -25,6 +26,7 @@ from rules_setcap.oci.platforms import format_platform
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager, ExitStack
+    from typing import BinaryIO
 
     from rules_setcap.oci.layout_reader import NonImage
 
@@ -55,7 +57,6 @@ class SourceImage:
       manifest: the manifest as it is written; {} without one.
       config: the config; {} for a tar of files.
       layers: the layers, the lowest first.
-      read_merged: reads the merged root filesystem.
     """
 
     platform: str
@@ -64,7 +65,6 @@ class SourceImage:
     manifest: Mapping[str, Any]
     config: Mapping[str, Any]
     layers: Sequence[SourceLayer]
-    read_merged: Callable[[], image_reader.Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,9 @@ def _examine_file(name: str, path: str) -> _ExaminedFile:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             progress.begin_step("", size)
+            if evidence := _find_evidence(file):
+                return _ExaminedFile(evidence, size, "", "", "none")
+            file.seek(0)
             budget = ReadBudget(size)
             stream = HashingReader(file)
             decompressed = DecompressedStream(stream, budget)
@@ -177,6 +180,23 @@ def _examine_file(name: str, path: str) -> _ExaminedFile:
             return _ExaminedFile("", size, digest, diff_id or digest, decompressed.codec)
     except (TarError, DecompressionError) as error:
         raise InputError([format_problem("image", name, str(error))]) from None
+
+
+def _find_evidence(file: BinaryIO) -> str:
+    """Returns why a file is an image archive, from its headers; "" if it is compressed, not valid, or a tar of files.
+
+    The importer of archives reads the whole file again.
+    """
+    try:
+        if DecompressedStream(file).codec != "none":
+            return ""
+        detector = ArchiveDetector(TarReader(SeekingStream(file), ReadBudget(os.fstat(file.fileno()).st_size)))
+        for _ in detector:
+            if detector.evidence:
+                break
+    except (TarError, DecompressionError):
+        return ""
+    return detector.evidence
 
 
 def _make_tar_source(name: str, path: str, tar: _ExaminedFile) -> Source:
@@ -198,9 +218,7 @@ def _make_tar_source(name: str, path: str, tar: _ExaminedFile) -> Source:
                 raise InputError([format_problem("image", name, "the file has changed while it was read")])
 
     side = LayerSide(1, tar.digest, tar.diff_id, tar.size, "" if tar.codec == "none" else tar.codec)
-    image = SourceImage(
-        "", tar.digest, "", {}, {}, [SourceLayer(side, path, open_tar)], lambda: image_reader.read_images(path)[0]
-    )
+    image = SourceImage("", tar.digest, "", {}, {}, [SourceLayer(side, path, open_tar)])
     return Source(name, path, tar.digest, [image], {}, [])
 
 
@@ -241,7 +259,6 @@ def _make_image(layout: str, documents: image_documents.ImageDocuments, budget: 
         _read_json(layout, descriptor["digest"]) if has_manifests else {},
         documents.config,
         layers,
-        lambda: image_reader.read_image(layout, documents, budget),
     )
 
 

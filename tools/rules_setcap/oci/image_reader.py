@@ -24,7 +24,7 @@ from rules_setcap.oci.image import Difference, File, Image, Layer
 from rules_setcap.oci.layer_reader import LayerReader
 from rules_setcap.oci.platforms import format_platform, parse_platform
 
-__all__ = ["Difference", "File", "Image", "Layer", "read_image", "read_images"]
+__all__ = ["Difference", "File", "Image", "Layer", "read_images"]
 
 
 def read_images(path: str, platform: str = "", non_images: list[image_documents.NonImage] | None = None) -> list[Image]:
@@ -131,14 +131,14 @@ def _read_layout(
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([format_problem("platform", format_platform(platform), what)])
-        return [read_image(layout, image, budget) for image in entries.images]
+        return [_read_image(layout, image, budget) for image in entries.images]
     except InputError as error:
         raise InputError(
             text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
         ) from None
 
 
-def read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
+def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
     """Returns an image of a layout with the capabilities in its layers.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,9 @@ def format(target):
     is_directory = len(files) == 1 and files[0].is_directory and not files[0].is_source
     return str(target.label) if is_directory else ""
 """
+
+
+_LOG_FLAG = "--execution_log_compact_file"
 
 
 class BuildError(InputError):
@@ -78,7 +82,8 @@ class Bazel:
         file = os.path.join(self._surroundings.directory, "images.cquery")
         with open(file, "w", encoding="utf-8") as query:
             query.write(_IMAGE_QUERY)
-        expression = " + ".join(f"'{pattern}'" for pattern in patterns)
+        wanted = " + ".join(f"'{pattern}'" for pattern in patterns if not pattern.startswith("-"))
+        expression = " - ".join([wanted, *(f"'{pattern[1:]}'" for pattern in patterns if pattern.startswith("-"))])
         output = self._run("cquery", [*self._list_options(), "--output=starlark", f"--starlark:file={file}", expression])
         return sorted({line for line in output.splitlines() if line})
 
@@ -88,7 +93,7 @@ class Bazel:
         Raises:
           BuildError: the build fails.
         """
-        options = [f"--execution_log_compact_file={self.log}", f"--build_event_json_file={self.events}"]
+        options = [f"{_choose_log_flag(self._program)}={self.log}", f"--build_event_json_file={self.events}"]
         self._run("build", [*self._list_options(), *options, "--", *targets])
 
     def read_info(self) -> dict[str, str]:
@@ -138,6 +143,16 @@ class Bazel:
         return done.stdout
 
 
+def _choose_log_flag(program: str) -> str:
+    """Returns the flag that makes Bazel write a compact execution log. The first releases of Bazel 7 call it experimental."""
+    try:
+        done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return _LOG_FLAG
+    match = re.match(r"bazel 7\.([0-6])\.", done.stdout)
+    return _LOG_FLAG.replace("--", "--experimental_") if match else _LOG_FLAG
+
+
 def find_bazel(program: str, workspace: str) -> str:
     """Returns the path of Bazel.
 
@@ -146,7 +161,7 @@ def find_bazel(program: str, workspace: str) -> str:
       workspace: the path of the workspace.
 
     Raises:
-      BuildError: there is none.
+      BuildError: no Bazel was found.
     """
     for source, name in (("--bazel", program), ("BAZEL", os.environ.get("BAZEL", ""))):
         if name:

@@ -14,6 +14,7 @@ from rules_setcap.reproduce.bazel import Flags, find_bazel
 from rules_setcap.reproduce.report_json import format_json, format_statement
 from rules_setcap.reproduce.report_text import format_outcome
 from rules_setcap.reproduce.reproduction import Request, reproduce
+from rules_setcap.reproduce.surroundings import find_workspace
 from rules_setcap.reproduce.variations import VARIATIONS
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "--keep", action="append", default=[], metavar="NAME", help="do not make this variation; all: make none; repeatable"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--all", action="store_true", help="print all changes of an image; by default, long lists are cut")
     parser.add_argument("--report", metavar="FILE", help="also write the report to a file, as JSON if its name ends with .json")
     parser.add_argument("--provenance", metavar="FILE", help="write an in-toto statement with SLSA provenance to a file")
     parser.add_argument("--bazel", default="", metavar="PROGRAM", help="the Bazel to run; by default $BAZEL, bazelisk or bazel")
@@ -97,11 +99,17 @@ def _run(options: argparse.Namespace) -> int:
         for name in options.keep
         if name not in names and name != "all"
     ]
-    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY", "")
+    workspace = find_workspace(os.environ)
     if not workspace:
-        problems.append("no workspace: BUILD_WORKSPACE_DIRECTORY is not set; run this program with bazel run")
+        problems.append(
+            "no workspace: run this program with bazel run; a reproducibility_test must run on the machine of the workspace, "
+            "so do not override its tag local, or run it with bazel run"
+        )
     if not os.path.isdir(options.work_dir):
         problems.append(format_problem("--work-dir", options.work_dir, "not a directory; write the path of one that exists"))
+    for flag, path in (("--report", options.report), ("--provenance", options.provenance)):
+        if path and not os.path.isdir(os.path.dirname(path) or "."):
+            problems.append(format_problem(flag, path, "its directory does not exist; write a path in one that does"))
     if problems:
         raise InputError(problems)
     outcome = reproduce(
@@ -115,15 +123,19 @@ def _run(options: argparse.Namespace) -> int:
             options.keep_outputs,
         )
     )
-    print(format_json(outcome) if options.json else format_outcome(outcome), end="")
-    write_files(outcome, options.report, options.provenance)
+    text = format_outcome(outcome, show_all=options.all)
+    print(format_json(outcome) if options.json else text, end="")
+    _write_files(outcome, text, options.report, options.provenance)
+    if directory := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
+        for name in ("reproduce.txt", "reproduce.json"):
+            _write_files(outcome, text, os.path.join(directory, name), os.path.join(directory, "provenance.json"))
     return 0 if outcome.is_reproducible else 1
 
 
-def write_files(outcome: Outcome, report: str | None, provenance: str | None) -> None:
+def _write_files(outcome: Outcome, text: str, report: str | None, provenance: str | None) -> None:
     """Writes the files that --report and --provenance name."""
     if report:
-        text = format_json(outcome) if report.endswith(".json") else format_outcome(outcome)
-        write_whole(report, text.encode(errors="backslashreplace"))
+        content = format_json(outcome) if report.endswith(".json") else text
+        write_whole(report, content.encode(errors="backslashreplace"))
     if provenance:
         write_whole(provenance, format_statement(outcome).encode())

@@ -82,7 +82,7 @@ class Action:
 
 @dataclass(slots=True, frozen=True)
 class Command:
-    """What an action executes.
+    """The command of an action.
 
     Attributes:
       arguments: its command line.

@@ -40,8 +40,8 @@ def compare_images(image: ComparedImage, first: str, second: str) -> None:
     """
     with contextlib.ExitStack() as stack:
         try:
-            sources = [open_source(name, path, stack) for name, path in (("first build", first), ("second build", second))]
-            image.difference = compare_sources(*sources)
+            before = open_source("first build", first, stack)
+            image.difference = compare_sources(before, open_source("second build", second, stack))
         except InputError as error:
             image.problems += error.problems
 

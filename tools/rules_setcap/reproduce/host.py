@@ -1,4 +1,4 @@
-"""What this host offers for the variation of a build."""
+"""Finds out which variations of a build this host allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIMEOUT = 20  # Seconds; each probe takes less than one.
 
 
 class Host:
-    """What this host offers. Everything is looked up once, when it is first asked for.
+    """The programs and rights of this host. Each is looked up once, when it is first needed.
 
     Attributes:
       bazel: the path of Bazel.
@@ -26,12 +26,12 @@ class Host:
 
     @functools.cached_property
     def mount_fault(self) -> str:
-        """Why no mount namespace can be had; "" if it can."""
+        """The reason why no mount namespace can be had; "" if it can."""
         return self._try_namespace("--mount", "a mount namespace")
 
     @functools.cached_property
     def uts_fault(self) -> str:
-        """Why no UTS namespace can be had; "" if it can."""
+        """The reason why no UTS namespace can be had; "" if it can."""
         if not shutil.which("hostname"):
             return "the program hostname is not installed"
         return self._try_namespace("--uts", "a UTS namespace")

@@ -1,4 +1,4 @@
-"""What two builds of the same images have shown."""
+"""The outcome of two builds of the same images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ComparedImage:
 
 @dataclass(slots=True)
 class CommandChange:
-    """What differs between the commands of an action in both builds.
+    """A difference between the commands of an action in both builds.
 
     Attributes:
       what: "argument", or the name of an environment variable.
@@ -51,7 +51,7 @@ class CommandChange:
 
 @dataclass(slots=True)
 class ExplainedFault:
-    """Where the builds parted, and what shows why.
+    """A place where the builds parted, with the evidence.
 
     Attributes:
       fault: the action or the file.
@@ -79,7 +79,7 @@ class Outcome:
       seconds: how long each build took, and the comparison.
       started: when each build started, in seconds since 1970.
       images: the images.
-      skipped: the labels of targets that a pattern matches and that are no images.
+      skipped: the labels of targets that a pattern matches and that are not images.
       faults: where the builds parted, what reaches most images first.
       notes: sentences about the search for actions.
     """

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 _FILES = 5  # Files of a fault, and actions that read one, that are listed.
 
 
-def format_outcome(outcome: Outcome) -> str:
-    """Returns the report, with a line end after each line."""
+def format_outcome(outcome: Outcome, *, show_all: bool = False) -> str:
+    """Returns the report, with a line end after each line.
+
+    Args:
+      outcome: the outcome.
+      show_all: whether long lists of changes are not cut.
+    """
     lines = [_format_verdict(outcome), *_list_images(outcome)]
     for image in outcome.images:
         if image.difference:
-            lines += ["", *_list_difference(image, image.difference)]
+            lines += ["", *_list_difference(image, image.difference, show_all)]
     for number, fault in enumerate(outcome.faults, 1):
         lines += ["", *_list_fault(fault, number, len(outcome.images))]
     if not outcome.is_reproducible and not outcome.faults:
@@ -49,10 +54,10 @@ def _list_images(outcome: Outcome) -> Iterator[str]:
             yield f"           {printable(problem)}"
 
 
-def _list_difference(image: ComparedImage, difference: Difference) -> Iterator[str]:
+def _list_difference(image: ComparedImage, difference: Difference, show_all: bool) -> Iterator[str]:
     """Yields the difference of an image, without the digests, which the list of images has."""
     yield f"{escape(image.label)} {format_verdict(difference)}"
-    for line in list(format_report(difference))[3:]:
+    for line in list(format_report(difference, show_all=show_all))[3:]:
         yield f"  {line}" if line else ""
 
 
@@ -89,8 +94,6 @@ def _list_fault(explained: ExplainedFault, number: int, images: int) -> Iterator
         yield f"  {'difference':<12}{printable(explained.content.type)}: {printable(explained.content.summary)}"
         for cause in explained.content.causes:
             yield f"  {'':<12}probably: {printable(cause)}"
-        for detail in explained.content.details:
-            yield f"  {'':<12}{printable(detail)}"
     yield f"  {'reaches':<12}{', '.join(map(escape, fault.images))}" + (
         f" ({len(fault.images)} of {images} images)" if images > 1 else ""
     )

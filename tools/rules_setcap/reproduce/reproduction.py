@@ -30,7 +30,7 @@ _WILDCARDS = ("...", ":all", ":*", ":all-targets")
 
 
 class Request(NamedTuple):
-    """What the user asks for.
+    """The request of a user.
 
     Attributes:
       targets: labels and patterns.

@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 FAKETIME_VARIABLES = ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT")
 """The environment variables that make libfaketime change the time that a program sees."""
 
 
+# The variables of Bazel's tests. With TEST_TMPDIR, Bazel would take itself for one that is tested.
+_OF_TESTS = ("BAZEL_TEST", "BUILD_", "GTEST_", "JAVA_RUNFILES", "PYTHON_RUNFILES", "RUNFILES_", "TEST_", "XML_OUTPUT_FILE")
+
+
 @dataclass(slots=True)
 class Surroundings:
-    """What surrounds a build. A field that is None, or empty, is as it is for the program itself.
+    """The surroundings of a build. If a field is None or empty, the build inherits that from this program.
 
     Attributes:
       directory: the directory that belongs to this build.
@@ -77,9 +81,32 @@ class Surroundings:
 
     def make_environment(self) -> dict[str, str]:
         """Returns the environment variables of the commands."""
-        return {**os.environ, **self.environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_TESTS)}
+        inherited.setdefault("HOME", os.path.expanduser("~"))
+        return {**inherited, **self.environment}
 
 
 def make_user_command(user: int) -> list[str]:
     """Returns the beginning of a command line that runs as another user, without the groups of this one."""
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
+
+
+def find_workspace(environment: Mapping[str, str]) -> str:
+    """Returns the workspace of the Bazel that runs this program; "" if it is not known.
+
+    `bazel run` tells it. A test that runs outside the sandbox is below the output base, which has a file with the path.
+
+    Args:
+      environment: the environment variables of this process.
+    """
+    if workspace := environment.get("BUILD_WORKSPACE_DIRECTORY"):
+        return workspace
+    directory = os.path.abspath(environment.get("TEST_SRCDIR", "/"))
+    while directory != "/":
+        directory = os.path.dirname(directory)
+        file = os.path.join(directory, "DO_NOT_BUILD_HERE")
+        if os.path.isfile(file):
+            with open(file, encoding="utf-8") as text:
+                workspace = text.read().strip()
+            return workspace if os.path.isdir(workspace) else ""
+    return ""

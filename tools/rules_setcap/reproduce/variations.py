@@ -1,4 +1,4 @@
-"""What the second build does differently from the first.
+"""The variations: the differences between the surroundings of the two builds.
 
 Each variation has a name, for --keep and for the report. It changes the surroundings of one build or of both, or says why this
 host cannot do that.
@@ -7,6 +7,7 @@ host cannot do that.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.reproduce.host import runs
@@ -31,7 +32,7 @@ class NotVariedError(Exception):
 
 
 class Varied(NamedTuple):
-    """What a variation has changed.
+    """A variation that was made.
 
     Attributes:
       name: the name of the variation.
@@ -136,8 +137,11 @@ def _vary_home(first: Surroundings, second: Surroundings, host: Host) -> Varied:
     second.environment["HOME"] = home
     old = os.path.expanduser("~")
     rc = os.path.join(old, ".bazelrc")
-    if os.path.isfile(rc) and second.user is None:
-        second.startup_options.append(f"--bazelrc={rc}")
+    if os.path.isfile(rc):
+        shutil.copyfile(rc, os.path.join(home, ".bazelrc"))  # Its flags are not what is varied.
+        os.chmod(os.path.join(home, ".bazelrc"), 0o644)
+    # The user's .bazelrc may name another directory, which a second user cannot write.
+    second.startup_options.append(f"--output_user_root={home}/bazel")
     return Varied("home", old, home, ("", home))
 
 

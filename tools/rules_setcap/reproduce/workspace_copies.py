@@ -98,7 +98,7 @@ def _list_bazel_links(directory: str, names: list[str]) -> Iterator[str]:
 
 
 def find_unreadable(pairs: list[tuple[str, str]]) -> str:
-    """Returns a file or directory to be mounted that other users may not read; "" if there is none."""
+    """Returns a file or directory to be mounted that other users may not read; "" if they may read everything."""
     for top, _ in pairs:
         if not _is_readable(top):
             return top
