@@ -34,6 +34,8 @@ builds:
 - id: quoted
   linux_capabilities: "cap_chown=p  cap_kill=p"
 - linux_capabilities: bpf
+- id: names
+  linux_capabilities: bpf  CAP_KILL
 - id: nothing
   main: .
 """
@@ -64,6 +66,7 @@ def _refuse(directory: pathlib.Path, text: str | bytes, build: str = "a") -> str
         ("none", None, []),
         ("quoted", "cap_chown,cap_kill=p", ["cap_chown=p  cap_kill=p"]),
         ("#4", "cap_bpf=p", ["bpf"]),
+        ("names", "cap_kill,cap_bpf=p", ["bpf", "CAP_KILL"]),
     ],
 )
 def test_the_capabilities_of_a_build_are_those_of_ko(tmp_path, build, expected, words):
@@ -94,11 +97,12 @@ DISAGREEMENTS = {
     "cap_chown=ep cap_kill=p": '; ko reads it as "cap_chown,cap_kill=ep": write "cap_chown,cap_kill=ep" if that is meant',
     "cap_chown=e": "; ko reads it as no capabilities: write [] if that is meant",
     "cap_chown =p": '; ko reads it as "=p": write "=p" if that is meant',
-    "bpf kill": '; ko reads it as "cap_kill,cap_bpf=p": write "cap_kill,cap_bpf=p" if that is meant',
+    "kill=p bpf": '; ko reads it as "cap_kill,cap_bpf=p": write "cap_kill,cap_bpf=p" if that is meant',
     "chown==p": '; ko reads it as "cap_chown=p": write "cap_chown=p" if that is meant',
     "cap_chown+": "; ko reads it as no capabilities: write [] if that is meant",
     "cap_chown=p=e": "; ko reads it as no capabilities: write [] if that is meant",
     "010=p": ': these rules read it as "cap_setpcap=p", and ko as "cap_net_bind_service=p"; write "cap_setpcap=p" or "cap_net_bind_service=p"',
+    "bpf kil": '"kil": unknown capability; did you mean "kill"?',
     "10": '; ko reads it as "cap_net_bind_service=p": write "cap_net_bind_service=p" if that is meant',
     "0x8=p": ': ko refuses it, because "0x8" is not a capability; write "cap_setpcap=p"',
     "63,all=p": ': these rules read it as "=p", and ko as "=p 63+p"; write "=p" or "=p 63+p"',

@@ -9,7 +9,7 @@ from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.suggestions import find_closest
 from rules_setcap.documents.yaml_documents import Field, parse_documents
-from rules_setcap.ko.ko_text import split_terms
+from rules_setcap.ko.ko_text import has_operator, split_terms
 
 FIELD = "linux_capabilities"
 _COMPARED_FIELDS = 1000  # A build of ko has some 15.
@@ -28,10 +28,13 @@ class BuildCapabilities(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The value as `linux_capabilities` of an image takes it. A string is one text of clauses."""
+        """The value as `linux_capabilities` of an image takes it. A string is a list of names, or one text of clauses."""
         if isinstance(self.value, list):
             return self.value
-        return [self.value] if split_terms(self.value) else []
+        terms = split_terms(self.value)
+        # cap_from_text(3) has no clause without an operator, so names alone can mean nothing else.
+        is_list_of_names = not any(has_operator(term) for term in terms)
+        return terms if is_list_of_names else [self.value]
 
     @property
     def terms(self) -> list[str]:
