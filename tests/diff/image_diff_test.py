@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import gzip
+import hashlib
 import io
 import json
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -387,3 +389,99 @@ def test_the_page_has_every_kind_every_status_and_every_key():
     assert kinds == list(KINDS)
     flags = {flag for action in cli.make_parser()._actions for flag in action.option_strings if flag.startswith("--")}
     assert [flag for flag in flags - {"--help", "--version"} if f"{flag}" not in text] == []
+
+
+def test_a_layer_in_another_place_is_one_change(tmp_path, run):
+    lower, upper = tar(("/app", NET, "1")), tar(("/app", ADMIN, "2"))
+    first, second = layout(tmp_path / "a", lower, upper), layout(tmp_path / "b", upper, lower)
+    result = run(first, second)
+    assert result.verdict == "differs: layers and capabilities, in layer 1 of 2"
+    assert "    layer 2 of 2 -> layer 1 of 2\n" in result.output
+    assert "only in the" not in result.output
+    assert "  /app  cap_net_bind_service,cap_sys_admin=p -> cap_net_bind_service=p\n" in result.output
+
+
+def test_set_id_bits_are_named_where_they_matter(tmp_path, run):
+    def write(name, *members):
+        return layout(tmp_path / name, BASE, *members)
+
+    first = write("a", tar(("/su", None, "x", {"mode": 0o6755, "uid": 1000, "gid": 50})))
+    result = run(first, write("b", tar(("/su", None, "x", {"mode": 0o6755, "uid": 0, "gid": 50}))))
+    assert result.output.endswith("    /su  uid  1000 -> 0\n        set-user-ID=0\n")
+    result = run(first, write("c", tar(("/sg", None, "x", {"mode": 0o2755, "gid": 42}))))
+    assert "    + /sg  file, 1 bytes, mode 2755, owner 0:42\n        set-group-ID=42\n" in result.output
+    result = run(first, write("d"))
+    assert "/su has set-user-ID=1000, set-group-ID=50" in result.output
+
+
+def test_other_bytes_of_the_same_capabilities_are_shown(tmp_path, run):
+    paths = []
+    for revision, end in (("02", ""), ("03", "00000000")):
+        value = bytes.fromhex(f"010000{revision}00040000000000000000000000000000{end}").decode()
+        with tarfile.open(tmp_path / revision, "w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo("app")
+            info.pax_headers = {"SCHILY.xattr.security.capability": value}
+            archive.addfile(info)
+        paths.append(tmp_path / revision)
+    result = run(*paths)
+    assert result.verdict == "differs: capabilities, in layer 1 of 1"
+    assert "the bytes of the attribute: 01000002000400000000000000" in result.output
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, 1), (0, False), (1, 1.0), ({"a": [True]}, {"a": [1]})])
+def test_values_that_are_equal_in_python_only_differ(tmp_path, run, before, after):
+    result = run(layout(tmp_path / "a", BASE, Field=before), layout(tmp_path / "b", BASE, Field=after))
+    assert result.verdict == "differs: config"
+
+
+def _write_index(directory: pathlib.Path, *descriptors: dict[str, object], indent: int | None = None) -> pathlib.Path:
+    """Writes an OCI layout whose only image index has images for descriptors with these further fields."""
+    manifests = []
+    for descriptor in descriptors:
+        layout(directory / "image", tar(("/app", NET, str(descriptor["platform"]))))
+        [image] = json.loads((directory / "image/index.json").read_bytes())["manifests"]
+        manifests.append({**image, **descriptor})
+        shutil.copytree(directory / "image", directory / "layout", dirs_exist_ok=True)
+        shutil.rmtree(directory / "image")
+    kind = "application/vnd.oci.image.index.v1+json"
+    index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": manifests}, indent=indent).encode()
+    digest = hashlib.sha256(index).hexdigest()
+    (directory / "layout/blobs/sha256" / digest).write_bytes(index)
+    top = {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(index)}
+    (directory / "layout/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
+    return directory / "layout"
+
+
+def test_every_difference_of_indexes_is_reported(tmp_path, run):
+    one, two = ({"platform": {"os": "linux", "architecture": architecture}} for architecture in ("amd64", "arm64"))
+    first = _write_index(tmp_path / "a", one, two)
+    result = run(first, _write_index(tmp_path / "b", two, one))
+    assert result.verdict == "differs: index"
+    assert '    manifests  ["linux/amd64", "linux/arm64"] -> ["linux/arm64", "linux/amd64"]\n' in result.output
+    result = run(first, _write_index(tmp_path / "c", one, {**two, "annotations": {"a": "b"}}))
+    assert result.verdict == "differs: index"
+    assert '    + manifests["linux/arm64"].annotations  {"a": "b"}\n' in result.output
+    result = run(first, _write_index(tmp_path / "d", one, two, indent=1))
+    assert result.verdict == "differs: encoding"
+    assert run(first, _write_index(tmp_path / "e", one, two)).verdict == "same"
+
+
+def test_a_platform_that_is_not_text_is_that_of_the_config(tmp_path, run):
+    paths = [
+        _write_index(tmp_path / str(number), {"platform": platform})
+        for number, platform in enumerate(
+            [{"os": 5, "architecture": ["x"]}, {"os": "linux", "architecture": "amd64", "variant": 7}]
+        )
+    ]
+    result = run(*paths)
+    assert result.status == 1, result.errors
+
+
+def test_the_layer_that_is_not_valid_is_named(tmp_path, run):
+    valid, damaged = tar(("/a", None, "x" * 2000)), tar(("/a", None, "y" * 2000))[:1500]
+    first, second = layout(tmp_path / "a", valid), layout(tmp_path / "b", damaged)
+    digest = f"sha256:{hashlib.sha256(damaged).hexdigest()}"
+    for arguments in ((first, second), (second, first)):
+        result = run(*arguments)
+        assert result.status == 2
+        assert result.errors.startswith(f'image_diff: image: "{second}": layer {digest}: ends within')

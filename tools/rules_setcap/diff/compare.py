@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
@@ -14,6 +13,7 @@ from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diff.contents import ContentComparer
 from rules_setcap.diff.documents import compare_configs, compare_indexes, compare_manifests
+from rules_setcap.diff.layer_pairs import join_moved_layers, pair_layers
 from rules_setcap.diff.layers import LayerComparison, summarize_layer
 from rules_setcap.diff.merged import compare_merged
 from rules_setcap.diff.model import (
@@ -31,11 +31,10 @@ from rules_setcap.diff.sink import ChangeFilter, ChangeSink
 from rules_setcap.oci.blobs import CHUNK, HashingReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
+    from rules_setcap.diff.layer_pairs import Pairs
     from rules_setcap.diff.sources import Source, SourceImage, SourceLayer
-
-    Pairs = list[tuple[int | None, int | None]]
 
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -61,6 +60,8 @@ def compare_sources(before: Source, after: Source, platform: str = "", ignored: 
             sink.extend(compare_indexes(before.index, after.index))
         sink.extend(pairing.changes)
         images = [_ImageComparison(left, right, before, after, change_filter).run() for left, right in pairing.pairs]
+        if not platform and not sink.count and all(image.before.digest == image.after.digest for image in images):
+            sink.extend(_explain_index_digests(before, after))
     except InputError as error:
         raise InputError(after.rename_problems(before.rename_problems(error.problems))) from None
     return Difference(
@@ -85,16 +86,18 @@ class _ImageComparison:
         self._notes: list[str] = []
         self._has_capabilities = False
         self._verified: set[str] = set()  # Paths of blobs that have been read completely.
+        self._moved: set[int] = set()  # Positions in the second image of layers that the first has in another place.
 
     def run(self) -> ImageDifference:
         before, after = self._images
-        pairs = _pair_layers(before.layers, after.layers)
+        pairs = pair_layers(before.layers, after.layers)
         documents = ChangeSink(self._filter)
         if bool(before.config) != bool(after.config):
             self._notes.append("one of the two is a tar of files, which has no config and no manifest; only layers are compared")
         else:
             documents.extend(compare_configs(before.config, after.config, pairs))
             documents.extend(self._compare_manifests(pairs))
+        pairs, self._moved = join_moved_layers(pairs, before.layers, after.layers)
         layers = [difference for left, right in pairs if (difference := self._compare_pair(left, right))]
         if not documents.count and not layers and bool(before.config) == bool(after.config):
             documents.extend(self._explain_digests())
@@ -153,7 +156,8 @@ class _ImageComparison:
             )
         first, second = before.layers[left], after.layers[right]
         if first.side.diff_id == second.side.diff_id:
-            return self._compare_equal_tars(first, second)
+            difference = self._compare_equal_tars(first, second)
+            return self._add_move(first, second, difference) if right in self._moved else difference
         sink = ChangeSink(self._filter)
         contents = ContentComparer(sink, describes="content" not in self._filter.kinds)
         _begin_step(second, first.side.size + second.side.size)
@@ -184,6 +188,15 @@ class _ImageComparison:
         old, new = (f"{layer.side.compression or 'not compressed'}, {layer.side.size} bytes" for layer in (first, second))
         sink.add(Change("compression", "", before=old, after=new, details=_compare_gzip_headers(first.path, second.path)))
         return LayerDifference(first.side, second.side, tuple(sink.changes), sink.omitted)
+
+    def _add_move(self, first: SourceLayer, second: SourceLayer, difference: LayerDifference | None) -> LayerDifference:
+        """Returns the difference of a layer that is in another place, with that of its compression."""
+        counts = [len(image.layers) for image in self._images]
+        sink = ChangeSink(self._filter)
+        old, new = (f"layer {layer.side.number} of {count}" for layer, count in zip((first, second), counts, strict=True))
+        sink.add(Change("layers", "", before=old, after=new, details=("the same layer, in another place",)))
+        changes = difference.changes if difference else ()
+        return LayerDifference(first.side, second.side, (*sink.changes, *changes))
 
     def _summarize(self, first: SourceLayer | None, second: SourceLayer | None) -> LayerDifference:
         """Returns the difference for a layer that only one image has."""
@@ -222,37 +235,13 @@ class _ImageComparison:
             raise InputError([format_problem("image", layer.path, f"has digest {digest}; it must be {layer.side.digest}")])
 
 
-def _pair_layers(before: Sequence[SourceLayer], after: Sequence[SourceLayer]) -> Pairs:
-    """Returns which layers are compared with each other, as positions from 0, in the order of the second image.
-
-    Layers with the same tar are paired first. Of the others between two such pairs, those that were made by the same command
-    are paired, and then those at the same position.
-    """
-    pairs: Pairs = []
-    left, right = ([layer.side.diff_id for layer in layers] for layers in (before, after))
-    for tag, start, end, other_start, other_end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        if tag == "equal" or end - start == other_end - other_start:
-            pairs += zip(range(start, end), range(other_start, other_end), strict=True)
-        else:
-            pairs += _pair_by_command(before, after, range(start, end), range(other_start, other_end))
-    return pairs
-
-
-def _pair_by_command(before: Sequence[SourceLayer], after: Sequence[SourceLayer], left: range, right: range) -> Pairs:
-    """Returns the pairs of two blocks of different lengths, as _pair_layers() does."""
-    pairs: Pairs = []
-    left_commands, right_commands = (
-        [layers[number].side.created_by or f"unknown {side}" for number in numbers]
-        for side, (layers, numbers) in enumerate(((before, left), (after, right)))
-    )
-    for tag, start, end, other_start, other_end in SequenceMatcher(
-        None, left_commands, right_commands, autojunk=False
-    ).get_opcodes():
-        common = end - start if tag == "equal" else min(end - start, other_end - other_start)
-        pairs += zip(left[start : start + common], right[other_start : other_start + common], strict=True)
-        pairs += [(number, None) for number in left[start + common : end]]
-        pairs += [(None, number) for number in right[other_start + common : other_end]]
-    return pairs
+def _explain_index_digests(before: Source, after: Source) -> list[Change]:
+    """Returns a change if the digests of two indexes differ although their fields and images do not."""
+    media_types = [source.index.get("mediaType") for source in (before, after)]
+    if not before.index or not after.index or before.digest == after.digest or media_types[0] != media_types[1]:
+        return []
+    what = "the JSON is written differently: white space, the order of keys, or the descriptors of artifacts"
+    return [Change("encoding", "index", "JSON", before.digest, after.digest, (what,))]
 
 
 def _begin_step(layer: SourceLayer, size: int) -> None:
@@ -260,7 +249,15 @@ def _begin_step(layer: SourceLayer, size: int) -> None:
 
 
 def _describe_tar_error(error: TarError, first: SourceLayer, second: SourceLayer) -> InputError:
-    """Returns the error for a layer that cannot be compared; it names both, because either may be the cause."""
+    """Returns the error for two layers that cannot be compared.
+
+    Raises:
+      InputError: one of them is not valid. It is read again, because the comparison does not tell which one it is.
+    """
+    for layer in (first, second):
+        with layer.open() as archive:
+            for _ in archive:
+                pass
     what = f"cannot be compared with {second.side.digest}: {error}"
     return InputError([format_problem("layer", first.side.digest, what)])
 

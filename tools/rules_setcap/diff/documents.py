@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules_setcap.diff.model import Change
 from rules_setcap.oci import media_types
+from rules_setcap.oci.platforms import format_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +104,28 @@ def compare_indexes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iter
         {key: value for key, value in index.items() if key not in ("manifests", "mediaType")} for index in (before, after)
     )
     yield from compare_values("index", old, new)
+    left, right = (_list_descriptors(index) for index in (before, after))
+    orders = [platform for platform in left if platform in right], [platform for platform in right if platform in left]
+    if orders[0] != orders[1]:
+        old_order, new_order = (_format_value(order) for order in orders)
+        yield Change("index", "manifests", "", old_order, new_order, ("only the order differs",))
+    for platform in orders[1]:
+        yield from compare_values("index", left[platform], right[platform], f"manifests[{json.dumps(platform)}]")
+
+
+def _list_descriptors(index: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the descriptors of an index by platform, without what follows from the images.
+
+    Descriptors of artifacts, such as attestations, and further ones for the same platform are left out.
+    """
+    descriptors: dict[str, dict[str, Any]] = {}
+    for descriptor in index.get("manifests", ()):
+        platform = descriptor.get("platform")
+        name = format_platform(platform) if isinstance(platform, dict) else ""
+        if name and not name.startswith("unknown/"):
+            fields = {key: value for key, value in descriptor.items() if key not in (*_FROM_CONTENT, "mediaType")}
+            descriptors.setdefault(name, fields)
+    return descriptors
 
 
 def compare_values(
@@ -117,8 +140,6 @@ def compare_values(
       path: the path of the value in its document.
       variables: the paths of lists of NAME=VALUE, which are compared by name.
     """
-    if type(before) is type(after) and before == after:
-        return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             yield from compare_values(kind, before.get(key, _MISSING), after.get(key, _MISSING), _join_path(path, key), variables)
@@ -127,13 +148,15 @@ def compare_values(
             yield from _compare_variables(kind, before, after, path)
         else:
             yield from _compare_lists(kind, before, after, path, variables)
-    else:
+    elif type(before) is not type(after) or before != after:  # In Python, true equals 1.
         yield Change(kind, path, before=_format_value(before), after=_format_value(after))
 
 
 def _compare_lists(kind: str, before: list[Any], after: list[Any], path: str, variables: frozenset[str]) -> Iterator[Change]:
     """Yields the changes of a list by position, after the items that both have are found."""
     left, right = ([json.dumps(item, sort_keys=True) for item in items] for items in (before, after))
+    if left == right:
+        return
     if sorted(left) == sorted(right):
         yield Change(kind, path, before=_format_value(before), after=_format_value(after), details=("only the order differs",))
         return
@@ -157,6 +180,8 @@ def _compare_lists(kind: str, before: list[Any], after: list[Any], path: str, va
 
 def _compare_variables(kind: str, before: list[str], after: list[str], path: str) -> Iterator[Change]:
     """Yields the changes of a list of NAME=VALUE by name."""
+    if before == after:
+        return
     values = [dict(text.partition("=")[::2] for text in items) for items in (before, after)]
     if values[0] == values[1]:
         yield Change(kind, path, before=_format_value(before), after=_format_value(after), details=("only the order differs",))

@@ -89,10 +89,10 @@ def _compare_meanings(before: Member, after: Member) -> Iterator[Change]:
     mtimes = read_mtime(before), read_mtime(after)
     if mtimes[0] != mtimes[1]:
         yield Change("mtime", path, before=format_mtime(mtimes[0]), after=format_mtime(mtimes[1]))
-    for field in ("uid", "gid"):
+    for field, bit in (("uid", 0o4000), ("gid", 0o2000)):
         ids = getattr(before, field), getattr(after, field)
         if ids[0] != ids[1]:
-            yield Change("owner", path, field, str(ids[0]), str(ids[1]))
+            yield Change("owner", path, field, str(ids[0]), str(ids[1]), _describe_set_id(after, before.mode & bit))
     if before.mode != after.mode:
         yield Change(
             "mode", path, "", format_mode(before.mode), format_mode(after.mode), _describe_modes(before.mode, after.mode)
@@ -115,7 +115,9 @@ def _compare_attributes(before: Member, after: Member) -> Iterator[Change]:
         if left == right:
             continue
         if name == CAPABILITY_RECORD:
-            yield Change("capabilities", after.path, "", format_capabilities(left), format_capabilities(right))
+            old, new = format_capabilities(left), format_capabilities(right)
+            details = () if old != new else (f"the bytes of the attribute: {_format_bytes(left)} -> {_format_bytes(right)}",)
+            yield Change("capabilities", after.path, "", old, new, details)
         elif name == CAPABILITY_TWIN:
             if before.records.get(CAPABILITY_RECORD) == after.records.get(CAPABILITY_RECORD):
                 values = _format_bytes(left), _format_bytes(right)
@@ -226,6 +228,20 @@ def _describe_modes(before: int, after: int) -> tuple[str, ...]:
     return tuple(details)
 
 
+def _describe_set_id(member: Member, bits: int = 0o6000) -> tuple[str, ...]:
+    """Returns a line for each set-ID bit of a file: whoever executes it gets its user or its group."""
+    if member.type != FILE:
+        return ()
+    ids = (0o4000, "set-user-ID", member.uid), (0o2000, "set-group-ID", member.gid)
+    return tuple(f"{name}={number}" for bit, name, number in ids if member.mode & bits & bit)
+
+
+def list_privileges(member: Member) -> tuple[str, ...]:
+    """Returns what an entry gives the process that executes it: its capabilities and set-ID bits, as text."""
+    text = format_capabilities(member.records.get(CAPABILITY_RECORD)) if member.records else None
+    return ((f"capabilities {text}",) if text is not None else ()) + _describe_set_id(member)
+
+
 def read_mtime(member: Member) -> bytes:
     """Returns the modification time of an entry in decimal seconds, without zeros at the end of a fraction."""
     text = member.records.get(b"mtime") if member.records else None
@@ -300,8 +316,7 @@ def summarize_entry(member: Member) -> tuple[str, ...]:
     elif member.type in (SYMLINK, HARDLINK):
         what += f" to {member.link}"
     lines = [f"{what}, mode {format_mode(member.mode)}, owner {member.uid}:{member.gid}"]
-    if text := format_capabilities(member.records.get(CAPABILITY_RECORD) if member.records else None):
-        lines.append(f"capabilities {text}")
+    lines += list_privileges(member)
     folder, _, name = member.path.rpartition("/")
     if name == ".wh..wh..opq":
         lines.append(f"a whiteout: hides what the layers below have in {folder or '/'}")

@@ -12,7 +12,7 @@ from rules_setcap.archive.tar import BLOCK
 from rules_setcap.diagnostics.errors import escape
 from rules_setcap.diff.contents import ContentComparer
 from rules_setcap.diff.displaced import DisplacedEntries
-from rules_setcap.diff.entries import compare_entries, format_capabilities, have_equal_headers, summarize_entry
+from rules_setcap.diff.entries import compare_entries, have_equal_headers, list_privileges, summarize_entry
 from rules_setcap.diff.model import Change
 
 if TYPE_CHECKING:
@@ -241,22 +241,22 @@ def summarize_layer(layer: SourceLayer, archive: TarReader) -> tuple[Change, boo
     Returns:
       A change with the summary as `before`, and whether an entry has capabilities.
     """
-    count, assigned = 0, []
+    count, assigned, has_capabilities = 0, [], False
     paths: list[str] = []  # The first paths. Directories tell less than what is in them.
     for member in archive:
         count += 1
         if len(paths) < _NAMED and member.type != DIRECTORY:
             paths.append(member.path)
-        text = format_capabilities(member.records.get(CAPABILITY_RECORD)) if member.records else None
-        if text is not None:
-            assigned.append(f"{member.path} has {text}")
+        has_capabilities |= bool(member.records) and CAPABILITY_RECORD in member.records
+        if privileges := list_privileges(member):
+            assigned.append(f"{member.path} has {', '.join(text.removeprefix('capabilities ') for text in privileges)}")
     details = [f"made by {layer.side.created_by}"] if layer.side.created_by else []
     shown = assigned[:100]
     if len(assigned) > len(shown):
-        shown.append(f"and {len(assigned) - len(shown)} more files with capabilities")
+        shown.append(f"and {len(assigned) - len(shown)} more files with privileges")
     if paths:
         more = f" and {count - len(paths)} more entries" if count > len(paths) else ""
         details.append(", ".join(map(escape, paths)) + more)
     entries = f"{count} {'entry' if count == 1 else 'entries'}"
     change = Change("layers", "", before=f"{entries}, {layer.side.size} bytes", details=(*details, *shown))
-    return change, bool(assigned)
+    return change, has_capabilities

@@ -11,7 +11,7 @@ KINDS = {
     "config": "a field of the config",
     "manifest": "a field of the manifest",
     "index": "a field of the index, or a platform that only one of the two has",
-    "layers": "a layer that only one of the two images has",
+    "layers": "a layer that only one of the two images has, or that is in another place",
     "compression": "the compression of a layer whose tar is the same",
     "order": "the order of the entries of a layer",
     "encoding": "other bytes with the same meaning: the format of headers, names of owners, access times, padding, JSON",

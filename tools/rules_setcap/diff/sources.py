@@ -257,7 +257,9 @@ def _make_image(layout: str, documents: image_documents.ImageDocuments, budget: 
     """Returns an image of a layout."""
     descriptor = documents.descriptor
     platform = descriptor.get("platform")
-    named = platform if isinstance(platform, dict) and platform.get("os") and platform.get("architecture") else documents.config
+    named = documents.config
+    if isinstance(platform, dict) and all(platform.get(key) and isinstance(platform[key], str) for key in ("os", "architecture")):
+        named = platform
     commands = _list_commands(documents.config)
     layers = []
     for number, blob in enumerate(layer_blobs.list_image_layers(layout, documents), 1):

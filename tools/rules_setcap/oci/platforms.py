@@ -73,8 +73,8 @@ def parse_platform(text: str) -> dict[str, str]:
 
 
 def format_platform(platform: Mapping[str, Any]) -> str:
-    """Returns a platform, or that of a config, as users write it."""
-    return "/".join(filter(None, (platform.get(key) for key in _KEYS)))
+    """Returns a platform, or that of a config, as users write it. Fields that are not text are left out."""
+    return "/".join(value for key in _KEYS if (value := platform.get(key)) and isinstance(value, str))
 
 
 def describe_platform(config: Mapping[str, Any]) -> dict[str, str]:

@@ -72,7 +72,7 @@ def test_the_same_lines_in_another_order_are_recognized():
     [
         (TEXT.replace("\n", "\r\n"), "line ends: LF -> CRLF"),
         (TEXT.rstrip(), "line ends: only the last line's end differs"),
-        (TEXT.replace("line 5 of", "line 5  of"), "white space: everything else is equal"),
+        (TEXT.replace("line 5 of", "line 5  of"), "white space: only white space differs"),
     ],
 )
 def test_differences_that_do_not_show_are_named(other, cause):

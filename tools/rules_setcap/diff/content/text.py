@@ -86,7 +86,7 @@ def _explain_texts(before: str, after: str, encodings: list[str]) -> Iterator[st
     if lines[0] == lines[1]:
         yield f"line ends: {ends[0]} -> {ends[1]}" if ends[0] != ends[1] else "line ends: only the last line's end differs"
     elif before.split() == after.split():
-        yield "white space: everything else is equal"
+        yield "white space: only white space differs"
     elif sorted(lines[0]) == sorted(lines[1]):
         yield "order of lines: the same lines in another order"
     elif before.lstrip()[:1] in ("{", "[") and _are_equal_json(before, after):
