@@ -172,8 +172,11 @@ def test_the_printed_command_prints_the_action(report, workspace):
 
 
 def test_nothing_is_left_behind(report, workspace):
-    assert not [name for name in os.listdir("/var/tmp") if name.startswith("rules_setcap_reproduce_")]
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith("rules_setcap_reproduce_")]
+    (output_base,) = (varied["values"][0] for varied in report["varied"] if varied["name"] == "output-base")
+    directory = pathlib.Path(output_base).parents[1]
+    assert directory.name.startswith("rules_setcap_reproduce_")
+    assert not directory.exists()
+    assert not (pathlib.Path("/dev/shm") / directory.name).exists()
     assert not list(workspace.directory.glob("MODULE.bazel.lock"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,9 @@ def format(target):
     is_directory = len(files) == 1 and files[0].is_directory and not files[0].is_source
     return str(target.label) if is_directory else ""
 """
+
+
+_LOG_FLAG = "--execution_log_compact_file"
 
 
 class BuildError(InputError):
@@ -89,7 +93,7 @@ class Bazel:
         Raises:
           BuildError: the build fails.
         """
-        options = [f"--execution_log_compact_file={self.log}", f"--build_event_json_file={self.events}"]
+        options = [f"{_choose_log_flag(self._program)}={self.log}", f"--build_event_json_file={self.events}"]
         self._run("build", [*self._list_options(), *options, "--", *targets])
 
     def read_info(self) -> dict[str, str]:
@@ -137,6 +141,16 @@ class Bazel:
                 sys.stderr.write(done.stderr)
             raise BuildError([f"{self._name}: bazel {command} failed with exit status {done.returncode}; its messages are above"])
         return done.stdout
+
+
+def _choose_log_flag(program: str) -> str:
+    """Returns the flag that makes Bazel write a compact execution log. The first releases of Bazel 7 call it experimental."""
+    try:
+        done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return _LOG_FLAG
+    match = re.match(r"bazel 7\.([0-6])\.", done.stdout)
+    return _LOG_FLAG.replace("--", "--experimental_") if match else _LOG_FLAG
 
 
 def find_bazel(program: str, workspace: str) -> str:
