@@ -15,7 +15,7 @@ image_push(
 The program prints the digest and the tags that it pushed:
 
     $ bazel run //app:push
-    localhost:5000/app@sha256:52f0cf26…
+    localhost:5000/app@sha256:52f0cf26...
     localhost:5000/app:latest
     localhost:5000/app:3f2c9d1
 """

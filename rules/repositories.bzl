@@ -33,7 +33,8 @@ load("@rules_setcap_tools_pip//:requirements.bzl", "install_deps")
 install_deps()
 ```
 
-A build that needs none of these rules works without them, with this line in `.bazelrc`. zlib then compresses the layers:
+To use no package of PyPI, leave out these lines and write the following line into `.bazelrc`. zlib then compresses the layers,
+and everything works but `kubernetes_test`, `ko_capabilities` and `getcap`:
 
 ```
 build --@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib

@@ -1,8 +1,12 @@
 """The library that compresses layers with compression = "gzip". A build without such layers does not fetch it."""
 
+load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PYTHON_3_14")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
+
+# The number of file names that a message lists.
+_NAMES_SHOWN = 5
 
 _InterpreterZlibInfo = provider(
     doc = "The value of //rules:gzip_library for the zlib of the Python interpreter, which is not a file.",
@@ -17,20 +21,30 @@ interpreter_zlib = rule(
     implementation = _interpreter_zlib_impl,
 )
 
+def _describe(files, libraries):
+    """Returns what is wrong with the files of a target that does not have one shared library."""
+    if libraries:
+        return "{} shared libraries of libdeflate: {}".format(len(libraries), ", ".join([file.basename for file in libraries]))
+    if not files:
+        return "no file"
+    names = [file.basename for file in files[:_NAMES_SHOWN]] + (["..."] if len(files) > _NAMES_SHOWN else [])
+    return "no shared library with a name of libdeflate, only " + ", ".join(names)
+
 def _gzip_library_impl(ctx):
     library = ctx.attr.library
     if _InterpreterZlibInfo in library:
         return DefaultInfo()
     info = library[DefaultInfo]
+    files = depset(transitive = [info.files, info.default_runfiles.files]).to_list()
     libraries = [
         file
-        for file in depset(transitive = [info.files, info.default_runfiles.files]).to_list()
+        for file in files
         if "deflate" in file.basename and (file.extension in ["dylib", "so"] or ".so." in file.basename)
     ]
     if len(libraries) != 1:
-        fail("//rules:gzip_library: {} has {} shared libraries of libdeflate; give a target that has one, such as libdeflate.so or the package deflate of PyPI, or @rules_setcap//rules:zlib".format(
-            library.label,
-            len(libraries),
+        fail('--@rules_setcap//rules:gzip_library: "{}": has {}; give a target with one shared library of libdeflate, named as libdeflate.so or libdeflate.so.0, or @rules_setcap//rules:zlib'.format(
+            format_label(library.label),
+            _describe(files, libraries),
         ))
     return DefaultInfo(files = depset(libraries))
 

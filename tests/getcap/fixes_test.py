@@ -185,9 +185,7 @@ def test_an_init_before_the_program_gets_the_same_capabilities(tmp_path: pathlib
 def test_a_capability_that_the_level_forbids_has_no_fix(tmp_path: pathlib.Path):
     image = _make_image(tmp_path, {"/app": "cap_bpf=ep"})
     (finding,) = _check_pod(tmp_path, image, "restricted")
-    expected = (
-        'no fix is known within the level restricted; with level = "privileged": add to securityContext.capabilities: add: [BPF]'
-    )
+    expected = 'no fix is known within the level restricted; with pod_security = "privileged": add to securityContext.capabilities: add: [BPF]'
     assert finding.endswith(expected) and "; fix: " not in finding
 
 

@@ -13,7 +13,7 @@ DIGEST = "sha256:" + "a" * 64
 NAMES = [
     ("docker.io/library/nginx", "docker://docker.io/library/nginx", "nginx"),
     ("nginx:1.25", "docker://nginx:1.25", "nginx"),
-    ("localhost:5000/team/web", "docker://localhost:5000/team/web", "web"),
+    ("registry.example:5000/team/web", "docker://registry.example:5000/team/web", "web"),
     (f"registry.example/web@{DIGEST}", f"docker://registry.example/web@{DIGEST}", "web"),
     ("docker://docker.io/library/nginx", "docker://docker.io/library/nginx", "nginx"),
     ("docker-daemon:web:latest", "docker-daemon:web:latest", "web"),
@@ -30,6 +30,14 @@ def test_the_message_has_the_command_that_copies_the_image(capsys, monkeypatch, 
     message = capsys.readouterr().err
     assert f'"skopeo copy {shlex.quote(source)} oci:{directory}", and write "{directory}"' in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["localhost:5000/team/web:1", "docker://127.0.0.1:5000/web"])
+def test_a_registry_on_this_machine_is_read_by_plain_http(capsys, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([name]) == 2
+    source = "docker://" + name.removeprefix("docker://")
+    assert f'"skopeo copy --src-tls-verify=false {source} oci:web", and write "web"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,18 @@ def test_the_library_that_compresses_can_be_chosen(workspace):
     default, own, zlib = build(), build("//third_party:libdeflate.so"), build("@rules_setcap//rules:zlib")
     assert own == default
     assert zlib["diff_id"] == default["diff_id"] and zlib["descriptor"] != default["descriptor"]
-    done = workspace.run("build", "--@rules_setcap//rules:gzip_library=//:hello.c", "//:image", check=False)
-    assert (
-        "//rules:gzip_library: " in done.stderr and "hello.c has 0 shared libraries of libdeflate; give a target" in done.stderr
+    (directory / "BUILD.bazel").write_text(
+        'exports_files(["libdeflate.so"])\n'
+        'filegroup(name = "none")\n'
+        'filegroup(name = "two", srcs = ["libdeflate.so", "libdeflate.so.0"])\n'
     )
+    for target, problem in [
+        ("//:hello.c", "has no shared library with a name of libdeflate, only hello.c; give a target"),
+        ("//third_party:none", "has no file; give a target"),
+        ("//third_party:two", "has 2 shared libraries of libdeflate: libdeflate.so, libdeflate.so.0; give a target"),
+    ]:
+        done = workspace.run("build", f"--@rules_setcap//rules:gzip_library={target}", "//:image", check=False)
+        assert f'--@rules_setcap//rules:gzip_library: "{target}": {problem}' in done.stderr, done.stderr
 
 
 def test_getcap_reads_images_in_bazel_bin(workspace):

@@ -16,6 +16,13 @@ def test_the_directory_has_a_page_for_each_public_file():
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_pages_have_only_ascii_text(name: str):
+    """Bazel encodes other characters of docstrings twice, so that a page would show them wrongly."""
+    lines = [line for line in PAGES[name].splitlines() if not line.isascii()]
+    assert not lines, f'write "..." and the like in the docstrings of {name}'
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_pages_are_up_to_date(name: str):
     path = DIRECTORY / name
     current = path.read_text() if path.exists() else ""

@@ -192,7 +192,7 @@ def test_variations_can_be_kept(workspace):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["//good:hello"], '"//good:hello": makes 1 files, and no OCI layout or archive'),
+        (["//good:hello"], '"//good:hello": none of its outputs (1) is an OCI layout or archive'),
         (["--keep", "hom", "//good:image"], 'reproduce: --keep: "hom": unknown variation; did you mean "home"?'),
         (["--report", "/missing/r", "//good:image"], '--report: "/missing/r": its directory does not exist; write a path in'),
         (["//missing:image"], "reproduce: first build: bazel build failed with exit status"),

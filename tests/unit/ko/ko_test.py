@@ -34,6 +34,8 @@ builds:
 - id: quoted
   linux_capabilities: "cap_chown=p  cap_kill=p"
 - linux_capabilities: bpf
+- id: names
+  linux_capabilities: bpf  CAP_KILL
 - id: nothing
   main: .
 """
@@ -64,6 +66,7 @@ def _refuse(directory: pathlib.Path, text: str | bytes, build: str = "a") -> str
         ("none", None, []),
         ("quoted", "cap_chown,cap_kill=p", ["cap_chown=p  cap_kill=p"]),
         ("#4", "cap_bpf=p", ["bpf"]),
+        ("names", "cap_kill,cap_bpf=p", ["bpf", "CAP_KILL"]),
     ],
 )
 def test_the_capabilities_of_a_build_are_those_of_ko(tmp_path, build, expected, words):
@@ -94,11 +97,12 @@ DISAGREEMENTS = {
     "cap_chown=ep cap_kill=p": '; ko reads it as "cap_chown,cap_kill=ep": write "cap_chown,cap_kill=ep" if that is meant',
     "cap_chown=e": "; ko reads it as no capabilities: write [] if that is meant",
     "cap_chown =p": '; ko reads it as "=p": write "=p" if that is meant',
-    "bpf kill": '; ko reads it as "cap_kill,cap_bpf=p": write "cap_kill,cap_bpf=p" if that is meant',
+    "kill=p bpf": '; ko reads it as "cap_kill,cap_bpf=p": write "cap_kill,cap_bpf=p" if that is meant',
     "chown==p": '; ko reads it as "cap_chown=p": write "cap_chown=p" if that is meant',
     "cap_chown+": "; ko reads it as no capabilities: write [] if that is meant",
     "cap_chown=p=e": "; ko reads it as no capabilities: write [] if that is meant",
     "010=p": ': these rules read it as "cap_setpcap=p", and ko as "cap_net_bind_service=p"; write "cap_setpcap=p" or "cap_net_bind_service=p"',
+    "bpf kil": '"kil": unknown capability; did you mean "kill"?',
     "10": '; ko reads it as "cap_net_bind_service=p": write "cap_net_bind_service=p" if that is meant',
     "0x8=p": ': ko refuses it, because "0x8" is not a capability; write "cap_setpcap=p"',
     "63,all=p": ': these rules read it as "=p", and ko as "=p 63+p"; write "=p" or "=p 63+p"',
@@ -166,11 +170,23 @@ def test_a_text_is_accepted_only_if_ko_reads_the_same(words):
         assert parse_as_ko(terms) == capabilities.from_list(terms) == theirs
 
 
+BY_MAIN = 'build must be an id: write "b" for the build with this main'
+
+
 @pytest.mark.parametrize(
     "text, build, message",
     [
         ("builds: [{id: a}, {id: b}]", "", '.ko.yaml: has 2 builds; choose one: build = "a" or "b"'),
-        ("builds: [{id: b}, {main: x}]", "a", '.ko.yaml: has no build "a"; it has "b", "#1"'),
+        ("builds: [{id: b}, {main: x}]", "", '.ko.yaml: has 2 builds; choose one: build = "b" or "#1" (main: "x")'),
+        ("builds: [{id: b}, {main: x}, {}]", "a", '.ko.yaml: has no build "a"; it has "b", "#1" (main: "x"), "#2"'),
+        ("builds: [{id: b, main: ./x}]", "./x", f'.ko.yaml: has no build "./x"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}]", "x/", f'.ko.yaml: has no build "x/"; {BY_MAIN}'),
+        ("builds: [{id: b, main: x/y}]", "a.example/x/y", f'.ko.yaml: has no build "a.example/x/y"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}]", "ko://a.example/x", f'.ko.yaml: has no build "ko://a.example/x"; {BY_MAIN}'),
+        ("builds: [{id: b, main: ./x}, {id: c, main: x}]", "./x", '.ko.yaml: has no build "./x"; it has "b", "c"'),
+        ("builds: [{id: b, main: .}]", "a.", '.ko.yaml: has no build "a."; it has "b"'),
+        ("builds: [{id: b, main: ./x}]", "yx", '.ko.yaml: has no build "yx"; it has "b"'),
+        ("builds: [{id: b, main: [x]}]", "x", '.ko.yaml: has no build "x"; it has "b"'),
         ("builds:\n- id: a\n- id: a\n", "a", '.ko.yaml: 2 builds have the id "a", in lines 2 and 3'),
         ("defaultBaseImage: x", "a", ".ko.yaml: has no builds"),
         ("builds:", "a", ".ko.yaml: has no builds"),
@@ -217,7 +233,12 @@ def test_a_text_is_accepted_only_if_ko_reads_the_same(words):
         ("builds: [{id: a}]\nbuilds: []\n", "a", '.ko.yaml:2: "builds": a second time in one mapping; the first is in line 1'),
         ("a: b: c", "a", ".ko.yaml:1: invalid YAML: mapping values are not allowed in this context"),
         ("builds: [*x]", "a", ".ko.yaml:1: invalid YAML: found undefined alias"),
-        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml: not a configuration of ko, which is a YAML mapping with builds"),
+        (
+            "builds: [{id: a}]\nlinux_capabilities: bpf",
+            "a",
+            '.ko.yaml: build "a": has no linux_capabilities; move the linux_capabilities of the top level into the build',
+        ),
+        ("a: 1\n---\nb: 2\n", "a", ".ko.yaml: has more than one YAML document; write one, without ---"),
         (b"builds: \xff", "a", '.ko.yaml: "ff": not UTF-8 at byte 8'),
         (b"builds: \x01", "a", ".ko.yaml: invalid YAML: control characters are not allowed"),
     ],

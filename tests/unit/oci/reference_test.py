@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules_setcap.oci.reference import names_same_image, parse_reference
+from rules_setcap.oci.reference import check_repository, complete_image_name, names_same_image, parse_reference
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -50,6 +50,12 @@ def test_a_name_is_completed_as_docker_completes_it(text, expected):
 def test_an_invalid_name_is_refused(text):
     with pytest.raises(ValueError, match="invalid image name"):
         parse_reference(text)
+
+
+@pytest.mark.parametrize("function", [parse_reference, check_repository, complete_image_name])
+def test_a_name_that_ko_must_replace_is_refused(function):
+    with pytest.raises(ValueError, match="a placeholder that ko resolve replaces; "):
+        function("ko://example.com/team/cmd/agent")
 
 
 @pytest.mark.parametrize(

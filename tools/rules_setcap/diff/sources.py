@@ -144,6 +144,7 @@ class _ExaminedFile:
       digest: its digest.
       diff_id: the digest of the uncompressed tar.
       codec: its compression; "none" without one.
+      state: what changes when the file is written to.
     """
 
     evidence: str
@@ -151,52 +152,66 @@ class _ExaminedFile:
     digest: str
     diff_id: str
     codec: str
+    state: tuple[int, ...]
 
 
 def _examine_file(name: str, path: str) -> _ExaminedFile:
     """Reads a file as a tar, and finds out whether it is an image archive."""
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
+            size, state = os.fstat(file.fileno()).st_size, _read_state(file)
             progress.begin_step("", size)
-            if evidence := _find_evidence(file):
-                return _ExaminedFile(evidence, size, "", "", "none")
+            evidence, is_tar = _scan_headers(file)
+            if evidence:
+                return _ExaminedFile(evidence, size, "", "", "none", state)
             file.seek(0)
             budget = ReadBudget(size)
             stream = HashingReader(file)
+            if is_tar:
+                digest, _ = stream.read_rest()
+                return _ExaminedFile("", size, digest, digest, "none", state)
             decompressed = DecompressedStream(stream, budget)
             content = decompressed if decompressed.codec == "none" else HashingReader(decompressed)
             archive = TarReader(content, budget)
             detector = ArchiveDetector(archive)
             for _ in detector:
                 if detector.evidence:
-                    return _ExaminedFile(detector.evidence, size, "", "", decompressed.codec)
+                    return _ExaminedFile(detector.evidence, size, "", "", decompressed.codec, state)
             if detector.evidence:
-                return _ExaminedFile(detector.evidence, size, "", "", decompressed.codec)
+                return _ExaminedFile(detector.evidence, size, "", "", decompressed.codec, state)
             for _ in archive.read_rest():
                 pass
             diff_id = content.read_rest()[0] if isinstance(content, HashingReader) else ""
             digest, _ = stream.read_rest()
-            return _ExaminedFile("", size, digest, diff_id or digest, decompressed.codec)
+            return _ExaminedFile("", size, digest, diff_id or digest, decompressed.codec, state)
     except (TarError, DecompressionError) as error:
         raise InputError([format_problem("image", name, str(error))]) from None
 
 
-def _find_evidence(file: BinaryIO) -> str:
-    """Returns why a file is an image archive, from its headers; "" if it is compressed, not valid, or a tar of files.
+def _read_state(file: BinaryIO) -> tuple[int, ...]:
+    """Returns what changes when a file is written to."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
-    The importer of archives reads the whole file again.
+
+def _scan_headers(file: BinaryIO) -> tuple[str, bool]:
+    """Reads the headers of an uncompressed tar. The contents are checked where they are read.
+
+    Returns:
+      Why the file is an image archive, as a clause, or ""; and whether it is a tar of files. It is neither if it is compressed or
+      not valid.
     """
     try:
         if DecompressedStream(file).codec != "none":
-            return ""
-        detector = ArchiveDetector(TarReader(SeekingStream(file), ReadBudget(os.fstat(file.fileno()).st_size)))
+            return "", False
+        archive = TarReader(SeekingStream(file), ReadBudget(os.fstat(file.fileno()).st_size))
+        detector = ArchiveDetector(archive)
         for _ in detector:
             if detector.evidence:
                 break
     except (TarError, DecompressionError):
-        return ""
-    return detector.evidence
+        return "", False
+    return detector.evidence, archive.ended and not detector.evidence
 
 
 def _make_tar_source(name: str, path: str, tar: _ExaminedFile) -> Source:
@@ -206,15 +221,14 @@ def _make_tar_source(name: str, path: str, tar: _ExaminedFile) -> Source:
     def open_tar() -> Iterator[TarReader]:
         with open_regular(path) as file:
             budget = ReadBudget(tar.size)
-            stream = HashingReader(file)
             try:
-                content = DecompressedStream(stream, budget)
+                content = DecompressedStream(file, budget)
                 yield TarReader(content, budget)
                 while content.read(CHUNK):
                     pass
             except (TarError, DecompressionError) as error:
                 raise InputError([format_problem("image", name, str(error))]) from None
-            if stream.read_rest()[0] != tar.digest:
+            if _read_state(file) != tar.state:
                 raise InputError([format_problem("image", name, "the file has changed while it was read")])
 
     side = LayerSide(1, tar.digest, tar.diff_id, tar.size, "" if tar.codec == "none" else tar.codec)

@@ -184,7 +184,7 @@ def _find_fix_of_lower_level(plan: Plan, level: str) -> str:
     for lower in reversed(LEVELS[: LEVELS.index(level)]):
         standard = functools.partial(conform_settings, level=lower)
         if fixes := judge_plan(replace(plan, standard=standard)).fixes:
-            return f"; no fix is known within the level {level}; with level = {quote(lower)}: " + ", and ".join(fixes)
+            return f"; no fix is known within the level {level}; with pod_security = {quote(lower)}: " + ", and ".join(fixes)
     return ""
 
 

@@ -9,7 +9,7 @@ from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.diagnostics.suggestions import find_closest
 from rules_setcap.documents.yaml_documents import Field, parse_documents
-from rules_setcap.ko.ko_text import split_terms
+from rules_setcap.ko.ko_text import has_operator, split_terms
 
 FIELD = "linux_capabilities"
 _COMPARED_FIELDS = 1000  # A build of ko has some 15.
@@ -28,10 +28,13 @@ class BuildCapabilities(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The value as `linux_capabilities` of an image takes it. A string is one text of clauses."""
+        """The value as `linux_capabilities` of an image takes it. A string is a list of names, or one text of clauses."""
         if isinstance(self.value, list):
             return self.value
-        return [self.value] if split_terms(self.value) else []
+        terms = split_terms(self.value)
+        # cap_from_text(3) has no clause without an operator, so names alone can mean nothing else.
+        is_list_of_names = not any(has_operator(term) for term in terms)
+        return terms if is_list_of_names else [self.value]
 
     @property
     def terms(self) -> list[str]:
@@ -56,7 +59,9 @@ def read_config(path: str, name: str, build: str) -> BuildCapabilities:
     if len(data) > limits.KO_CONFIG:
         raise InputError([f"{name}: is too large for a configuration of ko (limit KO_CONFIG: {limits.KO_CONFIG} bytes)"])
     documents = parse_documents(data, name)
-    if len(documents) != 1 or not isinstance(documents[0].node.value, dict):
+    if len(documents) > 1:
+        raise InputError([f"{name}: has more than one YAML document; write one, without ---"])
+    if not documents or not isinstance(documents[0].node.value, dict):
         raise InputError([f"{name}: not a configuration of ko, which is a YAML mapping with builds"])
     (document,) = documents
     _raise_problems(document)
@@ -78,14 +83,42 @@ def _find_build(document: Field, build: str) -> tuple[str, Field]:
         by_id.setdefault((field.scalar() if field else None) or f"#{number}", []).append(item)
     _raise_problems(document)
     if not build and len(items) > 1:
-        raise InputError([f"{name}: has {len(items)} builds; choose one: build = {' or '.join(map(quote, by_id))}"])
+        raise InputError([f"{name}: has {len(items)} builds; choose one: build = {' or '.join(_describe_builds(by_id))}"])
     chosen = build or next(iter(by_id))
     if chosen not in by_id:
-        raise InputError([f"{name}: has no build {quote(chosen)}; it has {', '.join(map(quote, by_id))}"])
+        build_id = _find_id_by_main(chosen, by_id)
+        if build_id is None:
+            what = f"it has {', '.join(_describe_builds(by_id))}"
+        else:
+            what = f"build must be an id: write {quote(build_id)} for the build with this main"
+        raise InputError([f"{name}: has no build {quote(chosen)}; {what}"])
     if len(by_id[chosen]) > 1:
         lines = " and ".join(str(item.node.line) for item in by_id[chosen])
         raise InputError([f"{name}: {len(by_id[chosen])} builds have the id {quote(chosen)}, in lines {lines}"])
     return chosen, by_id[chosen][0]
+
+
+def _read_main(build: Field) -> str:
+    """Returns the `main` of a build; "" if it is not a text."""
+    field = build.get("main")
+    return field.node.value if field and isinstance(field.node.value, str) else ""
+
+
+def _describe_builds(by_id: dict[str, list[Field]]) -> list[str]:
+    """Returns each `id` in quotes; for a build without an `id` also its `main`, by which users know it."""
+    descriptions = []
+    for build_id, (build, *_) in by_id.items():
+        main = "" if build.get("id") else _read_main(build)
+        descriptions.append(f"{quote(build_id)} (main: {quote(main)})" if main else quote(build_id))
+    return descriptions
+
+
+def _find_id_by_main(text: str, by_id: dict[str, list[Field]]) -> str | None:
+    """Returns the `id` of the only build whose `main` is a text, or is the end of it: users may write an import path."""
+    path = "/" + text.removeprefix("ko://").removeprefix("./").strip("/")
+    mains = {build_id: _read_main(builds[0]).removeprefix("./").strip("/") for build_id, builds in by_id.items()}
+    matches = [build_id for build_id, main in mains.items() if main not in ("", ".") and path.endswith("/" + main)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _read_capabilities(document: Field, build_id: str, build: Field) -> BuildCapabilities:
@@ -94,6 +127,8 @@ def _read_capabilities(document: Field, build_id: str, build: Field) -> BuildCap
         near = find_closest(FIELD, list(build.fields())[:_COMPARED_FIELDS])
         if near:
             what = f"the field {quote(near)} is probably misspelt"
+        elif document.get(FIELD):
+            what = f"move the {FIELD} of the top level into the build"
         else:
             what = f"write {FIELD}: [] for no capabilities, or remove ko_capabilities from the BUILD file"
         raise InputError([f"{document.file}: build {quote(build_id)}: has no {FIELD}; {what}"])

@@ -36,6 +36,11 @@ def split_terms(text: str) -> list[str]:
     return [term for term in text.translate(_TO_SPACE).split(" ") if term]
 
 
+def has_operator(term: str) -> bool:
+    """Returns whether a term is a clause; any other term is a name or a number."""
+    return any(operator in term for operator in _OPERATORS)
+
+
 def parse_as_ko(terms: Sequence[str]) -> FileCapabilities | None:
     """Parses the terms of `linux_capabilities`.
 

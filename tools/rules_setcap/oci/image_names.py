@@ -13,6 +13,7 @@ import shlex
 
 from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.layout_reader import describe_layout_hint
+from rules_setcap.oci.reference import is_loopback
 
 # Transports of skopeo: containers/image, transports/transports.go.
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
@@ -45,7 +46,8 @@ def reject_image_name(path: str) -> None:
         return
     repository = re.sub("@sha256:.*|:[^/]*$", "", reference)
     directory = re.sub(r"[^A-Za-z0-9._-]", "", repository.rpartition("/")[2]).lstrip("-.") or "image"
-    command = f"skopeo copy {shlex.quote(source)} oci:{directory}"
+    flag = "--src-tls-verify=false " if source.startswith("docker:") and is_loopback(reference) else ""
+    command = f"skopeo copy {flag}{shlex.quote(source)} oci:{directory}"
     what = f'no such file or directory; if it is the name of an image, copy the image with "{command}", and write "{directory}"'
     raise InputError([format_problem("image", path, what)])
 

@@ -24,6 +24,7 @@ _HOST_WITH_VALID_PORT = re.compile(rf"{_HOST_NAME}(?::[0-9]{{1,5}})?", re.ASCII)
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile("sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+_KO_SCHEME = "ko://"
 _MAX_NAME = 255  # The limit of registries and of their clients.
 
 _LOCAL = "localhost"  # The host that podman adds to names without one.
@@ -43,6 +44,10 @@ def parse_reference(text: str) -> ImageReference:
     Raises:
       ValueError: the name is not valid; the message is a sentence.
     """
+    if text.startswith(_KO_SCHEME):
+        raise ValueError(
+            "a placeholder that ko resolve replaces; it must be replaced by a name such as registry.example/path:tag first"
+        )
     name, at, digest = text.partition("@")
     tag = ""
     if ":" in name.rpartition("/")[2]:
@@ -83,6 +88,10 @@ def check_repository(text: str) -> None:
     Raises:
       ValueError: the repository is not valid; the message is a sentence.
     """
+    if text.startswith(_KO_SCHEME):
+        raise ValueError(
+            "a placeholder that ko resolve replaces; write the repository that it stands for, as host/path or host:port/path"
+        )
     host, _, path = text.partition("/")
     if len(text) > _MAX_NAME:
         raise ValueError(f"has {len(text)} characters; a repository has at most {_MAX_NAME}")

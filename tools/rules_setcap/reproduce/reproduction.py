@@ -134,7 +134,7 @@ def _select_images(request: Request, bazel: Bazel, outcome: Outcome) -> list[Bui
             continue
         outcome.skipped.append(target.label)
         if not has_pattern:
-            what = f"makes {target.files} files, and no OCI layout or archive; give an image, an image_index, or a target that makes one"
+            what = f"none of its outputs ({target.files}) is an OCI layout or archive; give an image, an image_index, or a target that makes one"
             problems.append(format_problem("target", target.label, what))
     if problems:
         raise InputError(problems)
