@@ -415,6 +415,20 @@ def test_set_id_bits_are_named_where_they_matter(tmp_path, run):
     assert "/su has set-user-ID=1000, set-group-ID=50" in result.output
 
 
+def test_other_content_of_a_file_with_privileges_names_them(tmp_path, run):
+    """A reviewer looks at such a file first, whether the content is described or not."""
+
+    def write(name, content):
+        entries = [("/app", NET, content), ("/su", None, content, {"mode": 0o4755}), ("/plain", None, content)]
+        return layout(tmp_path / name, tar(*entries))
+
+    first, second = write("a", "old\n"), write("b", "new\n")
+    result = run(first, second)
+    assert result.output.count("the file has ") == 2
+    assert "    /app  text: 1 line removed, 1 added\n        the file has capabilities cap_net_bind_service=p\n" in result.output
+    assert "    /su  text: 1 line removed, 1 added\n        the file has set-user-ID=0\n" in result.output
+
+
 def test_other_bytes_of_the_same_capabilities_are_shown(tmp_path, run):
     paths = []
     for revision, end in (("02", ""), ("03", "00000000")):

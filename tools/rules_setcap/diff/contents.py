@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import limits, progress
 from rules_setcap.diff.content import compare_contents
+from rules_setcap.diff.entries import list_privileges
 from rules_setcap.diff.model import Change
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class ContentComparer:
         for member, which in ((before, "first"), (after, "second")):
             if member.sparse:
                 details.append(f"a sparse file in the {which} layer; the size is that of the stored pieces")
+        details += [f"the file has {privilege}" for privilege in list_privileges(after)]
         sizes = f"{before.size} bytes", f"{after.size} bytes"
         return self._sink.add(Change("content", after.path, "", *sizes, details=tuple(details)))
 
