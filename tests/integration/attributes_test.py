@@ -114,7 +114,7 @@ MESSAGES = {
         'created: "0": is given beside created_file; keep one',
     ],
     "layer_mistakes": [
-        "compression_level: 20: is out of range (1 to 9 for gzip)",
+        "compression_level: 20: is out of range (1 to 12 for gzip)",
         'owner: "4294967295:0": uid 4294967295 is out of range (0 to 4294967294)',
         'mode: "1000755": not a valid mode; write it in octal, as "0755"',
         'mtime: "253402300800": is out of range (-62135596800 to 253402300799 seconds since 1970)',

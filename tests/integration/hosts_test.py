@@ -94,6 +94,7 @@ def test_names_that_only_linux_has_are_known():
         ("tools/rules_setcap/diagnostics/progress.py", "/proc/self/io"),
         ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_DATA"),
         ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_HOLE"),
+        ("tools/rules_setcap/reproduce/host.py", "os.sched_getaffinity"),
     }
 
 

@@ -188,7 +188,7 @@ def test_digest_test_needs_no_blob(workspace):
 
     names = {path(each["pathFragmentId"]).rpartition("/bin/")[2] for each in graph["artifacts"]}
     own = {name for name in names if name.startswith("image")}
-    assert own == {"image.descriptor.json", "image.manifest.json"}
+    assert own == {"image.config.json", "image.descriptor.json", "image.manifest.json"}
 
 
 @pytest.mark.parametrize("name", ["it's", "50%&$b(c)"])

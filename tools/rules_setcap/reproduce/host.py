@@ -50,6 +50,11 @@ class Host:
         )
 
     @functools.cached_property
+    def cpus(self) -> set[int]:
+        """The CPUs that this process may use; empty if the host does not let it choose."""
+        return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") and shutil.which("taskset") else set()
+
+    @functools.cached_property
     def faketime(self) -> str:
         """The path of libfaketime; "" if it is not installed."""
         patterns = (
@@ -58,12 +63,6 @@ class Host:
             "/usr/local/lib/faketime/libfaketime.so.1",
         )
         return next((path for pattern in patterns for path in sorted(glob.glob(pattern))), "")
-
-    @functools.cached_property
-    def disorderfs(self) -> str:
-        """The path of disorderfs; "" if it cannot mount here."""
-        path = shutil.which("disorderfs") or ""
-        return path if os.access("/dev/fuse", os.R_OK | os.W_OK) and shutil.which("fusermount3" if path else "") else ""
 
     @functools.cached_property
     def locales(self) -> list[str]:

@@ -195,7 +195,7 @@ def _vary_clock(first: Surroundings, second: Surroundings, host: Host) -> Varied
 
 
 def _vary_jobs(first: Surroundings, second: Surroundings, host: Host) -> Varied:
-    jobs = 2 * len(os.sched_getaffinity(0)) + 1
+    jobs = 2 * (os.cpu_count() or 1) + 1
     second.options.append(f"--jobs={jobs}")
     return Varied("jobs", "as configured", str(jobs))
 
@@ -227,9 +227,9 @@ def _vary_file_order(first: Surroundings, second: Surroundings, host: Host) -> V
 
 
 def _vary_cpus(first: Surroundings, second: Surroundings, host: Host) -> Varied:
-    cpus = os.sched_getaffinity(0)
+    cpus = host.cpus
     if len(cpus) < 2:
-        raise NotVariedError("this host has one CPU")
+        raise NotVariedError("this host has one CPU" if cpus else "the CPUs of a process can be chosen only on Linux")
     second.cpus = cpus - {max(cpus)}
     return Varied("cpus", str(len(cpus)), str(len(second.cpus)))
 
