@@ -51,6 +51,10 @@ class FileCapabilities(NamedTuple):
         """Returns the sets as cap_to_text(3) writes them, without the rootid."""
         return text_format.format_sets(self.permitted, self.inheritable, self.effective)
 
+    def to_getcap_text(self) -> str:
+        """Returns the sets and the rootid as `getcap -n` of libcap prints them."""
+        return self.to_text() + (f" [rootid={self.rootid}]" if self.rootid else "")
+
     def to_xattr(self) -> bytes:
         """Returns the value of `security.capability` that setcap(8) writes.
 

@@ -280,14 +280,9 @@ def format_capabilities(value: bytes | None) -> str | None:
     if value is None:
         return None
     try:
-        return describe_capabilities(capabilities.from_xattr(value))
+        return capabilities.from_xattr(value).to_getcap_text()
     except capabilities.CapabilityError as error:
         return f"invalid: {error}"
-
-
-def describe_capabilities(assigned: capabilities.FileCapabilities) -> str:
-    """Returns capabilities as `getcap -n` of libcap prints them."""
-    return assigned.to_text() + (f" [rootid={assigned.rootid}]" if assigned.rootid else "")
 
 
 def _format_bytes(value: bytes | None) -> str | None:

@@ -12,7 +12,6 @@ from rules_setcap.archive.seeking import SeekingStream
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import open_regular
-from rules_setcap.diff.entries import describe_capabilities
 from rules_setcap.diff.model import CapabilityChange
 from rules_setcap.oci.layer_reader import LayerReader
 
@@ -34,7 +33,7 @@ class _MergedCapabilities:
 
     def __init__(self, image: SourceImage) -> None:
         merged = _read_image(image)
-        self.texts = {path: describe_capabilities(assigned) for path, assigned in merged.capabilities.items()}
+        self.texts = {path: assigned.to_getcap_text() for path, assigned in merged.capabilities.items()}
         self.layers = {path: merged.layers[number].digest for path, number in merged.origin.items()}
         self.problems = merged.problems
         self._paths = {hash(path) for path, _ in merged.walk()}

@@ -71,7 +71,7 @@ def _rate_change(before: str | None, after: str | None) -> tuple[Rule, str]:
 
 
 def _read_names(text: str | None) -> set[str]:
-    """Returns the names of the capabilities in a text that describe_capabilities() made."""
+    """Returns the names of the capabilities in a text of FileCapabilities.to_getcap_text()."""
     if text is None:
         return set()
     assigned = from_text(text.partition(" [")[0])

@@ -132,16 +132,11 @@ def _format_image(image: image_reader.Image, layer: bool, all_layers: bool) -> I
     if all_layers:
         for image_layer in image.layers:
             for path, capabilities in sorted(image_layer.capabilities.items()):
-                yield f"{image_layer.digest} {escape(path)} {_format_capabilities(capabilities)}"
+                yield f"{image_layer.digest} {escape(path)} {capabilities.to_getcap_text()}"
         return
     for path, capabilities in image.capabilities.items():
         suffix = f" {image.layers[image.origin[path]].digest}" if layer else ""
-        yield f"{escape(path)} {_format_capabilities(capabilities)}{suffix}"
-
-
-def _format_capabilities(capabilities: FileCapabilities) -> str:
-    """Returns capabilities as `getcap -n` of libcap prints them."""
-    return capabilities.to_text() + (f" [rootid={capabilities.rootid}]" if capabilities.rootid else "")
+        yield f"{escape(path)} {capabilities.to_getcap_text()}{suffix}"
 
 
 def _image_to_json(path: str, image: image_reader.Image, all_layers: bool) -> dict[str, Any]:

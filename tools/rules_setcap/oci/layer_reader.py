@@ -233,4 +233,4 @@ def _describe_attribute(value: bytes | None) -> str | None:
         decoded = capabilities.from_xattr(value)
     except capabilities.CapabilityError:
         return "an invalid attribute"
-    return decoded.to_text() + (f" [rootid={decoded.rootid}]" if decoded.rootid else "")
+    return decoded.to_getcap_text()
