@@ -16,7 +16,7 @@ from rules_setcap.getcap import cli
 from rules_setcap.reproduce.execution_log import Action, Item
 from rules_setcap.reproduce.faults import Fault
 from rules_setcap.reproduce.outcome import CommandChange, ComparedImage, ExplainedFault, Outcome
-from rules_setcap.reproduce.report_json import format_json
+from rules_setcap.reproduce.report_json import format_json_report
 from rules_setcap.reproduce.variations import NotVaried, Varied
 from support import archives
 from support.image import layout as make_layout
@@ -103,7 +103,7 @@ def make_outcome() -> Any:
     sides = Input("first build", "sha256:1"), Input("second build", "sha256:2")
     image = ComparedImage("//app:image", "bazel-out/image", "sha256:1", "sha256:2", False, Difference(*sides), ["a problem"])
     return json.loads(
-        format_json(
+        format_json_report(
             Outcome(
                 ["//app/..."],
                 "release 7.7.1",

@@ -11,7 +11,7 @@ from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import write_whole
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.reproduce.bazel import Flags, find_bazel
-from rules_setcap.reproduce.report_json import format_json, format_statement
+from rules_setcap.reproduce.report_json import format_json_report, format_statement
 from rules_setcap.reproduce.report_text import format_outcome
 from rules_setcap.reproduce.reproduction import Request, reproduce
 from rules_setcap.reproduce.surroundings import find_workspace
@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     )
     text = format_outcome(outcome, show_all=options.all)
-    print(format_json(outcome) if options.json else text, end="")
+    print(format_json_report(outcome) if options.json else text, end="")
     _write_files(outcome, text, options.report, options.provenance)
     if directory := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
         for name in ("reproduce.txt", "reproduce.json"):
@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
 def _write_files(outcome: Outcome, text: str, report: str | None, provenance: str | None) -> None:
     """Writes the files that --report and --provenance name."""
     if report:
-        content = format_json(outcome) if report.endswith(".json") else text
+        content = format_json_report(outcome) if report.endswith(".json") else text
         write_whole(report, content.encode(errors="backslashreplace"))
     if provenance:
         write_whole(provenance, format_statement(outcome).encode())

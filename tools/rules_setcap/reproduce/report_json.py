@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rules_setcap.diagnostics.console import format_json
 from rules_setcap.diagnostics.version import VERSION
 from rules_setcap.diff.report_json import make_json_report
 
@@ -19,7 +19,7 @@ JSON_VERSION = 1
 """The value of the key `version`. It changes when a key is removed or gets another meaning. New keys do not change it."""
 
 
-def format_json(outcome: Outcome) -> str:
+def format_json_report(outcome: Outcome) -> str:
     """Returns the outcome as indented JSON in printable ASCII. docs/reference/schemas has its schema."""
     return _dump(
         {
@@ -118,4 +118,4 @@ def _format_time(seconds: float) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2).replace("\x7f", "\\u007f") + "\n"
+    return format_json(value) + "\n"
