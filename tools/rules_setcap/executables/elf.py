@@ -114,13 +114,13 @@ def _read_headers(file: BinaryIO) -> _Headers:
     file.seek(0)
     if file.read(4) != b"\x7fELF":
         raise NotElfError("not an ELF program")
-    head = _read_at(file, 0, 52)
+    head = read_at(file, 0, 52)
     if head[4] not in (1, 2) or head[5] not in (1, 2):
         raise ElfError("invalid ELF class or byte order")
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     machine = struct.unpack_from(order + "H", head, 18)[0]
     if wide:
-        head = _read_at(file, 0, 64)
+        head = read_at(file, 0, 64)
         (offset,) = struct.unpack_from(order + "Q", head, 32)
         size, count = struct.unpack_from(order + "HH", head, 54)
     else:
@@ -130,7 +130,7 @@ def _read_headers(file: BinaryIO) -> _Headers:
         raise ElfError(
             f"invalid ELF program header table, of {count} headers of {size} bytes (limit ELF_HEADERS: {limits.ELF_HEADERS})"
         )
-    table = _read_at(file, offset, size * count)
+    table = read_at(file, offset, size * count)
     return _Headers(machine, wide, order, [_parse_segment(table, at * size, wide, order) for at in range(count)])
 
 
@@ -138,7 +138,7 @@ def _read_interpreter(file: BinaryIO, segments: list[_Segment]) -> str:
     """Returns PT_INTERP; "" if there is no such segment."""
     for segment in segments:
         if segment.kind == _INTERP:
-            return _find_text(_read_at(file, segment.offset, min(segment.size, limits.ELF_NAME)), 0, limits.ELF_NAME)
+            return _find_text(read_at(file, segment.offset, min(segment.size, limits.ELF_NAME)), 0, limits.ELF_NAME)
     return ""
 
 
@@ -156,7 +156,7 @@ def _read_dynamic(file: BinaryIO, headers: _Headers, dynamic: _Segment) -> tuple
     if dynamic.size > limits.ELF_DYNAMIC:
         raise ElfError(f"the dynamic section has {dynamic.size} bytes (limit ELF_DYNAMIC: {limits.ELF_DYNAMIC})")
     entry = struct.Struct(headers.order + ("qQ" if headers.wide else "iI"))
-    data = _read_at(file, dynamic.offset, dynamic.size)
+    data = read_at(file, dynamic.offset, dynamic.size)
     tags: dict[int, list[int]] = {}
     for tag, value in entry.iter_unpack(data[: len(data) - len(data) % entry.size]):
         if tag == 0:
@@ -173,7 +173,7 @@ def _read_dynamic(file: BinaryIO, headers: _Headers, dynamic: _Segment) -> tuple
         raise ElfError(
             f"the string table of the dynamic section is outside the file, or too large (limit ELF_STRINGS: {limits.ELF_STRINGS} bytes)"
         )
-    strings = _read_at(file, offset, size)
+    strings = read_at(file, offset, size)
     needed = tuple(_find_text(strings, value, limits.ELF_NAME) for value in tags.get(_DT_NEEDED, ()))
     if sum(map(len, needed)) > limits.ELF_TEXT:  # Names may overlap in a small string table.
         raise ElfError(f"the names of its libraries are too long together (limit ELF_TEXT: {limits.ELF_TEXT} bytes)")
@@ -197,7 +197,7 @@ def _find_text(data: bytes, at: int, most: int) -> str:
     return data[at : end if end >= 0 else len(data)].decode("utf-8", "backslashreplace")
 
 
-def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     """Reads `size` bytes at an offset.
 
     Raises:

@@ -19,6 +19,7 @@ from rules_setcap.diff.content.tar_archive import compare_tar
 from rules_setcap.diff.content.text import compare_text, find_encoding
 from rules_setcap.diff.content.zip_archive import compare_zip, find_end
 from rules_setcap.diff.model import ContentDifference
+from rules_setcap.executables.elf import ElfError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +88,7 @@ def _compare(name: str, before: BinaryIO, after: BinaryIO, context: Context) -> 
             return ContentDifference(kind, "equal")
         try:
             findings = compare(name, before, after, context)
-        except ContentError as error:
+        except (ContentError, ElfError) as error:
             note = f"compared byte by byte: {error}"
         else:
             if not findings.summaries:

@@ -37,6 +37,7 @@ def compare_elf(_name: str, before: BinaryIO, after: BinaryIO, _context: Context
 
     Raises:
       ContentError: one of them is invalid.
+      ElfError: one of them is truncated.
     """
     old, new = read_elf(before), read_elf(after)
     findings = Findings(old.type if old.type == new.type else f"{old.type} -> {new.type}")

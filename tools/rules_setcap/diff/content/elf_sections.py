@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from rules_setcap.diagnostics import limits
 from rules_setcap.diff.content.files import find_size
 from rules_setcap.diff.content.findings import ContentError
+from rules_setcap.executables.elf import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,27 +81,28 @@ def read_elf(file: BinaryIO) -> ElfFile:
 
     Raises:
       ContentError: the file is not an ELF file, or an invalid one.
+      ElfError: the file is truncated.
     """
     size = find_size(file)
-    ident = _read_at(file, 0, 16)
+    ident = read_at(file, 0, 16)
     if ident[:4] != b"\x7fELF" or ident[4] not in (1, 2) or ident[5] not in (1, 2):
         raise ContentError("an invalid ELF header")
     wide, order = ident[4] == 2, "<" if ident[5] == 1 else ">"
     header, section = (struct.Struct(order + fields.format) for fields in _HEADERS[wide])
-    values = header.unpack(_read_at(file, 16, header.size))
+    values = header.unpack(read_at(file, 16, header.size))
     kind, machine, version, entry, programs, table, flags, _, program_size, program_count, section_size, count, names = values
     if table and section_size != section.size:
         raise ContentError(f"section headers of {section_size} bytes")
     if table and not count:  # The first section header has the number if it is 0xff00 or more.
-        count = section.unpack(_read_at(file, table, section.size))[5]
+        count = section.unpack(read_at(file, table, section.size))[5]
     if names == 0xFFFF and table:
-        names = section.unpack(_read_at(file, table, section.size))[6]
+        names = section.unpack(read_at(file, table, section.size))[6]
     if count > limits.CONTENT_SECTIONS:
         raise ContentError(f"{count} sections (limit CONTENT_SECTIONS: {limits.CONTENT_SECTIONS})")
-    headers = list(section.iter_unpack(_read_at(file, table, count * section.size))) if table else []
+    headers = list(section.iter_unpack(read_at(file, table, count * section.size))) if table else []
     programs_end = programs + program_size * program_count
     is_program = kind == 3 and any(
-        int.from_bytes(_read_at(file, programs + at * program_size, 4), "little" if order == "<" else "big") == _INTERP
+        int.from_bytes(read_at(file, programs + at * program_size, 4), "little" if order == "<" else "big") == _INTERP
         for at in range(min(program_count, limits.ELF_HEADERS))
     )
     fields = {"class": 64 if wide else 32, "type": kind, "machine": machine, "version": version, "entry": entry, "flags": flags}
@@ -128,7 +130,7 @@ def _make_sections(file: BinaryIO, headers: list[tuple[int, ...]], names: int, s
     """
     texts = b""
     if 0 < names < len(headers) and headers[names][5] <= limits.CONTENT_SECTION_NAMES:
-        texts = _read_at(file, headers[names][4], headers[names][5])
+        texts = read_at(file, headers[names][4], headers[names][5])
     for name, kind, flags, address, offset, length, *_ in headers[1:]:
         end = texts.find(b"\0", name, name + _NAME)
         in_file = 0 if kind == _NOBITS else length
@@ -152,18 +154,3 @@ def find_build_id(data: bytes, order: str) -> bytes:
             return data[start : start + size]
         at = start + size + -size % 4
     return b""
-
-
-def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Reads `size` bytes at an offset.
-
-    Raises:
-      ContentError: the file ends before that.
-    """
-    if offset >= 1 << 63:
-        raise ContentError("an offset beyond the end of the file")
-    file.seek(offset)
-    data = file.read(size)
-    if len(data) < size:
-        raise ContentError("the file is truncated")
-    return data
