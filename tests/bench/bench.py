@@ -12,6 +12,7 @@ have is left out; ko is built if possible (ko.py). The interpreter that runs it 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -24,7 +25,9 @@ from collections.abc import Iterator, Sequence
 import contenders
 import ko
 import measure
+import page
 import report
+import results
 from workloads import WORKLOADS
 
 _LAYERS = 200
@@ -85,7 +88,7 @@ def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[report.Group]:
+def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[results.Group]:
     """Yields the results of the jobs on a workload.
 
     Args:
@@ -104,7 +107,7 @@ def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, coun
     for ours, peers in _list_jobs(name, contenders.Packer(program, directory, os.environ["GZIP_LIBRARY"]), facts["first"]):
         # If the packer fails, nothing more is measured.
         measure.run_contender(ours, directory)
-        results: dict[str, measure.Pairs | str] = {}
+        comparisons: dict[str, results.Comparison | str] = {}
         for peer in peers:
             start = time.monotonic()
 
@@ -114,14 +117,15 @@ def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, coun
             _print_progress(f"{name}: {ours.name} and {peer.name}")
             try:
                 pairs = measure.run_pairs(ours, peer, directory, count, print_sample)
-                results[peer.name] = pairs
+                comparisons[peer.name] = results.compare(pairs)
                 _print_progress(
                     f"  {pairs.compute_ratio():.2f} of the peer's time ({time.monotonic() - start:.0f} s for {count} pairs)"
                 )
             except measure.UnfitError as error:
-                results[peer.name] = str(error)
+                comparisons[peer.name] = str(error)
                 _print_progress(f"  not measured: {error}")
-        yield report.Group(name, WORKLOADS[name].title, ours.name, facts["bytes"], results)
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        yield results.Group(name, WORKLOADS[name].title, ours.name, facts["bytes"], date, count, comparisons)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -142,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
         os.environ["PATH"] = f"{(started / options.peers).absolute()}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     ko.provide_ko(_print_progress)
 
-    groups: list[report.Group] = []
+    groups: list[results.Group] = []
     versions = contenders.find_versions()
     start = time.monotonic()
     work_in = started / options.work if options.work else None
@@ -155,16 +159,10 @@ def main(arguments: Sequence[str]) -> int:
                 except measure.UnfitError as error:
                     _print_progress(f"bench: {name}: the packer {error}")
                     return 1
-    machine = report.describe_machine(versions, count, round(time.monotonic() - start))
-    again = ["--quick"] * options.quick + (["--only", *options.only] if options.only else [])
-    again += ["--peers DIR"] * bool(options.peers)
-    text = report.write_markdown(groups, machine, "".join(f" {word}" for word in again))
+    _print_progress(f"{(time.monotonic() - start) / 60:.0f} min")
     if options.output:
-        output = started / options.output
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "benchmarks.md").write_text(text)
-        (output / "benchmarks.svg").write_text(report.draw_plot(groups))
-    print(text)
+        page.update_page(started / options.output, machine=results.describe_machine(), tools=versions, groups=groups)
+    print("\n".join([*report.write_goals(groups), "", *report.write_groups(groups)]))
     return 0
 
 

@@ -48,7 +48,7 @@ def _read_machine_code() -> bytes:
     return data[: 32 * _MIB]
 
 
-def _make_content(size: int) -> Iterator[bytes]:
+def make_content(size: int) -> Iterator[bytes]:
     """Yields `size` bytes that are as compressible as a binary. Each repetition has other values than the one before."""
     code = _read_machine_code()
     number = 0
@@ -84,7 +84,7 @@ def _make_binary(size: int) -> Callable[[pathlib.Path], None]:
     def make(directory: pathlib.Path) -> None:
         (directory / "in/app").mkdir(parents=True)
         with open(directory / "in/app/server", "wb") as file:
-            file.writelines(_make_content(size))
+            file.writelines(make_content(size))
         _write_lists(directory, ["app/server"])
 
     return make
@@ -102,7 +102,7 @@ def _make_files(count: int, size: int) -> Callable[[pathlib.Path], None]:
 
     def make(directory: pathlib.Path) -> None:
         names = []
-        data = b"".join(_make_content(size)) if size else b""
+        data = b"".join(make_content(size)) if size else b""
         position = 0
         for number in range(count):
             name = f"app/d{number // 100:04}/f{number % 100:02}.py"
