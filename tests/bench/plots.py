@@ -135,7 +135,7 @@ def _draw_monorepo(results: Results) -> list[str]:
     left, unit, longest = _PANEL + 20, 75, 4.8
     parts = [
         _draw_text(left, 26, f"{monorepo.count:,} images in Bazel: time", "bold"),
-        _draw_text(left, 44, "shorter is faster; each row has the packer's time as its unit", "faint"),
+        _draw_text(left, 44, "shorter is faster; in each row, the time of rules_setcap is the unit", "faint"),
     ]
     bar = min(15.0, (_HEIGHT - 90) / (len(MONOREPO_ROWS) - 1) / (len(names) + 1.8))
     y = 62.0

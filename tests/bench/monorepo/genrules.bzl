@@ -26,7 +26,16 @@ def base(name, libraries):
     native.filegroup(name = name, srcs = libraries, visibility = ["//visibility:public"])
 
 def service(name, shape, program, program_arm64, config, libraries):
-    """Defines the layers of a service."""
+    """Defines the layers of a service.
+
+    Args:
+      name: the name of the target.
+      shape: one of SHAPES in monorepo_files.py.
+      program: the label of the program.
+      program_arm64: the label of the program for the second platform, for the shape index; else "".
+      config: the label of the configuration file.
+      libraries: labels of layers that the service shares with others.
+    """
     _pack(name + "_config", [config])
     _pack(name + "_layer", [program, program + "_data"])
     layers = libraries + [name + "_config", name + "_layer"]

@@ -26,7 +26,16 @@ def base(name, libraries):
     _assemble(name, libraries)
 
 def service(name, shape, program, program_arm64, config, libraries):
-    """Defines the image of a service."""
+    """Defines the image of a service.
+
+    Args:
+      name: the name of the target.
+      shape: one of SHAPES in monorepo_files.py.
+      program: the label of the program.
+      program_arm64: the label of the program for the second platform, for the shape index; else "".
+      config: the label of the configuration file.
+      libraries: labels of layers that the service shares with others.
+    """
     _pack(name + "_config", [config], "/etc/app")
     programs = {name + "_amd64": program, name + "_arm64": program_arm64} if shape == "index" else {name: program}
     for image, binary in programs.items():

@@ -13,7 +13,16 @@ def base(name, libraries):
     image(name = name, layers = libraries, visibility = ["//visibility:public"])
 
 def service(name, shape, program, program_arm64, config, libraries):
-    """Defines the image of a service."""
+    """Defines the image of a service.
+
+    Args:
+      name: the name of the target.
+      shape: one of SHAPES in monorepo_files.py.
+      program: the label of the program.
+      program_arm64: the label of the program for the second platform, for the shape index; else "".
+      config: the label of the configuration file.
+      libraries: labels of layers that the service shares with others.
+    """
     layer(name = name + "_config", srcs = {"/etc/app/config.yaml": config})
     image(
         name = name + ("_image" if shape == "index" else ""),
