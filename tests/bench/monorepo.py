@@ -2,7 +2,7 @@
 
 Usage: ./bazelw run //tests/bench:monorepo -- [--count N] [--rounds R] [--output DIR] [--rulesets DIR]
 
-It writes a workspace with N services (monorepo_files.py) and the images of all of them by each contender (monorepo/*.bzl). In
+It writes a workspace with N services (monorepo_files.py) and the images of all of them by each contender (services/*.bzl). In
 each round, every contender does the same with a Bazel that has no disk cache. The table has the medians of the rounds, and
 the median of the ratios within a round. With --rulesets it also measures rules_img and rules_oci; docs/benchmarks.md says how.
 """

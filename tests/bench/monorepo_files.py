@@ -1,6 +1,6 @@
 """Writes the files of a monorepo: programs, libraries, and the packages that make images of them.
 
-    build/                    the macros of monorepo/*.bzl, and two platforms
+    build/                    the macros of services/*.bzl, and two platforms
     libraries/                libraries of 20 small files
     services/pN/              the programs and configuration files of ten services
     CONTENDER/                the layers that services share, and the base of some, by one contender
@@ -30,7 +30,7 @@ SHAPES = {
 }
 """The shapes of services by name. The services have them in turn."""
 
-_MACROS = pathlib.Path(__file__).parent / "monorepo"
+_MACROS = pathlib.Path(__file__).parent / "services"
 _LIBRARIES, _FILES = 50, 20
 _PER_PACKAGE = 10
 _PROGRAM_SIZE = 70_000
