@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from rules_setcap.delivery.errors import UnreadableRegistryError
 from rules_setcap.oci import media_types
-from rules_setcap.oci.descriptors import describe_blob, encode_document
+from rules_setcap.oci.descriptors import compute_digest, describe_blob, encode_document
 
 if TYPE_CHECKING:
     from rules_setcap.delivery.release.model import ImagePlan, PlatformImage
     from rules_setcap.delivery.release.session import Session
 
 ARTIFACT_TYPE = "application/vnd.rules-setcap.capabilities.v1+json"
-"""The type of the artifact, and the media type of its only blob: a JSON object with the capabilities of files by path, as
-cap_to_text(3) writes them."""
-_EMPTY = "application/vnd.oci.empty.v1+json"
+"""The type of the artifact, and the media type of its only layer: a JSON object with the capabilities of files by path, as
+cap_to_text(3) writes them. The config has the type too, because older versions of crane take the type of an artifact from it."""
 
 
 def build_artifact(image: PlatformImage, manifest_size: int) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -29,24 +28,18 @@ def build_artifact(image: PlatformImage, manifest_size: int) -> tuple[dict[str, 
       manifest_size: the size of its manifest in bytes.
     """
     content, config = encode_document(dict(sorted((image.capabilities or {}).items()))), b"{}"
-    subject = {"mediaType": media_types.MANIFEST, "digest": image.digest, "size": manifest_size}
     manifest = encode_document(
         {
             "schemaVersion": 2,
             "mediaType": media_types.MANIFEST,
             "artifactType": ARTIFACT_TYPE,
-            "config": describe_blob(_EMPTY, config),
+            "config": describe_blob(ARTIFACT_TYPE, config),
             "layers": [describe_blob(ARTIFACT_TYPE, content)],
-            "subject": subject,
+            "subject": {"mediaType": media_types.MANIFEST, "digest": image.digest, "size": manifest_size},
         }
     )
-    descriptor = describe_blob(media_types.MANIFEST, manifest)
-    described = (
-        (descriptor, manifest),
-        (describe_blob(_EMPTY, config), config),
-        (describe_blob(ARTIFACT_TYPE, content), content),
-    )
-    return descriptor, {each["digest"]: data for each, data in described}
+    documents = {compute_digest(data): data for data in (manifest, config, content)}
+    return describe_blob(media_types.MANIFEST, manifest), documents
 
 
 def attach_capabilities(session: Session, plan: ImagePlan) -> str:

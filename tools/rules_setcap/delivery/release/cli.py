@@ -63,7 +63,7 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
     images_file = runfiles + description["images"]
     images = spec.read_images(images_file, runfiles, description["workspace"])
     images = selection.select_images(images, options.only)
-    images = selection.set_destinations(images, options.tags, options.repository_prefix)
+    images = selection.set_destinations(images, options.tags, options.repository_prefix or "")
     output = _check_output(options.output)
     toolchain_type = "@rules_setcap//rules:registry_client_toolchain_type"
     client_name, client_path, _ = client.find_program(COMMANDS, "client for registries", toolchain_type)
@@ -92,9 +92,10 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
         except KeyboardInterrupt:
             print(f"{target}: {describe_interruption(plans)}", file=sys.stderr)
             raise
+    status = _report(target, plans, dry_run=options.dry_run)
     if output:
         files.write_whole(output, encode_digests(build_digests(plans, dry_run=options.dry_run)))
-    return _report(target, plans, dry_run=options.dry_run)
+    return status
 
 
 def _report(target: str, plans: Sequence[ImagePlan], *, dry_run: bool) -> int:
@@ -158,7 +159,6 @@ def make_parser(target: str) -> CommandParser:
     add(
         "--repository-prefix",
         metavar="PREFIX",
-        default="",
         type=make_type(selection.check_prefix),
         help="a registry, and a path in it, in place of the registry of each target; without a repository, an image has the path of its package",
     )
