@@ -94,7 +94,11 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
             raise
     status = _report(target, plans, dry_run=options.dry_run)
     if output:
-        files.write_whole(output, encode_digests(build_digests(plans, dry_run=options.dry_run)))
+        try:
+            files.write_whole(output, encode_digests(build_digests(plans, dry_run=options.dry_run)))
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}; run the release again to write it"
+            raise DeliveryError(f"--output: {quote(output)}: {what}") from None
     return status
 
 
