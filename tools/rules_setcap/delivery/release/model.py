@@ -85,6 +85,7 @@ class ImagePlan:
       status: PUSHED, TAGGED, UNCHANGED or FAILED.
       error: why the image failed; "" if it did not.
       uploaded: the number of bytes that travelled.
+      moved_tags: the number of tags that have moved.
     """
 
     image: ReleaseImage
@@ -94,6 +95,7 @@ class ImagePlan:
     status: str = UNCHANGED
     error: str = ""
     uploaded: int = 0
+    moved_tags: int = 0
 
     def fail(self, error: str) -> None:
         """Records that the image failed."""

@@ -95,6 +95,7 @@ def _move_tags(session: Session, plan: ImagePlan) -> str:
     tags = list(plan.moving_tags)
     for tag in tags:
         session.move_tag(image, tag)
+        plan.moved_tags += 1
         if plan.is_read:
             digest = session.get_registry(image).find_manifest(image.repository, tag)
             if digest != image.digest:

@@ -14,6 +14,7 @@ from rules_setcap.oci import reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rules_setcap.delivery.release.against import RecordedImage
     from rules_setcap.delivery.release.model import ReleaseImage
 
 
@@ -35,10 +36,15 @@ def select_images(images: Sequence[ReleaseImage], patterns: Sequence[str]) -> li
             raise DeliveryError(
                 f"--only: {quote(pattern)}: matches no image; the release has {labels}{', ...' if len(images) > 3 else ''}"
             )
-    return [image for image in images if any(matches_pattern(image, pattern) for pattern in patterns)]
+    return [image for image in images if matches_any(image, patterns)]
 
 
-def matches_pattern(image: ReleaseImage, pattern: str) -> bool:
+def matches_any(image: ReleaseImage | RecordedImage, patterns: Sequence[str]) -> bool:
+    """Returns whether an image matches one of the patterns."""
+    return any(matches_pattern(image, pattern) for pattern in patterns)
+
+
+def matches_pattern(image: ReleaseImage | RecordedImage, pattern: str) -> bool:
     """Returns whether an image matches a target pattern, or a pattern of repositories."""
     if not pattern.startswith(("//", "@")):
         return fnmatch.fnmatchcase(image.repository, pattern)
