@@ -147,12 +147,12 @@ def format_changes(changes: Sequence[ImageChange], total: int, name: str) -> Ite
       name: the path of the file of digests, as the user wrote it.
     """
     counts: Mapping[str, int] = {
-        "differ": sum(1 for change in changes if change.before and change.after),
-        "are new": sum(1 for change in changes if not change.before),
-        "are gone": sum(1 for change in changes if not change.after),
+        "changed": sum(1 for change in changes if change.before and change.after),
+        "new": sum(1 for change in changes if not change.before),
+        "gone": sum(1 for change in changes if not change.after),
     }
-    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "none differ"
-    yield f"{total} images against {escape(name)}: {listed}"
+    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "none changed"
+    yield f"{total} image{'' if total == 1 else 's'} against {escape(name)}: {listed}"
     for change in changes:
         yield ""
         yield f"{escape(change.label)}: {_describe_change(change)}"
@@ -164,11 +164,11 @@ def format_changes(changes: Sequence[ImageChange], total: int, name: str) -> Ite
 
 
 def _describe_change(change: ImageChange) -> str:
-    what = "differs" if change.before and change.after else "is new" if change.after else "is gone"
+    what = "changed" if change.before and change.after else "new" if change.after else "gone"
     if change.capabilities:
-        return f"{what}, capabilities differ" if what == "differs" else f"{what}, with capabilities"
+        return f"{what}, also in its capabilities" if what == "changed" else f"{what}, with capabilities"
     return (
-        f"{what}, {'the same capabilities' if what == 'differs' else 'without capabilities'}"
+        f"{what}, {'the same capabilities' if what == 'changed' else 'without capabilities'}"
         if change.is_certain
         else f"{what}, capabilities are not known"
     )
