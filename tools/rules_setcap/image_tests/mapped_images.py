@@ -157,7 +157,7 @@ def _read_digest(path: str) -> str:
             layout = os.path.join(directory, "layout")
             archive_import.import_archive(layout, path, attribute="images")
         try:
-            return str(image_documents.find_only_descriptor(layout)["digest"])
+            return str(image_documents.find_only_descriptor(layout, "images")["digest"])
         except InputError as error:
             raise InputError(text.replace(quote(layout), quote(path)) for text in error.problems) from None
 

@@ -80,8 +80,8 @@ def _add_values(
                 below[name] = value
                 owners[path] = image.name
                 continue
-        what = f"{quote('.'.join(path))} is a value of {quote(taken)} too" if taken else f"{quote(name)} is a path of others"
-        problems.add("helm_values", ".".join(keys), f"{what}; give each image its own path")
+        what = f"is a value of {quote(taken)} too" if taken else "has values of another image"
+        problems.add("helm_values", ".".join(keys), f"{quote('.'.join(path))} {what}; give each image its own path")
         return
 
 

@@ -71,11 +71,11 @@ def _find_other_texts(manifest: Manifest) -> Iterator[Field]:
 
 
 def _find_texts(field: Field, templates: Collection[str]) -> Iterator[Field]:
-    """Yields the texts in an object outside its pod templates, which are given by Field.where."""
+    """Yields the texts in an object outside its labels, its annotations and its pod templates, which are given by Field.where."""
     value = field.node.value
     if isinstance(value, str):
         if len(value) <= _MAX_REFERENCE:
             yield field
-    elif field.where not in templates:
+    elif field.where not in templates and not field.path.endswith(("metadata.annotations", "metadata.labels")):
         for member in field.items() if isinstance(value, list) else field.fields().values():
             yield from _find_texts(member, templates)
