@@ -59,7 +59,7 @@ def plan_changes(
     assignments: Iterable[Assignment],
     *,
     removes_others: bool,
-    allow_sparse: bool,
+    in_place: bool,
     problems: Problems,
 ) -> Plan:
     """Reads the layers of an image, verifies them, and finds the files.
@@ -69,7 +69,7 @@ def plan_changes(
       image: the documents of the image.
       assignments: the assignments that the user wrote.
       removes_others: whether all other files lose their capabilities.
-      allow_sparse: whether the files may be sparse files of tar.
+      in_place: whether the layers that have the files change; otherwise the files are copied.
       problems: the collector of problems: files that do not exist, or cannot have capabilities.
 
     Raises:
@@ -78,16 +78,21 @@ def plan_changes(
     blobs = list_image_layers(source.layout, image)
     root = apply_layers(blobs, ReadBudget(blobs=True))
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
-    files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=allow_sparse)
+    files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=in_place)
     named = len(files)
-    first_paths: dict[int, str] = {}
+    # In place, all hard links of a file change together. In a new layer, each name becomes a file of its own.
+    first_paths: dict[int | str, str] = {}
     for file in files:
-        if (other := first_paths.setdefault(id(file.node), file.path)) != file.path:
-            what = f"the same file as {quote(other)}, which has capabilities already; keep one"
+        key = id(file.node) if in_place else file.path
+        if in_place and key in first_paths:  # Of files that are copied, assign_capabilities() says it.
+            what = f"the same file as {quote(first_paths[key])}, which has capabilities already; keep one"
             problems.add(file.assignment.attribute, file.assignment.path, what)
+        first_paths.setdefault(key, file.path)
     if removes_others:
         for path, node in tree.walk():
-            if node.type == FILE and CAPABILITY in node.xattrs and first_paths.setdefault(id(node), path) == path:
+            other = id(node) if in_place else path
+            if node.type == FILE and CAPABILITY in node.xattrs and other not in first_paths:
+                first_paths[other] = path
                 files.append(LocatedFile(Assignment(ATTRIBUTE, path, None), path, node))
     return Plan(image, blobs, tree, files, named, root.engines_may_differ)
 

@@ -117,7 +117,7 @@ def _change_images(
             image,  # type: ignore[arg-type]
             request.assignments,
             removes_others=request.removes_others,
-            allow_sparse=request.rewrite,
+            in_place=request.rewrite,
             problems=image_problems,
         )
         _add_problems(problems, image_problems, plan, len(images))
