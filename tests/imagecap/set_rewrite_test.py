@@ -69,7 +69,7 @@ def test_only_the_named_records_change(tmp_path, seed):
     difference = _compare(image.layout, tmp_path / "new")
     assert set(difference.list_kinds()) <= {"capabilities"}
     after = _read_capabilities(tmp_path / "new")
-    links = {path: target for path, target in _list_hard_links(image).items()}
+    links = _list_hard_links(image)
     expected = {} if removes_others else dict(before)
     for path, text in granted.items():
         for name in (path, *(link for link, target in links.items() if target == path)):

@@ -28,6 +28,22 @@ if TYPE_CHECKING:
     from rules_setcap.oci.root_filesystem import RootFilesystem
 
 
+class FileChange(NamedTuple):
+    """A file whose capabilities are set or taken away, under one of its names.
+
+    Attributes:
+      path: the path.
+      layer: the number of the layer that has the file.
+      before: the capabilities that it has, as text; None for none.
+      after: those that it gets.
+    """
+
+    path: str
+    layer: int
+    before: str | None
+    after: str | None
+
+
 class Plan(NamedTuple):
     """The changes of one image.
 
@@ -36,6 +52,7 @@ class Plan(NamedTuple):
       blobs: its layers, the lowest first.
       tree: its merged root filesystem.
       files: the files whose capabilities are set or taken away, with their assignments.
+      changes: the changes of the files, sorted by path; in place, with every hard link of a file.
       named: the number of files at the start of `files` that the user named; --only and --strip add the others.
       engines_may_differ: whether its layers have entries about which container engines may differ.
     """
@@ -44,6 +61,7 @@ class Plan(NamedTuple):
     blobs: Sequence[LayerBlob]
     tree: RootFilesystem
     files: list[LocatedFile]
+    changes: list[FileChange]
     named: int
     engines_may_differ: bool
 
@@ -94,10 +112,22 @@ def plan_changes(
             if node.type == FILE and CAPABILITY in node.xattrs and other not in first_paths:
                 first_paths[other] = path
                 files.append(LocatedFile(Assignment(ATTRIBUTE, path, None), path, node))
-    return Plan(image, blobs, tree, files, named, root.engines_may_differ)
+    names: dict[int | str, list[str]] = {}
+    if in_place:
+        for path, node in tree.walk():
+            if id(node) in first_paths:
+                names.setdefault(id(node), []).append(path)
+    changes = [
+        FileChange(
+            path, file.node.layer, _describe_value(file.node.xattrs.get(CAPABILITY)), _describe_assignment(file.assignment)
+        )
+        for file in files
+        for path in names.get(id(file.node), [file.path])
+    ]
+    return Plan(image, blobs, tree, files, sorted(changes, key=_get_path), named, root.engines_may_differ)
 
 
-def describe_value(value: bytes | None) -> str | None:
+def _describe_value(value: bytes | None) -> str | None:
     """Returns the capabilities of an extended attribute as text; None for no attribute."""
     if value is None:
         return None
@@ -105,6 +135,15 @@ def describe_value(value: bytes | None) -> str | None:
         return capabilities.from_xattr(value).to_text()
     except capabilities.CapabilityError:
         return "an invalid attribute"
+
+
+def _get_path(change: FileChange) -> str:
+    return change.path
+
+
+def _describe_assignment(assignment: Assignment) -> str | None:
+    """Returns the capabilities that an assignment gives, as text; None if it takes them away."""
+    return assignment.value.to_text() if assignment.value is not None else None
 
 
 def list_capabilities(tree: RootFilesystem) -> dict[str, bytes]:
