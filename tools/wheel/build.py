@@ -20,14 +20,6 @@ import zipfile
 _TIME = 315532800
 """1980-01-01, the first time that a zip can have."""
 
-_MAIN = """\
-import sys
-
-from rules_setcap.imagecap.__main__ import main
-
-sys.exit(main())
-"""
-
 
 def build_wheel(sources: pathlib.Path, wheel: pathlib.Path) -> None:
     """Builds the wheel.
@@ -66,7 +58,7 @@ def build_zipapp(wheel: pathlib.Path, pyz: pathlib.Path) -> None:
             for name in archive.namelist():
                 if name.endswith(".dist-info/licenses/LICENSE"):
                     (top / "LICENSE").write_bytes(archive.read(name))
-        (top / "__main__.py").write_text(_MAIN)
+        shutil.copyfile(top / "imagecap/__main__.py", top / "__main__.py")
         for path in top.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (_TIME, _TIME))
