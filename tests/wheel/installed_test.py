@@ -42,7 +42,7 @@ def _run_pip(environment: pathlib.Path, *arguments: str | pathlib.Path) -> str:
 def _install(directory: pathlib.Path, python: str) -> pathlib.Path:
     """Returns a virtual environment in which the wheel is installed, and nothing else."""
     _run(require.tool(python), "-m", "venv", "--without-pip", directory)
-    _run_pip(directory, "install", "--quiet", "--no-index", "--no-compile", WHEEL)
+    _run_pip(directory, "install", "--quiet", "--no-index", WHEEL)
     return directory
 
 
