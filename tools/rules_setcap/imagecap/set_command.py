@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from rules_setcap.diagnostics.errors import InputError
+from rules_setcap.diagnostics import progress
+from rules_setcap.diagnostics.console import format_json
 from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.diagnostics.program_names import IMAGECAP
 from rules_setcap.imagecap.grants import parse_grants
 from rules_setcap.imagecap.set_arguments import parse_arguments
+from rules_setcap.imagecap.set_report import format_report, make_json_report
+from rules_setcap.imagecap.setting import SetRequest, set_image_capabilities
+from rules_setcap.imagecap.staging import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +31,26 @@ def set_capabilities(arguments: Sequence[str]) -> int:
     """
     options = parse_arguments(arguments)
     problems = Problems()
-    parse_grants(options.grants, problems)
+    assignments = parse_grants(options.grants, problems)
     problems.raise_if_any()
-    raise InputError(["set: is not complete yet"])
+    request = SetRequest(
+        source=options.source,
+        output=options.output,
+        assignments=assignments,
+        rewrite=options.rewrite,
+        removes_others=options.only or options.strip,
+        platform=options.platform,
+        format=options.format,
+        compression=options.compression or "",
+        force=options.force,
+    )
+    with progress.show_progress(IMAGECAP.program):
+        result = set_image_capabilities(request)
+    # The image is on standard output.
+    stream = sys.stderr if options.output == STANDARD_OUTPUT else sys.stdout
+    if options.json:
+        print(format_json(make_json_report(result, options.output)), file=stream)
+    else:
+        for line in format_report(result):
+            print(line, file=stream)
+    return 0

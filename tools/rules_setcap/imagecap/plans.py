@@ -1,0 +1,111 @@
+"""Finds out which capabilities of an image change: for each file that the user names, and for those of --only and --strip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_setcap import capabilities
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.entry import FILE
+from rules_setcap.archive.paths import is_utf8
+from rules_setcap.archive.records import CAPABILITY
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.suggestions import suggest_path
+from rules_setcap.imagecap.grants import ATTRIBUTE
+from rules_setcap.oci.layer_blobs import list_image_layers
+from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
+from rules_setcap.oci.platforms import format_platform
+from rules_setcap.packer.assignments import Assignment
+from rules_setcap.packer.lower_files import LocatedFile, locate_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_setcap.diagnostics.problems import Problems
+    from rules_setcap.imagecap.source_images import Source
+    from rules_setcap.oci.image_documents import ImageDocuments
+    from rules_setcap.oci.layer_blobs import LayerBlob
+    from rules_setcap.oci.root_filesystem import RootFilesystem
+
+
+class Plan(NamedTuple):
+    """The changes of one image.
+
+    Attributes:
+      image: its documents.
+      blobs: its layers, the lowest first.
+      tree: its merged root filesystem.
+      files: the files whose capabilities are set or taken away, with their assignments.
+      named: the number of files at the start of `files` that the user named; --only and --strip add the others.
+      engines_may_differ: whether its layers have entries about which container engines may differ.
+    """
+
+    image: ImageDocuments
+    blobs: Sequence[LayerBlob]
+    tree: RootFilesystem
+    files: list[LocatedFile]
+    named: int
+    engines_may_differ: bool
+
+    @property
+    def platform(self) -> str:
+        """os/architecture[/variant]."""
+        return format_platform(self.image.config)
+
+
+def plan_changes(
+    source: Source,
+    image: ImageDocuments,
+    assignments: Iterable[Assignment],
+    *,
+    removes_others: bool,
+    allow_sparse: bool,
+    problems: Problems,
+) -> Plan:
+    """Reads the layers of an image, verifies them, and finds the files.
+
+    Args:
+      source: the source that has the image.
+      image: the documents of the image.
+      assignments: the assignments that the user wrote.
+      removes_others: whether all other files lose their capabilities.
+      allow_sparse: whether the files may be sparse files of tar.
+      problems: the collector of problems: files that do not exist, or cannot have capabilities.
+
+    Raises:
+      InputError: a layer is not valid.
+    """
+    blobs = list_image_layers(source.layout, image)
+    root = apply_layers(blobs, ReadBudget(blobs=True))
+    tree, _ = unpack_if_engines_differ(root, blobs, first=True)
+    files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=allow_sparse)
+    named = len(files)
+    first_paths: dict[int, str] = {}
+    for file in files:
+        if (other := first_paths.setdefault(id(file.node), file.path)) != file.path:
+            what = f"the same file as {quote(other)}, which has capabilities already; keep one"
+            problems.add(file.assignment.attribute, file.assignment.path, what)
+    if removes_others:
+        for path, node in tree.walk():
+            if node.type == FILE and CAPABILITY in node.xattrs and first_paths.setdefault(id(node), path) == path:
+                files.append(LocatedFile(Assignment(ATTRIBUTE, path, None), path, node))
+    return Plan(image, blobs, tree, files, named, root.engines_may_differ)
+
+
+def describe_value(value: bytes | None) -> str | None:
+    """Returns the capabilities of an extended attribute as text; None for no attribute."""
+    if value is None:
+        return None
+    try:
+        return capabilities.from_xattr(value).to_text()
+    except capabilities.CapabilityError:
+        return "an invalid attribute"
+
+
+def list_capabilities(tree: RootFilesystem) -> dict[str, bytes]:
+    """Returns the extended attributes of all files that have capabilities, by path."""
+    return {path: node.xattrs[CAPABILITY] for path, node in tree.walk() if node.type == FILE and CAPABILITY in node.xattrs}
+
+
+def _describe_unmatched(path: str, files: Iterable[str]) -> str:
+    return "no file of the image has this path" + suggest_path(path, [file for file in files if is_utf8(file)], 0.8)
