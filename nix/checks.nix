@@ -43,6 +43,7 @@ rec {
 
   bool = expect isBool "must be true or false";
   text = expect isText "must be a string that is not empty";
+  string = expect isString "must be a string";
   integer = expect isInt "must be a number";
   paths = expect (value: isList value && all isText value) ''must be a list of paths, such as [ "/var/lib/app" ]'';
 
@@ -86,6 +87,25 @@ rec {
             ''must be the text of capabilities, such as "cap_net_bind_service=ep", or a list of names, such as [ "net_bind_service" ]''
       ) value;
 
+  # Capabilities by path, as above; "" takes the capabilities of a file away.
+  fileCapabilities =
+    function: attribute: value:
+    builtins.mapAttrs (_: words: if words == [ "" ] then [ ] else words) (capabilities function attribute value);
+
+  # The name of an image's file: that of its derivation, or that of a path without the hash of the store.
+  nameOf =
+    value:
+    let
+      base = baseNameOf (builtins.unsafeDiscardStringContext "${value}");
+      parts = match "[0-9a-z]{32}-(.*)" base;
+    in
+    if isAttrs value && value ? name then
+      value.name
+    else if parts == null then
+      base
+    else
+      builtins.head parts;
+
   # A file or directory that derivations can read: a path, a derivation, or a string that refers to the store.
   source =
     function: attribute: value:
@@ -93,7 +113,7 @@ rec {
       "${value}"
     else
       fail function attribute value
-        ''is not in the store; write a path such as ./server, without quotes, a derivation, or a string such as "''${package}/bin/server"'';
+        ''is not in the store; write a path without quotes, such as ./file, a derivation, or a string that refers to one, such as "''${package}/bin/server"'';
 
   sources =
     function: attribute: value:

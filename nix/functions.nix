@@ -42,6 +42,17 @@ let
     "packer"
   ];
 
+  imageSources = sourcesOf [
+    "archive"
+    "capabilities"
+    "diagnostics"
+    "executables"
+    "getcap"
+    "imagecap"
+    "oci"
+    "packer"
+  ];
+
   # A derivation that runs a program of this repository.
   runProgram =
     {
@@ -49,25 +60,72 @@ let
       outputs ? [ "out" ],
       sources,
       package,
-      words,
+      words ? [ ],
+      attributes ? { },
     }:
-    derivation {
-      inherit name outputs system;
-      builder = python;
-      args = [
-        "-S"
-        "-E"
-        "-s"
-        "-B"
-        "-X"
-        "utf8"
-        "${sources}/launch.py"
-        package
+    derivation (
+      attributes
+      // {
+        inherit name outputs system;
+        builder = python;
+        args = [
+          "-S"
+          "-E"
+          "-s"
+          "-B"
+          "-X"
+          "utf8"
+          "${sources}/launch.py"
+          package
+          ""
+        ]
+        ++ words;
+        # Values of any length and with any character reach the program.
+        __structuredAttrs = true;
+      }
+    );
+
+  # What withCapabilities and streamWithCapabilities pass to the program.
+  makeRequest =
+    function: source: attributes:
+    let
+      check = checker: attribute: checker function attribute attributes.${attribute};
+    in
+    {
+      inherit source;
+      capabilities =
+        if attributes.capabilities == { } && attributes.only != true then
+          throw "${function}: capabilities: is empty; name a file, or write only = true to take the capabilities of all files away"
+        else
+          check checks.fileCapabilities "capabilities";
+      rewrite = check checks.bool "rewrite";
+      only = check checks.bool "only";
+      platform = check checks.string "platform";
+      compression = check (checks.oneOf [
         ""
-      ]
-      ++ words;
-      # Values of any length and with any character reach the program only in its arguments.
-      __structuredAttrs = true;
+        "gzip"
+        "none"
+        "zlib"
+        "zstd"
+      ]) "compression";
+      library = if gzipLibrary == null then "" else gzipLibrary;
+    };
+
+  # The name and the tag of an image, which dockerTools gives to its images.
+  copyNames =
+    image:
+    builtins.intersectAttrs {
+      imageName = null;
+      imageTag = null;
+    } (if builtins.isAttrs image then image else { });
+
+  # Adds attributes to a derivation as mkDerivation of nixpkgs does.
+  addPassthru =
+    drv: passthru:
+    drv
+    // passthru
+    // {
+      inherit passthru;
     };
 
   extensions = {
@@ -165,4 +223,60 @@ in
         (map (path: line "directories" { inherit path; type = "directory"; }) (check checks.paths "directories" directories))
       ];
     };
+
+  # Assigns capabilities to files of an image: an archive of buildImage, buildLayeredImage or pullImage of dockerTools, or any
+  # other archive that `imagecap set` reads. The result is an archive of the same kind.
+  withCapabilities =
+    {
+      image,
+      capabilities ? { },
+      rewrite ? false,
+      only ? false,
+      platform ? "",
+      compression ? "",
+      name ? checks.nameOf image,
+    }:
+    let
+      source = checks.source "withCapabilities" "image" image;
+    in
+    addPassthru (runProgram {
+      name = checks.name "withCapabilities" "name" name;
+      sources = imageSources;
+      package = "rules_setcap.imagecap.nix";
+      attributes = {
+        function = "withCapabilities";
+        request = makeRequest "withCapabilities" source {
+          inherit capabilities compression only platform rewrite;
+        };
+      };
+    }) (copyNames image);
+
+  # Assigns capabilities to files of the image that a script writes to stdout, as that of streamLayeredImage of dockerTools does.
+  # The result is such a script too.
+  streamWithCapabilities =
+    {
+      stream,
+      capabilities ? { },
+      rewrite ? false,
+      only ? false,
+      platform ? "",
+      compression ? "",
+      name ? checks.nameOf stream,
+    }:
+    let
+      source = checks.source "streamWithCapabilities" "stream" stream;
+    in
+    addPassthru (runProgram {
+      name = checks.name "streamWithCapabilities" "name" name;
+      sources = imageSources;
+      package = "rules_setcap.imagecap.nix";
+      attributes = {
+        function = "streamWithCapabilities";
+        inherit python;
+        launch = "${imageSources}/launch.py";
+        request = makeRequest "streamWithCapabilities" source {
+          inherit capabilities compression only platform rewrite;
+        };
+      };
+    }) (copyNames stream);
 }

@@ -65,9 +65,7 @@ def draw_image(chance: random.Random, directory: pathlib.Path, *, extra: bytes =
     return DrawnImage(directory, [f"/{path}" for path in programs], {f"/{path}": value for path, value in assigned.items()})
 
 
-def _draw_layer(
-    chance: random.Random, number: int, files: dict[str, bytes | None], links: dict[str, str], extra: bytes
-) -> bytes:
+def _draw_layer(chance: random.Random, number: int, files: dict[str, bytes | None], links: dict[str, str], extra: bytes) -> bytes:
     """Returns the tar of a layer, and updates what a container sees."""
     made = io.BytesIO()
     tar_format = chance.choice([tarfile.PAX_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])

@@ -1,4 +1,4 @@
-"""The functions for Nix, built by the real Nix in its sandbox."""
+"""buildLayer, and the ways to get the functions for Nix, with the real Nix and its sandbox."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_layer_depends_on_the_rooms_of_the_packer_alone(store):
         ('capabilites."/x" = "";', "called with unexpected argument 'capabilites'"),
         (
             'contents."/x" = "/etc/passwd";',
-            'buildLayer: contents: "/x": "/etc/passwd": is not in the store; write a path such as',
+            'buildLayer: contents: "/x": "/etc/passwd": is not in the store; write a path without quotes, such as ./file',
         ),
         ("contents = [ ./x ];", "buildLayer: contents: a list: must be a set of files by path, such as"),
         ('capabilities = "/x";', 'buildLayer: capabilities: "/x": must be a set of capabilities by path, such as'),

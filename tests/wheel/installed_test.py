@@ -67,7 +67,7 @@ def test_the_wheel_needs_nothing_else(installed):
 
 
 @pytest.mark.parametrize("how", ["imagecap", "python -m imagecap", "imagecap.pyz"])
-def test_the_program_runs(installed, app, how):
+def test_the_program_runs(installed, app, how, tmp_path):
     command = {
         "imagecap": [installed / "bin/imagecap"],
         "python -m imagecap": [installed / "bin/python", "-m", "imagecap"],
@@ -78,6 +78,9 @@ def test_the_program_runs(installed, app, how):
     assert json.loads(_run(*command, "get", "--json", app))["images"][0]["files"][0]["path"] == "/app"
     assert "operation not permitted" in _run(*command, "explain", app, "--docker-run", "docker run app", status=1)
     assert "CAP_NET_ADMIN" in _run(*command, "review", app, status=1).upper()
+    new = tmp_path / "new"
+    assert "/app cap_net_admin=ep -> cap_bpf=p" in _run(*command, "set", "--rewrite", app, new, "/app=bpf")
+    assert _run(*command, "get", new) == "/app cap_bpf=p\n"
     assert _run(*command, "diff", app, app).startswith("same\n")
 
 
@@ -107,12 +110,15 @@ def test_yaml_is_an_extra(installed, app, tmp_path):
     assert "runs with cap_net_admin effective" in _run(*command, PYTHONPATH=str(packages))
 
 
-def test_the_library_is_usable(installed, app):
-    assert _run(installed / "bin/python", USER, app).splitlines() == [
+def test_the_library_is_usable(installed, app, tmp_path):
+    assert _run(installed / "bin/python", USER, app, tmp_path / "new").splitlines() == [
         "/app cap_net_admin=ep",
         "fix: add --cap-add=NET_ADMIN",
         "fix: add --cap-add=NET_ADMIN",
         "False False",
+        "sha256: ['/app cap_net_raw,cap_bpf=p']",
+        'capabilities: "cap_bpff": unknown capability; did you mean "cap_bpf"?',
+        'capabilities: "app": must be absolute; write "/app"',
         "FileNotFoundError",
     ]
 

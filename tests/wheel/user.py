@@ -21,10 +21,21 @@ def can_start(path: str, command: str) -> bool:
     return explanation.is_good is True
 
 
-def main(path: str) -> None:
-    """Prints what the library tells about an image."""
+def drop_others(path: str, output: str) -> str:
+    """Writes an image in which only one file has capabilities, and returns its digest."""
+    result: imagecap.SetResult = imagecap.set_capabilities(path, output, {"/app": ["net_raw", "bpf"]}, only=True, rewrite=True)
+    return result.images[0].digest
+
+
+def main(path: str, output: str) -> None:
+    """Prints what the library tells about an image, and changes it."""
     print("\n".join(list_files(path)))
     print(can_start(path, "docker run --cap-drop=ALL app"), can_start(path, "docker run app"))
+    print(drop_others(path, output)[:7], list_files(output))
+    try:
+        imagecap.set_capabilities(path, output, {"app": "cap_bpf=p", "/app": "cap_bpff=p"})
+    except imagecap.InputError as error:
+        print("\n".join(error.problems))
     try:
         imagecap.read_image("/missing")
     except (imagecap.InputError, OSError) as error:
@@ -32,4 +43,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

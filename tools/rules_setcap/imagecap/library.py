@@ -9,12 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.diagnostics.program_names import IMAGECAP
 from rules_setcap.oci import image_reader
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,36 @@ class Image:
     platform: str
     files: tuple[File, ...]
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image that set_capabilities() has changed.
+
+    Attributes:
+      platform: os/architecture[/variant].
+      digest: the digest of the new manifest; "" for a Docker archive without manifests.
+      config_digest: the digest of the new config, which is the image ID of Docker.
+    """
+
+    platform: str
+    digest: str
+    config_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """What set_capabilities() has done.
+
+    Attributes:
+      images: the images of the output that it was to change, in the order of the index.
+      notes: sentences for the user, such as that a signature is for another digest now.
+      json: all that `imagecap set --json` prints.
+    """
+
+    images: tuple[NewImage, ...]
+    notes: tuple[str, ...]
+    json: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,71 @@ def read_image(path: str | os.PathLike[str], *, platform: str = "") -> Image:
         for path, capabilities in image.capabilities.items()
     ]
     return Image(image.platform, tuple(files), tuple(image.problems))
+
+
+def set_capabilities(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    capabilities: Mapping[str, str | Sequence[str]],
+    *,
+    rewrite: bool = False,
+    only: bool = False,
+    platform: str = "",
+    format: Literal["oci", "oci-archive", "docker-archive"] | None = None,  # noqa: A002 (as the flag)
+    compression: Literal["gzip", "zlib", "zstd", "none"] | None = None,
+    force: bool = False,
+) -> SetResult:
+    """Assigns capabilities to files of an image, and writes the new image. The arguments are those of `imagecap set`.
+
+    Args:
+      source: an OCI layout directory, or an archive of an image.
+      output: the path of the new image.
+      capabilities: by the absolute path of a file, capability text, or a list of names and clauses; "" or an empty list takes the
+        capabilities of the file away.
+      rewrite: whether to change the layers that have the files; otherwise the files are copied into a new layer.
+      only: whether all other files lose their capabilities.
+      platform: of an index, the platform of the images to change; "" for all.
+      format: the kind of the output; None for that of the source.
+      compression: how written layers are compressed; None for the default.
+      force: whether an existing output is replaced.
+
+    Raises:
+      InputError: the image is not valid, or a file cannot have the capabilities; nothing is written.
+      OSError: a file cannot be read or written.
+    """
+    from rules_setcap.imagecap.set_report import make_json_report
+    from rules_setcap.imagecap.setting import SetRequest, set_image_capabilities
+    from rules_setcap.packer.assignments import parse_assignments
+
+    problems = Problems()
+    assignments = parse_assignments(
+        [{"attribute": "capabilities", "path": path, "capabilities": _list_words(value)} for path, value in capabilities.items()],
+        problems,
+    )
+    problems.raise_if_any()
+    result = set_image_capabilities(
+        SetRequest(
+            source=os.path.join(".", os.fspath(source)),
+            output=os.path.join(".", os.fspath(output)),
+            assignments=assignments,
+            rewrite=rewrite,
+            removes_others=only,
+            platform=platform,
+            format=format,
+            compression=compression or "",
+            force=force,
+        )
+    )
+    report = make_json_report(result, os.fspath(output))
+    images = [
+        NewImage(image["platform"], image["after"]["manifest"] or "", image["after"]["config"]) for image in report["images"]
+    ]
+    return SetResult(tuple(images), tuple(report["notes"]), report)
+
+
+def _list_words(value: str | Sequence[str]) -> list[str]:
+    """Returns capabilities as a list of names and clauses."""
+    return ([value] if value.strip() else []) if isinstance(value, str) else list(value)
 
 
 def explain(
