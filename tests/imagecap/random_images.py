@@ -54,9 +54,7 @@ def draw_image(chance: random.Random, directory: pathlib.Path, *, extra: bytes =
     """
     files: dict[str, bytes | None] = {}  # The attribute of each program that a container sees.
     links: dict[str, str] = {}  # By the path of a hard link, that of its file.
-    layers = []
-    for number in range(chance.randint(1, 4)):
-        layers.append(_draw_layer(chance, number, files, links, extra if not number else b""))
+    layers = [_draw_layer(chance, number, files, links, b"" if number else extra) for number in range(chance.randint(1, 4))]
     shared = set(links.values())
     programs = sorted(path for path in files if path not in links)
     assigned = {path: value for path, value in files.items() if value is not None}

@@ -284,11 +284,11 @@ def _update_annotation(text: object, plan: Plan, layer: int | None) -> str:
     except ValueError:
         values = {}
     values = dict(values) if isinstance(values, dict) else {}
-    for file in plan.files:
-        if layer in (None, file.node.layer):
-            values.pop(file.path, None)
-            if file.assignment.value is not None:
-                values[file.path] = file.assignment.value.to_text()
+    for change in plan.changes:
+        if layer in (None, change.layer):
+            values.pop(change.path, None)
+            if change.after is not None:
+                values[change.path] = change.after
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 

@@ -29,6 +29,22 @@ if TYPE_CHECKING:
     from rules_setcap.oci.root_filesystem import RootFilesystem
 
 
+class FileChange(NamedTuple):
+    """A file whose capabilities are set or taken away, under one of its names.
+
+    Attributes:
+      path: the path.
+      layer: the number of the layer that has the file.
+      before: the capabilities that it has, as text; None for none.
+      after: those that it gets.
+    """
+
+    path: str
+    layer: int
+    before: str | None
+    after: str | None
+
+
 class Plan(NamedTuple):
     """The changes of one image.
 
@@ -37,6 +53,7 @@ class Plan(NamedTuple):
       blobs: its layers, the lowest first.
       tree: its merged root filesystem.
       files: the files whose capabilities are set or taken away, with their assignments.
+      changes: the changes of the files, sorted by path; in place, with every hard link of a file.
       named: the number of files at the start of `files` that the user named; --only and --strip add the others.
       engines_may_differ: whether its layers have entries about which container engines may differ.
     """
@@ -45,6 +62,7 @@ class Plan(NamedTuple):
     blobs: Sequence[LayerBlob]
     tree: RootFilesystem
     files: list[LocatedFile]
+    changes: list[FileChange]
     named: int
     engines_may_differ: bool
 
@@ -60,7 +78,7 @@ def plan_changes(
     assignments: Iterable[Assignment],
     *,
     removes_others: bool,
-    allow_sparse: bool,
+    in_place: bool,
     follow_links: bool,
     problems: Problems,
 ) -> Plan:
@@ -71,7 +89,7 @@ def plan_changes(
       image: the documents of the image.
       assignments: the assignments that the user wrote.
       removes_others: whether all other files lose their capabilities.
-      allow_sparse: whether the files may be sparse files of tar.
+      in_place: whether the layers that have the files change; otherwise the files are copied.
       follow_links: whether a path that is a symbolic link names the file to which it leads.
       problems: the collector of problems: files that do not exist, or cannot have capabilities.
 
@@ -83,19 +101,35 @@ def plan_changes(
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
     if follow_links:
         assignments = [_follow_links(assignment, tree) for assignment in assignments]
-    files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=allow_sparse)
+    files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=in_place)
     named = len(files)
-    first_paths: dict[int, str] = {}
+    # In place, all hard links of a file change together. In a new layer, each name becomes a file of its own.
+    first_paths: dict[int | str, str] = {}
     for file in files:
-        if (other := first_paths.setdefault(id(file.node), file.path)) != file.path:
-            what = f"the same file as {quote(other)}, which has capabilities already; keep one"
+        key = id(file.node) if in_place else file.path
+        if in_place and key in first_paths:  # Of files that are copied, assign_capabilities() says it.
+            what = f"the same file as {quote(first_paths[key])}, which has capabilities already; keep one"
             problems.add(file.assignment.attribute, file.assignment.path, what)
+        first_paths.setdefault(key, file.path)
     if removes_others:
         for path, node in tree.walk():
-            if node.type == FILE and CAPABILITY in node.xattrs and id(node) not in first_paths:
-                first_paths[id(node)] = path
+            other = id(node) if in_place else path
+            if node.type == FILE and CAPABILITY in node.xattrs and other not in first_paths:
+                first_paths[other] = path
                 files.append(LocatedFile(Assignment(ATTRIBUTE, path, None), path, node))
-    return Plan(image, blobs, tree, files, named, root.engines_may_differ)
+    names: dict[int | str, list[str]] = {}
+    if in_place:
+        for path, node in tree.walk():
+            if id(node) in first_paths:
+                names.setdefault(id(node), []).append(path)
+    changes = [
+        FileChange(
+            path, file.node.layer, _describe_value(file.node.xattrs.get(CAPABILITY)), _describe_assignment(file.assignment)
+        )
+        for file in files
+        for path in names.get(id(file.node), [file.path])
+    ]
+    return Plan(image, blobs, tree, files, sorted(changes, key=_get_path), named, root.engines_may_differ)
 
 
 def _follow_links(assignment: Assignment, tree: RootFilesystem) -> Assignment:
@@ -107,7 +141,7 @@ def _follow_links(assignment: Assignment, tree: RootFilesystem) -> Assignment:
     return assignment.move(match[0]) if match else assignment
 
 
-def describe_value(value: bytes | None) -> str | None:
+def _describe_value(value: bytes | None) -> str | None:
     """Returns the capabilities of an extended attribute as text; None for no attribute."""
     if value is None:
         return None
@@ -115,6 +149,15 @@ def describe_value(value: bytes | None) -> str | None:
         return capabilities.from_xattr(value).to_text()
     except capabilities.CapabilityError:
         return "an invalid attribute"
+
+
+def _get_path(change: FileChange) -> str:
+    return change.path
+
+
+def _describe_assignment(assignment: Assignment) -> str | None:
+    """Returns the capabilities that an assignment gives, as text; None if it takes them away."""
+    return assignment.value.to_text() if assignment.value is not None else None
 
 
 def list_capabilities(tree: RootFilesystem) -> dict[str, bytes]:

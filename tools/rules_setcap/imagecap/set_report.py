@@ -18,10 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.diagnostics.errors import escape
 from rules_setcap.getcap.output import JSON_VERSION
-from rules_setcap.imagecap.plans import describe_value
 from rules_setcap.oci.descriptors import compute_digest
 
 if TYPE_CHECKING:
@@ -67,18 +65,10 @@ def _describe_image(image: ChangedImage, has_manifests: bool) -> dict[str, Any]:
     plan = image.plan
     old = plan.image.descriptor["digest"], plan.image.manifest["config"]["digest"]
     new = compute_digest(image.manifest), compute_digest(image.config)
-    files = [
-        {
-            "path": file.path,
-            "before": describe_value(file.node.xattrs.get(CAPABILITY)),
-            "after": file.assignment.value.to_text() if file.assignment.value is not None else None,
-        }
-        for file in plan.files
-    ]
     return {
         "platform": plan.platform,
         "before": {"manifest": old[0] if has_manifests else None, "config": old[1]},
         "after": {"manifest": new[0] if has_manifests else None, "config": new[1]},
         "layers": [{"before": before or None, "after": after} for before, after in image.layers],
-        "files": sorted(files, key=lambda file: str(file["path"])),
+        "files": [{"path": change.path, "before": change.before, "after": change.after} for change in plan.changes],
     }

@@ -119,7 +119,7 @@ def _change_images(
             image,  # type: ignore[arg-type]
             request.assignments,
             removes_others=request.removes_others,
-            allow_sparse=request.rewrite,
+            in_place=request.rewrite,
             follow_links=request.follow_links,
             problems=image_problems,
         )
