@@ -3,6 +3,7 @@
 load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo", "PushInfo")
 load(":attributes.bzl", "list_attribute_files")
 load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":input_images.bzl", "find_image")
 load(":launcher.bzl", "for_host")
 load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "stamp_attrs")
@@ -66,11 +67,13 @@ def _describe_push(ctx, layout, destination):
     return PushInfo(
         blobs = depset(blobs, transitive = base_layouts) if images else layout.files,
         description = description,
+        descriptor = index.descriptor if index else images[0].descriptor if images else None,
         destination = destination,
         image = target.label,
         images = images,
         label = ctx.label,
         layouts = [each for image in images for each in image.base_layouts] if images else [layout.directory] if layout.directory else [],
+        source = find_image("image", target, []),
     )
 
 image_push = rule(
