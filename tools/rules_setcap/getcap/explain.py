@@ -26,6 +26,6 @@ def run_explain(arguments: Sequence[str], names: ProgramNames) -> int:
     except ModuleNotFoundError as error:
         if error.name != "yaml":
             raise
-        what = f"reading YAML needs PyYAML; install it, or run {names.program} with bazel run, which provides it"
+        what = f"reading YAML needs PyYAML; install it (pip install PyYAML), or run {names.program} with bazel run, which provides it"
         print_error(names.program, what)
         return 2

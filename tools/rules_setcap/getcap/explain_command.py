@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rules_setcap.containers.docker import command_line
 from rules_setcap.containers.engines import Engine, parse_engine
@@ -52,6 +52,22 @@ def explain_container(arguments: Sequence[str], names: ProgramNames) -> int:
       OSError: a file cannot be read.
     """
     options = _parse_options(arguments, names)
+    report, status = make_report(options, names)
+    explain_report.print_report(report, options.json)
+    return status
+
+
+def make_report(options: argparse.Namespace, names: ProgramNames) -> tuple[dict[str, Any], int]:
+    """Returns the report on a container, as explain_report describes it, and the exit status of the command.
+
+    Args:
+      options: the command line, as make_parser() parses it.
+      names: the names of the program, for messages.
+
+    Raises:
+      InputError: the image or the settings are invalid.
+      OSError: a file cannot be read.
+    """
     plan = _make_plan(options, names)
     try:
         verdict = judge_plan(plan)
@@ -60,9 +76,8 @@ def explain_container(arguments: Sequence[str], names: ProgramNames) -> int:
         run_as_non_root = plan.settings.run_as_non_root
         if not run_as_non_root or not all(message.startswith(run_as_non_root.where) for message in error.problems):
             raise
-        report = explain_report.make_refusal_report(error.problems, find_fixes_of_refusal(plan, error), plan.settings.notes)
-        explain_report.print_report(report, options.json)
-        return _BAD
+        fixes = find_fixes_of_refusal(plan, error)
+        return explain_report.make_refusal_report(error.problems, fixes, plan.settings.notes), _BAD
     unknown = verdict.chain.unknown_reason
     report = explain_report.make_report(
         verdict,
@@ -70,10 +85,9 @@ def explain_container(arguments: Sequence[str], names: ProgramNames) -> int:
         plan.image.problems,
         [judge_plan(candidate) for candidate in make_candidate_plans(plan)] if unknown else [],
     )
-    explain_report.print_report(report, options.json)
     if not verdict.is_proven:
-        return _UNKNOWN
-    return _GOOD if verdict.is_good and not plan.image.problems else _BAD
+        return report, _UNKNOWN
+    return report, _GOOD if verdict.is_good and not plan.image.problems else _BAD
 
 
 def make_parser(names: ProgramNames) -> CommandParser:

@@ -12,6 +12,7 @@ from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.suggestions import suggest_path
 from rules_setcap.imagecap.grants import ATTRIBUTE
+from rules_setcap.oci.image import follow_path
 from rules_setcap.oci.layer_blobs import list_image_layers
 from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
 from rules_setcap.oci.platforms import format_platform
@@ -78,6 +79,7 @@ def plan_changes(
     *,
     removes_others: bool,
     in_place: bool,
+    follow_links: bool,
     problems: Problems,
 ) -> Plan:
     """Reads the layers of an image, verifies them, and finds the files.
@@ -88,6 +90,7 @@ def plan_changes(
       assignments: the assignments that the user wrote.
       removes_others: whether all other files lose their capabilities.
       in_place: whether the layers that have the files change; otherwise the files are copied.
+      follow_links: whether a path that is a symbolic link names the file to which it leads.
       problems: the collector of problems: files that do not exist, or cannot have capabilities.
 
     Raises:
@@ -96,6 +99,8 @@ def plan_changes(
     blobs = list_image_layers(source.layout, image)
     root = apply_layers(blobs, ReadBudget(blobs=True))
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
+    if follow_links:
+        assignments = [_follow_links(assignment, tree) for assignment in assignments]
     files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=in_place)
     named = len(files)
     # In place, all hard links of a file change together. In a new layer, each name becomes a file of its own.
@@ -125,6 +130,15 @@ def plan_changes(
         for path in names.get(id(file.node), [file.path])
     ]
     return Plan(image, blobs, tree, files, sorted(changes, key=_get_path), named, root.engines_may_differ)
+
+
+def _follow_links(assignment: Assignment, tree: RootFilesystem) -> Assignment:
+    """Returns the assignment for the path to which all links of its path lead; the same one if they lead nowhere."""
+    try:
+        match = follow_path(tree, assignment.path)
+    except ValueError:
+        return assignment
+    return assignment.move(match[0]) if match else assignment
 
 
 def _describe_value(value: bytes | None) -> str | None:

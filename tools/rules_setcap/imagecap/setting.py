@@ -42,6 +42,7 @@ class SetRequest:
       format: the kind of the output; None for that of the source.
       compression: how written layers are compressed, as --compression has it; "" for the default of the way.
       force: whether an existing output is replaced.
+      follow_links: whether a path that is a symbolic link names the file to which it leads; otherwise it is an error.
     """
 
     source: str
@@ -53,6 +54,7 @@ class SetRequest:
     format: str | None = None
     compression: str = ""
     force: bool = False
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def _change_images(
             request.assignments,
             removes_others=request.removes_others,
             in_place=request.rewrite,
+            follow_links=request.follow_links,
             problems=image_problems,
         )
         _add_problems(problems, image_problems, plan, len(images))
