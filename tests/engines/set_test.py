@@ -62,7 +62,10 @@ def _start_containerd(state: pathlib.Path) -> Iterator[Run]:
             subprocess.run([*ctr, "images", "import", "--local", *snapshotter, str(archive)], check=True, capture_output=True)
             try:
                 done = subprocess.run(
-                    [*ctr, "run", "--rm", "--net-host", *snapshotter, REFERENCE, "set"], check=True, capture_output=True, text=True
+                    [*ctr, "run", "--rm", "--net-host", *snapshotter, REFERENCE, "set"],
+                    check=True,
+                    capture_output=True,
+                    text=True,
                 )
             finally:
                 subprocess.run([*ctr, "images", "remove", "--sync", REFERENCE], capture_output=True, check=True)
