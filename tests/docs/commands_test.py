@@ -38,6 +38,7 @@ _FUNCTIONS = """\
 # The pages write these names for these commands.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
 image_diff() { bazel run @rules_setcap//tools/image_diff -- "$@"; }
+imagecap() { bazel run @rules_setcap//tools/imagecap -- "$@"; }
 """
 
 
