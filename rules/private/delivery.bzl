@@ -9,12 +9,12 @@ load(":input_images.bzl", "ANY_IMAGE", "convert_to_layout", "find_image")
 load(":launcher.bzl", "find_runfile", "for_host", "write_launcher")
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PythonToolInfo")
-load(":request.bzl", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-DELIVERY_ATTRS = REQUEST_ATTRS | {
+DELIVERY_ATTRS = tool_attrs("destination", "oci") | {
     "image": attr.label(
         doc = "The image: " + ANY_IMAGE + ".",
         allow_files = True,

@@ -4,13 +4,14 @@ load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "list_files", "list_runfiles")
+load(":entries.bzl", "list_program")
 load(":image_actions.bzl", "assemble_image", "write_layout")
 load(":input_images.bzl", "ANY_IMAGE")
 load(":layer_actions.bzl", "copy_lower_files", "pack_layer")
 load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
 load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform")
+load(":request.bzl", "tool_attrs")
 load(":runtime_settings.bzl", "SETTINGS_ATTRS", "write_runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
 
@@ -138,7 +139,6 @@ def _resolve_attributes(ctx, platform, binary_path, base, problems):
 
 def _pack_binary(ctx, path, lower, unmatched_paths, problems):
     """Declares the layer of the binary, its runfiles and its capabilities."""
-    binary = ctx.executable.binary
     capabilities = list_file_capabilities(ctx, removable = bool(unmatched_paths))
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
@@ -149,8 +149,7 @@ def _pack_binary(ctx, path, lower, unmatched_paths, problems):
         ctx,
         ctx.label.name + "_binary",
         problems,
-        entries = [list_files("binary", depset([binary]), lambda _file: path)] +
-                  list_runfiles("binary", ctx.attr.binary, path, ctx.workspace_name),
+        entries = [list_program("binary", ctx.attr.binary, path, ctx.workspace_name)],
         capabilities = capabilities,
         lower = lower,
         program = path,
@@ -201,7 +200,7 @@ executes first.
     implementation = _image_impl,
     attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | LAYER_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
-    ) | {
+    ) | tool_attrs("copy", "oci") | {
         "annotate_capabilities": attr.bool(
             doc = """Whether to write the capabilities of all files into the manifest, so that an admission policy can read them without \
 pulling a layer. The annotation `io.github.rules_setcap.capabilities` is set on the manifest, and on the descriptors of the \

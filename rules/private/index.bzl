@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load(":attributes.bzl", "ANNOTATIONS_FILE_ATTRS", "list_attribute_files")
 load(":messages.bzl", "format_label", "format_problem")
-load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "LOCAL_LINKS", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files", "stamp_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -135,7 +135,7 @@ Output groups:
 - `descriptor`: the OCI descriptor of the index.
 - `index`: the OCI image index.""",
     implementation = _image_index_impl,
-    attrs = ANNOTATIONS_FILE_ATTRS | REQUEST_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
+    attrs = ANNOTATIONS_FILE_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | tool_attrs("oci") | {
         "annotations": attr.string_dict(
             doc = "Annotations of the index, for instance `{\"org.opencontainers.image.version\": \"1.0\"}`.",
         ),

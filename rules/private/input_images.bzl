@@ -67,7 +67,7 @@ def convert_to_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory, and declares the action that makes it if the image is something else.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS.
+      ctx: the context of a rule with tool_attrs("oci").
       attribute: str, the attribute that names the image.
       image: struct from find_image(), without problems.
       name: str, the extension of the directory's name; None for the attribute.
