@@ -45,6 +45,15 @@ ImageIndexInfo = provider(
     },
 )
 
+PushInfo = provider(
+    doc = "An image, and where it is pushed. `image_push` returns it.",
+    fields = {
+        "descriptor": "File: the OCI descriptor of the image or the index; None for an image of another ruleset.",
+        "destination": "File: JSON, an object with `repository` (empty if it is not set) and `tags`.",
+        "source": "struct: the files of the image, for actions of these rules. Its fields may change.",
+    },
+)
+
 ClientInfo = provider(
     doc = "A program that pushes images to registries or loads them into container engines.",
     fields = {

@@ -62,17 +62,16 @@ def _image_impl(ctx):
     assembled = assemble_image(ctx, attributes, new_layers, base, lower.contents)
     layout = write_layout(ctx, assembled, all_layers, base)
     settings = write_runtime_settings(ctx, lower.contents + [layer.metadata for layer in new_layers], assembled.config)
-    blobs = [layer.blob for layer in all_layers]
 
-    # The blobs of the layout are links, so its runfiles are the blobs too.
-    runfiles = ctx.runfiles([layout] + blobs, transitive_files = base.layout_files)
+    # Neither the files nor the runfiles have the layout or a blob, because Bazel builds both for `bazel build //...`.
     return [
-        DefaultInfo(files = depset([layout]), runfiles = runfiles),
+        DefaultInfo(files = depset([assembled.manifest, assembled.config, assembled.descriptor])),
         OutputGroupInfo(
             config = depset([assembled.config]),
             descriptor = depset([assembled.descriptor]),
-            layers = depset(blobs),
+            layers = depset([layer.blob for layer in all_layers]),
             manifest = depset([assembled.manifest]),
+            oci_layout = depset([layout]),
             runtime_settings = depset(settings),
             _validation = depset(_check_programs(ctx, lower, own_layers, binary_path, assembled.config)),
         ),
@@ -183,8 +182,7 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
 image = rule(
     doc = """An OCI image.
 
-`bazel build` writes an OCI image layout: a directory that `crane push`, `skopeo copy oci:` and `podman run oci:` read. \
-Its blobs are symbolic links to the layers; to copy the directory, use `cp -rL`.
+`bazel build` writes the manifest, the config and the descriptor. The output group `oci_layout` is the whole image.
 
 Output groups:
 
@@ -192,6 +190,8 @@ Output groups:
 - `descriptor`: the OCI descriptor of the manifest.
 - `layers`: the layers that Bazel builds, the lowest first.
 - `manifest`: the OCI image manifest.
+- `oci_layout`: an OCI image layout: a directory that `crane push`, `skopeo copy oci:` and `podman run oci:` read. Its blobs are \
+symbolic links to the layers; to copy the directory, use `cp -rL`.
 - `runtime_settings`: the settings with which a container gets all capabilities of the image's files, and no others: flags of \
 `docker run` and `podman run`, a Compose service, and a Kubernetes `securityContext`. The files of the base are included. The \
 `securityContext` sets `allowPrivilegeEscalation: false` if the only file with capabilities is the program that the container \

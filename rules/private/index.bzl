@@ -18,12 +18,12 @@ def _image_index_impl(ctx):
     images = [target[ImageInfo] for target in targets.values()]
     index, descriptor = _assemble_index(ctx, targets, problems)
     layout = _write_layout(ctx, index, descriptor, images)
-    runfiles = ctx.runfiles([layout]).merge_all([target[DefaultInfo].default_runfiles for target in targets.values()])
     return [
-        DefaultInfo(files = depset([layout]), runfiles = runfiles),
+        DefaultInfo(files = depset([index, descriptor])),
         OutputGroupInfo(
             descriptor = depset([descriptor]),
             index = depset([index]),
+            oci_layout = depset([layout]),
         ),
         ImageIndexInfo(
             descriptor = descriptor,
@@ -127,13 +127,14 @@ _each_platform = transition(
 image_index = rule(
     doc = """An OCI image index: images for several platforms under one name.
 
-`bazel build` writes an OCI image layout with all images. As the `base` of an `image`, an index stands for the image of that \
-image's platform.
+`bazel build` writes the index and its descriptor. The output group `oci_layout` has all images. As the `base` of an `image`, an \
+index stands for the image of that image's platform.
 
 Output groups:
 
 - `descriptor`: the OCI descriptor of the index.
-- `index`: the OCI image index.""",
+- `index`: the OCI image index.
+- `oci_layout`: an OCI image layout directory with the index and all images. Its blobs are symbolic links.""",
     implementation = _image_index_impl,
     attrs = ANNOTATIONS_FILE_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | tool_attrs("oci") | {
         "annotations": attr.string_dict(

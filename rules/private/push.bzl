@@ -1,8 +1,9 @@
 """The rule image_push."""
 
-load("//rules:providers.bzl", "ClientInfo")
+load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo", "PushInfo")
 load(":attributes.bzl", "list_attribute_files")
 load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":input_images.bzl", "find_image")
 load(":launcher.bzl", "for_host")
 load(":stamp.bzl", "stamp_attrs")
 
@@ -17,9 +18,16 @@ def _image_push_impl(ctx):
         list_attribute_files(ctx, ["remote_tags_file", "repository_file"]),
         problems,
     )
+    target = ctx.attr.image
+    info = target[ImageInfo] if ImageInfo in target else target[ImageIndexInfo] if ImageIndexInfo in target else None
     return [
         write_program(ctx, "push", layout, destination, ctx.attr._client[0]),
         OutputGroupInfo(destination = depset([destination])),
+        PushInfo(
+            descriptor = info.descriptor if info else None,
+            destination = destination,
+            source = find_image("image", target, []),
+        ),
     ]
 
 image_push = rule(
@@ -61,4 +69,5 @@ Output groups:
         ),
     },
     executable = True,
+    provides = [PushInfo],
 )
