@@ -134,7 +134,7 @@ def resolve_attributes(ctx, spec, base, problems):
     request.add(all_problems, format = "--problems-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [resolved_spec, all_problems],
         inputs = [each.file for each in attribute_files] + status_files,

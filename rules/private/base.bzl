@@ -53,7 +53,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     request.add(contents, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [contents],
         transitive_inputs = [layout.files],

@@ -61,7 +61,7 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
-        "validation",
+        ctx.attr._validation_tool,
         request,
         outputs = [output],
         inputs = base_contents + metadata + ([config] if config else []),

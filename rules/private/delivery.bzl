@@ -67,7 +67,7 @@ def write_destination(ctx, attributes, attribute_files, problems):
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
-        "destination",
+        ctx.attr._destination_tool,
         request,
         outputs = [output],
         inputs = [each.file for each in attribute_files] + status_files,

@@ -42,7 +42,7 @@ def _image_impl(ctx):
         info = _pack_binary(ctx, binary_path, lower, unmatched_paths, attributes.problems)
         own_layers.append(struct(attribute = "binary", info = info))
     elif repeats_directories:
-        info = pack_layer(ctx, ctx.label.name + "_directories", attributes.problems, lower = lower, sets_entries = False)
+        info = pack_layer(ctx, ctx.label.name + "_directories", problems_file = attributes.problems, lower = lower, sets_entries = False)
         own_layers.append(struct(attribute = "layers", info = info))
     if copies_files:
         # A layer of its own, so that another binary does not make Bazel read the base again.
@@ -67,13 +67,13 @@ def _image_impl(ctx):
     return [
         DefaultInfo(files = depset([assembled.manifest, assembled.config, assembled.descriptor])),
         OutputGroupInfo(
-            config = depset([assembled.config]),
-            descriptor = depset([assembled.descriptor]),
-            layers = depset([layer.blob for layer in all_layers]),
-            manifest = depset([assembled.manifest]),
-            oci_layout = depset([layout]),
-            runtime_settings = depset(settings),
-            _validation = depset(_check_programs(ctx, lower, own_layers, binary_path, assembled.config)),
+            config = [assembled.config],
+            descriptor = [assembled.descriptor],
+            layers = [layer.blob for layer in all_layers],
+            manifest = [assembled.manifest],
+            oci_layout = [layout],
+            runtime_settings = settings,
+            _validation = _check_programs(ctx, lower, own_layers, binary_path, assembled.config),
         ),
         ImageInfo(
             base_contents = base.contents,
@@ -92,11 +92,12 @@ def _list_layers(ctx, problems):
     """Returns label and info of each layer of the attribute layers; adds a problem for each target that is not a layer."""
     layers = []
     for target in ctx.attr.layers:
+        if LayerInfo in target:
+            layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
+            continue
         label = format_label(target.label)
         if ImageInfo in target or ImageIndexInfo in target:
             problems.append(format_problem("layers", label, "is an image, not a layer; use it as base"))
-        elif LayerInfo in target:
-            layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
         else:
             instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"
             problems.append(format_problem("layers", label, "is not a layer; write " + instead.format(label)))
@@ -136,7 +137,7 @@ def _resolve_attributes(ctx, platform, binary_path, base, problems):
     }
     return resolve_attributes(ctx, spec, base, problems)
 
-def _pack_binary(ctx, path, lower, unmatched_paths, problems):
+def _pack_binary(ctx, path, lower, unmatched_paths, problems_file):
     """Declares the layer of the binary, its runfiles and its capabilities."""
     capabilities = list_file_capabilities(ctx, removable = bool(unmatched_paths))
     if ctx.attr.linux_capabilities:
@@ -147,7 +148,7 @@ def _pack_binary(ctx, path, lower, unmatched_paths, problems):
     return pack_layer(
         ctx,
         ctx.label.name + "_binary",
-        problems,
+        problems_file = problems_file,
         entries = [list_program("binary", ctx.attr.binary, path, ctx.workspace_name)],
         capabilities = capabilities,
         lower = lower,

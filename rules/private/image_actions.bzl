@@ -42,14 +42,14 @@ def assemble_image(ctx, attributes, layers, base, base_contents):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [manifest, config, descriptor],
         inputs = [attributes.spec] + metadata + annotated,
         transitive_inputs = [base.files] if base.label else [],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
-        problems = attributes.problems,
+        problems_file = attributes.problems,
     )
     return struct(config = config, descriptor = descriptor, manifest = manifest)
 
@@ -76,7 +76,7 @@ def write_layout(ctx, image, layers, base):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [image.manifest, image.config, image.descriptor] +

@@ -80,7 +80,7 @@ def _assemble_index(ctx, targets, problems):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [index, descriptor],
         inputs = descriptors + [each.file for each in attribute_files] + status_files,
@@ -101,7 +101,7 @@ def _write_layout(ctx, index, descriptor, images):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [index, descriptor] + layouts,

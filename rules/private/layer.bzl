@@ -29,8 +29,8 @@ def _layer_impl(ctx):
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
-            metadata = depset([info.metadata]),
-            _validation = depset(checked),
+            metadata = [info.metadata],
+            _validation = checked,
         ),
         info,
     ]

@@ -17,7 +17,8 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 def pack_layer(
         ctx,
         name,
-        problems,
+        problems = [],
+        problems_file = None,
         entries = [],
         capabilities = [],
         sets_entries = True,
@@ -30,7 +31,8 @@ def pack_layer(
     Args:
       ctx: the context of a rule with LAYER_ATTRS and stamp_attrs().
       name: str, the name of the outputs without their extensions.
-      problems: list of str or File, as run_request() takes them.
+      problems: list of str, as run_request() takes it.
+      problems_file: File, as run_request() takes it.
       entries: list of EntriesInfo.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       sets_entries: bool, whether modes, owners and xattrs apply to the entries of this layer.
@@ -75,7 +77,7 @@ def pack_layer(
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
     run_request(
         ctx,
-        "packer",
+        ctx.attr._packer_tool,
         request,
         outputs = [info.blob, info.metadata] + ([unmatched_paths] if unmatched_paths else []),
         inputs = inputs,
@@ -85,16 +87,17 @@ def pack_layer(
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
         problems = problems,
+        problems_file = problems_file,
     )
     return info
 
-def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatched_paths):
+def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, unmatched_paths):
     """Declares the action that copies files of lower layers into a layer, with other capabilities.
 
     Args:
       ctx: the context of the rule image.
       name: str, the name of the outputs without their extensions.
-      problems: list of str or File, as run_request() takes them.
+      problems_file: File, as run_request() takes it.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       platform: str, the platform of the image.
       lower: struct of the lower layers:
@@ -125,7 +128,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         inputs.append(unmatched_paths)
     run_request(
         ctx,
-        "copy",
+        ctx.attr._copy_tool,
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
@@ -134,7 +137,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         threads = thread_count(ctx),
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
-        problems = problems,
+        problems_file = problems_file,
     )
     return info
 
@@ -144,7 +147,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
     Args:
       ctx: the context of the rule setcap.
       name: str, the name of the outputs without their extensions.
-      problems: list of str, as run_request() takes them.
+      problems: list of str, as run_request() takes it.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       tars: list of File, the tar; empty if there is a problem with it.
 
@@ -162,7 +165,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
         request.add("--drop-zero-rootid=yes")
     run_request(
         ctx,
-        "packer",
+        ctx.attr._packer_tool,
         request,
         outputs = [info.blob, info.metadata],
         inputs = tars,

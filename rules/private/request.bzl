@@ -99,6 +99,7 @@ def run_request(
         mnemonic,
         progress_message,
         problems = [],
+        problems_file = None,
         inputs = [],
         transitive_inputs = [],
         tools = [],
@@ -108,29 +109,30 @@ def run_request(
 
     Args:
       ctx: the context of a rule with tool_attrs().
-      tool: str, the tool that has the subcommand, one of those of tool_attrs().
+      tool: Target, the tool that has the subcommand: an attribute of tool_attrs().
       request: Args from start_request().
       outputs: list of File.
       mnemonic: str, the action's mnemonic.
       progress_message: str, the line that Bazel shows while the action runs.
-      problems: list of str from format_problem(), or a File with such a list as JSON. If there are any, the action reports
-        them together with those that it finds itself, and fails.
+      problems: list of str from format_problem(). If there are any, the action reports them together with those that it
+        finds itself, and fails.
+      problems_file: File, such a list as JSON, from another action of the target; None if there is none.
       inputs: list of File.
       transitive_inputs: list of depset of File.
       tools: list of File: further files that the tool needs.
       threads: int, the number of threads that compress, from thread_count(); 0 if the action does not compress.
       execution_requirements: dict of str to str: LOCAL_LINKS, or by default those of an action that can run anywhere.
     """
-    if type(problems) == "File":
-        request.add(problems, format = "--problems=%s")
-        inputs = inputs + [problems]
-    elif problems:
+    if problems_file:
+        request.add(problems_file, format = "--problems=%s")
+        inputs = inputs + [problems_file]
+    if problems:
         request.add_all(problems, format_each = "--problem=%s")
     if threads:
         request.add(threads, format = "--threads=%s")
     run_python_tool(
         ctx,
-        getattr(ctx.attr, "_" + tool + "_tool")[PythonToolInfo],
+        tool[PythonToolInfo],
         [request],
         outputs = outputs,
         inputs = depset(inputs, transitive = transitive_inputs) if transitive_inputs else inputs,
