@@ -9,7 +9,7 @@ load(":input_images.bzl", "ANY_IMAGE", "convert_to_layout", "find_image")
 load(":launcher.bzl", "find_runfile", "for_host", "write_launcher")
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PythonToolInfo")
-load(":request.bzl", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -22,7 +22,7 @@ PROGRAM_ATTRS = {
     ),
 }
 
-DELIVERY_ATTRS = PROGRAM_ATTRS | REQUEST_ATTRS | {
+DELIVERY_ATTRS = PROGRAM_ATTRS | tool_attrs("destination", "oci") | {
     "image": attr.label(
         doc = "The image: " + ANY_IMAGE + ".",
         allow_files = True,
@@ -70,7 +70,7 @@ def write_destination(ctx, attributes, attribute_files, problems):
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
-        "destination",
+        ctx.attr._destination_tool,
         request,
         outputs = [output],
         inputs = [each.file for each in attribute_files] + status_files,

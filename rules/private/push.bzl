@@ -54,7 +54,7 @@ def _describe_push(ctx, layout, destination):
     request.add(description, format = "--output=%s")
     run_request(
         ctx,
-        "destination",
+        ctx.attr._destination_tool,
         request,
         outputs = [description],
         inputs = inputs,
