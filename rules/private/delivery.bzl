@@ -30,6 +30,45 @@ DELIVERY_ATTRS = PROGRAM_ATTRS | tool_attrs("destination", "oci") | {
     ),
 }
 
+def _delivery_check_impl(ctx):
+    return [DefaultInfo(files = ctx.attr.program[OutputGroupInfo].destination)]
+
+_delivery_check = rule(
+    doc = "The checked destination of a program that delivers an image. It needs no blob.",
+    implementation = _delivery_check_impl,
+    attrs = {
+        "program": attr.label(
+            doc = "A target with the output group `destination`.",
+            mandatory = True,
+        ),
+    },
+)
+
+def declare_program(rule, name, attributes):
+    """Declares a program for `bazel run`, and a target that checks its destination.
+
+    The runfiles of the program are the whole image. Bazel builds the runfiles of each program that it builds, and by default
+    downloads them from a remote cache. So `bazel build //...` leaves the program out, and builds the check.
+
+    Args:
+      rule: the rule of the program, which has the output group `destination`.
+      name: str, the name of the target.
+      attributes: dict, the attributes of the rule besides its name.
+    """
+    tags = attributes.pop("tags", None) or []
+    rule(
+        name = name,
+        tags = tags + ["manual"],
+        **attributes
+    )
+    _delivery_check(
+        name = name + ".check",
+        program = name,
+        tags = tags,
+        testonly = attributes.get("testonly"),
+        visibility = ["//visibility:private"],
+    )
+
 def find_layout(ctx, problems):
     """Returns the OCI layout directory of the attribute image.
 

@@ -89,6 +89,9 @@ The program runs [crane](https://github.com/google/go-containerregistry) or [sko
 `PATH`, with the credentials that they find, or the client of a registered [`registry_client`](toolchains.md) toolchain. podman \
 and docker are not supported: they compress layers again when they push, so the digest would differ from that of the build.
 
+`bazel build //...` does not build the program, because its runfiles are the whole image, but the target `<name>.check`, which \
+checks the attributes.
+
 Output groups:
 
 - `destination`: a JSON object with `repository` and `tags`, in which placeholders are expanded.
