@@ -76,9 +76,11 @@ def _image_impl(ctx):
             _validation = depset(_check_programs(ctx, lower, own_layers, binary_path, assembled.config)),
         ),
         ImageInfo(
+            base_blobs = base.blobs,
             base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
+            base_sources = base.sources,
             config = assembled.config,
             descriptor = assembled.descriptor,
             layers = all_layers,
@@ -172,13 +174,16 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
         struct(attribute = layer.attribute, disabled_checks = [], info = layer.info, is_checked = False)
         for layer in own_layers
     ]
+    program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None
+    if lower.base.blobs and not layers and not program_attribute:
+        return check_programs(ctx, [])  # There is no program to check, and the contents would fetch the layers of the base.
     return check_programs(
         ctx,
         layers,
         base_contents = lower.contents,
         config = config,
         binary = binary_path,
-        program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None,
+        program_attribute = program_attribute,
     )
 
 image = rule(

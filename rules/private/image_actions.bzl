@@ -72,6 +72,7 @@ def write_layout(ctx, image, layers, base):
     for layer in layers:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--layer=%s")
     request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
+    request.add_all(base.blobs, format_each = "--base-blob=%s")
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,

@@ -22,12 +22,13 @@ ROOMS = (
     "delivery",
     "ko",
     "diff",
+    "bases",
     "getcap",
     "image_tests",
     "reproduce",
 )
 # Command lines: no other room may import from these, in whichever order they stand.
-COMMAND_LINES = ("packer", "validation", "delivery", "ko", "getcap", "image_tests", "reproduce")
+COMMAND_LINES = ("packer", "validation", "delivery", "ko", "bases", "getcap", "image_tests", "reproduce")
 
 
 def _modules() -> dict[str, pathlib.Path]:

@@ -85,13 +85,14 @@ def write_index_layout(output: str, *, index: bytes, descriptor: bytes, layouts:
     _write_layout(output, links, {index_descriptor["digest"]: index}, index_descriptor)
 
 
-def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -> None:
+def link_layout(output: str, index: str, files: Sequence[str], fetched_blobs: Sequence[str], attribute: str) -> None:
     """Writes a layout whose files are given one by one; its blobs are links to them.
 
     Args:
       output: the path of the directory; what is there is replaced.
       index: the path of the index.json.
       files: the paths of all files; those that are not beside `index` are left out.
+      fetched_blobs: the paths of further blobs, whose names are their hexadecimal digests.
       attribute: the attribute that names the files, for messages.
 
     Raises:
@@ -104,7 +105,7 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
         raise InputError(
             [format_problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
         )
-    _write_with_index(output, read_file(index), blobs)
+    _write_with_index(output, read_file(index), [*blobs, *fetched_blobs])
 
 
 def copy_layout(output: str, source: str, attribute: str) -> None:

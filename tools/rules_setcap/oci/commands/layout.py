@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.oci.layout_writer import write_image_layout
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     for pair in arguments.take_values("layer"):
         metadata, _, blob = pair.partition("=")
         blobs[files.read_json(metadata)["descriptor"]["digest"]] = blob
+    blobs |= map_fetched_blobs(arguments.take_values("base-blob"))
     base_layouts, output = arguments.take_values("base-layout"), arguments.take_value("output")
     arguments.check_all_taken()
     problems.raise_if_any()
