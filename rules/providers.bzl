@@ -34,6 +34,7 @@ ImageInfo = provider(
         "layout": "File: the image as an OCI layout directory.",
         "manifest": "File: the OCI image manifest.",
         "platform": "str: os/architecture or os/architecture/variant; empty if it is not known.",
+        "sparse_layout": "File: `layout` without `base_blobs`; None if there are none.",
     },
 )
 
@@ -44,6 +45,7 @@ ImageIndexInfo = provider(
         "images": "list of ImageInfo: the images, in the order of the index.",
         "index": "File: the OCI image index.",
         "layout": "File: the index and its images as an OCI layout directory.",
+        "sparse_layout": "File: `layout` without the `base_blobs` of its images; None if there are none.",
     },
 )
 

@@ -60,6 +60,7 @@ def _image_impl(ctx):
     all_layers = base.layers + new_layers
     assembled = assemble_image(ctx, attributes, new_layers, base, lower.contents)
     layout = write_layout(ctx, assembled, all_layers, base)
+    sparse_layout = write_layout(ctx, assembled, all_layers, base, is_sparse = True) if base.blobs else None
     settings = write_runtime_settings(ctx, lower.contents + [layer.metadata for layer in new_layers], assembled.config)
     blobs = [layer.blob for layer in all_layers]
 
@@ -87,6 +88,7 @@ def _image_impl(ctx):
             layout = layout,
             manifest = assembled.manifest,
             platform = platform,
+            sparse_layout = sparse_layout,
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ClientInfo")
 load(":attributes.bzl", "list_attribute_files")
-load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":delivery.bzl", "DELIVERY_ATTRS", "find_pushed_layout", "write_destination", "write_program")
 load(":launcher.bzl", "for_host")
 load(":stamp.bzl", "stamp_attrs")
 
@@ -10,7 +10,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 def _image_push_impl(ctx):
     problems = []
-    layout = find_layout(ctx, problems)
+    layout = find_pushed_layout(ctx, problems)
     destination = write_destination(
         ctx,
         {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
-from rules_setcap.delivery.push import push_image
+from rules_setcap.delivery.push import BaseSource, push_image
 from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable, quote
 from rules_setcap.oci import reference
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Args:
       arguments: the path of a JSON object, and the user's flags. The object has `target`, `kind` ("push" or "load"), `image`
-        (its label), `layout`, `destination`, `program`, and `spec` (its own path). Its paths are relative to the runfiles.
+        (its label), `layout`, `sources` (where its missing layers are), `destination`, `program`, and `spec` (its own path). Its paths are relative to the runfiles.
 
     Returns:
       The exit status, as STATUSES describes it.
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     target = spec["target"]
     try:
         if spec["kind"] == "push":
-            _push(target, layout, destination, client, flags)
+            _push(target, layout, destination, client, flags, [BaseSource(**source) for source in spec["sources"]])
         else:
             _load(target, layout, spec["image"], destination, client, flags)
         sys.stdout.flush()
@@ -77,13 +77,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _push(target: str, layout: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
+def _push(
+    target: str,
+    layout: str,
+    destination: dict[str, Any],
+    client: Client,
+    flags: Sequence[str],
+    sources: Sequence[BaseSource],
+) -> None:
     options = make_push_parser(target).parse_command(flags)
     repository = options.repository or destination["repository"]
     if not repository:
         raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
     tags = options.tags or destination["tags"]
-    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository))
+    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository), sources=sources)
 
 
 def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
