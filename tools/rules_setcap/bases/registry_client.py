@@ -7,6 +7,7 @@ against their digests, and no more bytes are read than a descriptor says.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pwd
@@ -88,15 +89,26 @@ class RegistryClient(NamedTuple):
     path: str
     environment: Mapping[str, str]
 
-    def fetch_blob(self, output: BinaryIO, image: str, manifest_digest: str, digest: str, size: int, *, insecure: bool) -> None:
-        """Fetches a layer, and verifies its digest and size.
+    def fetch_blob(
+        self,
+        output: BinaryIO,
+        image: str,
+        manifest_digest: str,
+        digest: str,
+        size: int,
+        *,
+        is_config: bool = False,
+        insecure: bool,
+    ) -> None:
+        """Fetches a layer or a config, and verifies its digest and size.
 
         Args:
           output: the file that gets the bytes.
           image: the repository in the registry.
-          manifest_digest: the digest of a manifest that has the layer.
-          digest: the digest of the layer.
+          manifest_digest: the digest of a manifest that has the blob.
+          digest: the digest of the blob.
           size: its size in bytes.
+          is_config: whether it is the config.
           insecure: whether to allow plain HTTP, and certificates that cannot be verified.
 
         Raises:
@@ -106,11 +118,48 @@ class RegistryClient(NamedTuple):
         if self.kind == "crane":
             flags = ["--insecure"] if insecure else []
             received = self._copy_stdout([*flags, "blob", f"{image}@{digest}"], output, hashed, size, digest)
+        elif is_config:
+            flags = ["--tls-verify=false"] if insecure else []
+            arguments = ["inspect", "--raw", "--config", *flags, f"docker://{image}@{manifest_digest}"]
+            received = self._copy_stdout(arguments, output, hashed, size, digest)
         else:
             received = self._copy_skopeo_layer(output, hashed, f"docker://{image}@{manifest_digest}", digest, size, insecure)
         if (received, hashed.hexdigest()) != (size, digest.removeprefix("sha256:")):
             what = f"{received} bytes with digest sha256:{hashed.hexdigest()}; the manifest says {size} bytes"
             raise RegistryError(f"{self.kind} has fetched something else for {digest}: {what}")
+
+    def find_digest(self, reference: str, *, insecure: bool) -> str:
+        """Returns the digest that a tag has.
+
+        Args:
+          reference: the image with its tag.
+          insecure: whether to allow plain HTTP, and certificates that cannot be verified.
+
+        Raises:
+          RegistryError: the client has not fetched the manifest.
+        """
+        return f"sha256:{hashlib.sha256(self.fetch_manifest(reference, insecure=insecure)).hexdigest()}"
+
+    def fetch_manifest(self, reference: str, *, insecure: bool, digest: str = "") -> bytes:
+        """Returns the bytes of a manifest or an index.
+
+        Args:
+          reference: the image with its tag or its digest.
+          insecure: whether to allow plain HTTP, and certificates that cannot be verified.
+          digest: the digest of the document; "" if it is not known.
+
+        Raises:
+          RegistryError: the client has not fetched it, or something else.
+        """
+        if self.kind == "crane":
+            arguments = [*(["--insecure"] if insecure else []), "manifest", reference]
+        else:
+            arguments = ["inspect", "--raw", *(["--tls-verify=false"] if insecure else []), f"docker://{reference}"]
+        output, hashed = io.BytesIO(), hashlib.sha256()
+        self._copy_stdout(arguments, output, hashed, limits.JSON, reference)
+        if digest and hashed.hexdigest() != digest.removeprefix("sha256:"):
+            raise RegistryError(f"{self.kind} has fetched something else for {digest}")
+        return output.getvalue()
 
     def _copy_stdout(self, arguments: Sequence[str], output: BinaryIO, hashed: hashlib._Hash, size: int, what: str) -> int:
         """Copies what the client prints; returns the number of bytes."""
@@ -123,7 +172,7 @@ class RegistryClient(NamedTuple):
                 output.write(data)
             if received > size:
                 process.kill()
-                raise RegistryError(f"{self.kind} has fetched more than {size} bytes for {what}, as the manifest says")
+                raise RegistryError(f"{self.kind} has fetched more than {size} bytes for {what}")
             if process.wait():
                 raise RegistryError(f"{self.kind} has not fetched {what}: {_describe_failure(errors, process.returncode)}")
         return received
