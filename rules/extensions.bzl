@@ -27,14 +27,14 @@ def _bases_impl(ctx):
         **({name: getattr(clients[0], name) for name in CLIENT_ATTRS} if clients else {})
     )
     pulls = {}
-    direct = []
+    direct = {}
     for module in ctx.modules:
         for tag in module.tags.pull:
             values = {name: getattr(tag, name) for name in PULL_ATTRS}
             if pulls.setdefault(tag.name, values) != values:
                 fail("bases.pull: name: \"{}\": is the name of two different images; module {} must choose another one".format(tag.name, module.name))
-            if module.is_root and tag.name not in direct:
-                direct.append(tag.name)
+            if module.is_root:
+                direct[tag.name] = ctx.is_dev_dependency(tag)
     for name, values in pulls.items():
         pull_repository(
             name = name,
@@ -44,8 +44,8 @@ def _bases_impl(ctx):
         )
     return ctx.extension_metadata(
         reproducible = True,
-        root_module_direct_deps = direct,
-        root_module_direct_dev_deps = [],
+        root_module_direct_deps = [name for name, is_dev in direct.items() if not is_dev],
+        root_module_direct_dev_deps = [name for name, is_dev in direct.items() if is_dev],
     )
 
 bases = module_extension(

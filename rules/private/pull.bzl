@@ -6,6 +6,7 @@ load(
     "INDEX",
     "MANIFEST",
     "find_digest_fault",
+    "find_entry_fault",
     "find_image_name_fault",
     "find_index_fault",
     "find_manifest_fault",
@@ -143,6 +144,8 @@ def _pull_repository_impl(ctx):
     if is_index(top):
         _check_document(ctx, ctx.attr.digest, find_index_fault(top))
         entries = _choose_entries(ctx, top["manifests"])
+        for entry in entries:
+            _check_document(ctx, entry["digest"], find_entry_fault(entry))
         images = [_fetch_image(ctx, client, entry, _fetch_document(ctx, client, entry["digest"])) for entry in entries]
     else:
         size = len(_read(ctx, ctx.attr.digest))

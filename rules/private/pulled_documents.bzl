@@ -19,11 +19,25 @@ _LOWER_CASE = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789"
 
 def is_index(document):
-    """Returns whether a document is an index: its media type says so, or it has none and lists manifests."""
+    """Returns whether a document is an index: its media type says so, or it has none and lists manifests.
+
+    Args:
+      document: dict.
+
+    Returns:
+      bool.
+    """
     return document.get("mediaType") in _INDEXES or (not document.get("mediaType") and "manifests" in document)
 
 def find_index_fault(index):
-    """Returns what is wrong with an index, as the end of a sentence; None if it is valid."""
+    """Returns what is wrong with an index, as the end of a sentence; None if it is valid.
+
+    Args:
+      index: dict.
+
+    Returns:
+      str.
+    """
     entries = index.get("manifests")
     if type(entries) != "list" or not entries:
         return "is an index without manifests"
@@ -33,14 +47,32 @@ def find_index_fault(index):
         fault = _find_descriptor_fault(entry)
         if fault:
             return fault
-        if entry.get("mediaType") in _INDEXES:
-            return "is an index of indexes; write the digest of the index that has the images"
-        if entry.get("mediaType") not in _MANIFESTS:
-            return "has an entry of the unknown media type {}".format(json.encode(entry.get("mediaType")))
+    return None
+
+def find_entry_fault(entry):
+    """Returns why an entry of an index is not an image, as the end of a sentence; None if it is one.
+
+    Args:
+      entry: dict, a valid descriptor.
+
+    Returns:
+      str.
+    """
+    if entry.get("mediaType") in _INDEXES:
+        return "is an index in an index; write its digest as digest"
+    if entry.get("mediaType") not in _MANIFESTS:
+        return "has the unknown media type {}; write the platforms to fetch".format(json.encode(entry.get("mediaType")))
     return None
 
 def find_manifest_fault(manifest):
-    """Returns what is wrong with a manifest, as the end of a sentence; None if it is valid."""
+    """Returns what is wrong with a manifest, as the end of a sentence; None if it is valid.
+
+    Args:
+      manifest: dict.
+
+    Returns:
+      str.
+    """
     layers = manifest.get("layers") or []
     if manifest.get("schemaVersion") == 1 or manifest.get("mediaType", MANIFEST) not in _MANIFESTS:
         return "is not a manifest of an image; its media type is {}".format(json.encode(manifest.get("mediaType")))
@@ -62,20 +94,41 @@ def _find_descriptor_fault(descriptor):
     return None
 
 def find_digest_fault(text):
-    """Returns what is wrong with a digest, as a sentence; None if it is valid."""
+    """Returns what is wrong with a digest, as a sentence; None if it is valid.
+
+    Args:
+      text: str.
+
+    Returns:
+      str.
+    """
     digits = text.removeprefix("sha256:")
     if len(digits) != 64 or digits == text or not _consists_of(digits, _DIGITS + "abcdef"):
         return "not a valid digest; write \"sha256:\" and 64 hexadecimal digits in lower case"
     return None
 
 def find_tag_fault(text):
-    """Returns what is wrong with a tag, as a sentence; None if it is valid."""
+    """Returns what is wrong with a tag, as a sentence; None if it is valid.
+
+    Args:
+      text: str.
+
+    Returns:
+      str.
+    """
     if len(text) > 128 or not _consists_of(text.lower(), _LOWER_CASE + _DIGITS + "_.-") or text[0] in ".-":
         return "not a valid tag; write up to 128 letters, digits, \"_\", \".\" and \"-\""
     return None
 
 def find_image_name_fault(text):
-    """Returns what is wrong with the name of an image without tag and digest, as a sentence; None if it is valid."""
+    """Returns what is wrong with the name of an image without tag and digest, as a sentence; None if it is valid.
+
+    Args:
+      text: str.
+
+    Returns:
+      str.
+    """
     host, _, path = text.partition("/")
     if "@" in text:
         return "has a digest; write {}, and the digest as digest".format(json.encode(text.partition("@")[0]))
@@ -90,14 +143,28 @@ def find_image_name_fault(text):
     return None
 
 def find_platform_fault(text):
-    """Returns what is wrong with a platform, as a sentence; None if it is valid."""
+    """Returns what is wrong with a platform, as a sentence; None if it is valid.
+
+    Args:
+      text: str.
+
+    Returns:
+      str.
+    """
     words = text.split("/")
     if len(words) not in (2, 3) or [word for word in words if not word]:
         return "not a valid platform; write os/architecture, as \"linux/amd64\" or \"linux/arm/v7\""
     return None
 
 def is_loopback(image):
-    """Returns whether the registry of an image is this machine."""
+    """Returns whether the registry of an image is this machine.
+
+    Args:
+      image: str, host/path.
+
+    Returns:
+      bool.
+    """
     host = image.partition("/")[0]
     if host.startswith("[::1]"):
         return True
@@ -132,4 +199,4 @@ def matches_platform(platform, wanted):
     return words[:2] == wanted_words[:2] and (len(words) < 3 or len(wanted_words) < 3 or words[2] == wanted_words[2])
 
 def _consists_of(text, characters):
-    return not text.strip(characters) and not [character for character in text.elems() if character not in characters]
+    return not [character for character in text.elems() if character not in characters]

@@ -546,6 +546,14 @@ HOSTILE_DOCUMENTS = {
         json.dumps({"config": {"digest": "sha256:" + "0" * 64, "size": -1}}).encode(),
         "has a descriptor that is not valid",
     ),
+    "nested index": (
+        json.dumps({"manifests": [{"mediaType": INDEX, "digest": "sha256:" + "0" * 64, "size": 1}]}).encode(),
+        "is an index in an index; write its digest as digest",
+    ),
+    "unknown entry": (
+        json.dumps({"manifests": [{"mediaType": "text/x", "digest": "sha256:" + "0" * 64, "size": 1}]}).encode(),
+        'has the unknown media type "text/x"; write the platforms to fetch',
+    ),
     "index": (json.dumps({"manifests": []}).encode(), "is an index without manifests"),
     "large index": (json.dumps({"manifests": [{}] * 1001}).encode(), "is an index of 1001 manifests (limit IMAGES: 1000)"),
     "other": (json.dumps({"mediaType": "text/plain"}).encode(), 'its media type is "text/plain"'),
