@@ -16,6 +16,7 @@ _TYPES = {
     "LABEL": "Label",
     "LABEL_DICT_UNARY": "Dictionary of strings to labels",
     "LABEL_LIST": "List of labels",
+    "NAME": "Name",
     "STRING": "String",
     "STRING_DICT": "Dictionary of strings to strings",
     "STRING_LIST": "List of strings",
