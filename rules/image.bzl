@@ -11,7 +11,7 @@ image(
 )
 ```
 
-`bazel build` writes an OCI image layout directory.
+`bazel build` writes the manifest, the config and the descriptor; with `--output_groups=oci_layout`, an OCI image layout directory.
 """
 
 load("//rules/private:image.bzl", _image = "image")

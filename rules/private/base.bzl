@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "ImageInfo", "PulledImageInfo")
 load(":input_images.bzl", "convert_to_layout", "find_image")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":pulled_documents.bzl", "matches_platform")
-load(":request.bzl", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
+load(":request.bzl", "add_label", "run_request", "start_request", "tool_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
@@ -28,7 +28,7 @@ def _prepare_base_impl(target, ctx):
 prepare_base = aspect(
     doc = "Lists the files of a base image once for all images that use it, so that each does not read the layers of the base.",
     implementation = _prepare_base_impl,
-    attrs = REQUEST_ATTRS | ARCHITECTURE_ATTRS,
+    attrs = tool_attrs("oci") | ARCHITECTURE_ATTRS,
     provides = [],
 )
 
@@ -36,7 +36,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     """Declares the action that lists the files of a base image.
 
     Args:
-      ctx: the context of a rule or aspect with REQUEST_ATTRS.
+      ctx: the context of a rule or aspect with tool_attrs("oci").
       name: str, a part of the names of the outputs.
       label: Label of the base, for messages.
       image: struct from find_image(), without problems.
@@ -54,7 +54,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     request.add(contents, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [contents],
         transitive_inputs = [layout.files],
@@ -63,11 +63,24 @@ def _list_base_contents(ctx, name, label, image, platform):
     )
     return _BaseInfo(contents = contents, files = layout.files, layout = layout.directory, platform = platform)
 
+_NO_BASE = struct(
+    blobs = [],
+    config = None,
+    contents = [],
+    files = depset(),
+    label = None,
+    layers = [],
+    layout_files = depset(),
+    layouts = [],
+    manifest = None,
+    sources = [],
+)
+
 def base_image(ctx, platform, problems):
     """Returns what the actions of an image need of its base.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS and the attribute base, to which the aspect prepare_base applies.
+      ctx: the context of a rule with tool_attrs("oci") and the attribute base, to which the aspect prepare_base applies.
       platform: str, the platform of the image.
       problems: list of str, to which problems are added.
 
@@ -84,9 +97,8 @@ def base_image(ctx, platform, problems):
         manifest: File, the manifest of an `image` of these rules; None otherwise.
         sources: list of struct of digest, image and insecure, the images in registries that have `blobs`; one or none.
     """
-    no_base = struct(blobs = [], config = None, contents = [], files = depset(), label = None, layers = [], layout_files = depset(), layouts = [], manifest = None, sources = [])
     if not ctx.attr.base:
-        return no_base
+        return _NO_BASE
     if ImageInfo in ctx.attr.base:
         info = ctx.attr.base[ImageInfo]
         return struct(
@@ -108,7 +120,7 @@ def base_image(ctx, platform, problems):
         # A source file, to which no aspect applies, or an image for another platform than the one that Bazel builds for.
         image = find_image("base", ctx.attr.base, problems)
         if not image.file:
-            return no_base
+            return _NO_BASE
         prepared = _list_base_contents(ctx, "base", ctx.attr.base.label, image, platform)
     return struct(
         blobs = [],
@@ -156,6 +168,7 @@ def add_base_labels(request, base):
       request: Args from start_request().
       base: struct from base_image().
     """
-    for file in [base.manifest, base.config] + base.layouts:
-        if file:
-            add_label(request, "base", base.label, file)
+    if base.label:
+        for file in [base.manifest, base.config] + base.layouts:
+            if file:
+                add_label(request, "base", base.label, file)

@@ -54,7 +54,7 @@ def _declare_test(ctx, subcommand, args, inputs):
     """Declares the action that checks the image, and the test that prints the action's report.
 
     Args:
-      ctx: the context of a rule with _TOOL_ATTRS, or with _IMAGE_ATTRS and _command.
+      ctx: the context of a rule with _TOOL_ATTRS, or with KUBERNETES_ATTRS.
       subcommand: str, the subcommand of the tool.
       args: Args, the flags of the subcommand.
       inputs: depset of File.
@@ -63,6 +63,23 @@ def _declare_test(ctx, subcommand, args, inputs):
       list of providers.
     """
     report = ctx.actions.declare_file(ctx.label.name + ".report.txt")
+    _run_check(ctx, subcommand, args, report, inputs, "Testing %{label}")
+    test = ctx.actions.declare_file(ctx.label.name)
+    quoted_report = "'{}'".format(report.short_path.replace("'", "'\\''"))
+    ctx.actions.write(test, _TEST.format(report = quoted_report), is_executable = True)
+    return [DefaultInfo(executable = test, runfiles = ctx.runfiles([report]))]
+
+def _run_check(ctx, subcommand, args, report, inputs, progress_message):
+    """Declares the action of a check.
+
+    Args:
+      ctx: the context of a rule with _TOOL_ATTRS, or with KUBERNETES_ATTRS.
+      subcommand: str, the subcommand of the tool.
+      args: Args, the flags of the subcommand.
+      report: File, the output.
+      inputs: depset of File.
+      progress_message: str, the line that Bazel shows while the action runs.
+    """
     args.add(format_label(ctx.label), format = "--target=%s")
     args.add(report, format = "--report=%s")
     if hasattr(ctx.executable, "_command"):
@@ -72,7 +89,7 @@ def _declare_test(ctx, subcommand, args, inputs):
             inputs = inputs,
             outputs = [report],
             mnemonic = "SetcapImageTest",
-            progress_message = "Testing %{label}",
+            progress_message = progress_message,
             env = {},
             use_default_shell_env = False,
             toolchain = None,
@@ -86,12 +103,8 @@ def _declare_test(ctx, subcommand, args, inputs):
             outputs = [report],
             inputs = inputs,
             mnemonic = "SetcapImageTest",
-            progress_message = "Testing %{label}",
+            progress_message = progress_message,
         )
-    test = ctx.actions.declare_file(ctx.label.name)
-    quoted_report = "'{}'".format(report.short_path.replace("'", "'\\''"))
-    ctx.actions.write(test, _TEST.format(report = quoted_report), is_executable = True)
-    return [DefaultInfo(executable = test, runfiles = ctx.runfiles([report]))]
 
 # An empty report means that the test passes.
 _TEST = """\
@@ -165,15 +178,54 @@ report has the digests of the parts of the image.""",
     test = True,
 )
 
-def _kubernetes_test_impl(ctx):
-    args = ctx.actions.args()
-    args.add(ctx.attr.image_name, format = "--name=%s")
+def check_kubernetes(ctx, args, report, image, name, manifests, programs):
+    """Declares the action that checks the containers of an image in manifests.
+
+    Args:
+      ctx: the context of a rule with KUBERNETES_ATTRS.
+      args: Args, to which the flags are added.
+      report: File, the output. It is empty if there are no findings.
+      image: struct from find_image(), without problems.
+      name: str, the name of the image in the manifests.
+      manifests: list of File.
+      programs: list of str, the paths of the programs that the containers run; [] to find them.
+    """
+    args.add_all([image.file], format_each = "--image=%s", expand_directories = False)
+    _add_kubernetes_flags(ctx, args, name, manifests, programs)
+    _run_check(ctx, "kubernetes", args, report, depset(manifests, transitive = [image.files]), "Checking the manifests of %{label}")
+
+def _add_kubernetes_flags(ctx, args, name, manifests, programs):
+    """Adds the flags of the subcommand `kubernetes`, without the image; the arguments are those of check_kubernetes()."""
+    args.add(name, format = "--name=%s")
     args.add(ctx.attr.runtime, format = "--runtime=%s")
     args.add(ctx.attr.pod_security, format = "--level=%s")
-    args.add_all(ctx.files.manifests, format_each = "--manifest=%s")
-    args.add_all(ctx.attr.programs, format_each = "--program=%s")
+    args.add_all(manifests, format_each = "--manifest=%s")
+    args.add_all(programs, format_each = "--program=%s")
+
+def _kubernetes_test_impl(ctx):
+    args = ctx.actions.args()
+    _add_kubernetes_flags(ctx, args, ctx.attr.image_name, ctx.files.manifests, ctx.attr.programs)
     image = _add_image(ctx, args)
     return _declare_test(ctx, "kubernetes", args, depset(ctx.files.manifests, transitive = [image]))
+
+# The attributes of rules that check manifests.
+KUBERNETES_ATTRS = {
+    "pod_security": attr.string(
+        doc = """The level of the Pod Security Standards that the pods must satisfy: `privileged` (no restriction), `baseline` or \
+`restricted`. Fixes in the report stay within this level; if no fix does, the report names the level that it needs.""",
+        default = "privileged",
+        values = ["privileged", "baseline", "restricted"],
+    ),
+    "runtime": attr.string(
+        doc = "The container runtime of the nodes, with its version if that is not the newest: `containerd`, `cri-o@1.30`.",
+        default = "containerd",
+    ),
+    "_command": attr.label(
+        cfg = "exec",
+        default = "//tools/rules_setcap/image_tests:kubernetes",
+        executable = True,
+    ),
+}
 
 kubernetes_test = rule(
     doc = """Tests that the containers of Kubernetes manifests that run an image get the capabilities of its files.
@@ -182,7 +234,7 @@ The report has the file, line, container and field of every finding, and what to
 would grant less than the file of the first program has; `allowPrivilegeEscalation: false` that takes capabilities away; a \
 program that would not start; a manifest that cannot be read; a manifest that does not name the image.""",
     implementation = _kubernetes_test_impl,
-    attrs = _IMAGE_ATTRS | {
+    attrs = KUBERNETES_ATTRS | _IMAGE_ATTRS | {
         "image_name": attr.string(
             doc = "The image's name in the manifests: `registry.example/path`, with a tag or a digest if the manifests have images that differ only in these.",
             mandatory = True,
@@ -194,25 +246,10 @@ pod template is a finding.""",
             allow_files = [".yaml", ".yml", ".json"],
             mandatory = True,
         ),
-        "pod_security": attr.string(
-            doc = """The level of the Pod Security Standards that the pods must satisfy: `privileged` (no restriction), `baseline` or \
-`restricted`. Fixes in the report stay within this level; if no fix does, the report names the level that it needs.""",
-            default = "privileged",
-            values = ["privileged", "baseline", "restricted"],
-        ),
         "programs": attr.string_list(
             doc = """Absolute paths, in the image, of the programs that the containers run. The test follows entrypoints, init processes, \
 shells and scripts to the program by itself. Set this attribute if the report says that it could not, or if the program has no \
 capabilities and executes another one that has. By default, the test then covers every file of the image that has capabilities.""",
-        ),
-        "runtime": attr.string(
-            doc = "The container runtime of the nodes, with its version if that is not the newest: `containerd`, `cri-o@1.30`.",
-            default = "containerd",
-        ),
-        "_command": attr.label(
-            cfg = "exec",
-            default = "//tools/rules_setcap/image_tests:kubernetes",
-            executable = True,
         ),
     },
     test = True,

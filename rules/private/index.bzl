@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load(":attributes.bzl", "ANNOTATIONS_FILE_ATTRS", "list_attribute_files")
 load(":messages.bzl", "format_label", "format_problem")
-load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "LOCAL_LINKS", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files", "stamp_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -22,12 +22,12 @@ def _image_index_impl(ctx):
     if [image for image in images if image.sparse_layout]:
         sparse_layouts = [image.sparse_layout or image.layout for image in images]
         sparse_layout = _write_layout(ctx, ctx.label.name + ".sparse", index, descriptor, sparse_layouts)
-    runfiles = ctx.runfiles([layout]).merge_all([target[DefaultInfo].default_runfiles for target in targets.values()])
     return [
-        DefaultInfo(files = depset([layout]), runfiles = runfiles),
+        DefaultInfo(files = depset([index, descriptor])),
         OutputGroupInfo(
             descriptor = depset([descriptor]),
             index = depset([index]),
+            oci_layout = depset([layout]),
         ),
         ImageIndexInfo(
             descriptor = descriptor,
@@ -85,7 +85,7 @@ def _assemble_index(ctx, targets, problems):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [index, descriptor],
         inputs = descriptors + [each.file for each in attribute_files] + status_files,
@@ -105,7 +105,7 @@ def _write_layout(ctx, name, index, descriptor, layouts):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [index, descriptor] + layouts,
@@ -131,15 +131,16 @@ _each_platform = transition(
 image_index = rule(
     doc = """An OCI image index: images for several platforms under one name.
 
-`bazel build` writes an OCI image layout with all images. As the `base` of an `image`, an index stands for the image of that \
-image's platform.
+`bazel build` writes the index and its descriptor. The output group `oci_layout` has all images. As the `base` of an `image`, an \
+index stands for the image of that image's platform.
 
 Output groups:
 
 - `descriptor`: the OCI descriptor of the index.
-- `index`: the OCI image index.""",
+- `index`: the OCI image index.
+- `oci_layout`: an OCI image layout directory with the index and all images. Its blobs are symbolic links.""",
     implementation = _image_index_impl,
-    attrs = ANNOTATIONS_FILE_ATTRS | REQUEST_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
+    attrs = ANNOTATIONS_FILE_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | tool_attrs("oci") | {
         "annotations": attr.string_dict(
             doc = "Annotations of the index, for instance `{\"org.opencontainers.image.version\": \"1.0\"}`.",
         ),

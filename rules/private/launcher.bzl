@@ -35,7 +35,7 @@ def find_runfile(ctx, file):
     """
     return runfiles_path(file.short_path, ctx.workspace_name)
 
-def write_launcher(ctx, interpreter, main, arguments):
+def write_launcher(ctx, interpreter, main, arguments, environment = {}):
     """Declares the shell script that runs a Python program from the runfiles.
 
     The program gets `arguments`, and the arguments of the script.
@@ -45,6 +45,7 @@ def write_launcher(ctx, interpreter, main, arguments):
       interpreter: File in the runfiles, or str, a path on the host.
       main: File in the runfiles, the program.
       arguments: list of str, or of File in the runfiles, whose absolute path the program gets.
+      environment: dict of str to File in the runfiles: variables that have the absolute path of the file, unless they are set.
 
     Returns:
       File: the script.
@@ -55,6 +56,10 @@ def write_launcher(ctx, interpreter, main, arguments):
         interpreter = _escape(interpreter) if is_host_path else "$runfiles/" + _escape(find_runfile(ctx, interpreter)),
         main = _escape(find_runfile(ctx, main)),
         arguments = " ".join(["\"{}\"".format(_format_argument(ctx, argument)) for argument in arguments]),
+        environment = "".join([
+            "    export {name}=\"${{{name}:-{path}}}\"\n".format(name = name, path = _format_argument(ctx, file))
+            for name, file in environment.items()
+        ]),
     ), is_executable = True)
     return launcher
 
@@ -63,7 +68,7 @@ _LAUNCHER = """\
 #!/bin/sh
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/{main}" ]; then
-    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {arguments} "$@"
+{environment}    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {arguments} "$@"
   fi
 done
 echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
@@ -84,7 +89,8 @@ def _python_command_impl(ctx):
     interpreter = runtime.interpreter or runtime.interpreter_path
     sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps])
     files = [ctx.file._launch] + ([runtime.interpreter] if runtime.interpreter else [])
-    runfiles = ctx.runfiles(files, transitive_files = depset(
+    environment = {ctx.attr.gzip_library_variable: file for file in ctx.files.gzip_library}
+    runfiles = ctx.runfiles(files + ctx.files.gzip_library, transitive_files = depset(
         transitive = [sources] + ([runtime.files] if runtime.files else []),
     )).merge_all([dep[DefaultInfo].default_runfiles for dep in ctx.attr.deps])
 
@@ -97,7 +103,8 @@ def _python_command_impl(ctx):
     }
     imports = depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]).to_list()
     imports = {path: None for path in imports} | packages
-    launcher = write_launcher(ctx, interpreter, ctx.file._launch, [ctx.attr.package, ":".join(imports.keys())])
+    arguments = [ctx.attr.package, ":".join(imports.keys())]
+    launcher = write_launcher(ctx, interpreter, ctx.file._launch, arguments, environment)
     return DefaultInfo(executable = launcher, runfiles = runfiles)
 
 python_command = rule(
@@ -105,7 +112,14 @@ python_command = rule(
 
 It runs with Python 3.14, isolated from the site-packages of the interpreter and from `PYTHON*` variables.""",
     implementation = _python_command_impl,
-    attrs = PYTHON_PROGRAM_ATTRS,
+    attrs = PYTHON_PROGRAM_ATTRS | {
+        "gzip_library": attr.label(
+            doc = "A gzip_library, for a program that compresses layers.",
+        ),
+        "gzip_library_variable": attr.string(
+            doc = "The environment variable with the path of the library; it is not set if the library is zlib.",
+        ),
+    },
     cfg = PYTHON_3_14,
     executable = True,
     toolchains = [PYTHON_TOOLCHAIN_TYPE],

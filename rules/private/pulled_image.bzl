@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ClientInfo", "PulledImageInfo")
 load(":python_tool.bzl", "PythonToolInfo", "run_python_tool")
-load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
+load(":request.bzl", "LOCAL_LINKS", "add_label", "run_request", "start_request", "tool_attrs")
 
 # The BUILD files of the repositories load it.
 visibility("public")
@@ -78,7 +78,7 @@ def _copy_documents(ctx):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [directory],
         inputs = [ctx.file.index] + ctx.files.documents,
@@ -128,7 +128,7 @@ def _list_contents(ctx, documents, image, layers):
     request.add(contents, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [contents],
         inputs = [documents] + layers,
@@ -149,7 +149,7 @@ def _link_layout(ctx, blobs):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [directory],
         inputs = [ctx.file.index] + ctx.files.documents + blobs,
@@ -162,7 +162,7 @@ def _link_layout(ctx, blobs):
 pulled_image = rule(
     doc = "An image in a registry, of which a repository has the documents.",
     implementation = _pulled_image_impl,
-    attrs = REQUEST_ATTRS | {
+    attrs = tool_attrs("oci") | {
         "client": attr.label(
             allow_single_file = True,
             doc = "The path and the environment of the client: the file of client_repository.",

@@ -63,9 +63,14 @@ def _image_providers_impl(ctx):
     target = analysistest.target_under_test(env)
     info = target[ImageInfo]
     asserts.equals(env, ctx.attr.layers, [layer.blob.basename for layer in info.layers])
-    asserts.equals(env, [info.layout], target[DefaultInfo].files.to_list())
     asserts.true(env, info.layout.is_directory)
+
+    # Bazel builds the files and the runfiles of the targets that the user names, so they have no blob.
+    asserts.equals(env, [info.manifest, info.config, info.descriptor], target[DefaultInfo].files.to_list())
+    asserts.equals(env, [], target[DefaultInfo].default_runfiles.files.to_list())
+    asserts.equals(env, [], target[DefaultInfo].data_runfiles.files.to_list())
     groups = target[OutputGroupInfo]
+    asserts.equals(env, [info.layout], groups.oci_layout.to_list())
     for name in ["config", "descriptor", "layers", "manifest"]:
         asserts.true(env, getattr(groups, name).to_list() != [], name)
     return analysistest.end(env)
@@ -75,7 +80,7 @@ image_providers_test = analysistest.make(
     attrs = {"layers": attr.string_list()},
 )
 
-def _image_runfiles_impl(ctx):
+def _program_runfiles_impl(ctx):
     env = analysistest.begin(ctx)
     runfiles = analysistest.target_under_test(env)[DefaultInfo].default_runfiles
     names = [file.basename for file in runfiles.files.to_list()]
@@ -83,8 +88,8 @@ def _image_runfiles_impl(ctx):
         asserts.true(env, name in names, "{} is not in {}".format(name, names))
     return analysistest.end(env)
 
-image_runfiles_test = analysistest.make(
-    _image_runfiles_impl,
+program_runfiles_test = analysistest.make(
+    _program_runfiles_impl,
     attrs = {"names": attr.string_list()},
 )
 

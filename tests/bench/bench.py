@@ -2,6 +2,7 @@
 """Measures the packer against its peers.
 
 Usage: ./bazelw run //tests/bench -- [--quick] [--only NAME ...] [--output DIR] [--work DIR] [--peers DIR]
+         [--divide N]
 
 For every workload (workloads.py) it runs the packer and each peer (contenders.py) in turn, five pairs, and prints the median
 of the ratios of the pairs, because other work of the machine affects both of a pair. With --output it also writes
@@ -12,6 +13,7 @@ have is left out; ko is built if possible (ko.py). The interpreter that runs it 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -24,33 +26,39 @@ from collections.abc import Iterator, Sequence
 import contenders
 import ko
 import measure
+import page
 import report
+import results
 from workloads import WORKLOADS
 
 _LAYERS = 200
 _LAYERS_OVER_BASE = 30
 
 
-def _list_jobs(name: str, packer: contenders.Packer, first: str) -> Iterator[tuple[measure.Contender, list[measure.Contender]]]:
+def _list_jobs(
+    name: str, packer: contenders.Packer, first: str, divisor: int
+) -> Iterator[tuple[measure.Contender, list[measure.Contender]]]:
     """Yields the jobs of the packer on a workload, each with the peers that do the same.
 
     Args:
       name: the name of the workload.
       packer: the packer.
       first: the path of the first file of the workload.
+      divisor: the number by which the sizes of the workload are divided.
     """
+    layers, layers_over_base = max(_LAYERS // divisor, 2), max(_LAYERS_OVER_BASE // divisor, 2)
     if name == "layers":
         peers = [
-            packer.build_image(_LAYERS),
-            contenders.start_interpreters(_LAYERS),
-            contenders.append_layers_by_crane(_LAYERS),
+            packer.build_image(layers),
+            contenders.start_interpreters(layers),
+            contenders.append_layers_by_crane(layers),
         ]
-        yield packer.build_image_by_workers(_LAYERS), peers
+        yield packer.build_image_by_workers(layers), peers
         return
     if name == "base":
-        yield packer.build_image_by_workers(_LAYERS_OVER_BASE), [contenders.insert_layers_by_umoci(_LAYERS_OVER_BASE, "base")]
-        assembly = packer.assemble_image(_LAYERS_OVER_BASE, "base", contenders.ASSEMBLY)
-        yield assembly, [packer.assemble_image(_LAYERS_OVER_BASE, "small-base", report.SMALL_BASE)]
+        yield packer.build_image_by_workers(layers_over_base), [contenders.insert_layers_by_umoci(layers_over_base, "base")]
+        assembly = packer.assemble_image(layers_over_base, "base", contenders.ASSEMBLY)
+        yield assembly, [packer.assemble_image(layers_over_base, "small-base", report.SMALL_BASE)]
         return
 
     binary = name.startswith("binary")
@@ -85,7 +93,7 @@ def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[report.Group]:
+def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, count: int, divisor: int) -> Iterator[results.Group]:
     """Yields the results of the jobs on a workload.
 
     Args:
@@ -93,18 +101,20 @@ def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, coun
       program: from contenders.copy_packer().
       work: a directory for the workload.
       count: the number of pairs.
+      divisor: the number by which the sizes of the workload are divided.
     """
     directory = work / name
     directory.mkdir()
     _print_progress(f"{name}: making it")
-    maker = [sys.executable, str(pathlib.Path(__file__).with_name("workloads.py")), name, str(directory)]
+    maker = [sys.executable, str(pathlib.Path(__file__).with_name("workloads.py")), name, str(directory), str(divisor)]
     subprocess.run(maker, check=True)
     os.sync()  # Otherwise the disk would still be writing during the first measurement.
     facts = json.loads((directory / "facts").read_text())
-    for ours, peers in _list_jobs(name, contenders.Packer(program, directory, os.environ["GZIP_LIBRARY"]), facts["first"]):
+    packer = contenders.Packer(program, directory, os.environ["GZIP_LIBRARY"])
+    for ours, peers in _list_jobs(name, packer, facts["first"], divisor):
         # If the packer fails, nothing more is measured.
         measure.run_contender(ours, directory)
-        results: dict[str, measure.Pairs | str] = {}
+        comparisons: dict[str, results.Comparison | str] = {}
         for peer in peers:
             start = time.monotonic()
 
@@ -114,14 +124,15 @@ def _measure_workload(name: str, program: pathlib.Path, work: pathlib.Path, coun
             _print_progress(f"{name}: {ours.name} and {peer.name}")
             try:
                 pairs = measure.run_pairs(ours, peer, directory, count, print_sample)
-                results[peer.name] = pairs
+                comparisons[peer.name] = results.compare(pairs)
                 _print_progress(
                     f"  {pairs.compute_ratio():.2f} of the peer's time ({time.monotonic() - start:.0f} s for {count} pairs)"
                 )
             except measure.UnfitError as error:
-                results[peer.name] = str(error)
+                comparisons[peer.name] = str(error)
                 _print_progress(f"  not measured: {error}")
-        yield report.Group(name, WORKLOADS[name].title, ours.name, facts["bytes"], results)
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        yield results.Group(name, WORKLOADS[name].title, ours.name, facts["bytes"], date, count, comparisons)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -134,15 +145,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR", help="write benchmarks.md and benchmarks.svg there")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR", help=where)
     parser.add_argument("--peers", type=pathlib.Path, metavar="DIR", help="search peers there before PATH")
+    smaller = "divide the sizes of the workloads by N, and measure one pair, to try the benchmark itself"
+    parser.add_argument("--divide", type=int, default=1, metavar="N", help=smaller)
     options = parser.parse_args(arguments)
     # `bazel run` starts programs in another directory than that in which the user has typed it.
     started = pathlib.Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    count = 3 if options.quick else 5
+    count = 1 if options.divide > 1 else 3 if options.quick else 5
     if options.peers:
         os.environ["PATH"] = f"{(started / options.peers).absolute()}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    ko.provide_ko(_print_progress)
+    if options.divide == 1:
+        ko.provide_ko(_print_progress)
 
-    groups: list[report.Group] = []
+    groups: list[results.Group] = []
     versions = contenders.find_versions()
     start = time.monotonic()
     work_in = started / options.work if options.work else None
@@ -151,20 +165,14 @@ def main(arguments: Sequence[str]) -> int:
         for name in options.only or WORKLOADS:
             with tempfile.TemporaryDirectory(dir=work) as own:
                 try:
-                    groups += _measure_workload(name, program, pathlib.Path(own), count)
+                    groups += _measure_workload(name, program, pathlib.Path(own), count, options.divide)
                 except measure.UnfitError as error:
                     _print_progress(f"bench: {name}: the packer {error}")
                     return 1
-    machine = report.describe_machine(versions, count, round(time.monotonic() - start))
-    again = ["--quick"] * options.quick + (["--only", *options.only] if options.only else [])
-    again += ["--peers DIR"] * bool(options.peers)
-    text = report.write_markdown(groups, machine, "".join(f" {word}" for word in again))
+    _print_progress(f"{(time.monotonic() - start) / 60:.0f} min")
     if options.output:
-        output = started / options.output
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "benchmarks.md").write_text(text)
-        (output / "benchmarks.svg").write_text(report.draw_plot(groups))
-    print(text)
+        page.update_page(started / options.output, machine=results.describe_machine(), tools=versions, groups=groups)
+    print("\n".join([*report.write_goals(groups), "", *report.write_groups(groups)]))
     return 0
 
 

@@ -2,6 +2,7 @@
 """Compares image_diff with other programs that compare images.
 
 Usage: ./bazelw run //tests/bench:image_diff -- [--diffoscope PATH] [--diffoci PATH] [--work DIR] [--output FILE]
+         [--only TEXT] [--large-files N]
 
 For every pair of image_pairs.py it runs each program, and finds in the output whether the program names the place and the
 difference. It prints a table, and writes it to FILE. A program that this machine does not have is left out. It needs gcc and
@@ -200,7 +201,7 @@ def _find_programs(options: argparse.Namespace) -> list[Program]:
 
 
 def _format_table(
-    rows: list[tuple[str, list[Outcome]]], programs: list[Program], large: Images, times: list[Outcome]
+    rows: list[tuple[str, list[Outcome]]], programs: list[Program], large: Images, times: list[Outcome], files: int
 ) -> list[str]:
     """Returns the lines of the table.
 
@@ -209,6 +210,7 @@ def _format_table(
       programs: the programs.
       large: the large pair.
       times: its outcomes.
+      files: the number of its files.
     """
     size = large.archives[0].stat().st_size
     lines = [
@@ -224,7 +226,7 @@ def _format_table(
         f"{outcome.seconds:.1f}, {outcome.result}" if outcome.result != NOT_RUN else f"stopped after {_LIMIT}"
         for outcome in times
     ]
-    lines.append(f"| processor seconds for 20,000 files, {size / 1e6:,.0f} MB: a capability | " + " | ".join(cells) + " |")
+    lines.append(f"| processor seconds for {files:,} files, {size / 1e6:,.0f} MB: a capability | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -236,6 +238,7 @@ def main() -> int:
     parser.add_argument("--work", type=pathlib.Path, help="an empty directory for images and outputs, which is kept")
     parser.add_argument("--output", type=pathlib.Path, help="a file for the table")
     parser.add_argument("--only", help="a part of the names of pairs")
+    parser.add_argument("--large-files", type=int, default=20_000, help="the number of files of the large pair")
     options = parser.parse_args()
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     with tempfile.TemporaryDirectory(prefix="image_diff-bench-") as temporary:
@@ -249,10 +252,10 @@ def main() -> int:
             outcomes = [program.run(images) for program in programs]
             rows.append((pair.name, outcomes))
             print(f"{number}/{len(pairs)} {pair.name}: {', '.join(outcome.result for outcome in outcomes)}", file=sys.stderr)
-        images = Images(make_large_pair(), work / "large")
+        images = Images(make_large_pair(options.large_files), work / "large")
         times = [program.run(images) for program in programs]
         lines = [
-            *_format_table(rows, programs, images, times),
+            *_format_table(rows, programs, images, times, options.large_files),
             "",
             f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.release()}.",
         ]

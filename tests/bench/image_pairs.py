@@ -56,13 +56,17 @@ def make_pairs(directory: pathlib.Path) -> list[Pair]:
     ]
 
 
-def make_large_pair() -> Pair:
-    """Returns a pair with 20,000 small files and a file of 256 MiB, which differs in the capabilities of one file."""
+def make_large_pair(files: int) -> Pair:
+    """Returns a pair with many small files and a large one, which differs in the capabilities of one file.
+
+    Args:
+      files: the number of small files. With 20,000 of them, the large one has 256 MiB.
+    """
     chance = random.Random(1)
     entries = [
-        Entry(f"/srv/{number % 200}/{number}.bin", content=chance.randbytes(3000 + number % 4000)) for number in range(20_000)
+        Entry(f"/srv/{number % 200}/{number}.bin", content=chance.randbytes(3000 + number % 4000)) for number in range(files)
     ]
-    entries.append(Entry("/srv/large", content=chance.randbytes(1 << 20) * 256))
+    entries.append(Entry("/srv/large", content=chance.randbytes(1 << 20) * (files * 256 // 20_000)))
     entries.append(Entry("/usr/bin/app", content=chance.randbytes(5000), mode=0o755))
     entries[-1].set_capabilities("cap_net_bind_service=p")
     before = Image([Layer(entries)], {"config": {}})

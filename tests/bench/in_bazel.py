@@ -1,6 +1,6 @@
 """Measures small layers in Bazel: in workers, in sandboxes, and compared with the cheapest action.
 
-Usage: ./bazelw run //tests/bench:in_bazel
+Usage: ./bazelw run //tests/bench:in_bazel -- [--count N] [--rounds R]
 
 A warm Bazel packs two hundred layers of one file each, in turn with two hundred actions that run touch(1), which take what any
 action takes. The tables have medians of five rounds, and the median of the ratios within a round. One table is for the
@@ -10,15 +10,15 @@ they are all inputs of each action.
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 from support.bazel import Workspace
-
-_COUNT, _ROUNDS = 200, 5
 
 _RULES = """\
 def _touch_impl(ctx):
@@ -65,34 +65,48 @@ def _measure_build(workspace: Workspace, target: str, outputs: str, options: lis
     return time.monotonic() - start
 
 
-def _print_table(workspace: Workspace, interpreter: str, options: list[str]) -> None:
-    """Measures each strategy with an interpreter, and prints the table."""
+def _print_table(workspace: Workspace, interpreter: str, options: list[str], count: int, rounds: int) -> None:
+    """Measures each strategy with an interpreter, and prints the table.
+
+    Args:
+      workspace: the workspace.
+      interpreter: the interpreter, for the table.
+      options: options of Bazel that choose the interpreter.
+      count: the number of layers.
+      rounds: the number of rounds.
+    """
     times: dict[str, list[float]] = {name: [] for name in _STRATEGIES}
-    for turn in range(_ROUNDS + 1):
-        print(f"{interpreter}: round {turn} of {_ROUNDS}", file=sys.stderr, flush=True)
+    for turn in range(rounds + 1):
+        print(f"{interpreter}: round {turn} of {rounds}", file=sys.stderr, flush=True)
         for name, (target, outputs, strategy) in _STRATEGIES.items():
             seconds = _measure_build(workspace, target, outputs, [*strategy, *options])
             if turn:  # The first round warms the caches.
                 times[name].append(seconds)
     cheapest = times["touch, in a sandbox"]
-    print(f"\n| {_COUNT} actions, {interpreter} | time | to touch | each, more than touch |\n|---|--:|--:|--:|")
+    print(f"\n| {count} actions, {interpreter} | time | to touch | each, more than touch |\n|---|--:|--:|--:|")
     for name, seconds in times.items():
         ratio = statistics.median(ours / theirs for ours, theirs in zip(seconds, cheapest, strict=True))
-        more = statistics.median(ours - theirs for ours, theirs in zip(seconds, cheapest, strict=True)) / _COUNT
+        more = statistics.median(ours - theirs for ours, theirs in zip(seconds, cheapest, strict=True)) / count
         print(f"| {name} | {statistics.median(seconds):.2f} s | {ratio:.2f} × | {more * 1000:+.1f} ms |")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measures and prints both tables."""
+    parser = argparse.ArgumentParser(prog="in_bazel", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=200, metavar="N", help="the number of layers; the default is 200")
+    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="the number of rounds; the default is 5")
+    given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         workspace = Workspace(pathlib.Path(directory) / "bench")
         workspace.write("many/touch.bzl", _RULES)
-        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(_COUNT)))
+        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(given.count)))
         toolchain, files = workspace.write_interpreter()
         workspace.run("build", "//many:files")
-        _print_table(workspace, "the system's interpreter", [])
-        _print_table(workspace, f"an interpreter of {files:,} files", [f"--extra_toolchains={toolchain}"])
+        _print_table(workspace, "the system's interpreter", [], given.count, given.rounds)
+        chosen = [f"--extra_toolchains={toolchain}"]
+        _print_table(workspace, f"an interpreter of {files:,} files", chosen, given.count, given.rounds)
+        workspace.stop()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """Makes the workloads of the benchmark.
 
-Usage: workloads.py NAME DIRECTORY
+Usage: workloads.py NAME DIRECTORY DIVISOR
 
 A workload is a directory with `in/app`, the files; lists of these files for the packer (`entries`), for rules_pkg (`manifest`)
 and for rules_img (`params`); and `facts`, a line of JSON. A process of its own makes it. The process that measures must stay
@@ -26,11 +26,11 @@ class Workload:
 
     Attributes:
       title: its title in tables.
-      make: writes its directory.
+      make: writes its directory, with everything but the number of layers divided by a number.
     """
 
     title: str
-    make: Callable[[pathlib.Path], None]
+    make: Callable[[pathlib.Path, int], None]
 
 
 def _read_machine_code() -> bytes:
@@ -48,7 +48,7 @@ def _read_machine_code() -> bytes:
     return data[: 32 * _MIB]
 
 
-def _make_content(size: int) -> Iterator[bytes]:
+def make_content(size: int) -> Iterator[bytes]:
     """Yields `size` bytes that are as compressible as a binary. Each repetition has other values than the one before."""
     code = _read_machine_code()
     number = 0
@@ -70,7 +70,7 @@ def _write_lists(directory: pathlib.Path, names: list[str]) -> None:
     with open(directory / "entries", "w") as entries:
         for name in names:
             # rules/private/entries.bzl writes such lines.
-            entry = {"attribute": "srcs", "mode": "0755", "path": f"/{name}", "source": f"in/{name}"}
+            entry = {"attribute": "srcs", "path": f"/{name}", "source": f"in/{name}"}
             entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))
@@ -80,31 +80,31 @@ def _write_lists(directory: pathlib.Path, names: list[str]) -> None:
     (directory / "facts").write_text(json.dumps({"bytes": total, "first": f"/{names[0]}"}))
 
 
-def _make_binary(size: int) -> Callable[[pathlib.Path], None]:
-    def make(directory: pathlib.Path) -> None:
+def _make_binary(size: int) -> Callable[[pathlib.Path, int], None]:
+    def make(directory: pathlib.Path, divisor: int) -> None:
         (directory / "in/app").mkdir(parents=True)
         with open(directory / "in/app/server", "wb") as file:
-            file.writelines(_make_content(size))
+            file.writelines(make_content(size // divisor))
         _write_lists(directory, ["app/server"])
 
     return make
 
 
-def _make_zeros(directory: pathlib.Path) -> None:
+def _make_zeros(directory: pathlib.Path, divisor: int) -> None:
     (directory / "in/app").mkdir(parents=True)
     with open(directory / "in/app/zeros", "wb") as file:
-        file.truncate(1 << 30)
+        file.truncate((1 << 30) // divisor)
     _write_lists(directory, ["app/zeros"])
 
 
-def _make_files(count: int, size: int) -> Callable[[pathlib.Path], None]:
+def _make_files(count: int, size: int) -> Callable[[pathlib.Path, int], None]:
     """Returns a function that writes `count` files of `size` bytes in all, a hundred in a directory."""
 
-    def make(directory: pathlib.Path) -> None:
+    def make(directory: pathlib.Path, divisor: int) -> None:
         names = []
-        data = b"".join(_make_content(size)) if size else b""
+        data = b"".join(make_content(size // divisor)) if size else b""
         position = 0
-        for number in range(count):
+        for number in range(count // divisor):
             name = f"app/d{number // 100:04}/f{number % 100:02}.py"
             path = directory / "in" / name
             if number % 100 == 0:
@@ -119,7 +119,7 @@ def _make_files(count: int, size: int) -> Callable[[pathlib.Path], None]:
     return make
 
 
-def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], None]:
+def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path, int], None]:
     """Returns a function that writes files for a layer each, and bases of ten layers each.
 
     Args:
@@ -127,7 +127,7 @@ def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], 
       bases: the sizes of the bases by name.
     """
 
-    def make(directory: pathlib.Path) -> None:
+    def make(directory: pathlib.Path, divisor: int) -> None:
         names = []
         for number in range(count):
             name = f"app/f{number:03}"
@@ -137,7 +137,7 @@ def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path], 
             (directory / f"entries.{number}").write_text(json.dumps({"path": f"/{name}", "source": f"in/{name}"}) + "\n")
             names.append(name)
         for name, size in bases.items():
-            write_base(directory / name, size)
+            write_base(directory / name, max(size // divisor, 10_000))
         nothing: dict[str, None] = dict.fromkeys(("entrypoint", "cmd"))
         texts = dict.fromkeys(("variant", "user", "working_dir", "stop_signal", "created"), "")
         lists: dict[str, list[str]] = {"exposed_ports": [], "volumes": []}
@@ -213,4 +213,4 @@ WORKLOADS = {
 
 
 if __name__ == "__main__":
-    WORKLOADS[sys.argv[1]].make(pathlib.Path(sys.argv[2]))
+    WORKLOADS[sys.argv[1]].make(pathlib.Path(sys.argv[2]), int(sys.argv[3]))

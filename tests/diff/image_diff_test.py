@@ -22,7 +22,8 @@ import pytest
 
 from rules_setcap.capabilities import from_text
 from rules_setcap.diagnostics import limits
-from rules_setcap.diff import cli
+from rules_setcap.diagnostics.program_names import IMAGE_DIFF
+from rules_setcap.diff import cli, diff_command
 from rules_setcap.diff.model import KINDS
 from support import archives
 from support.image import layout, tar
@@ -385,10 +386,15 @@ def test_the_help_explains_every_kind(run):
 def test_the_page_has_every_kind_every_status_and_every_key():
     text = pathlib.Path("docs/image-diff.md").read_text()
     rows = dict(re.findall(r"^\| (`?[\w-]+`?) \| (.*) \|$", text, re.MULTILINE))
-    assert {int(status): meaning for status, meaning in rows.items() if status.isdecimal()} == cli.STATUSES
+    assert {int(status): meaning for status, meaning in rows.items() if status.isdecimal()} == diff_command.STATUSES
     kinds = re.findall(r"^\| `(\w+)` \| ", text.partition("| kind | ")[2].partition("\n\n")[0], re.MULTILINE)
     assert kinds == list(KINDS)
-    flags = {flag for action in cli.make_parser()._actions for flag in action.option_strings if flag.startswith("--")}
+    flags = {
+        flag
+        for action in diff_command.make_parser(IMAGE_DIFF)._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
     assert [flag for flag in flags - {"--help", "--version"} if f"{flag}" not in text] == []
 
 

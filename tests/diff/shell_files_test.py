@@ -8,13 +8,14 @@ import subprocess
 
 import pytest
 
+from rules_setcap.diagnostics.program_names import IMAGE_DIFF
 from rules_setcap.diagnostics.version import VERSION
-from rules_setcap.diff import cli
+from rules_setcap.diff import diff_command
 from rules_setcap.diff.model import KINDS
 from support import require
 
 FILES = pathlib.Path("tools/image_diff").absolute()
-FLAGS = {flag for action in cli.make_parser()._actions for flag in action.option_strings}
+FLAGS = {flag for action in diff_command.make_parser(IMAGE_DIFF)._actions for flag in action.option_strings}
 
 
 def _complete(*words: str) -> list[str]:
@@ -78,5 +79,5 @@ def test_the_man_page_has_every_flag_every_kind_and_every_status():
     kinds = re.search(r"The kinds are ([^.]*)\.", options)[1]
     assert re.findall(r"\w+", kinds.replace(" and ", " ")) == list(KINDS)
     statuses = text.partition('.SH "EXIT STATUS"')[2].partition(".SH ")[0]
-    assert {int(status): meaning for status, meaning in re.findall(r"\.TP\n\.B (\d+)\n(.*)", statuses)} == cli.STATUSES
+    assert {int(status): meaning for status, meaning in re.findall(r"\.TP\n\.B (\d+)\n(.*)", statuses)} == diff_command.STATUSES
     assert f'"rules_setcap {VERSION}"' in text

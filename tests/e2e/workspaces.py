@@ -63,7 +63,7 @@ class Workspace(bazel.Project):
         Returns:
           The content of the index.json of each image, by its path in bazel-bin.
         """
-        done = self.run("test", *self.flags, *flags, "--test_output=errors", "//...", check=False)
+        done = self.run("test", *self.flags, *flags, bazel.LAYOUTS, "--test_output=errors", "//...", check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         count = len(re.findall(r"^\w+_test\(", (self.directory / "BUILD.bazel").read_text(), re.MULTILINE))
         assert re.search(rf"\b{count} tests? pass", done.stdout), done.stdout

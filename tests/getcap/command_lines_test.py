@@ -22,6 +22,7 @@ from rules_setcap.capabilities import from_text
 from rules_setcap.delivery import cli as delivery_cli
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.command_line import CommandParser
+from rules_setcap.diagnostics.program_names import GETCAP
 from rules_setcap.diagnostics.version import VERSION
 from rules_setcap.getcap import cli, exit_statuses, explain_command, list_command, review_command
 from support.image import layout, tar
@@ -42,9 +43,9 @@ GETCAP_COMMANDS = {"getcap": [], "getcap --review": ["--review"], "getcap explai
 def _make_parsers() -> dict[str, tuple[CommandParser, Mapping[int, str]]]:
     """Returns the parser and the exit statuses of each program."""
     return {
-        "getcap": (list_command.make_parser(), exit_statuses.LIST),
-        "getcap --review": (review_command.make_parser(), exit_statuses.REVIEW),
-        "getcap explain": (explain_command.make_parser(), exit_statuses.EXPLAIN),
+        "getcap": (list_command.make_parser(GETCAP), exit_statuses.LIST),
+        "getcap --review": (review_command.make_parser(GETCAP), exit_statuses.REVIEW),
+        "getcap explain": (explain_command.make_parser(GETCAP), exit_statuses.EXPLAIN),
         "image_push": (delivery_cli.make_push_parser(TARGET), delivery_cli.STATUSES),
         "image_load": (delivery_cli.make_load_parser(TARGET), delivery_cli.STATUSES),
     }

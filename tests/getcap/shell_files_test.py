@@ -15,15 +15,16 @@ import time
 import pytest
 
 from rules_setcap.diagnostics.command_line import SHARED_STATUSES
+from rules_setcap.diagnostics.program_names import GETCAP
 from rules_setcap.diagnostics.version import VERSION
 from rules_setcap.getcap import exit_statuses, explain_command, list_command, review_command
 from support import require
 
 FILES = pathlib.Path("tools/getcap").absolute()
 PARSERS = {
-    "getcap": list_command.make_parser(),
-    "getcap --review": review_command.make_parser(),
-    "getcap explain": explain_command.make_parser(),
+    "getcap": list_command.make_parser(GETCAP),
+    "getcap --review": review_command.make_parser(GETCAP),
+    "getcap explain": explain_command.make_parser(GETCAP),
 }
 STATUSES = {
     "getcap": exit_statuses.LIST,

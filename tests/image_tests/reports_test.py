@@ -93,7 +93,8 @@ def test_the_differences_from_the_expected_image_are_reported():
     assert prefix + "differs: config" in lines
     assert prefix + '  config.User  none -> "1"' in lines
     assert (
-        "  bazel build //tests/image_tests:pinned //tests/image_tests:pinned_with_user && bazel run @rules_setcap//tools/image_diff -- "
+        "  bazel build --output_groups=+oci_layout //tests/image_tests:pinned //tests/image_tests:pinned_with_user "
+        "&& bazel run @rules_setcap//tools/image_diff -- "
         "bazel-bin/tests/image_tests/pinned bazel-bin/tests/image_tests/pinned_with_user"
     ) in lines
     assert lines[-1].startswith("  buildozer ")

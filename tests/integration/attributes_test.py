@@ -190,7 +190,8 @@ def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) 
     """Builds //bad:stamped_index; returns the mnemonics of the actions that ran, and the values in the image."""
     workspace.write("status.sh", STATUS.format(**status))
     log = tmp_path / "log.json"
-    workspace.run("build", "--workspace_status_command=./status.sh", f"--execution_log_json_file={log}", "//bad:stamped_index")
+    flags = ["--workspace_status_command=./status.sh", f"--execution_log_json_file={log}", bazel.LAYOUTS]
+    workspace.run("build", *flags, "//bad:stamped", "//bad:stamped_index")
     config = layouts.config(workspace.output("bad/stamped"))
     index = json.loads(workspace.output("bad/stamped_index.index.json").read_bytes())
     annotations = layouts.manifest(workspace.output("bad/stamped"))["annotations"]

@@ -15,7 +15,7 @@ import pytest
 
 from support import macos
 from support import registry as registries
-from support.bazel import Workspace
+from support.bazel import LAYOUTS, Workspace
 
 BUILD = """\
 load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
@@ -101,11 +101,11 @@ def test_names_that_only_linux_has_are_known():
 @pytest.mark.parametrize("strategy", ["worker", "local"])
 def test_every_action_makes_the_same_bytes(workspace, strategy):
     packing = [f"--strategy=Setcap{name}={strategy}" for name in ("Layer", "Tar", "Copy", "Image", "Unpack", "Export")]
-    workspace.run("build", "//every:all")
+    workspace.run("build", LAYOUTS, "//every:all")
     expected = _hash_outputs(workspace.output("every"))
     assert {"layer.tar.gz", "above_copied.tar.gz", "index/index.json", "load.tar"} <= set(expected)
     assert "mac/python" in workspace.run("aquery", MAC, "mnemonic(SetcapCopy, //every:above)").stdout
-    workspace.run("build", MAC, "//every:all", *packing)
+    workspace.run("build", LAYOUTS, MAC, "//every:all", *packing)
     assert _hash_outputs(workspace.output("every")) == expected
     workspace.run("test", MAC, "//every:test", "--test_output=errors")
 

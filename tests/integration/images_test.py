@@ -15,7 +15,7 @@ import pytest
 
 from support import registry as registries
 from support import require
-from support.bazel import Workspace
+from support.bazel import LAYOUTS, Workspace
 
 CONSUMER = pathlib.Path("tests/integration/consumer")
 FOREIGN = ["crane_files", "oci_archive", "output_group", "skopeo_directory", "tree"]
@@ -118,7 +118,7 @@ def test_the_library_that_compresses_can_be_chosen(workspace):
 
 def test_getcap_reads_images_in_bazel_bin(workspace):
     """Its Python is not the default of the root module, and bazel-bin must stay the same directory."""
-    workspace.run("build", "//:image")
+    workspace.run("build", LAYOUTS, "//:image")
     before = os.readlink(workspace.directory / "bazel-bin")
     done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/image")
     assert done.stdout == "/app/hello cap_net_bind_service=p\n"
@@ -168,7 +168,7 @@ def test_images_of_other_rulesets_are_pushed_and_loaded(workspace, digest, tmp_p
 
 
 def test_an_index_as_base_has_the_files_that_its_layout_links_to(workspace):
-    workspace.run("build", "//:above_index")
+    workspace.run("build", LAYOUTS, "//:above_index")
     done = workspace.run("run", "@rules_setcap//tools/getcap", "--", "bazel-bin/above_index")
     assert done.stdout == "/app/program.elf cap_net_raw=p\n"
     for mnemonic in ("SetcapCopy", "SetcapLayout"):
@@ -198,7 +198,7 @@ def test_names_with_characters_of_the_shell_work(workspace, name):
 
 def test_findings_fail_the_test_and_not_the_build(workspace):
     names = ["digest_test", "its_digest's", "its_manifest's"]
-    workspace.run("build", *(f"//:{name}" for name in names))
+    workspace.run("build", LAYOUTS, "//:image", *(f"//:{name}" for name in names))
     done = workspace.run("test", "--test_output=errors", "--keep_going", *(f"//:{name}" for name in names), check=False)
     assert done.returncode == 3  # Only tests have failed.
     output = done.stdout + done.stderr
@@ -269,7 +269,7 @@ FINDINGS = {
 def bad(workspace: Workspace) -> Workspace:
     """Returns the workspace with a package of mistakes, and of images and manifests that tests find faults in."""
     workspace.write("bad/BUILD.bazel", (CONSUMER / "BUILD.images_bad").read_text())
-    workspace.run("build", "//:index")
+    workspace.run("build", LAYOUTS, "//:index")
     directory = workspace.directory / "bad"
     for name in ("layout", "damaged", "several"):
         shutil.copytree(workspace.output("index"), directory / name)

@@ -13,7 +13,7 @@ import pytest
 
 from support import layout as layouts
 from support import require
-from support.bazel import Workspace
+from support.bazel import LAYOUTS, Workspace
 
 PACKAGE = "cmd/agent"
 # cap_net_admin, cap_perfmon and cap_bpf, permitted and effective (linux/capability.h).
@@ -63,7 +63,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_the_layers_are_those_of_ko(workspace, ko):
-    workspace.run("build", f"//{PACKAGE}:image")
+    workspace.run("build", LAYOUTS, f"//{PACKAGE}:image")
     config = layouts.config(workspace.output(f"{PACKAGE}/image"))
     assert config["config"]["Entrypoint"] == ["/ko-app/agent"]
     binary = workspace.output(f"{PACKAGE}/agent")
@@ -79,7 +79,7 @@ def test_a_layer_without_capabilities_and_with_an_mtime_is_that_of_ko(workspace,
     text = text.replace(before, before + "    mtime = 1700000000,\n")
     build.write_text(text.replace('    linux_capabilities_from = ":capabilities",\n', ""))
     try:
-        workspace.run("build", f"//{PACKAGE}:image")
+        workspace.run("build", LAYOUTS, f"//{PACKAGE}:image")
     finally:
         build.write_text(text)
     diff_ids = layouts.config(workspace.output(f"{PACKAGE}/image"))["rootfs"]["diff_ids"]

@@ -30,6 +30,8 @@ load("@rules_setcap//rules:push.bzl", "image_push")
 load("@rules_setcap//rules:test.bzl", "capability_test")
 load("@rules_setcap//rules:toolchains.bzl", "registry_client")
 
+package(default_visibility = ["//visibility:public"])
+
 genrule(
     name = "program",
     outs = ["program.elf"],
@@ -328,6 +330,26 @@ def test_a_push_does_not_fetch_layers_of_the_base_to_this_machine(consumer, clie
     if client == "crane":
         assert layers < set(consumer.registry.mounted_blobs(f"pushed-{kind}"))
         assert not layers & set(fetched)
+
+
+def test_a_release_mounts_the_layers_of_the_base(consumer):
+    consumer.pull_new("release-source")
+    repository = f"{consumer.registry.host}/released"
+    consumer.workspace.write(
+        "release/BUILD.bazel",
+        'load("@rules_setcap//rules:push.bzl", "image_push")\n'
+        'load("@rules_setcap//rules:release.bzl", "image_release")\n'
+        f'image_push(name = "push", image = "//:index", repository = "{repository}")\n'
+        'image_release(name = "release", images = [":push"])\n',
+    )
+        "BUILD.bazel", BUILD + 'exports_files(["BUILD.bazel"])\npackage_group(name = "all", packages = ["//..."])\n'
+    )
+    consumer.workspace.run("run", "//release", "--", "--tag", "v1")
+    pushed, _ = consumer.registry.manifest("released", "v1")
+    assert pushed == _digest(consumer, "index")
+    layers = {layer for layers in consumer.base.layers.values() for layer in layers}
+    assert layers <= set(consumer.registry.mounted_blobs("released"))
+    assert not layers & set(consumer.registry.uploads("released"))
 
 
 def test_a_push_to_a_registry_that_has_the_layers_needs_no_source(consumer, tmp_path_factory):

@@ -17,7 +17,7 @@ from support.bazel import Workspace
 
 def _build_image(workspace: Workspace) -> str:
     """Builds the image, verifies its blobs, and returns the digest of its manifest."""
-    workspace.run("build", "//:image")
+    workspace.run("build", bazel.LAYOUTS, "//:image")
     layout = workspace.output("image")
     manifest = layouts.manifest(layout)
     for descriptor in [manifest["config"], *manifest["layers"]]:
@@ -117,7 +117,7 @@ def test_a_cache_serves_every_configuration(every, tmp_path):
     """With mapped paths, an action is a cache hit in another compilation mode."""
     log = tmp_path / "log"
     options = [f"--disk_cache={tmp_path}/cache", "--experimental_output_paths=strip", "--worker_sandboxing"]
-    options += [f"--execution_log_json_file={log}", "//every/..."]
+    options += [f"--execution_log_json_file={log}", bazel.LAYOUTS, "//every/..."]
     run: dict[str, dict[str, bool]] = {}
     for mode in ("fastbuild", "opt"):
         every.run("clean")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from support import interpreter
-from support.bazel import Workspace
+from support.bazel import LAYOUTS, Workspace
 from support.container import Bundle
 
 CONSUMER = pathlib.Path("tests/integration/consumer")
@@ -74,7 +74,7 @@ def test_programs_start_and_find_what_they_need(tmp_path, module):
     workspace = Workspace(tmp_path, module=module)
     _write_shapes(workspace, module)
     try:
-        workspace.run("build", "//shapes:all")
+        workspace.run("build", LAYOUTS, "//shapes:all")
         together = _bundle(workspace, "all_image", tmp_path)
         for shape in ("cc", "linked", "py", "static"):
             alone = _bundle(workspace, f"{shape}_image", tmp_path)
@@ -83,12 +83,12 @@ def test_programs_start_and_find_what_they_need(tmp_path, module):
             assert together.run(bounding=[], uid=0, args=[program]) == (0, _expect_output(shape, program, module))
 
         # The interpreter of a virtual environment is an unresolved symlink.
-        workspace.run("build", "--@rules_python//python/config_settings:bootstrap_impl=script", "//shapes:py_image")
+        workspace.run("build", LAYOUTS, "--@rules_python//python/config_settings:bootstrap_impl=script", "//shapes:py_image")
         venv = _bundle(workspace, "py_image", tmp_path / "venv")
         assert [path for path in (venv.rootfs / "app").rglob("bin/python3") if path.is_symlink()]
         assert venv.run(bounding=[], uid=0) == (0, _expect_output("py", "/app/py", module))
 
-        workspace.run("build", "--build_python_zip", "//shapes:py_image")
+        workspace.run("build", LAYOUTS, "--build_python_zip", "//shapes:py_image")
         zipped = _bundle(workspace, "py_image", tmp_path / "zip")
         status, output = zipped.run(bounding=[], uid=0)
         assert (status, output.splitlines()[1:]) == (0, ["7 data"]), output

@@ -43,6 +43,8 @@ def test_the_tools_are_typed(tmp_path):
         f"--cache-dir={tmp_path}",
         "-p",
         "rules_setcap",
+        "-p",
+        "imagecap",
         cwd=ROOT / "tools",
     )
 

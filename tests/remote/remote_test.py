@@ -84,7 +84,7 @@ def _make_workspace(directory: pathlib.Path) -> Workspace:
 def _build(workspace: Workspace, *args: str) -> list[dict[str, Any]]:
     """Builds targets; returns the entries of the execution log for the actions of these rules."""
     log = workspace.directory.parent / "log.json"
-    workspace.run("build", f"--execution_log_json_file={log}", *args, timeout=TIMEOUT)
+    workspace.run("build", f"--execution_log_json_file={log}", bazel.LAYOUTS, *args, timeout=TIMEOUT)
     return bazel.read_actions(log)
 
 

@@ -17,6 +17,9 @@ from support import require
 
 _OFFLINE = pathlib.Path("/usr/share/rules_setcap/workspace.bazelrc")
 
+# The flag that makes Bazel build the OCI layout directories of images too.
+LAYOUTS = "--output_groups=+oci_layout"
+
 _INTERPRETER = """\
 load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
 

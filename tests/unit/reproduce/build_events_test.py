@@ -45,6 +45,20 @@ def test_layouts_and_archives_are_images(tmp_path):
     assert (program.label, program.images, program.files) == ("//app:program", [], 0)
 
 
+def test_the_layout_of_an_image_is_in_its_output_group(tmp_path):
+    completed = _complete("//app:image", ["0"])
+    completed["completed"]["outputGroup"].append({"name": "oci_layout", "fileSets": [{"id": "1"}]})  # type: ignore[index]
+    path = _write(
+        tmp_path / "events",
+        _make_set("0", ["app/image.manifest.json"]),
+        _make_set("1", ["app/image/index.json", "app/image/oci-layout"]),
+        _make_set("x", ["app/other.tar"]),
+        completed,
+    )
+    (image,) = read_targets(path)
+    assert [each.execution_path for each in image.images] == ["out/app/image"]
+
+
 def test_a_path_may_have_any_character(tmp_path):
     path = _write(tmp_path / "events", _make_set("1", ["app/my image.tar"]), _complete("//app:archive", ["1"]))
     assert read_targets(path)[0].images[0].path == "/base/out/app/my image.tar"

@@ -76,7 +76,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_command(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parses a command line; prints an error and exits with 2 if it is not valid."""
-        options, unknown = self.parse_known_args(arguments)
+        options, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             hint = suggest(unknown[0].partition("=")[0], flags) if unknown[0].startswith("-") else ""

@@ -124,7 +124,7 @@ def open_source(name: str, path: str, stack: ExitStack) -> Source:
     layout = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="image_diff-")), "layout")
     progress.begin_step("unpacking", tar.size)
     try:
-        has_manifests = import_archive(layout, path, attribute="image")
+        has_manifests = import_archive(layout, path, attribute="image").has_manifests
         source = _open_layout(name, layout, ReadBudget(tar.size), has_manifests=has_manifests)
     except InputError as error:
         texts = [text.replace("base: ", "image: ", 1).replace(quote(layout), quote(name)) for text in error.problems]

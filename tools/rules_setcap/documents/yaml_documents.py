@@ -40,12 +40,15 @@ class Node:
       line: the line, counted from 1.
       plain: whether it is a scalar without quotes, which may be something else than text.
       tag: the tag that is written before it, such as "!reset"; "" if there is none.
+      span: where it begins and ends in the text of the file, in characters after a byte order mark. The anchor and the tag
+        before it belong to it. The span of an alias is that of the value that it stands for.
     """
 
     value: str | dict[str, Node] | list[Node]
     line: int
     plain: bool = False
     tag: str = ""
+    span: tuple[int, int] = (0, 0)
 
     @property
     def null(self) -> bool:
@@ -239,7 +242,8 @@ class _NodeConverter:
             value = [self.convert(item) for item in node.value]
         plain = isinstance(value, str) and node.tag not in (QUOTED, _TEXT)
         tag = node.tag if node.tag.startswith("!") else ""
-        self._converted[id(node)] = converted = Node(value, line, plain, tag)
+        span = (node.start_mark.index, node.end_mark.index)
+        self._converted[id(node)] = converted = Node(value, line, plain, tag, span)
         return converted
 
     def _convert_mapping(self, node: yaml.MappingNode) -> dict[str, Node]:

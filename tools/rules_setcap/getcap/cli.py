@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.console import run_program
 from rules_setcap.diagnostics.errors import InputError, format_problem
-from rules_setcap.getcap.output import print_error
+from rules_setcap.diagnostics.program_names import GETCAP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
       The exit status, as exit_statuses describes it.
     """
-    return run_program("getcap", _run_command, arguments)
+    return run_program(GETCAP.program, _run_command, arguments)
 
 
 def _run_command(arguments: Sequence[str]) -> int:
@@ -41,17 +41,19 @@ def _run_command(arguments: Sequence[str]) -> int:
     Each command is imported when it runs: listing needs neither the models of the runtimes nor PyYAML.
     """
     if arguments[:1] == ["explain"]:
-        return _run_explain(arguments[1:])
+        from rules_setcap.getcap.explain import run_explain
+
+        return run_explain(arguments[1:], GETCAP)
     _reject_other_command(arguments)
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--review" in flags:
         from rules_setcap.getcap.review_command import review_images
 
         position = arguments.index("--review")
-        return review_images([*arguments[:position], *arguments[position + 1 :]])
+        return review_images([*arguments[:position], *arguments[position + 1 :]], GETCAP)
     from rules_setcap.getcap.list_command import list_capabilities
 
-    return list_capabilities(arguments)
+    return list_capabilities(arguments, GETCAP)
 
 
 def _reject_other_command(arguments: Sequence[str]) -> None:
@@ -63,16 +65,3 @@ def _reject_other_command(arguments: Sequence[str]) -> None:
     word = arguments[0] if arguments else ""
     if word in _OTHER_COMMANDS and not os.path.lexists(word):
         raise InputError([format_problem("command", word, f'no such command or file; write "{_OTHER_COMMANDS[word]}"')])
-
-
-def _run_explain(arguments: Sequence[str]) -> int:
-    """Runs `getcap explain`; reports a missing PyYAML as an error of the input, because only YAML files need it."""
-    try:
-        from rules_setcap.getcap.explain_command import explain_container
-
-        return explain_container(arguments)
-    except ModuleNotFoundError as error:
-        if error.name != "yaml":
-            raise
-        print_error("reading YAML needs PyYAML; install it, or run getcap with bazel run, which provides it")
-        return 2

@@ -1,9 +1,9 @@
-"""The command `getcap explain`: prints which capabilities the process of a container gets."""
+"""The command `getcap explain`, or `imagecap explain`: prints which capabilities the process of a container gets."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rules_setcap.containers.docker import command_line
 from rules_setcap.containers.engines import Engine, parse_engine
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from rules_setcap.diagnostics.program_names import ProgramNames
     from rules_setcap.oci import image_reader
 
 _DESCRIPTION = """\
@@ -29,11 +30,11 @@ Prints which capabilities the process of a container gets, from an image and the
 the reasons, and a fix. Without --docker-run, --kubernetes or --compose, the container is that of "docker run IMAGE", or has the
 defaults of --runtime."""
 _EXAMPLES = (
-    "getcap explain image --docker-run 'docker run --cap-drop=ALL app'",
-    "getcap explain app.tar --kubernetes deploy.yaml --container Deployment/app/server",
-    "helm template chart | getcap explain image --kubernetes -",
-    "getcap explain image --compose compose.yaml --service web",
-    "getcap explain image --runtime podman@4.9.3 --json",
+    "{explain} image --docker-run 'docker run --cap-drop=ALL app'",
+    "{explain} app.tar --kubernetes deploy.yaml --container Deployment/app/server",
+    "helm template chart | {explain} image --kubernetes -",
+    "{explain} image --compose compose.yaml --service web",
+    "{explain} image --runtime podman@4.9.3 --json",
 )
 _NOTES = (
     """\
@@ -43,15 +44,31 @@ settings are read.""",
 _GOOD, _BAD, _UNKNOWN = 0, 1, 3
 
 
-def explain_container(arguments: Sequence[str]) -> int:
+def explain_container(arguments: Sequence[str], names: ProgramNames) -> int:
     """Runs the command and returns the exit status: 0, 1 or 3, as exit_statuses.EXPLAIN describes them.
 
     Raises:
       InputError: the image or the settings are invalid.
       OSError: a file cannot be read.
     """
-    options = _parse_options(arguments)
-    plan = _make_plan(options)
+    options = _parse_options(arguments, names)
+    report, status = make_report(options, names)
+    explain_report.print_report(report, options.json)
+    return status
+
+
+def make_report(options: argparse.Namespace, names: ProgramNames) -> tuple[dict[str, Any], int]:
+    """Returns the report on a container, as explain_report describes it, and the exit status of the command.
+
+    Args:
+      options: the command line, as make_parser() parses it.
+      names: the names of the program, for messages.
+
+    Raises:
+      InputError: the image or the settings are invalid.
+      OSError: a file cannot be read.
+    """
+    plan = _make_plan(options, names)
     try:
         verdict = judge_plan(plan)
     except InputError as error:
@@ -59,9 +76,8 @@ def explain_container(arguments: Sequence[str]) -> int:
         run_as_non_root = plan.settings.run_as_non_root
         if not run_as_non_root or not all(message.startswith(run_as_non_root.where) for message in error.problems):
             raise
-        report = explain_report.make_refusal_report(error.problems, find_fixes_of_refusal(plan, error), plan.settings.notes)
-        explain_report.print_report(report, options.json)
-        return _BAD
+        fixes = find_fixes_of_refusal(plan, error)
+        return explain_report.make_refusal_report(error.problems, fixes, plan.settings.notes), _BAD
     unknown = verdict.chain.unknown_reason
     report = explain_report.make_report(
         verdict,
@@ -69,21 +85,20 @@ def explain_container(arguments: Sequence[str]) -> int:
         plan.image.problems,
         [judge_plan(candidate) for candidate in make_candidate_plans(plan)] if unknown else [],
     )
-    explain_report.print_report(report, options.json)
     if not verdict.is_proven:
-        return _UNKNOWN
-    return _GOOD if verdict.is_good and not plan.image.problems else _BAD
+        return report, _UNKNOWN
+    return report, _GOOD if verdict.is_good and not plan.image.problems else _BAD
 
 
-def make_parser() -> CommandParser:
+def make_parser(names: ProgramNames) -> CommandParser:
     """Returns the parser of the command line after `explain`."""
     parser = CommandParser(
-        "getcap explain",
+        names.explain,
         _DESCRIPTION,
-        examples=_EXAMPLES,
+        examples=[names.fill(example) for example in _EXAMPLES],
         statuses=exit_statuses.EXPLAIN,
         notes=_NOTES,
-        program="getcap",
+        program=names.program,
     )
     parser.add_argument("image", metavar="IMAGE", help=IMAGE_HELP)
     source = parser.add_mutually_exclusive_group()
@@ -103,9 +118,9 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse_options(arguments: Sequence[str], names: ProgramNames) -> argparse.Namespace:
     """Parses the command line; exits with 2 if a flag is wrong."""
-    parser = make_parser()
+    parser = make_parser(names)
     options = parser.parse_command(arguments)
     for flag, required in (("container", "kubernetes"), ("service", "compose")):
         if getattr(options, flag) is not None and getattr(options, required) is None:
@@ -116,7 +131,7 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _make_plan(options: argparse.Namespace) -> Plan:
+def _make_plan(options: argparse.Namespace, names: ProgramNames) -> Plan:
     """Reads the settings and the image.
 
     Raises:
@@ -124,19 +139,20 @@ def _make_plan(options: argparse.Namespace) -> Plan:
       OSError: a file cannot be read.
     """
     engine = parse_engine(options.runtime) if options.runtime else None
-    settings = _read_settings(options, engine.name if engine else "")
+    settings = _read_settings(options, engine.name if engine else "", names)
     if engine and engine.name != settings.engine_name:
         raise InputError([format_problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
-    image = _read_only_image(options.image, options.platform)
+    image = _read_only_image(options.image, options.platform, names)
     return Plan(image, settings, engine or Engine(settings.engine_name), options.program)
 
 
-def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
+def _read_settings(options: argparse.Namespace, engine_name: str, names: ProgramNames) -> Settings:
     """Returns the settings of the container.
 
     Args:
       options: the command line.
       engine_name: the engine that --runtime names; "" for the default.
+      names: the names of the program, for messages.
     """
     if options.docker_run is not None:
         return command_line.read_command_line(options.docker_run, "--docker-run")
@@ -144,14 +160,15 @@ def _read_settings(options: argparse.Namespace, engine_name: str) -> Settings:
         from rules_setcap.containers.compose import files
 
         return files.read_service(
-            read_file(options.compose, limits.YAML, "--compose"), options.compose, options.service, os.environ
+            read_file(options.compose, limits.YAML, "--compose", names), options.compose, options.service, os.environ
         )
     if options.kubernetes is not None:
-        return _read_kubernetes_settings(options.kubernetes, options.container, engine_name or "containerd")
+        data = read_file(options.kubernetes, limits.YAML, "--kubernetes", names)
+        return _read_kubernetes_settings(data, options.kubernetes, options.container, engine_name or "containerd")
     return _make_default_settings(engine_name or "docker")
 
 
-def _read_kubernetes_settings(path: str, container: str | None, engine_name: str) -> Settings:
+def _read_kubernetes_settings(data: bytes, path: str, container: str | None, engine_name: str) -> Settings:
     """Returns the settings of a container in a file of manifests."""
     from rules_setcap.containers import kubernetes
 
@@ -159,7 +176,7 @@ def _read_kubernetes_settings(path: str, container: str | None, engine_name: str
         raise InputError(
             [format_problem("--runtime", engine_name, "nodes of Kubernetes run containerd or cri-o; write one of these")]
         )
-    manifest = kubernetes.parse_manifest(read_file(path, limits.YAML, "--kubernetes"), path, engine_name, partial=True)
+    manifest = kubernetes.parse_manifest(data, path, engine_name, partial=True)
     return kubernetes.select_container(manifest, container, path, "--container", "--kubernetes").settings
 
 
@@ -169,13 +186,13 @@ def _make_default_settings(engine_name: str) -> Settings:
     return Settings(where=where, engine_name=engine_name)
 
 
-def _read_only_image(path: str, platform: str) -> image_reader.Image:
+def _read_only_image(path: str, platform: str, names: ProgramNames) -> image_reader.Image:
     """Reads the image at a path.
 
     Raises:
       InputError: there are several images, or none.
     """
-    images = read_images(path, platform)
+    images = read_images(path, platform, names)
     if len(images) > 1:
         platforms = ", ".join(quote(image.platform) for image in images)
         raise InputError([format_problem("image", path, f"has {len(images)} images; write --platform, one of {platforms}")])

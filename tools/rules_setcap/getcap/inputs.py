@@ -14,18 +14,22 @@ from rules_setcap.oci import image_reader
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
 
 if TYPE_CHECKING:
+    from rules_setcap.diagnostics.program_names import ProgramNames
     from rules_setcap.oci import image_documents
 
 IMAGE_HELP = 'an OCI layout directory, an archive of an image, or a tar of files; "-" for one of the last two on standard input'
 """The description of the argument that is an image, for --help."""
 
 
-def read_images(path: str, platform: str, passed_over: list[image_documents.NonImage] | None = None) -> list[image_reader.Image]:
+def read_images(
+    path: str, platform: str, names: ProgramNames, passed_over: list[image_documents.NonImage] | None = None
+) -> list[image_reader.Image]:
     """Reads the images at a path, and shows the progress on a terminal if that takes long.
 
     Args:
       path: a layout directory, an archive of an image, or a tar of files; "-" for one of the last two on standard input.
       platform: os/architecture[/variant]; "" for all.
+      names: the names of the program, for messages.
       passed_over: a list to which signatures and other artifacts beside the images are added.
 
     Raises:
@@ -33,27 +37,28 @@ def read_images(path: str, platform: str, passed_over: list[image_documents.NonI
       OSError: a file cannot be read.
     """
     if path == STANDARD_INPUT:
-        return _read_images_from_standard_input(platform, passed_over)
+        return _read_images_from_standard_input(platform, names, passed_over)
     reject_image_name(path)
-    reject_plain_directory(path, "getcap -")
-    with progress.show_progress(f"getcap: {escape(path)}"):
+    reject_plain_directory(path, f"{names.get} -")
+    with progress.show_progress(f"{names.program}: {escape(path)}"):
         return image_reader.read_images(path, platform, passed_over)
 
 
-def read_file(path: str, limit: int, flag: str) -> bytes:
+def read_file(path: str, limit: int, flag: str, names: ProgramNames) -> bytes:
     """Reads a regular file, at most one byte more than the limit, so that the caller can tell that a file exceeds it.
 
     Args:
       path: the file; "-" for standard input.
       limit: bytes.
       flag: the flag that names the file, for messages.
+      names: the names of the program, for messages.
 
     Raises:
       InputError: standard input is a terminal, closed or empty.
       OSError: the file cannot be read.
     """
     if path == STANDARD_INPUT:
-        data = open_standard_input(flag, f"cat FILE | getcap ... {flag} -").read(limit + 1)
+        data = open_standard_input(flag, f"cat FILE | {names.program} ... {flag} -").read(limit + 1)
         if not data:
             raise make_empty_error(flag)
         return data
@@ -62,11 +67,11 @@ def read_file(path: str, limit: int, flag: str) -> bytes:
 
 
 def _read_images_from_standard_input(
-    platform: str, passed_over: list[image_documents.NonImage] | None
+    platform: str, names: ProgramNames, passed_over: list[image_documents.NonImage] | None
 ) -> list[image_reader.Image]:
     """Reads images as read_images() does, from a temporary copy of standard input, because they are read several times."""
-    stream = open_standard_input("image", "docker save app | getcap -")
-    with progress.show_progress("getcap: standard input"), tempfile.TemporaryDirectory(prefix="getcap-") as directory:
+    stream = open_standard_input("image", f"docker save app | {names.get} -")
+    with progress.show_progress(f"{names.program}: standard input"), tempfile.TemporaryDirectory(prefix="getcap-") as directory:
         copy = os.path.join(directory, "image")
         progress.begin_step("copying", None)
         copy_standard_input(stream, copy)

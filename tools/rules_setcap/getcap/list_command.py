@@ -1,4 +1,4 @@
-"""The command `getcap PATH...`: lists the file capabilities of images.
+"""The command `getcap PATH...`, or `imagecap get PATH...`: lists the file capabilities of images.
 
 With --json it prints one object:
 
@@ -22,28 +22,30 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rules_setcap.diagnostics.command_line import CommandParser
-from rules_setcap.diagnostics.console import format_json
+from rules_setcap.diagnostics.console import format_json, print_error
 from rules_setcap.diagnostics.errors import InputError, escape
+from rules_setcap.diagnostics.program_names import GETCAP
 from rules_setcap.diagnostics.standard_input import reject_repeated_standard_input
 from rules_setcap.getcap import exit_statuses
 from rules_setcap.getcap.inputs import read_images
-from rules_setcap.getcap.output import JSON_VERSION, print_error
+from rules_setcap.getcap.output import JSON_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_setcap.capabilities import FileCapabilities
+    from rules_setcap.diagnostics.program_names import ProgramNames
     from rules_setcap.oci import image_documents, image_reader
 
 _DESCRIPTION = """\
 Prints the file capabilities of images, as getcap(8) does. Images are OCI layout directories, image archives (of docker save,
-podman save, crane pull and others), and layers as tars, compressed or not. "getcap explain --help" describes how to find out
-which capabilities a container's process gets, and "getcap --review --help" how to review what an attacker could gain."""
+podman save, crane pull and others), and layers as tars, compressed or not. "{explain} --help" describes how to find out
+which capabilities a container's process gets, and "{review} --help" how to review what an attacker could gain."""
 _EXAMPLES = (
-    "getcap bazel-bin/app/image",
-    "docker save app:dev | getcap -",
-    "getcap --layer --platform linux/arm64 index.tar",
-    "getcap --json app.tar | jq '.images[].files'",
+    "{get} bazel-bin/app/image",
+    "docker save app:dev | {get} -",
+    "{get} --layer --platform linux/arm64 index.tar",
+    "{get} --json app.tar | jq '.images[].files'",
 )
 _NOTES = (
     """\
@@ -52,32 +54,32 @@ In a path, a backslash is printed as \\\\, a space as "\\ ", other characters th
 )
 
 
-def list_capabilities(arguments: Sequence[str]) -> int:
+def list_capabilities(arguments: Sequence[str], names: ProgramNames) -> int:
     """Runs the command and returns the exit status: 0, 1 or 2, as exit_statuses.LIST describes them."""
-    options = _parse_options(arguments)
+    options = _parse_options(arguments, names)
     invalid = unreadable = False
     json_images: list[dict[str, Any]] = []
     json_artifacts: list[dict[str, str]] = []
     for path in options.paths:
         artifacts: list[image_documents.NonImage] = []
         try:
-            images = read_images(path, options.platform, artifacts)
+            images = read_images(path, options.platform, names, artifacts)
         except InputError as error:
             for message in error.problems:
-                print_error(message)
+                print_error(names.program, message)
             unreadable = True
             continue
         except OSError as error:
-            print_error(f"{escape(path)}: {error.strerror or error}")
+            print_error(names.program, f"{escape(path)}: {error.strerror or error}")
             unreadable = True
             continue
         for artifact in artifacts:
-            print_error(f"note: {escape(path)}: passed over {artifact.digest}: {artifact.description}")
+            print_error(names.program, f"note: {escape(path)}: passed over {artifact.digest}: {artifact.description}")
             json_artifacts.append({"path": path, "digest": artifact.digest, "why": artifact.description})
         for image in images:
             json_images.append(_image_to_json(path, image, options.all_layers))
             for message in image.problems:
-                print_error(f"{escape(path)}: {message}")
+                print_error(names.program, f"{escape(path)}: {message}")
                 invalid = True
             if not options.json:
                 prefix = f"{escape(path)}: " if len(options.paths) > 1 else ""
@@ -89,10 +91,15 @@ def list_capabilities(arguments: Sequence[str]) -> int:
     return 2 if unreadable else 1 if invalid else 0
 
 
-def make_parser() -> CommandParser:
+def make_parser(names: ProgramNames) -> CommandParser:
     """Returns the parser of the command line."""
     parser = CommandParser(
-        "getcap", _DESCRIPTION, examples=_EXAMPLES, statuses=exit_statuses.LIST, notes=_NOTES, program="getcap"
+        names.get,
+        names.fill(_DESCRIPTION),
+        examples=[names.fill(example) for example in _EXAMPLES],
+        statuses=exit_statuses.LIST,
+        notes=_NOTES,
+        program=names.program,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help='an image; "-" for an archive or a tar on standard input')
     parser.add_argument(
@@ -101,7 +108,8 @@ def make_parser() -> CommandParser:
     parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
     parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
+    if names is GETCAP:  # Elsewhere it is a command of its own.
+        parser.add_argument("--review", action="store_true", help='print the dangers of an image: see "getcap --review --help"')
     parser.add_argument(
         "-r", "-n", action="store_true", help="not needed: images are always read completely, and rootids printed"
     )
@@ -109,9 +117,9 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse_options(arguments: Sequence[str], names: ProgramNames) -> argparse.Namespace:
     """Parses the command line; exits with 2 if a flag is wrong."""
-    parser = make_parser()
+    parser = make_parser(names)
     options = parser.parse_command(arguments)
     if options.v:
         parser.error(

@@ -7,4 +7,8 @@ from rules_setcap.image_tests import cli
 
 def main() -> int:
     """Runs the program; returns the exit code."""
+    if sys.argv[1:2] == ["resolve"]:
+        from rules_setcap.image_tests import resolve  # Only the tool of Kubernetes has this module.
+
+        return resolve.main(sys.argv[2:])
     return cli.main(sys.argv[1:])

@@ -4,11 +4,12 @@
     digest --target=LABEL --report=FILE --digest=DIGEST --image-name=NAME (--descriptor=FILE --content=FILE... | --image=IMAGE)
         [--expected-image=IMAGE --expected-name=NAME]
     kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL --manifest=FILE...
-        [--program=PATH...]
+        [--program=PATH...] [--mapped=NAME...] [--custom-resources]
 
 IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. NAME is a JSON list of the label and the
 path of an image, as users type them. --problem=TEXT is a problem that the
-rule found.
+rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
+subcommand `resolve`.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
 attributes fail the build. The exit code is 0 with a report; 1 without one, if attributes are invalid; 2 if the command line
@@ -42,8 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--expected", default="{}")
     for flag in ("expected-name", "image-name"):
         parser.add_argument(f"--{flag}", type=json.loads, default=("", ""))
-    for flag in ("content", "manifest", "problem", "program"):
+    for flag in ("content", "manifest", "mapped", "problem", "program"):
         parser.add_argument(f"--{flag}", action="append", default=[])
+    parser.add_argument("--custom-resources", action="store_true")
     options = parser.parse_args(arguments)
     try:
         if options.problem:
@@ -90,7 +92,19 @@ def _run_check(options: argparse.Namespace) -> list[str]:
         return _check_images(image, lambda images: expected_capabilities.compare_capabilities(images, expected))
     from rules_setcap.image_tests import kubernetes_manifests
 
-    attributes = kubernetes_manifests.parse_test_attributes(options.name, options.runtime, options.level, options.program)
+    try:
+        attributes = kubernetes_manifests.parse_test_attributes(
+            options.name,
+            options.runtime,
+            options.level,
+            options.program,
+            mapped=options.mapped,
+            allows_custom_resources=options.custom_resources,
+        )
+    except InputError as error:
+        if options.mapped:
+            return error.problems  # The reader of the report has problems of its own, and reports all at once.
+        raise
     return _check_images(image, lambda images: kubernetes_manifests.check_manifests(images, options.manifest, attributes))
 
 

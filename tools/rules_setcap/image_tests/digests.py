@@ -143,7 +143,7 @@ def describe_command(image: ImageName, expected: str, expected_label: str = "") 
     """
     labels = " ".join(_quote(label) for label in (expected_label, image.label) if label)
     compare = f"bazel run @rules_setcap//tools/image_diff -- {_quote(expected)} {_quote(image.path)}"
-    return f"to see what differs, run\n  bazel build {labels} && {compare}"
+    return f"to see what differs, run\n  bazel build --output_groups=+oci_layout {labels} && {compare}"
 
 
 def describe_update(digest: str, test: DigestTest) -> str:

@@ -19,43 +19,58 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.reference import parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from rules_setcap.oci.image_reader import Image
 
 
 @dataclass(frozen=True)
 class KubernetesTestAttributes:
-    """The attributes of a kubernetes_test.
+    """The attributes of a kubernetes_test, or of one image of kubernetes_manifests.
 
     Attributes:
       name: the name of the image in the manifests.
       runtime: the container runtime of the nodes.
       level: the level of the Pod Security Standards that the pods must satisfy.
       programs: the paths of the programs that the containers run; empty if the test must find them.
+      mapped: the names of all images of kubernetes_manifests; empty for a kubernetes_test.
+      allows_custom_resources: whether fields of custom resources outside pod templates may name the image.
     """
 
     name: str
     runtime: Engine
     level: str
     programs: tuple[str, ...] = ()
+    mapped: frozenset[str] = frozenset()
+    allows_custom_resources: bool = False
 
 
-def parse_test_attributes(name: str, runtime: str, level: str, programs: Sequence[str] = ()) -> KubernetesTestAttributes:
-    """Parses the attributes of a kubernetes_test.
+def parse_test_attributes(
+    name: str,
+    runtime: str,
+    level: str,
+    programs: Sequence[str] = (),
+    *,
+    mapped: Collection[str] = (),
+    allows_custom_resources: bool = False,
+) -> KubernetesTestAttributes:
+    """Parses the attributes of a kubernetes_test, or of one image of kubernetes_manifests.
 
     Args:
       name: the attribute image_name.
       runtime: the attribute runtime.
       level: the attribute pod_security.
       programs: the attribute programs.
+      mapped: as KubernetesTestAttributes.mapped. With names, `name` is one of them, and mapped_images.check_names() checks it.
+      allows_custom_resources: as KubernetesTestAttributes.allows_custom_resources.
 
     Raises:
       InputError: attributes are not valid.
     """
     problems = Problems()
     try:
-        parse_reference(name)
+        if not mapped:
+            parse_reference(name)
     except ValueError as error:
         problems.add("image_name", name, str(error))
     try:
@@ -68,7 +83,7 @@ def parse_test_attributes(name: str, runtime: str, level: str, programs: Sequenc
         if not path.startswith("/"):
             problems.add("programs", path, f"must be absolute; write {quote('/' + path)}")
     problems.raise_if_any()
-    return KubernetesTestAttributes(name, known, level, tuple(programs))
+    return KubernetesTestAttributes(name, known, level, tuple(programs), frozenset(mapped), allows_custom_resources)
 
 
 def check_manifests(images: Sequence[Image], manifests: Sequence[str], attributes: KubernetesTestAttributes) -> list[str]:
@@ -82,14 +97,13 @@ def check_manifests(images: Sequence[Image], manifests: Sequence[str], attribute
     Returns:
       The findings, a sentence each; an empty list if all containers get the capabilities of their files.
     """
-    findings, parsed = _parse_manifests(manifests, attributes.runtime)
+    findings, parsed = _parse_manifests(manifests, attributes)
     pods = [pod for manifest in parsed for pod in manifest.pods]
     containers = find_containers_of_image(pods, attributes.name)
     for manifest in parsed:
-        for field in find_mentions(manifest, attributes.name):
-            what = "names the image, in a kind without a pod template that can be checked; leave the manifest out if it runs no container"
-            findings.append(format_problem(field.where, field.node.value, what))
-    if not containers and not findings:
+        if not attributes.allows_custom_resources:
+            findings += _describe_mentions(manifest, attributes)
+    if not containers and not findings and not attributes.mapped:
         names = sorted({container.image for pod in pods for container in pod.containers if container.image})
         what = "no container of the manifests runs it; they run " + (", ".join(map(quote, names[:20])) or "no image")
         findings.append(format_problem("image_name", attributes.name, what))
@@ -113,7 +127,18 @@ def check_manifests(images: Sequence[Image], manifests: Sequence[str], attribute
     return list(dict.fromkeys(findings))
 
 
-def _parse_manifests(paths: Sequence[str], runtime: Engine) -> tuple[list[str], list[Manifest]]:
+def _describe_mentions(manifest: Manifest, attributes: KubernetesTestAttributes) -> Iterator[str]:
+    """Yields the findings about the fields that name the image, and are not those of containers."""
+    if attributes.mapped:
+        fix = 'add "custom_resources" to disabled_checks if it may stay unchecked'
+    else:
+        fix = "leave the manifest out if it runs no container"
+    for field in find_mentions(manifest, attributes.name):
+        what = f"names the image, in a kind without a pod template that can be checked; {fix}"
+        yield format_problem(field.where, field.node.value, what)
+
+
+def _parse_manifests(paths: Sequence[str], attributes: KubernetesTestAttributes) -> tuple[list[str], list[Manifest]]:
     """Returns the problems of the manifests, and those manifests that have none."""
     findings: list[str] = []
     parsed = []
@@ -121,7 +146,7 @@ def _parse_manifests(paths: Sequence[str], runtime: Engine) -> tuple[list[str], 
         try:
             with open(path, "rb") as file:
                 data = file.read(limits.YAML + 1)
-            parsed.append(parse_manifest(data, path, runtime.name))
+            parsed.append(parse_manifest(data, path, attributes.runtime.name, placeholders=attributes.mapped))
         except InputError as error:
             findings += error.problems
     return findings, parsed

@@ -49,11 +49,16 @@ _HINT = "give an OCI layout directory, an OCI archive, or an archive as docker s
 
 _LAYER_HINT = f"{_HINT}; to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers"
 
-_DockerImage = namedtuple("_DockerImage", ("config", "layers"))
-"""An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers."""
+ImportedArchive = namedtuple("ImportedArchive", ("has_manifests", "codec", "docker_images"))
+"""What an archive had. has_manifests: bool, whether the manifests of its images are in it; if not, they are made from its
+manifest.json; codec: str, how it is compressed, as DecompressedStream has it; docker_images: list of (str, list of str), for each
+image of its manifest.json the digest of the config and the names, or None if there is no manifest.json."""
+
+_DockerImage = namedtuple("_DockerImage", ("config", "layers", "names"))
+"""An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers; names: list of str."""
 
 
-def import_archive(output: str, source: str, attribute: str = "base") -> bool:
+def import_archive(output: str, source: str, attribute: str = "base") -> ImportedArchive:
     """Writes the layout of the images in an archive.
 
     Args:
@@ -62,7 +67,7 @@ def import_archive(output: str, source: str, attribute: str = "base") -> bool:
       attribute: the attribute that names the archive, for messages.
 
     Returns:
-      Whether the archive has the manifests of its images. If it does not, they are made from its manifest.json.
+      What the archive had.
 
     Raises:
       InputError: the file is not an image archive, or a member does not have the digest that the archive says.
@@ -72,7 +77,10 @@ def import_archive(output: str, source: str, attribute: str = "base") -> bool:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
             importer = _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size))
-            return importer.import_members(TarReader(DecompressedStream(file)))
+            stream = DecompressedStream(file)
+            has_manifests, images = importer.import_members(TarReader(stream))
+            docker_images = None if images is None else [(compute_digest(image.config), image.names) for image in images]
+            return ImportedArchive(has_manifests, stream.codec, docker_images)
     except (TarError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         hint = _LAYER_HINT if isinstance(error, _NoImageError) else _HINT
@@ -103,8 +111,8 @@ class _ArchiveImporter:
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
         self._json_budget = strict_json.JsonBudget()
 
-    def import_members(self, archive: TarReader) -> bool:
-        """Writes the layout; returns whether its manifests are in the archive.
+    def import_members(self, archive: TarReader) -> tuple[bool, list[_DockerImage] | None]:
+        """Writes the layout; returns whether its manifests are in the archive, and the images of manifest.json, None without it.
 
         Raises:
           TarError: it is not an image archive.
@@ -150,7 +158,7 @@ class _ArchiveImporter:
             raise error("has neither index.json nor manifest.json")
         self._write_file("oci-layout", OCI_LAYOUT)
         self._remove_other_files()
-        return has_manifests
+        return has_manifests, images
 
     def _add_member(self, member: Member, content: Iterator[bytes]) -> None:
         """Adds a member. If its path is not new, it must be the same link, or a file with the same bytes."""
@@ -203,7 +211,7 @@ class _ArchiveImporter:
             (image.manifest["config"]["digest"], [layer["digest"] for layer in image.manifest["layers"]])
             for image in image_documents.read_layout_images(self._output).images
         ]
-        for config, layers in images:
+        for config, layers, _ in images:
             digest = compute_digest(config)
             if (digest, [layer["digest"] for layer in layers]) not in index_images:
                 what = f"the image with config {digest}, and index.json does not have it"
@@ -240,7 +248,9 @@ class _ArchiveImporter:
         diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):
             raise TarError(f"its config {quote(item['Config'])} does not have the diff_ids of {len(blobs)} layers")
-        return _DockerImage(config, [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True)])
+        layers = [self._describe_layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True)]
+        tags = item.get("RepoTags") or []
+        return _DockerImage(config, layers, [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else [])
 
     def _describe_layer(self, blob: dict[str, Any], diff_id: Any) -> dict[str, Any]:
         """Returns the descriptor of a layer.
@@ -271,7 +281,7 @@ class _ArchiveImporter:
     def _write_docker_images(self, images: list[_DockerImage]) -> None:
         """Writes OCI manifests and an index for the images that manifest.json names."""
         descriptors: dict[str, dict[str, Any]] = {}
-        for config, layers in images:
+        for config, layers, _ in images:
             manifest = encode_document(build_manifest(config, layers, {}))
             descriptor = describe_blob(media_types.MANIFEST, manifest)
             for digest, data in ((compute_digest(config), config), (descriptor["digest"], manifest)):

@@ -14,7 +14,7 @@ from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.oci.nodes import Node
@@ -25,6 +25,10 @@ LowerFiles = namedtuple("LowerFiles", ("entries", "assignments", "located"))
 """Files of lower layers that have been copied. entries: dict of path to Entry, the files and their parent directories;
 assignments: list of Assignment, with the paths of the entries; located: dict of str to str, the path of an entry by the
 path that file_capabilities has for it."""
+
+LocatedFile = namedtuple("LocatedFile", ("assignment", "path", "node"))
+"""A file of lower layers that an assignment names. assignment: Assignment; path: str, the path of the file, with the symbolic links
+of its parent directories resolved; node: Node."""
 
 
 def copy_lower_files(
@@ -44,9 +48,27 @@ def copy_lower_files(
     """
     read_budget = ReadBudget(blobs=True)
     tree = layer_merge.merge_layers(blobs, read_budget)
-    nodes: dict[str, Node] = {}
-    moved: list[Assignment] = []
-    located: dict[str, str] = {}
+    return copy_files(tree, locate_files(tree, assignments, problems, describe_unmatched_file), blobs, directory, read_budget)
+
+
+def locate_files(
+    tree: RootFilesystem,
+    assignments: Iterable[Assignment],
+    problems: Problems,
+    describe_unmatched: Callable[[str, Iterable[str]], str],
+    *,
+    allow_sparse: bool = False,
+) -> list[LocatedFile]:
+    """Finds the files that assignments name.
+
+    Args:
+      tree: the merged root filesystem of the lower layers.
+      assignments: the assignments, from parse_assignments().
+      problems: the collector of problems: paths that match no file, or a file that cannot have capabilities.
+      describe_unmatched: returns the message for a path that matches nothing, from the path and the paths of all files.
+      allow_sparse: whether the files may be sparse files of tar, which cannot be copied.
+    """
+    located: list[LocatedFile] = []
     for assignment in assignments:
         try:
             match = tree.find_node(assignment.path)
@@ -55,32 +77,57 @@ def copy_lower_files(
             continue
         if match is None:
             files = [path for path, node in tree.walk() if node.type == FILE]
-            problems.add(assignment.attribute, assignment.path, describe_unmatched_file(assignment.path, files))
+            problems.add(assignment.attribute, assignment.path, describe_unmatched(assignment.path, files))
             continue
         path, node = match
-        if fault := _find_fault(path, node, tree):
+        if fault := _find_fault(path, node, tree, allow_sparse):
             problems.add(assignment.attribute, assignment.path, fault)
             continue
-        nodes[path] = node
-        located[assignment.path] = path
-        moved.append(assignment.move(path))
+        located.append(LocatedFile(assignment, path, node))
+    return located
+
+
+def copy_files(
+    tree: RootFilesystem,
+    located: Iterable[LocatedFile],
+    blobs: Sequence[layer_blobs.LayerBlob],
+    directory: str,
+    read_budget: ReadBudget,
+) -> LowerFiles:
+    """Copies files of lower layers, each with its owner, mode and other extended attributes.
+
+    Args:
+      tree: the merged root filesystem of the lower layers.
+      located: the files, from locate_files().
+      blobs: the lower layers, the lowest first.
+      directory: an empty directory, into which the contents of the files are written.
+      read_budget: the limit of the work.
+
+    Raises:
+      InputError: a layer is not valid.
+      OSError: a file cannot be written.
+    """
+    located = list(located)
+    nodes = {file.path: file.node for file in located}
     entries = _extract_files(nodes, blobs, directory, read_budget)
     for path in nodes:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if match := tree.find_node(path):
                 node = match[1]
                 entries[path] = _make_entry(path, node, "", {XATTR + name: value for name, value in node.xattrs.items()})
-    return LowerFiles(entries, moved, located)
+    return LowerFiles(
+        entries, [file.assignment.move(file.path) for file in located], {file.assignment.path: file.path for file in located}
+    )
 
 
-def _find_fault(path: str, node: Node, tree: RootFilesystem) -> str:
-    """Returns why a file of a lower layer cannot be copied with capabilities; "" if it can."""
+def _find_fault(path: str, node: Node, tree: RootFilesystem, allow_sparse: bool) -> str:
+    """Returns why a file of a lower layer cannot be given capabilities; "" if it can."""
     if node.type == SYMLINK:
         return describe_link(path, lambda link: _find_link_target(tree, link))
     # The attribute modes may change the mode, which assign_capabilities() checks afterwards.
     if fault := find_fault(node.type, 0o111, None):
         return fault
-    return "a sparse file of tar, which cannot be copied" if node.sparse else ""
+    return "a sparse file of tar, which cannot be copied" if node.sparse and not allow_sparse else ""
 
 
 def _find_link_target(tree: RootFilesystem, path: str) -> str | None:

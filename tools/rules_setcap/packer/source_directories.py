@@ -100,7 +100,12 @@ def _read_kept_link(link: str, relative: str, source: str, root: str) -> str | N
 
 
 def _find_repository(source: str, root: str) -> str:
-    """Returns the directory that `source` is relative to: its real path without the components that both end with."""
+    """Returns the directory that `source` is relative to: its real path without the components that both end with.
+
+    An absolute source comes from Nix, whose store has no repositories. There, the directory stands for itself.
+    """
+    if source.startswith("/"):
+        return root
     names, real_names = source.split("/"), root.split("/")
     while names and real_names and names[-1] == real_names[-1]:
         names.pop()

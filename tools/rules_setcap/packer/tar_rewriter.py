@@ -139,7 +139,7 @@ class TarRewriter:
             self._original[member.path] = existing
         blob.write(member.before)
         changes = value != existing or CAPABILITY_TWIN in member.records
-        blob.write(_rewrite_pax_header(member, value) if changes else member.extended)
+        blob.write(rewrite_pax_header(member, value) if changes else member.extended)
         blob.write(member.between + member.header)
         self._contents.add_member(member)
         self._contents.add_start(member.path, member.mode, b"" if member.sparse else first[: member.size])
@@ -228,7 +228,7 @@ class TarRewriter:
         self._problems.append((attribute, value, what))
 
 
-def _rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
+def rewrite_pax_header(member: reader.Member, value: bytes | None) -> bytes:
     """Returns the pax header of an entry with other capabilities. Its other records stay as they are, in their order.
 
     Args:

@@ -94,7 +94,8 @@ class Bazel:
           BuildError: the build fails.
         """
         options = [f"{_choose_log_flag(self._program)}={self.log}", f"--build_event_json_file={self.events}"]
-        self._run("build", [*self._list_options(), *options, "--", *targets])
+        # The last options, because those of the user may choose output groups too.
+        self._run("build", [*self._list_options(), *options, "--output_groups=+oci_layout", "--", *targets])
 
     def read_info(self) -> dict[str, str]:
         """Returns what `bazel info` says."""

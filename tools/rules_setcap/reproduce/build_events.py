@@ -73,8 +73,9 @@ def read_targets(path: str) -> list[TargetImages]:
 
 
 def _list_files(completed: Any, sets: Any) -> Iterator[tuple[str, str]]:
-    """Yields the files of the default output group: the path below the execution root, and the absolute path."""
-    stack = [each["id"] for group in completed.get("outputGroup", ()) if group["name"] == "default" for each in group["fileSets"]]
+    """Yields the files that may be images: the path below the execution root, and the absolute path."""
+    groups = [group for group in completed.get("outputGroup", ()) if group["name"] in ("default", "oci_layout")]
+    stack = [each["id"] for group in groups for each in group["fileSets"]]
     seen = set(stack)
     while stack:
         named = sets[stack.pop()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from manifest_texts import make_manifest, read_problems
 
-from rules_setcap.containers.kubernetes import manifests, read_pods, select
+from rules_setcap.containers.kubernetes import images, manifests, read_pods, select
 from rules_setcap.diagnostics.errors import InputError
 
 
@@ -113,8 +113,8 @@ def test_pod_templates_are_found_in_custom_resources():
 
 def test_custom_resources_that_name_the_image_elsewhere_are_found():
     manifest = manifests.parse_manifest(CUSTOM, "file.yaml")
-    assert [field.where for field in manifests.find_mentions(manifest, "localhost:5000/web:1")] == ["file.yaml:26: spec.image"]
-    assert list(manifests.find_mentions(manifest, "localhost:5000/other")) == []
+    assert [field.where for field in images.find_mentions(manifest, "localhost:5000/web:1")] == ["file.yaml:26: spec.image"]
+    assert list(images.find_mentions(manifest, "localhost:5000/other")) == []
 
 
 def test_problems_of_a_custom_template_matter_only_to_those_who_select_it():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes.pods import Collector, Pod, read_pod, read_pod_spec
 from rules_setcap.diagnostics.errors import InputError, quote
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.documents.yaml_documents import Field, parse_documents
-from rules_setcap.oci.reference import parse_reference
 
 # The keys from an object to its pod or pod template, by apiVersion and kind.
 _PODS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -34,7 +33,6 @@ _REMOVED = {
     "batch/v2alpha1": "batch/v1",
     "extensions/v1beta1": "apps/v1",
 }
-_MAX_REFERENCE = 1024  # A longer text cannot be the name of an image.
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,9 @@ class Manifest:
     problems: tuple[str, ...] = ()
 
 
-def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", partial: bool = False) -> Manifest:
+def parse_manifest(
+    data: bytes, file: str, engine_name: str = "containerd", partial: bool = False, placeholders: Collection[str] = ()
+) -> Manifest:
     """Parses a manifest, or several in one file.
 
     Args:
@@ -61,6 +61,7 @@ def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", part
       engine_name: the engine of the nodes, "containerd" or "cri-o". They accept different spellings of capabilities.
       partial: whether problems stay in the manifest and its pods, so that one pod can be judged although another one has
         problems.
+      placeholders: texts that are accepted as images of containers, although they are not valid names.
 
     Raises:
       InputError: the file is not valid YAML or has no object; or, unless `partial`, it has problems. The error has every
@@ -69,7 +70,7 @@ def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", part
     documents = parse_documents(data, file)
     if not documents:
         raise InputError([f"{file}: has no Kubernetes object"])
-    collector = Collector(engine_name)
+    collector = Collector(engine_name, placeholders)
     pods: list[Pod] = []
     for document in documents:
         collector.problems.append(document.problems)
@@ -84,34 +85,6 @@ def parse_manifest(data: bytes, file: str, engine_name: str = "containerd", part
 def read_pods(data: bytes, file: str, engine_name: str = "containerd") -> list[Pod]:
     """Returns the pods and pod templates of a manifest; arguments and errors as for parse_manifest()."""
     return parse_manifest(data, file, engine_name).pods
-
-
-def find_mentions(manifest: Manifest, image: str) -> Iterator[Field]:
-    """Yields the fields that name an image in objects of unknown kinds, outside their pod templates.
-
-    Args:
-      manifest: the manifest.
-      image: the name of the image. Its tag and digest are not compared.
-    """
-    repository = parse_reference(image).repository
-    templates = {pod.spec.where for pod in manifest.pods}
-    for field in (field for other in manifest.others for field in _find_texts(other, templates)):
-        try:
-            if parse_reference(str(field.node.value)).repository == repository:
-                yield field
-        except ValueError:
-            pass  # The text is not the name of an image.
-
-
-def _find_texts(field: Field, templates: Collection[str]) -> Iterator[Field]:
-    """Yields the texts in an object outside its pod templates, which are given by Field.where."""
-    value = field.node.value
-    if isinstance(value, str):
-        if len(value) <= _MAX_REFERENCE:
-            yield field
-    elif field.where not in templates:
-        for member in field.items() if isinstance(value, list) else field.fields().values():
-            yield from _find_texts(member, templates)
 
 
 def _read_object(field: Field, collector: Collector, kind: str = "", version: str = "") -> list[Pod]:
@@ -145,7 +118,7 @@ def _read_object(field: Field, collector: Collector, kind: str = "", version: st
         collector.others.append(field)
         name = field.at("metadata", "name")
         text = name.node.value if name else ""
-        return _find_templates(field, kind, text if isinstance(text, str) else "", collector.engine_name)
+        return _find_templates(field, kind, text if isinstance(text, str) else "", collector)
     return []
 
 
@@ -164,28 +137,29 @@ def _is_custom(version: str) -> bool:
     return "." in group and not group.endswith(".k8s.io")
 
 
-def _find_templates(field: Field, kind: str, name: str, engine_name: str, metadata: Field | None = None) -> list[Pod]:
+def _find_templates(field: Field, kind: str, name: str, collector: Collector, metadata: Field | None = None) -> list[Pod]:
     """Finds the pod templates in an object of an unknown kind: mappings with a list of containers that have images.
 
     Args:
       field: the object, or a part of it.
       kind: the kind of the object.
       name: its name.
-      engine_name: as for parse_manifest().
+      collector: the engine, and the placeholders for images. It does not receive the problems of the templates.
       metadata: the metadata beside the part.
     """
     value = field.node.value
     if isinstance(value, list):
-        return [pod for item in field.items() for pod in _find_templates(item, kind, name, engine_name)]
+        return [pod for item in field.items() for pod in _find_templates(item, kind, name, collector)]
     if not isinstance(value, dict):
         return []
     containers = field.get("containers")
     members = containers.items() if containers and isinstance(containers.node.value, list) else []
     if any(isinstance(member.node.value, dict) and member.get("image") for member in members):
         spec = replace(field, problems={})
-        return [read_pod_spec(spec, kind, name, metadata, _AnyVolume(), Collector(engine_name), is_strict=False)]
+        separate = Collector(collector.engine_name, collector.placeholders)
+        return [read_pod_spec(spec, kind, name, metadata, _AnyVolume(), separate, is_strict=False)]
     beside = field.get("metadata")
-    return [pod for member in field.fields().values() for pod in _find_templates(member, kind, name, engine_name, beside)]
+    return [pod for member in field.fields().values() for pod in _find_templates(member, kind, name, collector, beside)]
 
 
 class _AnyVolume(dict[str, str]):

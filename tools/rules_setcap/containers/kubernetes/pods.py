@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rules_setcap.containers.kubernetes import security
@@ -64,9 +65,11 @@ class Collector:
       engine_name: the engine of the nodes, as Settings.engine_name.
       others: the objects whose kind is not known here.
       problems: the problems of each object and container, in order; not those of pod templates in unknown kinds.
+      placeholders: texts that are accepted as images, although they are not valid names.
     """
 
     engine_name: str
+    placeholders: Collection[str] = ()
     others: list[Field] = dataclasses.field(default_factory=list)
     problems: list[dict[str, None]] = dataclasses.field(default_factory=list)
 
@@ -134,7 +137,7 @@ def read_pod_spec(
         members = spec.get(section)
         for member in members.items() if members else []:
             separated = collector.separate(member)
-            container = _read_container(separated, section, spec, volumes, collector.engine_name, is_strict)
+            container = _read_container(separated, section, spec, volumes, collector, is_strict)
             if container and is_strict and container.name in names:
                 separated.problem("duplicate container name; give each container its own", container.name)
             elif container:
@@ -150,7 +153,7 @@ def read_pod_spec(
 
 
 def _read_container(
-    field: Field, section: str, spec: Field, volumes: dict[str, str], engine_name: str, is_strict: bool
+    field: Field, section: str, spec: Field, volumes: dict[str, str], collector: Collector, is_strict: bool
 ) -> Container | None:
     """Returns a container, with its problems in `field`; None if it has no name although it needs one."""
     if not field.fields():
@@ -161,10 +164,10 @@ def _read_container(
     if not name and is_strict:
         field.problem("a container without a name", "")
     reference = image.text() if image else None
-    if image and reference:
+    if image and reference and reference not in collector.placeholders:
         try:
             parse_reference(reference)
         except ValueError as error:
             image.problem(str(error))
-    settings = security.read_settings(field, text or "", spec, volumes, engine_name)
+    settings = security.read_settings(field, text or "", spec, volumes, collector.engine_name)
     return Container(field, section, text or "", reference or "", settings) if text or not is_strict else None

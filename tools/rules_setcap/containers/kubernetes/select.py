@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from rules_setcap.containers.kubernetes.images import names_image
 from rules_setcap.containers.kubernetes.manifests import Manifest
 from rules_setcap.containers.kubernetes.pods import Container, Pod
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.suggestions import find_closest
-from rules_setcap.oci.reference import names_same_image, parse_reference
 
 _MAX_NAMES = 20
 
@@ -80,17 +80,10 @@ def find_containers_of_image(pods: Iterable[Pod], image: str) -> list[Container]
 
     Args:
       pods: the pods to search.
-      image: the image: a repository, with a tag or a digest if those matter; see oci.reference.names_same_image().
-
-    Raises:
-      InputError: `image` is not a valid image name.
+      image: the image, as for images.names_image().
     """
-    try:
-        parse_reference(image)
-    except ValueError as error:
-        raise InputError([format_problem("image", image, str(error))]) from None
     containers = (container for pod in pods for container in pod.containers)
-    return [container for container in containers if container.image and names_same_image(container.image, image)]
+    return [container for container in containers if container.image and names_image(container.image, image)]
 
 
 def _matches(full_name: str, name: str) -> bool:

@@ -1,0 +1,2 @@
+// A program of layers.
+int main(void) { return 0; }

@@ -1,0 +1,1 @@
+"""The command imagecap: lists, sets, explains, reviews and compares the file capabilities of images."""

@@ -1,0 +1,229 @@
+"""Sets capabilities of files of an image: reads it, changes it, and writes the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rules_setcap.diagnostics import progress
+from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.imagecap import compression
+from rules_setcap.imagecap.changed_images import ChangedImage, LayerRewriter, add_layer, keep_image
+from rules_setcap.imagecap.changed_layouts import ChangedLayout, change_layout
+from rules_setcap.imagecap.plans import Plan, plan_changes
+from rules_setcap.imagecap.source_images import Source, name_layout, open_source, read_images
+from rules_setcap.imagecap.staging import STANDARD_OUTPUT, check_output, open_workspace, place_output
+from rules_setcap.imagecap.writers import make_docker_manifest, name_images, write_archive, write_directory
+from rules_setcap.oci.descriptors import compute_digest
+from rules_setcap.oci.layout_writer import OCI_LAYOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from rules_setcap.packer.assignments import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """What to set.
+
+    Attributes:
+      source: the image: a layout directory, an archive, or "-" for an archive on standard input.
+      output: the path of the new image; "-" for standard output.
+      assignments: the files that the user named, and their capabilities.
+      rewrite: whether to change the layers that have the files; otherwise the files are copied into a new layer.
+      removes_others: whether all other files lose their capabilities.
+      platform: of an index, the platform of the images to change; "" for all.
+      format: the kind of the output; None for that of the source.
+      compression: how written layers are compressed, as --compression has it; "" for the default of the way.
+      force: whether an existing output is replaced.
+      follow_links: whether a path that is a symbolic link names the file to which it leads; otherwise it is an error.
+    """
+
+    source: str
+    output: str
+    assignments: Sequence[Assignment]
+    rewrite: bool = False
+    removes_others: bool = False
+    platform: str = ""
+    format: str | None = None
+    compression: str = ""
+    force: bool = False
+    follow_links: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """What was set.
+
+    Attributes:
+      kind: the kind of the output.
+      has_manifests: whether the output has manifests; a plain Docker archive has none.
+      images: the images that were changed.
+      notes: sentences for the user.
+    """
+
+    kind: str
+    has_manifests: bool
+    images: list[ChangedImage]
+    notes: list[str] = field(default_factory=list)
+
+
+def set_image_capabilities(request: SetRequest) -> SetResult:
+    """Writes an image with other capabilities; writes nothing if there is a problem.
+
+    Raises:
+      InputError: the image is not valid, or a file cannot have the capabilities; it has all problems that were found.
+      OSError: a file cannot be read or written.
+    """
+    is_directory = request.format == "oci" or (request.format is None and os.path.isdir(request.source))
+    check_output(request.output, request.source, is_directory, request.force)
+    codec = _choose_codec(request)
+    with open_workspace(request.output) as workspace:
+        source = open_source(request.source, workspace)
+        kind = request.format or source.kind
+        check_output(request.output, request.source, kind == "oci", request.force)
+        entries = read_images(source, request.platform)
+        with name_layout(source):
+            images = _change_images(request, source, entries.images, workspace, codec)
+            layout = change_layout(source, images)
+            result = SetResult(kind, kind != "docker-archive" or source.has_manifests, images, _collect_notes(images, layout))
+            progress.begin_step("writing", None)
+            _write_output(request, source, layout, result, workspace)
+    return result
+
+
+def _choose_codec(request: SetRequest) -> tuple[str, str]:
+    """Returns the compression of a new layer, and the library for it; fails before anything is read if that is missing."""
+    if request.rewrite:
+        return compression.choose_codec(request.compression) if request.compression else ("", "")
+    return compression.choose_codec(request.compression or "gzip")
+
+
+def _change_images(
+    request: SetRequest, source: Source, images: Sequence[object], workspace: str, codec: tuple[str, str]
+) -> list[ChangedImage]:
+    """Returns the changed images; the problems of all of them are reported together."""
+    problems = Problems()
+    plans: list[Plan] = []
+    for number, image in enumerate(images, 1):
+        progress.begin_step(f"reading image {number} of {len(images)}", None)
+        image_problems = Problems()
+        plan = plan_changes(
+            source,
+            image,  # type: ignore[arg-type]
+            request.assignments,
+            removes_others=request.removes_others,
+            in_place=request.rewrite,
+            follow_links=request.follow_links,
+            problems=image_problems,
+        )
+        _add_problems(problems, image_problems, plan, len(images))
+        plans.append(plan)
+    problems.raise_if_any()
+    rewriter = LayerRewriter(source, workspace, request.compression or "zlib")
+    changed = []
+    for plan in plans:
+        image_problems = Problems()
+        try:
+            if not plan.files:
+                changed.append(keep_image(plan, source.layout))
+            elif request.rewrite:
+                changed.append(rewriter.rewrite_image(plan, image_problems))
+            else:
+                changed.append(add_layer(plan, workspace, codec, image_problems))
+        except InputError as error:
+            _add_problems(problems, Problems(error.problems), plan, len(images))
+    problems.raise_if_any()
+    return changed
+
+
+def _add_problems(problems: Problems, image_problems: Problems, plan: Plan, count: int) -> None:
+    """Adds the problems of an image, with its platform if there are several images."""
+    platform = f" ({plan.platform})" if count > 1 else ""
+    problems.extend(f"{message}{platform}" for message in image_problems)
+
+
+def _collect_notes(images: Sequence[ChangedImage], layout: ChangedLayout) -> list[str]:
+    return [*dict.fromkeys(note for image in images for note in image.notes), *layout.notes]
+
+
+def _write_output(request: SetRequest, source: Source, layout: ChangedLayout, result: SetResult, workspace: str) -> None:
+    """Writes the new image, and puts it into its place."""
+    index = layout.index
+    if not source.has_manifests and result.kind != "docker-archive":
+        names = {
+            compute_digest(image.manifest): source.docker_names.get(image.plan.image.manifest["config"]["digest"], [])
+            for image in result.images
+        }
+        index = name_images(index, names)
+    complete = os.path.join(workspace, "complete")
+    if result.kind == "oci":
+        write_directory(complete, layout, index, may_move=source.is_unpacked)
+        place_output(complete, request.output)
+        return
+    documents = {"index.json": index, "oci-layout": OCI_LAYOUT} if result.has_manifests else {}
+    if result.kind == "docker-archive":
+        documents["manifest.json"] = _make_docker_manifest(source, result)
+    codec = source.codec if request.format is None else "none"
+    if request.output == STANDARD_OUTPUT:
+        _write_archive(sys.stdout.buffer, source, layout, documents, codec, result)
+        sys.stdout.buffer.flush()
+        return
+    with open(complete, "wb") as file:
+        _write_archive(file, source, layout, documents, codec, result)
+    place_output(complete, request.output)
+
+
+def _write_archive(
+    file: BinaryIO, source: Source, layout: ChangedLayout, documents: dict[str, bytes], codec: str, result: SetResult
+) -> None:
+    """Writes an archive; a plain Docker archive is without the manifests that were made for it."""
+    if not result.has_manifests:
+        made = {entry.descriptor["digest"] for entry in read_images(source, "").images}
+        layout = layout.without(made | {compute_digest(image.manifest) for image in result.images})
+    write_archive(file, layout, documents, codec)
+
+
+def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
+    """Returns the manifest.json of the output.
+
+    Raises:
+      InputError: the source is not a Docker archive, and it is not clear which of its images Docker is to load.
+    """
+    if source.kind != "docker-archive":
+        if len(result.images) != 1:
+            what = f"{len(result.images)} images, and Docker loads one of them; choose it with --platform"
+            raise InputError([format_problem("--format", "docker-archive", what)])
+        (image,) = result.images
+        return make_docker_manifest([(compute_digest(image.config), _list_layers(image.manifest), _find_names(image))])
+    changed = {image.plan.image.descriptor["digest"]: image for image in result.images}
+    items = []
+    for entry in read_images(source, "").images:
+        config, layers = entry.manifest["config"]["digest"], [layer["digest"] for layer in entry.manifest["layers"]]
+        if config in source.docker_names:  # Others are in index.json alone.
+            names = source.docker_names[config]
+            if new := changed.get(entry.descriptor["digest"]):
+                config, layers = compute_digest(new.config), _list_layers(new.manifest)
+            items.append((config, layers, names))
+    return make_docker_manifest(items)
+
+
+def _list_layers(manifest: bytes) -> list[str]:
+    """Returns the digests of the layers of a manifest."""
+    return [layer["digest"] for layer in json.loads(manifest).get("layers") or ()]
+
+
+def _find_names(image: ChangedImage) -> list[str]:
+    """Returns the names of an image in an index, as a Docker archive has them."""
+    annotations = image.plan.image.descriptor.get("annotations") or {}
+    for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name"):
+        name = annotations.get(key)
+        if isinstance(name, str) and ":" in name.rpartition("/")[2]:
+            return [name]
+    return []
