@@ -342,8 +342,6 @@ def test_a_release_mounts_the_layers_of_the_base(consumer):
         f'image_push(name = "push", image = "//:index", repository = "{repository}")\n'
         'image_release(name = "release", images = [":push"])\n',
     )
-        "BUILD.bazel", BUILD + 'exports_files(["BUILD.bazel"])\npackage_group(name = "all", packages = ["//..."])\n'
-    )
     consumer.workspace.run("run", "//release", "--", "--tag", "v1")
     pushed, _ = consumer.registry.manifest("released", "v1")
     assert pushed == _digest(consumer, "index")
