@@ -15,6 +15,8 @@ CHECK_ATTRS = tool_attrs("validation") | {
 - `program`: the image does not have the program that `entrypoint` or `cmd` names.
 - `runpath`: a program with capabilities searches its libraries by `$ORIGIN`, which the loader ignores for such programs, or \
 below the working directory, which any user may choose.
+- `user`: a remark, not an error: the container starts a program with capabilities as root, who gets what the runtime grants, \
+whatever the file has.
 - `wrapper`: a remark, not an error: the container executes another program first, so `no_new_privs` would take the \
 capabilities away.""",
     ),

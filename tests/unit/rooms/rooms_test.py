@@ -19,16 +19,17 @@ ROOMS = (
     "packer",
     "documents",
     "containers",
-    "delivery",
     "ko",
     "diff",
+    "bases",
+    "delivery",
     "getcap",
     "image_tests",
     "reproduce",
     "imagecap",
 )
 # Programs: no other room may import from these, in whichever order they stand.
-PROGRAMS = ("packer", "validation", "delivery", "ko", "getcap", "image_tests", "reproduce", "imagecap")
+PROGRAMS = ("packer", "validation", "delivery", "ko", "bases", "getcap", "image_tests", "reproduce", "imagecap")
 # The program that gathers the commands of others, and the programs whose parts it takes.
 GATHERING = {"imagecap": ("getcap", "packer")}
 # The modules that are the command line of a room. No other room may import these, not even the one that gathers commands.
