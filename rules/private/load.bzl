@@ -15,7 +15,10 @@ def _image_load_impl(ctx):
     destination = write_destination(ctx, {"tag": ctx.attr.tag}, [], problems)
     return [
         write_program(ctx, "load", layout, destination, ctx.attr._client[0]),
-        OutputGroupInfo(archive = depset([_write_archive(ctx, layout, destination)])),
+        OutputGroupInfo(
+            archive = depset([_write_archive(ctx, layout, destination)]),
+            destination = depset([destination]),
+        ),
     ]
 
 def _write_archive(ctx, layout, destination):
@@ -32,7 +35,7 @@ def _write_archive(ctx, layout, destination):
     request.add(archive, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [archive],
         inputs = [destination],
@@ -53,13 +56,17 @@ an error. containerd, and Docker with the containerd image store, load the image
 
 The engine reads the image from a pipe; the archive is not kept.
 
+`bazel build //...` does not build the program, because its runfiles are the whole image, but the target `<name>.check`, which \
+checks the attributes.
+
 Output groups:
 
 - `archive`: the archive as a file: an OCI image layout in a tar, with the `manifest.json` of `docker save`. It can be read by \
 `docker load`, `podman load`, `ctr images import`, `kind load image-archive`, `minikube image load`, and skopeo's `oci-archive:` \
 and `docker-archive:`. In the archive, a `tag` without a host means what it means to Docker, Kubernetes and containerd: \
 `app:dev` is `docker.io/library/app:dev`, which `docker run`, `podman run` and the `image` of a pod find as `app:dev`. From the \
-archive of an index, Docker with the classic image store loads the image for the CPU that Bazel builds for (`--platforms`).""",
+archive of an index, Docker with the classic image store loads the image for the CPU that Bazel builds for (`--platforms`).
+- `destination`: a JSON object with `name`, the tag in which placeholders are expanded.""",
     implementation = _image_load_impl,
     attrs = DELIVERY_ATTRS | ARCHITECTURE_ATTRS | stamp_attrs("`tag`") | {
         "tag": attr.string(
