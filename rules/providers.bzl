@@ -48,9 +48,24 @@ ImageIndexInfo = provider(
 PushInfo = provider(
     doc = "An image, and where it is pushed. `image_push` returns it.",
     fields = {
+        "blobs": "depset of File: the blobs of the layers, and the OCI layout directories that have the other blobs.",
+        "description": "File: JSON for `image_release`, whose format may change: manifests, configs, digests, capabilities.",
         "descriptor": "File: the OCI descriptor of the image or the index; None for an image of another ruleset.",
         "destination": "File: JSON, an object with `repository` (empty if it is not set) and `tags`.",
+        "image": "Label: the image.",
+        "images": "list of ImageInfo: the image, or the images of the index; empty for an image of another ruleset.",
+        "label": "Label: the target that pushes.",
+        "layouts": "list of File: the OCI layout directories of bases and images that are not of these rules.",
         "source": "struct: the files of the image, for actions of these rules. Its fields may change.",
+    },
+)
+
+ReleaseInfo = provider(
+    doc = "The images of a release. `image_release` returns it.",
+    fields = {
+        "blobs": "depset of File: `PushInfo.blobs` of all images.",
+        "descriptions": "depset of File: `PushInfo.description` of all images.",
+        "pushes": "depset of PushInfo: the images, also those of releases in the release.",
     },
 )
 

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageInfo")
 load(":input_images.bzl", "convert_to_layout", "find_image")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
-load(":request.bzl", "REQUEST_ATTRS", "add_label", "run_request", "start_request")
+load(":request.bzl", "add_label", "run_request", "start_request", "tool_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
@@ -27,7 +27,7 @@ def _prepare_base_impl(target, ctx):
 prepare_base = aspect(
     doc = "Lists the files of a base image once for all images that use it, so that each does not read the layers of the base.",
     implementation = _prepare_base_impl,
-    attrs = REQUEST_ATTRS | ARCHITECTURE_ATTRS,
+    attrs = tool_attrs("oci") | ARCHITECTURE_ATTRS,
     provides = [],
 )
 
@@ -35,7 +35,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     """Declares the action that lists the files of a base image.
 
     Args:
-      ctx: the context of a rule or aspect with REQUEST_ATTRS.
+      ctx: the context of a rule or aspect with tool_attrs("oci").
       name: str, a part of the names of the outputs.
       label: Label of the base, for messages.
       image: struct from find_image(), without problems.
@@ -53,7 +53,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     request.add(contents, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [contents],
         transitive_inputs = [layout.files],
@@ -62,11 +62,22 @@ def _list_base_contents(ctx, name, label, image, platform):
     )
     return _BaseInfo(contents = contents, files = layout.files, layout = layout.directory, platform = platform)
 
+_NO_BASE = struct(
+    config = None,
+    contents = [],
+    files = depset(),
+    label = None,
+    layers = [],
+    layout_files = depset(),
+    layouts = [],
+    manifest = None,
+)
+
 def base_image(ctx, platform, problems):
     """Returns what the actions of an image need of its base.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS and the attribute base, to which the aspect prepare_base applies.
+      ctx: the context of a rule with tool_attrs("oci") and the attribute base, to which the aspect prepare_base applies.
       platform: str, the platform of the image.
       problems: list of str, to which problems are added.
 
@@ -81,9 +92,8 @@ def base_image(ctx, platform, problems):
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build; one or none.
         manifest: File, the manifest of an `image` of these rules; None otherwise.
     """
-    no_base = struct(config = None, contents = [], files = depset(), label = None, layers = [], layout_files = depset(), layouts = [], manifest = None)
     if not ctx.attr.base:
-        return no_base
+        return _NO_BASE
     if ImageInfo in ctx.attr.base:
         info = ctx.attr.base[ImageInfo]
         return struct(
@@ -101,7 +111,7 @@ def base_image(ctx, platform, problems):
         # A source file, to which no aspect applies, or an image for another platform than the one that Bazel builds for.
         image = find_image("base", ctx.attr.base, problems)
         if not image.file:
-            return no_base
+            return _NO_BASE
         prepared = _list_base_contents(ctx, "base", ctx.attr.base.label, image, platform)
     return struct(
         config = None,
@@ -121,6 +131,7 @@ def add_base_labels(request, base):
       request: Args from start_request().
       base: struct from base_image().
     """
-    for file in [base.manifest, base.config] + base.layouts:
-        if file:
-            add_label(request, "base", base.label, file)
+    if base.label:
+        for file in [base.manifest, base.config] + base.layouts:
+            if file:
+                add_label(request, "base", base.label, file)

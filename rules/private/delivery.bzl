@@ -1,6 +1,6 @@
-"""The parts that image_push and image_load share.
+"""The parts that image_push, image_load and image_release share.
 
-Both are programs for `bazel run`. The programs, their interpreter and their client run on the machine where the user types
+All are programs for `bazel run`. The programs, their interpreter and their client run on the machine where the user types
 the command, so they are built for `--host_platform`, whatever platform the image is for.
 """
 
@@ -9,21 +9,24 @@ load(":input_images.bzl", "ANY_IMAGE", "convert_to_layout", "find_image")
 load(":launcher.bzl", "find_runfile", "for_host", "write_launcher")
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PythonToolInfo")
-load(":request.bzl", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-DELIVERY_ATTRS = REQUEST_ATTRS | {
-    "image": attr.label(
-        doc = "The image: " + ANY_IMAGE + ".",
-        allow_files = True,
-        mandatory = True,
-    ),
+PROGRAM_ATTRS = {
     "_program": attr.label(
         cfg = for_host,
         default = "//tools/rules_setcap/delivery:tool",
         providers = [PythonToolInfo],
+    ),
+}
+
+DELIVERY_ATTRS = PROGRAM_ATTRS | tool_attrs("destination", "oci") | {
+    "image": attr.label(
+        doc = "The image: " + ANY_IMAGE + ".",
+        allow_files = True,
+        mandatory = True,
     ),
 }
 
@@ -106,7 +109,7 @@ def write_destination(ctx, attributes, attribute_files, problems):
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
-        "destination",
+        ctx.attr._destination_tool,
         request,
         outputs = [output],
         inputs = [each.file for each in attribute_files] + status_files,
@@ -129,29 +132,46 @@ def write_program(ctx, kind, layout, destination, client):
     Returns:
       DefaultInfo.
     """
+    return write_client_program(
+        ctx,
+        client,
+        {
+            "destination": find_runfile(ctx, destination),
+            "image": format_label(ctx.attr.image.label),
+            "kind": kind,
+            "layout": find_runfile(ctx, layout.directory) if layout.directory else "",
+        },
+        runfiles = ctx.runfiles([destination], transitive_files = layout.files),
+    )
+
+def write_client_program(ctx, client, spec, runfiles):
+    """Declares a program for `bazel run` that runs a client.
+
+    Args:
+      ctx: the context of a rule with PROGRAM_ATTRS.
+      client: Target with ClientInfo.
+      spec: dict, what the program is to do; JSON.
+      runfiles: runfiles, the files that `spec` names.
+
+    Returns:
+      DefaultInfo.
+    """
     tool = ctx.attr._program[0][PythonToolInfo]
     program = client[ClientInfo].program
-    spec = ctx.actions.declare_file(ctx.label.name + ".spec.json")
-    ctx.actions.write(spec, json.encode_indent({
-        "destination": find_runfile(ctx, destination),
-        "image": format_label(ctx.attr.image.label),
-        "kind": kind,
-        "layout": find_runfile(ctx, layout.directory) if layout.directory else "",
+    spec_file = ctx.actions.declare_file(ctx.label.name + ".spec.json")
+    ctx.actions.write(spec_file, json.encode_indent(spec | {
         "program": {
             "kind": client[ClientInfo].kind,
             "path": find_runfile(ctx, program) if program else "",
         },
-        "spec": find_runfile(ctx, spec),
+        "spec": find_runfile(ctx, spec_file),
         "target": format_label(ctx.label),
     }))
-    launcher = write_launcher(ctx, tool.interpreter, tool.launch, [tool.package, "", spec])
+    launcher = write_launcher(ctx, tool.interpreter, tool.launch, [tool.package, "", spec_file])
     interpreter_files = [] if type(tool.interpreter) == "string" else [tool.interpreter]
-    runfiles = ctx.runfiles(
-        [destination, spec] + interpreter_files,
-        transitive_files = depset(transitive = [layout.files, tool.files]),
-    )
+    tool_runfiles = ctx.runfiles([spec_file] + interpreter_files, transitive_files = tool.files)
     return DefaultInfo(
         executable = launcher,
         files = depset([launcher]),
-        runfiles = runfiles.merge(client[DefaultInfo].default_runfiles),
+        runfiles = runfiles.merge_all([tool_runfiles, client[DefaultInfo].default_runfiles]),
     )

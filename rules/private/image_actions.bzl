@@ -29,26 +29,27 @@ def assemble_image(ctx, attributes, layers, base, base_contents):
     if base.manifest:
         request.add(base.manifest, format = "--base-manifest=%s")
         request.add(base.config, format = "--base-config=%s")
-    else:
+    elif base.layouts:
         request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
     if ctx.attr.base:
         request.add(format_label(ctx.attr.base.label), format = "--base-name=%s")
     add_base_labels(request, base)
     request.add_all(metadata, format_each = "--layer=%s")
-    request.add_all(annotated, format_each = "--base-contents=%s")
+    if annotated:
+        request.add_all(annotated, format_each = "--base-contents=%s")
     request.add(manifest, format = "--manifest-output=%s")
     request.add(config, format = "--config-output=%s")
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [manifest, config, descriptor],
         inputs = [attributes.spec] + metadata + annotated,
-        transitive_inputs = [base.files],
+        transitive_inputs = [base.files] if base.label else [],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
-        problems = attributes.problems,
+        problems_file = attributes.problems,
     )
     return struct(config = config, descriptor = descriptor, manifest = manifest)
 
@@ -75,7 +76,7 @@ def write_layout(ctx, image, layers, base):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [image.manifest, image.config, image.descriptor] +

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load(":attributes.bzl", "ANNOTATIONS_FILE_ATTRS", "list_attribute_files")
 load(":messages.bzl", "format_label", "format_problem")
-load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "LOCAL_LINKS", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files", "stamp_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -80,7 +80,7 @@ def _assemble_index(ctx, targets, problems):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [index, descriptor],
         inputs = descriptors + [each.file for each in attribute_files] + status_files,
@@ -101,7 +101,7 @@ def _write_layout(ctx, index, descriptor, images):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [index, descriptor] + layouts,
@@ -136,7 +136,7 @@ Output groups:
 - `index`: the OCI image index.
 - `oci_layout`: an OCI image layout directory with the index and all images. Its blobs are symbolic links.""",
     implementation = _image_index_impl,
-    attrs = ANNOTATIONS_FILE_ATTRS | REQUEST_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
+    attrs = ANNOTATIONS_FILE_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | tool_attrs("oci") | {
         "annotations": attr.string_dict(
             doc = "Annotations of the index, for instance `{\"org.opencontainers.image.version\": \"1.0\"}`.",
         ),

@@ -42,17 +42,18 @@ def find_image(attribute, target, problems):
         return _describe_built_image(target, info, info.images, info.index)
     if LayerInfo in target:
         return _report_image(attribute, target, "is a layer, not an image; give the image that has it", problems)
-    files = target[DefaultInfo].files.to_list()
     groups = target[OutputGroupInfo] if OutputGroupInfo in target else struct()
-    if hasattr(groups, "oci_layout"):
-        files = groups.oci_layout.to_list()
-    if len(files) == 1:
-        return _describe_image(target, files[0], depset())
-    indexes = [file for file in files if file.basename == "index.json"]
+    files = groups.oci_layout if hasattr(groups, "oci_layout") else target[DefaultInfo].files
+
+    # An image of another ruleset has few files, and images that have it as their base do not look for it again.
+    names = files.to_list()
+    if len(names) == 1:
+        return _describe_image(target, names[0], files)
+    indexes = [file for file in names if file.basename == "index.json"]
     if len(indexes) == 1:
-        return _describe_image(target, indexes[0], depset(files))
+        return _describe_image(target, indexes[0], files)
     explanation = "has {} files, and {} the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
-    return _report_image(attribute, target, explanation.format(len(files), "more than one is" if indexes else "none is"), problems)
+    return _report_image(attribute, target, explanation.format(len(names), "more than one is" if indexes else "none is"), problems)
 
 def _describe_built_image(target, info, images, index):
     """Returns the struct of find_image() for an image or an index of these rules.
@@ -146,7 +147,7 @@ def convert_to_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory, and declares the action that makes it if the image is something else.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS.
+      ctx: the context of a rule with tool_attrs("oci").
       attribute: str, the attribute that names the image.
       image: struct from find_image(), without problems.
       name: str, the extension of the directory's name; None for the attribute.
@@ -177,7 +178,7 @@ def _link_layout(ctx, attribute, image, directory):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [directory],
         transitive_inputs = [image.files],
@@ -195,7 +196,7 @@ def _unpack_archive(ctx, attribute, image, directory):
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [directory],
         transitive_inputs = [image.files],

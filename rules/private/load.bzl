@@ -39,7 +39,7 @@ def _write_archive(ctx, layout, destination):
     request.add(archive, format = "--output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [archive],
         inputs = [destination],

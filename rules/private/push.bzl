@@ -5,6 +5,7 @@ load(":attributes.bzl", "list_attribute_files")
 load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
 load(":input_images.bzl", "find_image")
 load(":launcher.bzl", "for_host")
+load(":request.bzl", "add_label", "run_request", "start_request")
 load(":stamp.bzl", "stamp_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -18,17 +19,62 @@ def _image_push_impl(ctx):
         list_attribute_files(ctx, ["remote_tags_file", "repository_file"]),
         problems,
     )
-    target = ctx.attr.image
-    info = target[ImageInfo] if ImageInfo in target else target[ImageIndexInfo] if ImageIndexInfo in target else None
+    info = _describe_push(ctx, layout, destination)
     return [
         write_program(ctx, "push", layout, destination, ctx.attr._client[0]),
-        OutputGroupInfo(destination = depset([destination])),
-        PushInfo(
-            descriptor = info.descriptor if info else None,
-            destination = destination,
-            source = find_image("image", target, []),
+        OutputGroupInfo(
+            destination = depset([destination]),
+            layers = info.blobs,
         ),
+        info,
     ]
+
+def _describe_push(ctx, layout, destination):
+    """Returns the PushInfo of the target, and declares the action that writes its description."""
+    target = ctx.attr.image
+    index = target[ImageIndexInfo] if ImageIndexInfo in target else None
+    images = index.images if index else [target[ImageInfo]] if ImageInfo in target else []
+    description = ctx.actions.declare_file(ctx.label.name + ".push.json")
+    request = start_request(ctx, "push")
+    request.add(destination, format = "--destination=%s")
+    inputs = [destination]
+    for number, image in enumerate(images):
+        documents = [image.manifest, image.config, image.descriptor]
+        metadata = [layer.metadata for layer in image.layers]
+        request.add_joined(documents, join_with = "=", format_joined = "--image=%s")
+        request.add_all(image.base_contents, format_each = "--contents-{}=%s".format(number))
+        request.add_all(metadata, format_each = "--layer-{}=%s".format(number))
+        inputs += documents + image.base_contents + metadata
+    if index:
+        request.add_joined([index.index, index.descriptor], join_with = "=", format_joined = "--index=%s")
+        inputs += [index.index, index.descriptor]
+    if not images and layout.directory:
+        request.add_all([layout.directory], format_each = "--layout=%s", expand_directories = False)
+        add_label(request, "image", target.label, layout.directory)
+    request.add(description, format = "--output=%s")
+    run_request(
+        ctx,
+        ctx.attr._destination_tool,
+        request,
+        outputs = [description],
+        inputs = inputs,
+        transitive_inputs = [] if images else [layout.files],
+        mnemonic = "SetcapPush",
+        progress_message = "Describing the push of %{label}",
+    )
+    blobs = [layer.blob for image in images for layer in image.layers]
+    base_layouts = [depset(image.base_layouts, transitive = [image.base_layout_files]) for image in images]
+    return PushInfo(
+        blobs = depset(blobs, transitive = base_layouts) if images else layout.files,
+        description = description,
+        descriptor = index.descriptor if index else images[0].descriptor if images else None,
+        destination = destination,
+        image = target.label,
+        images = images,
+        label = ctx.label,
+        layouts = [each for image in images for each in image.base_layouts] if images else [layout.directory] if layout.directory else [],
+        source = find_image("image", target, []),
+    )
 
 image_push = rule(
     doc = """Pushes an image or an index to a registry: `bazel run //app:push`.
@@ -48,7 +94,8 @@ checks the attributes.
 
 Output groups:
 
-- `destination`: a JSON object with `repository` and `tags`, in which placeholders are expanded.""",
+- `destination`: a JSON object with `repository` and `tags`, in which placeholders are expanded.
+- `layers`: the blobs of the layers, and the OCI layouts of bases that Bazel did not build.""",
     implementation = _image_push_impl,
     attrs = DELIVERY_ATTRS | stamp_attrs("`repository`, `remote_tags` and the files beside them") | {
         "remote_tags": attr.string_list(

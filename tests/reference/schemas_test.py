@@ -10,9 +10,13 @@ import jsonschema
 import pytest
 
 from rules_setcap.capabilities import from_text
+from rules_setcap.delivery.release.model import ImagePlan, PlatformImage, ReleaseImage
+from rules_setcap.delivery.release.report import build_digests, encode_digests
 from rules_setcap.diff import cli as diff_cli
 from rules_setcap.diff.model import ContentDifference, Difference, Input
 from rules_setcap.getcap import cli
+from rules_setcap.imagecap import cli as imagecap_cli
+from rules_setcap.oci import media_types
 from rules_setcap.reproduce.execution_log import Action, Item
 from rules_setcap.reproduce.faults import Fault
 from rules_setcap.reproduce.outcome import CommandChange, ComparedImage, ExplainedFault, Outcome
@@ -121,6 +125,18 @@ def make_outcome() -> Any:
     )
 
 
+def make_release() -> Any:
+    """Returns a file of digests that has every key; tests/delivery/releases compares real ones with the schema."""
+    digest = f"sha256:{'0' * 64}"
+    descriptor = {"mediaType": media_types.MANIFEST, "digest": digest, "size": 7}
+    documents = {digest: json.dumps({"config": {"digest": digest, "size": 2}, "layers": []}).encode()}
+    platforms = [PlatformImage(digest, "linux/amd64", {"/x": "cap_bpf=p"}), PlatformImage(digest, "", None)]
+    image = ReleaseImage("//app:push", "//app", "registry.example/app", ["v1"], descriptor, documents, [descriptor], platforms, {}, [])
+    failed = ImagePlan(image)
+    failed.fail("a reason")
+    return json.loads(encode_digests(build_digests([ImagePlan(image), failed], dry_run=True)))
+
+
 def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     """Returns documents that the rules and programs write, for one schema."""
     if name == "layer-metadata":
@@ -129,9 +145,13 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
         return read_built("ko_capabilities.json")
     if name == "reproduce":
         return [make_outcome()]
+    if name == "release-digests":
+        return [make_release()]
     image = str(make_image(directory / "image"))
     if name == "image-diff":
         return make_differences(directory, image, capsys)
+    if name == "imagecap-set":
+        return set_capabilities(directory, capsys)
     pod = directory / "pod.yaml"
     pod.write_text(POD)
     commands = {
@@ -158,6 +178,20 @@ def make_differences(directory: pathlib.Path, image: str, capsys: pytest.Capture
     documents = []
     for arguments in ([image, image], [image, str(other)], ["--ignore=mtime", str(other), str(files)]):
         diff_cli.main(["--json", *arguments])
+        documents.append(json.loads(capsys.readouterr().out))
+    return documents
+
+
+def set_capabilities(directory: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """Returns the reports of capabilities that are set and taken away, in each way, and in an archive without manifests."""
+    image = str(make_layout(directory / "set", tar(("/x", NET, "\x7fELF"), ("/y", None, "\x7fELF"))))
+    archive = str(
+        archives.write_archive(directory / "set.tar", archives.WRITERS["jib"](archives.image(tar(("/y", None, "\x7fELF")))))
+    )
+    documents = []
+    for number, arguments in enumerate((["--rewrite", image], ["--compression=none", image], ["--rewrite", archive])):
+        grants = ["/y=bpf"] if archive in arguments else ["/x=", "/y=bpf"]
+        assert imagecap_cli.main(["set", "--json", *arguments, str(directory / f"new{number}"), *grants]) == 0
         documents.append(json.loads(capsys.readouterr().out))
     return documents
 

@@ -25,9 +25,15 @@ class Registry:
       host: its address and port.
     """
 
-    def __init__(self, host: str, log: pathlib.Path) -> None:
+    def __init__(self, host: str, log: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
         self.host = host
         self._log = log
+        self._process = process
+
+    def kill(self) -> None:
+        """Kills the registry."""
+        self._process.kill()
+        self._process.wait()
 
     def manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
         """Returns digest and bytes of a manifest or index.
@@ -78,7 +84,7 @@ def serve(directory: pathlib.Path) -> Iterator[Registry]:
         while not (match := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())):
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
-        yield Registry(match[1], log)
+        yield Registry(match[1], log, process)
     finally:
         process.terminate()
         process.wait()

@@ -1,4 +1,4 @@
-"""The command line of `bazel run` of image_push and image_load: what the rule has written, and the user's flags after `--`."""
+"""The command line of `bazel run` of image_push, image_load and image_release: what the rule has written, and the user's flags after `--`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
 from rules_setcap.delivery.push import push_image
+from rules_setcap.delivery.release import cli as release
 from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable, quote
 from rules_setcap.oci import reference
@@ -29,11 +30,12 @@ STATUSES = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Delivers an image.
+    """Delivers an image, or the images of a release.
 
     Args:
-      arguments: the path of a JSON object, and the user's flags. The object has `target`, `kind` ("push" or "load"), `image`
-        (its label), `layout`, `destination`, `program`, and `spec` (its own path). Its paths are relative to the runfiles.
+      arguments: the path of a JSON object, and the user's flags. The object has `target`, `kind` ("push", "load" or "release"),
+        `program`, and `spec` (its own path); for a push and a load also `image` (its label), `layout` and `destination`. Its paths
+        are relative to the runfiles.
 
     Returns:
       The exit status, as STATUSES describes it.
@@ -41,12 +43,14 @@ def main(arguments: Sequence[str]) -> int:
     spec_path, *flags = arguments
     spec = _read_json(spec_path)
     runfiles = spec_path.removesuffix(spec["spec"])
-    destination = _read_json(os.path.join(runfiles, spec["destination"]))
-    layout = os.path.join(runfiles, spec["layout"])
     program_path = spec["program"]["path"]
     client = Client(spec["program"]["kind"], program_path and os.path.join(runfiles, program_path))
     target = spec["target"]
+    layout = os.path.join(runfiles, spec.get("layout", ""))
     try:
+        if spec["kind"] == "release":
+            return release.run_command(spec, runfiles, client, flags)
+        destination = _read_json(os.path.join(runfiles, spec["destination"]))
         if spec["kind"] == "push":
             _push(target, layout, destination, client, flags)
         else:
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except InputError as error:
         for problem in error.problems:
-            print(f"{target}: {problem.replace(quote(layout), quote(spec['image']))}", file=sys.stderr)
+            print(f"{target}: {problem.replace(quote(layout), quote(spec.get('image', '')))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _FIRST, _NEXT = 2.0, 0.5  # Seconds before the first line, and between lines.
 _IO = "/proc/self/io"  # proc_pid_io(5): rchar is the number of bytes that this process has read.
@@ -36,10 +36,12 @@ class _Display:
     """The line on the terminal, of which a process has one.
 
     Attributes:
-      step: the current step; None if no progress is shown.
+      step: the current step; None if nothing is read.
+      is_shown: whether the line is on the terminal.
     """
 
     step: _Step | None = None
+    is_shown = False
 
 
 _display = _Display()
@@ -52,19 +54,38 @@ def show_progress(what: str) -> Iterator[None]:
     Args:
       what: the name of what is read, short enough for a line.
     """
+    _display.step = _Step("", None, _count_read_bytes())
+    try:
+        with show_line(lambda: f"{what}: {_format_step(_display.step)}" if _display.step else ""):
+            yield
+    finally:
+        _display.step = None
+
+
+@contextlib.contextmanager
+def show_line(describe: Callable[[], str]) -> Iterator[None]:
+    """Shows a line once the block has taken two seconds, if stderr is a terminal that can erase a line.
+
+    Args:
+      describe: returns the text, which is shown again and again; "" if nothing is to be shown.
+    """
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
-    _display.step = _Step("", None, _count_read_bytes())
     done = threading.Event()
-    thread = threading.Thread(target=_show_until_done, args=(what, done), daemon=True)
+    thread = threading.Thread(target=_show_until_done, args=(describe, done), daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        _display.step = None
+
+
+def print_line(text: str) -> None:
+    """Prints a line on stderr, in place of the line of the progress, which is shown again below it."""
+    erase = "\r\033[K" if _display.is_shown else ""
+    print(f"{erase}{text}", file=sys.stderr, flush=True)
 
 
 def begin_step(name: str, total: int | None) -> None:
@@ -78,13 +99,15 @@ def begin_step(name: str, total: int | None) -> None:
         _display.step = _Step(name, total, _count_read_bytes())
 
 
-def _show_until_done(what: str, done: threading.Event) -> None:
+def _show_until_done(describe: Callable[[], str], done: threading.Event) -> None:
     wait = _FIRST
     while not done.wait(wait):
         wait = _NEXT
-        if step := _display.step:
-            print(f"\r\033[K{what}: {_format_step(step)}", end="", file=sys.stderr, flush=True)
-    if wait is _NEXT:
+        if text := describe():
+            _display.is_shown = True
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    if _display.is_shown:
+        _display.is_shown = False
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 

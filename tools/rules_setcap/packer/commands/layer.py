@@ -54,7 +54,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     arguments.check_all_taken()
 
     # The entries of the layer.
-    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults)
+    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults, blob["threads"])
     entries.set_directory_mode(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
     by_path = placement.place_entries(by_path, lower, named, replaces, problems)

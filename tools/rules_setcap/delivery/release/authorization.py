@@ -1,0 +1,97 @@
+"""Asks the user's client for the authorization of requests to a registry. Credentials are its business."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+from rules_setcap.delivery.errors import UnreadableRegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TIMEOUT = 120.0
+"""The longest time that the client may take, in seconds: a credential helper may ask the user."""
+
+
+class Authorizer:
+    """The values of the header Authorization. They are kept in memory only."""
+
+    def __init__(self, crane: str, *, insecure: bool) -> None:
+        """Creates an instance.
+
+        Args:
+          crane: the path of crane; "" if the client is another one, which gives no tokens.
+          insecure: whether crane may use plain HTTP.
+        """
+        self._command = [crane, *(["--insecure"] if insecure else [])] if crane else []
+        self._headers: dict[tuple[str, bool, str], str] = {}
+        self._host_headers: dict[str, str] = {}
+        self._locks: dict[tuple[str, bool, str], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def find(self, repository: str, push: bool, mount: str) -> str:
+        """Returns the header for a repository, if an earlier request has needed one; otherwise ""."""
+        with self._lock:
+            header = self._headers.get((repository, push, mount), "")
+            return header or self._host_headers.get(repository.partition("/")[0], "")
+
+    def request(self, repository: str, push: bool, mount: str, challenge: str, refused: str) -> str:
+        """Returns the header that a registry demands.
+
+        Args:
+          repository: the repository, with its host.
+          push: whether the request writes.
+          mount: the repository of which a blob is mounted; "" for none.
+          challenge: the header WWW-Authenticate of the registry.
+          refused: the header that the registry has refused; "" if there was none.
+
+        Raises:
+          UnreadableRegistryError: the client does not have it.
+        """
+        key = repository, push, mount
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # One call of the client serves all threads.
+            header = self.find(*key)
+            if header and header != refused:
+                return header
+            kind = challenge.partition(" ")[0].lower()
+            if not self._command or kind not in ("basic", "bearer"):
+                raise UnreadableRegistryError("the client gives no tokens")
+            host = repository.partition("/")[0]
+            if kind == "basic":
+                if refused:
+                    raise UnreadableRegistryError(f"{host} refuses the credentials of the client")
+                answer = self._run(["auth", "get", host])
+                secret = f"{answer.get('Username', '')}:{answer.get('Secret', '')}"
+                header = f"Basic {base64.b64encode(secret.encode()).decode()}"
+                with self._lock:
+                    self._host_headers[host] = header
+            else:
+                scopes = [*(["--push"] if push else []), *([f"--mount={mount}"] if mount else [])]
+                answer = self._run(["auth", "token", *scopes, repository])
+                header = f"Bearer {answer.get('token') or answer.get('access_token') or ''}"
+                with self._lock:
+                    self._headers[key] = header
+            return header
+
+    def _run(self, arguments: Sequence[str]) -> dict[str, str]:
+        """Returns the JSON object that crane prints."""
+        try:
+            done = subprocess.run(
+                [*self._command, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT,
+                check=True,
+            )
+            answer = json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise UnreadableRegistryError(f"crane {arguments[0]} {arguments[1]} gives no authorization")
+        return answer

@@ -1,0 +1,153 @@
+"""The command line of `bazel run` of image_release."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from rules_setcap.delivery.errors import DeliveryError
+from rules_setcap.delivery.release import selection, spec
+from rules_setcap.delivery.release.against import compare_releases, format_changes, read_digests
+from rules_setcap.delivery.release.authorization import Authorizer
+from rules_setcap.delivery.release.flags import parse_flags
+from rules_setcap.delivery.release.hooks import Hook
+from rules_setcap.delivery.release.image_differences import fetch_blobs, format_difference
+from rules_setcap.delivery.release.local_blobs import LocalBlobs, NestedBuild
+from rules_setcap.delivery.release.registry import Registry
+from rules_setcap.delivery.release.report import Reporter, build_digests, encode_digests, format_table
+from rules_setcap.delivery.release.retries import Retries
+from rules_setcap.delivery.release.run import describe_interruption, run_release
+from rules_setcap.delivery.release.session import Session
+from rules_setcap.delivery.release.uploads import COMMANDS, Uploader
+from rules_setcap.diagnostics import files
+from rules_setcap.diagnostics.errors import printable, quote
+from rules_setcap.diagnostics.progress import show_line
+from rules_setcap.oci import reference
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from rules_setcap.delivery.clients import Client
+    from rules_setcap.delivery.release.model import ImagePlan, ReleaseImage
+
+
+def run_command(description: Mapping[str, Any], runfiles: str, client: Client, flags: Sequence[str]) -> int:
+    """Runs a release.
+
+    Args:
+      description: what rules/private/release.bzl has written.
+      runfiles: the path of the runfiles directory, with a slash at its end.
+      client: the client for registries.
+      flags: the flags of the user.
+
+    Returns:
+      The exit status.
+
+    Raises:
+      DeliveryError: the release cannot begin.
+      KeyboardInterrupt: the user has interrupted it.
+    """
+    target = description["target"]
+    options = parse_flags(target, flags)
+    images_file = runfiles + description["images"]
+    images = spec.read_images(images_file, runfiles, description["workspace"])
+    images = selection.select_images(images, options.only)
+    images = selection.set_destinations(images, options.tags, options.repository_prefix or "")
+    blobs = LocalBlobs(
+        spec.find_execution_root(images_file, description["images_path"]), NestedBuild(options.bazel, options.build_flags)
+    )
+    if options.against:
+        return _compare(target, images, blobs, options)
+    output = _check_output(options.output)
+    toolchain_type = "@rules_setcap//rules:registry_client_toolchain_type"
+    client_name, client_path, _ = client.find_program(COMMANDS, "client for registries", toolchain_type)
+    hooks = [Hook(hook["label"], runfiles + hook["path"], runfiles) for hook in description["hooks"]] + options.hooks
+    insecure_hosts = {image.host for image in images if options.insecure or reference.is_loopback(image.repository)}
+    retries, reporter = Retries(options.retries), Reporter()
+    crane = client_path if client_name == "crane" else ""
+    registries = {
+        host: Registry(host, Authorizer(crane, insecure=host in insecure_hosts), retries, insecure=host in insecure_hosts)
+        for host in {image.host for image in images}
+    }
+    plans: list[ImagePlan] = []
+    signal.signal(signal.SIGTERM, _interrupt)
+    with (
+        tempfile.TemporaryDirectory(prefix="image_release") as directory,
+        concurrent.futures.ThreadPoolExecutor(options.jobs) as pool,
+        show_line(reporter.describe),
+    ):
+        uploader = Uploader(client_name, client_path, directory)
+        session = Session(registries, insecure_hosts, uploader, blobs, retries, reporter, options.jobs, pool, plans)
+        try:
+            run_release(session, images, hooks=hooks, attaches=options.attach_capabilities, dry_run=options.dry_run)
+        except KeyboardInterrupt:
+            print(f"{target}: {describe_interruption(plans)}", file=sys.stderr)
+            raise
+    status = _report(target, plans, dry_run=options.dry_run)
+    if output:
+        try:
+            files.write_whole(output, encode_digests(build_digests(plans, dry_run=options.dry_run)))
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}; run the release again to write it"
+            raise DeliveryError(f"--output: {quote(output)}: {what}") from None
+    return status
+
+
+def _compare(target: str, images: Sequence[ReleaseImage], blobs: LocalBlobs, options: argparse.Namespace) -> int:
+    """Prints how the images differ from those of an earlier release; returns the exit status."""
+    recorded = read_digests(os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", ""), options.against))
+    if options.only:
+        recorded = [image for image in recorded if selection.matches_any(image, options.only)]
+    changes = compare_releases(recorded, images)
+    status = 0
+    print("\n".join(format_changes(changes, len(images), options.against)), flush=True)
+    if options.diff:
+        fetch_blobs(changes, blobs)
+    for change in changes if options.diff else ():
+        if change.before and change.after:
+            print(f"\n{change.label}", flush=True)
+            try:
+                with tempfile.TemporaryDirectory(prefix="image_release") as directory:
+                    print("\n".join(format_difference(change, blobs, directory)), flush=True)
+            except DeliveryError as error:
+                print(printable(f"{target}: {error}"), file=sys.stderr)
+                status = 1
+    return status
+
+
+def _report(target: str, plans: Sequence[ImagePlan], *, dry_run: bool) -> int:
+    """Prints the outcome; returns the exit status."""
+    print("\n".join(format_table(plans, dry_run=dry_run)))
+    sys.stdout.flush()
+    failed = [plan for plan in plans if plan.error]
+    for plan in failed:
+        print(printable(f"{plan.image.label}: {plan.error}"), file=sys.stderr)
+    if failed:
+        moved = any(plan.moved_tags for plan in plans)
+        tags = "some tags have moved" if moved else "no tag has moved"
+        what = f"{len(failed)} of {len(plans)} images failed, and {tags}; run it again to go on"
+        print(f"{target}: {what}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_output(path: str) -> str:
+    """Returns the absolute path of the file of digests, before anything is pushed; "" for none.
+
+    Raises:
+      DeliveryError: the file cannot be written.
+    """
+    if not path:
+        return ""
+    path = os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", ""), path)
+    if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
+        raise DeliveryError(f"--output: {quote(path)}: cannot be written; give a file in a directory that exists")
+    return path

@@ -1,0 +1,60 @@
+"""Runs the programs that sign images, or attach documents to them, after the push and before the tags."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from rules_setcap.delivery.errors import DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A program that runs on each pushed image.
+
+    Attributes:
+      name: its label or path, for messages.
+      path: the path of the program.
+      runfiles: the path of its runfiles directory; "" if Bazel has not built it.
+    """
+
+    name: str
+    path: str
+    runfiles: str = ""
+
+    def run(self, reference: str) -> None:
+        """Runs the program.
+
+        Args:
+          reference: the only argument, repository@digest.
+
+        Raises:
+          DeliveryError: it fails.
+        """
+        environment = {**os.environ, "RUNFILES_DIR": self.runfiles} if self.runfiles else None
+        try:
+            done = subprocess.run(
+                [self.path, reference], env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+            )
+        except OSError as error:
+            raise DeliveryError(f"hook {self.name}: cannot be started: {error.strerror}") from None
+        if done.returncode:
+            raise DeliveryError(f"hook {self.name} {reference}: exit code {done.returncode}")
+
+
+def find_hook(text: str) -> Hook:
+    """Returns the hook of the flag --hook.
+
+    Args:
+      text: the name of a program on PATH, or a path relative to the user's directory.
+
+    Raises:
+      ValueError: there is no such program; the message is a sentence.
+    """
+    path = shutil.which(text)
+    if path is None:
+        raise ValueError("is not an executable file; give the path of a program, or the name of one on PATH")
+    return Hook(text, os.path.abspath(path))

@@ -1,0 +1,281 @@
+"""A client that asks a registry which manifests and blobs it has, and has it mount blobs of one repository in another.
+
+OCI distribution-spec, "Pulling manifests", "Checking if content exists in the registry" and "Mounting a blob from another
+repository". It reads no blob and writes none; the user's client for registries does that, and has the credentials.
+
+A registry is not trusted: its answers have limits, and no request follows it to another host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import ssl
+import threading
+import time
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, NamedTuple
+
+from rules_setcap.delivery.errors import DeliveryError, TransientError, UnreadableRegistryError
+from rules_setcap.diagnostics import limits
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.oci import manifest_checks, media_types, reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rules_setcap.delivery.release.authorization import Authorizer
+    from rules_setcap.delivery.release.retries import Retries
+
+_TIMEOUT = 30.0
+"""The longest wait for bytes of a registry, in seconds."""
+_BODY_TIMEOUT = 60.0
+"""The longest time for the body of an answer, in seconds."""
+_ACCEPT = ", ".join([*media_types.MANIFESTS, *media_types.INDEXES])
+_TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+
+
+class _Answer(NamedTuple):
+    """An answer to a request.
+
+    Attributes:
+      status: the status code.
+      headers: the headers.
+      body: the body; b"" if it was not requested.
+    """
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Registry:
+    """A registry. Each thread has its own connection, which is kept open.
+
+    Methods raise TransientError if the registry does not answer, even after retries; UnreadableRegistryError if this client
+    cannot ask it; and DeliveryError for other answers.
+    """
+
+    def __init__(self, host: str, authorizer: Authorizer, retries: Retries, *, insecure: bool) -> None:
+        """Creates a client.
+
+        Args:
+          host: the host, with its port.
+          authorizer: where the value of the header Authorization comes from.
+          retries: retries requests.
+          insecure: whether to allow plain HTTP, and certificates that cannot be verified.
+        """
+        self._host = "index.docker.io" if host == "docker.io" else host
+        self._authorizer, self._retries, self._insecure = authorizer, retries, insecure
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: Callable[[], http.client.HTTPConnection] | None = None
+        self.mounts = True
+
+    def find_manifest(self, repository: str, name: str) -> str:
+        """Returns the digest of a manifest or index; "" if the repository does not have it.
+
+        Args:
+          repository: the repository, with its host.
+          name: a tag or a digest.
+        """
+        path = f"/v2/{self._get_path(repository)}/manifests/{name}"
+        answer = self._ask("HEAD", path, repository)
+        if answer.status == 200 and not answer.headers.get("Docker-Content-Digest"):
+            answer = self._ask("GET", path, repository)
+        if answer.status in (403, 404):  # Some registries forbid what does not exist.
+            return ""
+        if answer.status != 200:
+            raise self._describe_answer(answer, path)
+        digest = answer.headers.get("Docker-Content-Digest") or f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+        if not manifest_checks.is_digest(digest) or (":" in name and digest != name):
+            raise DeliveryError(f"{self._host} answers with the digest {quote(digest)} for {path}; push to another registry")
+        return digest
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Returns whether a repository has a blob."""
+        path = f"/v2/{self._get_path(repository)}/blobs/{digest}"
+        answer = self._ask("HEAD", path, repository)
+        # A redirection leads to the storage that has the blob. It is not followed.
+        if answer.status in (200, 301, 302, 303, 307, 308):
+            return True
+        if answer.status in (403, 404):
+            return False
+        raise self._describe_answer(answer, path)
+
+    def mount_blob(self, repository: str, digest: str, source: str) -> bool:
+        """Has the registry take a blob from another of its repositories.
+
+        Args:
+          repository: the repository that gets the blob.
+          digest: the digest of the blob.
+          source: the repository that has it.
+
+        Returns:
+          Whether it did.
+        """
+        query = urllib.parse.urlencode({"mount": digest, "from": self._get_path(source)})
+        path = f"/v2/{self._get_path(repository)}/blobs/uploads/"
+        answer = self._ask("POST", f"{path}?{query}", repository, push=True, mount=source)
+        if answer.status == 201:
+            return True
+        if answer.status == 202:
+            # The registry has begun an upload instead.
+            location = urllib.parse.urlsplit(answer.headers.get("Location", ""))
+            if location.path.startswith("/v2/") and location.netloc in ("", self._host):
+                self._ask("DELETE", urllib.parse.urlunsplit(("", "", *location[2:4], "")), repository, push=True, mount=source)
+        self.mounts = False
+        return False
+
+    def close(self) -> None:
+        """Closes the connection of this thread."""
+        if connection := getattr(self._local, "connection", None):
+            connection.close()
+
+    def _get_path(self, repository: str) -> str:
+        path = repository.partition("/")[2]
+        return f"library/{path}" if self._host == "index.docker.io" and "/" not in path else path
+
+    def _ask(self, method: str, path: str, repository: str, *, push: bool = False, mount: str = "") -> _Answer:
+        """Sends a request with the authorization that the registry demands."""
+
+        def ask_once() -> _Answer:
+            header = self._authorizer.find(repository, push, mount)
+            answer = self._send(method, path, header)
+            if answer.status == 401:
+                challenge = answer.headers.get("WWW-Authenticate", "")
+                header = self._authorizer.request(repository, push, mount, challenge, refused=header)
+                answer = self._send(method, path, header)
+                if answer.status == 401:
+                    raise UnreadableRegistryError(f"{self._host} refuses the credentials of the client")
+            if answer.status in _TRANSIENT_STATUSES:
+                message = f"{self._host} answers with status {answer.status}"
+                raise TransientError(message, parse_retry_after(answer.headers.get("Retry-After", "")))
+            return answer
+
+        return self._retries.call(self._host, ask_once)
+
+    def _send(self, method: str, path: str, authorization: str) -> _Answer:
+        """Sends a request; tries again if the registry has closed the connection in the meantime.
+
+        Raises:
+          TransientError: the registry does not answer.
+        """
+        headers = {"Accept": _ACCEPT, "User-Agent": "rules_setcap"}
+        if authorization:
+            headers["Authorization"] = authorization
+        if method == "POST":
+            headers["Content-Length"] = "0"
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            try:
+                return _exchange(connection, method, path, headers)
+            except (http.client.HTTPException, OSError):
+                connection.close()  # The registry closes idle connections.
+                self._local.connection = None
+        try:
+            connection = self._local.connection = self._connect()
+            return _exchange(connection, method, path, headers)
+        except (http.client.HTTPException, OSError) as error:
+            if connection is not None:
+                connection.close()
+            self._local.connection = None
+            raise TransientError(f"{self._host} does not answer: {describe_error(error)}") from None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """Returns a connection, by the first protocol that the registry speaks.
+
+        Raises:
+          UnreadableRegistryError: it speaks none that is allowed.
+          OSError: there is no connection.
+        """
+        with self._lock:
+            if self._open:
+                return self._open()
+            errors = []
+            for opener in self._list_openers():
+                connection = opener()
+                try:
+                    answer = _exchange(connection, "GET", "/v2/", {"User-Agent": "rules_setcap"})
+                except (ssl.SSLError, http.client.HTTPException) as error:
+                    errors.append(describe_error(error))
+                    connection.close()
+                    continue
+                if answer.status == 400:  # The answer of an HTTPS server to plain HTTP.
+                    connection.close()
+                    continue
+                self._open = opener
+                return connection
+        raise UnreadableRegistryError(f"{self._host}: {', '.join(errors) or 'it does not speak HTTP'}")
+
+    def _list_openers(self) -> Iterator[Callable[[], http.client.HTTPConnection]]:
+        """Yields functions that return a connection, one for each protocol that is allowed."""
+        is_loopback = reference.is_loopback(self._host + "/")
+        proxy = None if is_loopback or urllib.request.proxy_bypass(self._host) else urllib.request.getproxies().get("https")
+        verified = ssl.create_default_context()
+        unverified = ssl.create_default_context()
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+
+        def open_plain() -> http.client.HTTPConnection:
+            return http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
+
+        def open_tls(context: ssl.SSLContext) -> http.client.HTTPConnection:
+            if not proxy:
+                return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT, context=context)
+            address = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+            if address.scheme not in ("", "http") or address.username or not address.hostname:
+                raise UnreadableRegistryError("the proxy needs more than HTTP without a password")
+            connection = http.client.HTTPSConnection(address.hostname, address.port or 80, timeout=_TIMEOUT, context=context)
+            connection.set_tunnel(self._host if re.search(r":\d+$", self._host) else f"{self._host}:443")
+            return connection
+
+        if is_loopback:
+            yield open_plain
+        yield lambda: open_tls(unverified if self._insecure else verified)
+        if self._insecure and not is_loopback:
+            yield open_plain
+
+    def _describe_answer(self, answer: _Answer, path: str) -> DeliveryError:
+        """Returns the error for an answer that the specification does not have."""
+        if 300 <= answer.status < 400:
+            return UnreadableRegistryError(f"{self._host} redirects {path}")
+        return DeliveryError(f"{self._host} answers with status {answer.status} for {path}")
+
+
+def _exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]) -> _Answer:
+    """Sends a request and returns the answer, with a body of a limited size."""
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    body, end = b"", time.monotonic() + _BODY_TIMEOUT
+    while piece := answer.read(min(1 << 16, limits.JSON + 1 - len(body))):
+        body += piece
+        if len(body) > limits.JSON:
+            raise http.client.HTTPException(f"an answer of more than {limits.JSON} bytes (limit JSON)")
+        if time.monotonic() > end:
+            raise http.client.HTTPException(f"an answer that takes more than {_BODY_TIMEOUT:.0f} s")
+    return _Answer(answer.status, answer.headers, body)
+
+
+def parse_retry_after(text: str) -> float | None:
+    """Returns the number of seconds that a header Retry-After demands; None if it demands none, or is not valid."""
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return float(text)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def describe_error(error: Exception) -> str:
+    """Returns a sentence about an error of a connection."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)[:200] or type(error).__name__
