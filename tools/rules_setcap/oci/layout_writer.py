@@ -50,7 +50,7 @@ def write_image_layout(
     """
     top = json.loads(descriptor)
     documents = {top["digest"]: manifest, json.loads(manifest)["config"]["digest"]: config}
-    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts)
+    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts, left_out=left_out)
 
 
 def write_built_layout(
@@ -60,6 +60,7 @@ def write_built_layout(
     descriptor: Mapping[str, Any],
     blobs: Mapping[str, str],
     base_layouts: Sequence[str],
+    left_out: Collection[str] = (),
 ) -> None:
     """Writes the layout of an image or an index that Bazel built.
 
@@ -69,6 +70,7 @@ def write_built_layout(
       descriptor: the descriptor of the manifest or of the index.
       blobs: by digest, the path of each layer that Bazel built.
       base_layouts: the paths of the layouts that have the other layers.
+      left_out: the digests of layers that the layout is to lack.
 
     Raises:
       InputError: a layer is missing, or does not have the size in its descriptor.
