@@ -16,7 +16,7 @@ from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_reader import describe_layout_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -31,6 +31,7 @@ def write_image_layout(
     descriptor: bytes,
     blobs: Mapping[str, str],
     base_layouts: Sequence[str],
+    left_out: Collection[str] = (),
 ) -> None:
     """Writes the layout of an image.
 
@@ -41,6 +42,7 @@ def write_image_layout(
       descriptor: the descriptor of the manifest, as JSON.
       blobs: by digest, the path of each layer that Bazel built.
       base_layouts: the paths of the layouts that have the other layers.
+      left_out: the digests of layers that the layout is to lack.
 
     Raises:
       InputError: a layer is missing, or does not have the size in its descriptor.
@@ -48,7 +50,7 @@ def write_image_layout(
     """
     top = json.loads(descriptor)
     documents = {top["digest"]: manifest, json.loads(manifest)["config"]["digest"]: config}
-    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts)
+    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts, left_out=left_out)
 
 
 def write_built_layout(
@@ -58,6 +60,7 @@ def write_built_layout(
     descriptor: Mapping[str, Any],
     blobs: Mapping[str, str],
     base_layouts: Sequence[str],
+    left_out: Collection[str] = (),
 ) -> None:
     """Writes the layout of an image or an index that Bazel built.
 
@@ -67,6 +70,7 @@ def write_built_layout(
       descriptor: the descriptor of the manifest or of the index.
       blobs: by digest, the path of each layer that Bazel built.
       base_layouts: the paths of the layouts that have the other layers.
+      left_out: the digests of layers that the layout is to lack.
 
     Raises:
       InputError: a layer is missing, or does not have the size in its descriptor.
@@ -79,6 +83,8 @@ def write_built_layout(
         candidates = [blobs[digest]] if digest in blobs else [blob_path(layout, digest) for layout in base_layouts]
         path = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
         if path is None:
+            if digest in left_out:
+                continue
             problems.add("base", digest, "no layout of the base has this layer")
         elif (size := os.stat(path).st_size) != layer["size"]:
             problems.add("base", digest, f"has {size} bytes, and the manifest says {layer['size']}")
@@ -116,13 +122,14 @@ def write_index_layout(output: str, *, index: bytes, descriptor: bytes, layouts:
     _write_layout(output, links, {index_descriptor["digest"]: index}, index_descriptor)
 
 
-def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -> None:
+def link_layout(output: str, index: str, files: Sequence[str], fetched_blobs: Sequence[str], attribute: str) -> None:
     """Writes a layout whose files are given one by one; its blobs are links to them.
 
     Args:
       output: the path of the directory; what is there is replaced.
       index: the path of the index.json.
       files: the paths of all files; those that are not beside `index` are left out.
+      fetched_blobs: the paths of further blobs, whose names are their hexadecimal digests.
       attribute: the attribute that names the files, for messages.
 
     Raises:
@@ -135,7 +142,7 @@ def link_layout(output: str, index: str, files: Sequence[str], attribute: str) -
         raise InputError(
             [format_problem(attribute, index, "the index.json of an OCI layout without its blobs; give all files of the layout")]
         )
-    _write_with_index(output, read_file(index), blobs)
+    _write_with_index(output, read_file(index), [*blobs, *fetched_blobs])
 
 
 def copy_layout(output: str, source: str, attribute: str) -> None:
