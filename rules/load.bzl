@@ -19,6 +19,14 @@ Write the image into an archive, `load.tar`:
     $ bazel build //app:load --output_groups=archive
 """
 
+load("//rules/private:delivery.bzl", "declare_program")
 load("//rules/private:load.bzl", _image_load = "image_load")
 
-image_load = _image_load
+def image_load(name, **kwargs):
+    """Declares a program that loads an image into a container engine.
+
+    Args:
+      name: The target's name.
+      **kwargs: The attributes of the rule. docs/reference/load.md describes them.
+    """
+    declare_program(_image_load, name, kwargs)

@@ -20,6 +20,14 @@ The program prints the digest and the tags that it pushed:
     localhost:5000/app:3f2c9d1
 """
 
+load("//rules/private:delivery.bzl", "declare_program")
 load("//rules/private:push.bzl", _image_push = "image_push")
 
-image_push = _image_push
+def image_push(name, **kwargs):
+    """Declares a program that pushes an image to a registry.
+
+    Args:
+      name: The target's name.
+      **kwargs: The attributes of the rule. docs/reference/push.md describes them.
+    """
+    declare_program(_image_push, name, kwargs)

@@ -109,30 +109,32 @@ def resolve_attributes(ctx, spec, base, problems):
     """
     resolved_spec = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     all_problems = ctx.actions.declare_file(ctx.label.name + ".problems.json")
-    attribute_files = list_attribute_files(ctx, sorted(IMAGE_FILE_ATTRS))
+    attribute_files = list_attribute_files(ctx, IMAGE_FILE_ATTRS)
     texts = [spec["created"], spec["mtime"]] + spec["annotations"].values() + spec["env"].values() + spec["labels"].values()
-    status_files = list_status_files(ctx, texts, has_files = bool(attribute_files))
+    status_files = list_status_files(ctx, texts, has_files = attribute_files != [])
     request = start_request(ctx, "attributes")
-    request.add(json.encode(spec), format = "--attributes=%s")
+    flags = ["--attributes=" + json.encode(spec)]
     for each in attribute_files:
         add_attribute_file(request, each.attribute, each.label, each.file)
-    request.add_all(status_files, format_each = "--stamp=%s")
+    if status_files:
+        request.add_all(status_files, format_each = "--stamp=%s")
     if ctx.attr.base:
-        request.add(format_label(ctx.attr.base.label), format = "--base-name=%s")
+        flags.append("--base-name=" + format_label(ctx.attr.base.label))
     base_files = []
     platform = getattr(ctx.attr.base[ImageInfo], "platform", "") if ctx.attr.base and ImageInfo in ctx.attr.base else ""
     if platform:
         # The platform is enough. To read the config of an image of this build would delay the action.
-        request.add(platform, format = "--base-platform=%s")
-    else:
+        flags.append("--base-platform=" + platform)
+    elif base.layouts:
         request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
         add_base_labels(request, base)
         base_files.append(base.files)
+    request.add_all(flags)
     request.add(resolved_spec, format = "--output=%s")
     request.add(all_problems, format = "--problems-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [resolved_spec, all_problems],
         inputs = [each.file for each in attribute_files] + status_files,

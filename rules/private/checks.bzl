@@ -1,10 +1,10 @@
 """Validation actions for programs that have file capabilities."""
 
-load(":request.bzl", "run_request", "start_request")
+load(":request.bzl", "run_request", "start_request", "tool_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-CHECK_ATTRS = {
+CHECK_ATTRS = tool_attrs("validation") | {
     "disabled_checks": attr.string_list(
         doc = """Names of checks that are turned off for this target, for instance `["loader"]`. The checks are validation actions, so \
 `--norun_validations` turns off all of them.
@@ -15,6 +15,8 @@ CHECK_ATTRS = {
 - `program`: the image does not have the program that `entrypoint` or `cmd` names.
 - `runpath`: a program with capabilities searches its libraries by `$ORIGIN`, which the loader ignores for such programs, or \
 below the working directory, which any user may choose.
+- `user`: a remark, not an error: the container starts a program with capabilities as root, who gets what the runtime grants, \
+whatever the file has.
 - `wrapper`: a remark, not an error: the container executes another program first, so `no_new_privs` would take the \
 capabilities away.""",
     ),
@@ -24,7 +26,7 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     """Declares the validation action for the programs of a layer or an image.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS and CHECK_ATTRS.
+      ctx: the context of a rule with CHECK_ATTRS.
       layers: list of struct, the layers, the lowest first:
         attribute: str, the attribute that has the layer, for messages.
         is_checked: bool, whether the target of the layer declares this action too. The image does not repeat its checks.
@@ -43,28 +45,25 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
     request = start_request(ctx, "check")
     request.add_all(base_contents, format_each = "--base-contents=%s")
     request.add_all(metadata, format_each = "--layer=%s")
-    request.add_all(
-        [
-            json.encode({
-                "attribute": layer.attribute,
-                "is_checked": layer.is_checked,
-                "disabled_checks": layer.disabled_checks,
-            })
-            for layer in layers
-        ],
-        format_each = "--layer-settings=%s",
-    )
+    flags = ["--disabled-checks=" + json.encode(ctx.attr.disabled_checks)] + [
+        "--layer-settings=" + json.encode({
+            "attribute": layer.attribute,
+            "is_checked": layer.is_checked,
+            "disabled_checks": layer.disabled_checks,
+        })
+        for layer in layers
+    ]
     if config:
         request.add(config, format = "--config=%s")
     if binary:
-        request.add(json.encode(binary), format = "--binary=%s")
+        flags.append("--binary=" + json.encode(binary))
     if program_attribute:
-        request.add(program_attribute, format = "--program-attribute=%s")
-    request.add(json.encode(ctx.attr.disabled_checks), format = "--disabled-checks=%s")
+        flags.append("--program-attribute=" + program_attribute)
+    request.add_all(flags)
     request.add(output, format = "--output=%s")
     run_request(
         ctx,
-        "validation",
+        ctx.attr._validation_tool,
         request,
         outputs = [output],
         inputs = base_contents + metadata + ([config] if config else []),

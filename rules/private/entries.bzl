@@ -9,7 +9,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 EntriesInfo = provider(
     doc = "Entries of a layer, to be added to a request.",
     fields = {
-        "inputs": "list of depset of File: the files that the lines name.",
+        "inputs": "depset of File: the files that the lines name.",
         "items": "depset or list: what the lines are made of.",
         "map_each": "function from an item to its lines, for Args.add_all(); None if the items are the lines.",
     },
@@ -45,7 +45,7 @@ def list_files(attribute, files, path_of):
     def write_file(file, directory_expander):
         return write_lines(attribute, file, path_of(file), directory_expander)
 
-    return EntriesInfo(inputs = [files], items = files, map_each = write_file)
+    return EntriesInfo(inputs = files, items = files, map_each = write_file)
 
 def write_lines(attribute, file, path, directory_expander):
     """Returns the lines for one File.
@@ -90,8 +90,8 @@ def runfiles_path(short_path, workspace):
     """
     return short_path[len("../"):] if short_path.startswith("../") else workspace + "/" + short_path
 
-def list_runfiles(attribute, target, path, workspace):
-    """Returns the entries of a program's runfiles directory, as Bazel lays it out beside the program.
+def list_program(attribute, target, path, workspace):
+    """Returns the entries of a program and of its runfiles directory, as Bazel lays it out beside the program.
 
     The layout is that of --nolegacy_external_runfiles on every Bazel version: other repositories are beside the main one,
     and not a second time below <workspace>/external.
@@ -103,47 +103,78 @@ def list_runfiles(attribute, target, path, workspace):
       workspace: str, ctx.workspace_name.
 
     Returns:
-      list of EntriesInfo.
+      EntriesInfo.
     """
-    runfiles = target[DefaultInfo].default_runfiles
     program = target[DefaultInfo].files_to_run.executable
-
-    # A program without other runfiles, such as a static binary, gets no runfiles directory.
-    if not runfiles or not (
-        runfiles.symlinks or runfiles.root_symlinks or
-        [file for file in runfiles.files.to_list() if file != program]
-    ):
-        return []
-    root = path + ".runfiles/"
-
-    def write_file(file, directory_expander):
-        relative = runfiles_path(file.short_path, workspace)
-        if file == program:
-            # The program is in its runfiles too. A link keeps its bytes in the layer once.
-            up = "../" * len(relative.split("/"))
-            return [write_line(attribute, root + relative, type = "symlink", target = up + path.split("/")[-1])]
-        return write_lines(attribute, file, root + relative, directory_expander)
-
-    def write_symlink(link, directory_expander):
-        return write_lines(attribute, link.target_file, root + runfiles_path(link.path, workspace), directory_expander)
-
-    def write_root_symlink(link, directory_expander):
-        return write_lines(attribute, link.target_file, root + link.path, directory_expander)
-
-    def write_empty_file(short_path):
-        # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
-        if short_path.startswith("external/"):
-            return write_line(attribute, root + short_path[len("external/"):])
-        return write_line(attribute, root + runfiles_path(short_path, workspace))
-
-    link_targets = depset([link.target_file for link in runfiles.symlinks.to_list() + runfiles.root_symlinks.to_list()])
-    entries = [
-        EntriesInfo(inputs = [runfiles.files], items = runfiles.files, map_each = write_file),
-        EntriesInfo(inputs = [link_targets], items = runfiles.symlinks, map_each = write_symlink),
-        EntriesInfo(inputs = [], items = runfiles.root_symlinks, map_each = write_root_symlink),
-        EntriesInfo(inputs = [], items = runfiles.empty_filenames, map_each = write_empty_file),
-    ]
+    runfiles = target[DefaultInfo].default_runfiles
     mapping = target[DefaultInfo].files_to_run.repo_mapping_manifest
-    if mapping:
-        entries.append(list_files(attribute, depset([mapping]), lambda _file: root + "_repo_mapping"))
-    return entries
+    if not runfiles:
+        return list_files(attribute, depset([program]), lambda _file: path)
+
+    def write_program(program, directory_expander):
+        contents = _list_runfiles(program, runfiles, mapping, workspace)
+        lines = write_lines(attribute, program, path, directory_expander)
+        for file, relative in contents:
+            lines += _write_runfile(attribute, file, relative, program, path, directory_expander)
+        return lines
+
+    # Bazel offers the targets of links among the runfiles in no other way. Few programs have such links.
+    links = runfiles.symlinks.to_list() if runfiles.symlinks else []
+    links += runfiles.root_symlinks.to_list() if runfiles.root_symlinks else []
+    direct = [program] + [link.target_file for link in links] + ([mapping] if mapping else [])
+    return EntriesInfo(
+        inputs = depset(direct, transitive = [runfiles.files]),
+        items = [program],
+        map_each = write_program,
+    )
+
+def _list_runfiles(program, runfiles, mapping, workspace):
+    """Lists the contents of a program's runfiles directory. It flattens the runfiles: only an action may call it.
+
+    Args:
+      program: File.
+      runfiles: runfiles of the program.
+      mapping: File, the repository mapping of the runfiles; None if there is none.
+      workspace: str, ctx.workspace_name.
+
+    Returns:
+      list of tuples: File, or None for an empty file, and its path in the directory.
+    """
+    files = runfiles.files.to_list()
+    links, root_links = runfiles.symlinks.to_list(), runfiles.root_symlinks.to_list()
+    if not links and not root_links and not [file for file in files if file != program]:
+        return []  # A program without other runfiles, such as a static binary, gets no runfiles directory.
+    return (
+        [(file, runfiles_path(file.short_path, workspace)) for file in files] +
+        [(link.target_file, runfiles_path(link.path, workspace)) for link in links] +
+        [(link.target_file, link.path) for link in root_links] +
+        # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
+        [
+            (None, path.removeprefix("external/") if path.startswith("external/") else runfiles_path(path, workspace))
+            for path in runfiles.empty_filenames.to_list()
+        ] +
+        ([(mapping, "_repo_mapping")] if mapping else [])
+    )
+
+def _write_runfile(attribute, file, relative, program, path, directory_expander):
+    """Returns the lines for one item of _list_runfiles().
+
+    Args:
+      attribute: str, the attribute that has the program.
+      file: File; None for an empty file.
+      relative: str, its path in the runfiles directory.
+      program: File.
+      path: str, the program's path in the image.
+      directory_expander: DirectoryExpander, from Args.map_each.
+
+    Returns:
+      list of str.
+    """
+    destination = path + ".runfiles/" + relative
+    if not file:
+        return [write_line(attribute, destination)]
+    if file == program:
+        # The program is in its runfiles too. A link keeps its bytes in the layer once.
+        up = "../" * len(relative.split("/"))
+        return [write_line(attribute, destination, type = "symlink", target = up + path.split("/")[-1])]
+    return write_lines(attribute, file, destination, directory_expander)

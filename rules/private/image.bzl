@@ -4,13 +4,14 @@ load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "list_files", "list_runfiles")
+load(":entries.bzl", "list_program")
 load(":image_actions.bzl", "assemble_image", "write_layout")
 load(":input_images.bzl", "ANY_IMAGE")
 load(":layer_actions.bzl", "copy_lower_files", "pack_layer")
 load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
 load(":platform.bzl", "PLATFORM_ATTRS", "find_image_platform")
+load(":request.bzl", "tool_attrs")
 load(":runtime_settings.bzl", "SETTINGS_ATTRS", "write_runtime_settings")
 load(":stamp.bzl", "stamp_attrs")
 
@@ -41,7 +42,7 @@ def _image_impl(ctx):
         info = _pack_binary(ctx, binary_path, lower, unmatched_paths, attributes.problems)
         own_layers.append(struct(attribute = "binary", info = info))
     elif repeats_directories:
-        info = pack_layer(ctx, ctx.label.name + "_directories", attributes.problems, lower = lower, sets_entries = False)
+        info = pack_layer(ctx, ctx.label.name + "_directories", problems_file = attributes.problems, lower = lower, sets_entries = False)
         own_layers.append(struct(attribute = "layers", info = info))
     if copies_files:
         # A layer of its own, so that another binary does not make Bazel read the base again.
@@ -60,30 +61,34 @@ def _image_impl(ctx):
     all_layers = base.layers + new_layers
     assembled = assemble_image(ctx, attributes, new_layers, base, lower.contents)
     layout = write_layout(ctx, assembled, all_layers, base)
+    sparse_layout = write_layout(ctx, assembled, all_layers, base, is_sparse = True) if base.blobs else None
     settings = write_runtime_settings(ctx, lower.contents + [layer.metadata for layer in new_layers], assembled.config)
 
     # Neither the files nor the runfiles have the layout or a blob, because Bazel builds both for `bazel build //...`.
     return [
         DefaultInfo(files = depset([assembled.manifest, assembled.config, assembled.descriptor])),
         OutputGroupInfo(
-            config = depset([assembled.config]),
-            descriptor = depset([assembled.descriptor]),
-            layers = depset([layer.blob for layer in all_layers]),
-            manifest = depset([assembled.manifest]),
-            oci_layout = depset([layout]),
-            runtime_settings = depset(settings),
-            _validation = depset(_check_programs(ctx, lower, own_layers, binary_path, assembled.config)),
+            config = [assembled.config],
+            descriptor = [assembled.descriptor],
+            layers = [layer.blob for layer in all_layers],
+            manifest = [assembled.manifest],
+            oci_layout = [layout],
+            runtime_settings = settings,
+            _validation = _check_programs(ctx, lower, own_layers, binary_path, assembled.config),
         ),
         ImageInfo(
+            base_blobs = base.blobs,
             base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
+            base_sources = base.sources,
             config = assembled.config,
             descriptor = assembled.descriptor,
             layers = all_layers,
             layout = layout,
             manifest = assembled.manifest,
             platform = platform,
+            sparse_layout = sparse_layout,
         ),
     ]
 
@@ -91,11 +96,12 @@ def _list_layers(ctx, problems):
     """Returns label and info of each layer of the attribute layers; adds a problem for each target that is not a layer."""
     layers = []
     for target in ctx.attr.layers:
+        if LayerInfo in target:
+            layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
+            continue
         label = format_label(target.label)
         if ImageInfo in target or ImageIndexInfo in target:
             problems.append(format_problem("layers", label, "is an image, not a layer; use it as base"))
-        elif LayerInfo in target:
-            layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
         else:
             instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"
             problems.append(format_problem("layers", label, "is not a layer; write " + instead.format(label)))
@@ -135,9 +141,8 @@ def _resolve_attributes(ctx, platform, binary_path, base, problems):
     }
     return resolve_attributes(ctx, spec, base, problems)
 
-def _pack_binary(ctx, path, lower, unmatched_paths, problems):
+def _pack_binary(ctx, path, lower, unmatched_paths, problems_file):
     """Declares the layer of the binary, its runfiles and its capabilities."""
-    binary = ctx.executable.binary
     capabilities = list_file_capabilities(ctx, removable = bool(unmatched_paths))
     if ctx.attr.linux_capabilities:
         capabilities.append(struct(attribute = "linux_capabilities", path = path, capabilities = ctx.attr.linux_capabilities))
@@ -147,9 +152,8 @@ def _pack_binary(ctx, path, lower, unmatched_paths, problems):
     return pack_layer(
         ctx,
         ctx.label.name + "_binary",
-        problems,
-        entries = [list_files("binary", depset([binary]), lambda _file: path)] +
-                  list_runfiles("binary", ctx.attr.binary, path, ctx.workspace_name),
+        problems_file = problems_file,
+        entries = [list_program("binary", ctx.attr.binary, path, ctx.workspace_name)],
         capabilities = capabilities,
         lower = lower,
         program = path,
@@ -171,13 +175,16 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
         struct(attribute = layer.attribute, disabled_checks = [], info = layer.info, is_checked = False)
         for layer in own_layers
     ]
+    program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None
+    if lower.base.blobs and not layers and not program_attribute:
+        return check_programs(ctx, [])  # There is no program to check, and the contents would fetch the layers of the base.
     return check_programs(
         ctx,
         layers,
         base_contents = lower.contents,
         config = config,
         binary = binary_path,
-        program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None,
+        program_attribute = program_attribute,
     )
 
 image = rule(
@@ -201,7 +208,7 @@ executes first.
     implementation = _image_impl,
     attrs = CHECK_ATTRS | IMAGE_FILE_ATTRS | LAYER_ATTRS | PLATFORM_ATTRS | SETTINGS_ATTRS | stamp_attrs(
         "`annotations`, `created`, `env`, `labels`, the files beside them and `mtime`",
-    ) | {
+    ) | tool_attrs("copy", "oci") | {
         "annotate_capabilities": attr.bool(
             doc = """Whether to write the capabilities of all files into the manifest, so that an admission policy can read them without \
 pulling a layer. The annotation `io.github.rules_setcap.capabilities` is set on the manifest, and on the descriptors of the \

@@ -29,30 +29,31 @@ def assemble_image(ctx, attributes, layers, base, base_contents):
     if base.manifest:
         request.add(base.manifest, format = "--base-manifest=%s")
         request.add(base.config, format = "--base-config=%s")
-    else:
+    elif base.layouts:
         request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
     if ctx.attr.base:
         request.add(format_label(ctx.attr.base.label), format = "--base-name=%s")
     add_base_labels(request, base)
     request.add_all(metadata, format_each = "--layer=%s")
-    request.add_all(annotated, format_each = "--base-contents=%s")
+    if annotated:
+        request.add_all(annotated, format_each = "--base-contents=%s")
     request.add(manifest, format = "--manifest-output=%s")
     request.add(config, format = "--config-output=%s")
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [manifest, config, descriptor],
         inputs = [attributes.spec] + metadata + annotated,
-        transitive_inputs = [base.files],
+        transitive_inputs = [base.files] if base.label else [],
         mnemonic = "SetcapImage",
         progress_message = "Assembling image %{label}",
-        problems = attributes.problems,
+        problems_file = attributes.problems,
     )
     return struct(config = config, descriptor = descriptor, manifest = manifest)
 
-def write_layout(ctx, image, layers, base):
+def write_layout(ctx, image, layers, base, is_sparse = False):
     """Declares the action that writes the OCI layout directory of an image. Its blobs are links: no blob is copied.
 
     Args:
@@ -60,11 +61,12 @@ def write_layout(ctx, image, layers, base):
       image: struct from assemble_image().
       layers: list of LayerInfo, all layers that Bazel builds, the lowest first.
       base: struct from base_image().
+      is_sparse: bool, whether to leave out the layers of the base that actions fetch.
 
     Returns:
       File: the directory.
     """
-    layout = ctx.actions.declare_directory(ctx.label.name)
+    layout = ctx.actions.declare_directory(ctx.label.name + (".sparse" if is_sparse else ""))
     request = start_request(ctx, "layout")
     request.add(image.manifest, format = "--manifest=%s")
     request.add(image.config, format = "--config=%s")
@@ -72,15 +74,19 @@ def write_layout(ctx, image, layers, base):
     for layer in layers:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--layer=%s")
     request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
+    if is_sparse:
+        request.add_all([blob.basename for blob in base.blobs], format_each = "--left-out=%s")
+    else:
+        request.add_all(base.blobs, format_each = "--base-blob=%s")
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [image.manifest, image.config, image.descriptor] +
                  [layer.metadata for layer in layers] + [layer.blob for layer in layers],
-        transitive_inputs = [base.layout_files],
+        transitive_inputs = [base.files if is_sparse else base.layout_files],
         mnemonic = "SetcapLayout",
         progress_message = "Laying out image %{label}",
         execution_requirements = LOCAL_LINKS,

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
 load(":attributes.bzl", "ANNOTATIONS_FILE_ATTRS", "list_attribute_files")
 load(":messages.bzl", "format_label", "format_problem")
-load(":request.bzl", "LOCAL_LINKS", "REQUEST_ATTRS", "add_attribute_file", "run_request", "start_request")
+load(":request.bzl", "LOCAL_LINKS", "add_attribute_file", "run_request", "start_request", "tool_attrs")
 load(":stamp.bzl", "list_status_files", "stamp_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -17,7 +17,11 @@ def _image_index_impl(ctx):
     }
     images = [target[ImageInfo] for target in targets.values()]
     index, descriptor = _assemble_index(ctx, targets, problems)
-    layout = _write_layout(ctx, index, descriptor, images)
+    layout = _write_layout(ctx, ctx.label.name, index, descriptor, [image.layout for image in images])
+    sparse_layout = None
+    if [image for image in images if image.sparse_layout]:
+        sparse_layouts = [image.sparse_layout or image.layout for image in images]
+        sparse_layout = _write_layout(ctx, ctx.label.name + ".sparse", index, descriptor, sparse_layouts)
     return [
         DefaultInfo(files = depset([index, descriptor])),
         OutputGroupInfo(
@@ -30,6 +34,7 @@ def _image_index_impl(ctx):
             images = images,
             index = index,
             layout = layout,
+            sparse_layout = sparse_layout,
         ),
     ]
 
@@ -80,7 +85,7 @@ def _assemble_index(ctx, targets, problems):
     request.add(descriptor, format = "--descriptor-output=%s")
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [index, descriptor],
         inputs = descriptors + [each.file for each in attribute_files] + status_files,
@@ -90,10 +95,9 @@ def _assemble_index(ctx, targets, problems):
     )
     return index, descriptor
 
-def _write_layout(ctx, index, descriptor, images):
+def _write_layout(ctx, name, index, descriptor, layouts):
     """Declares the action that writes the OCI layout directory. Its blobs are links to those of the images' layouts."""
-    layout = ctx.actions.declare_directory(ctx.label.name)
-    layouts = [image.layout for image in images]
+    layout = ctx.actions.declare_directory(name)
     request = start_request(ctx, "index-layout")
     request.add(index, format = "--index=%s")
     request.add(descriptor, format = "--descriptor=%s")
@@ -101,7 +105,7 @@ def _write_layout(ctx, index, descriptor, images):
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
-        "oci",
+        ctx.attr._oci_tool,
         request,
         outputs = [layout],
         inputs = [index, descriptor] + layouts,
@@ -136,7 +140,7 @@ Output groups:
 - `index`: the OCI image index.
 - `oci_layout`: an OCI image layout directory with the index and all images. Its blobs are symbolic links.""",
     implementation = _image_index_impl,
-    attrs = ANNOTATIONS_FILE_ATTRS | REQUEST_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | {
+    attrs = ANNOTATIONS_FILE_ATTRS | stamp_attrs("`annotations` and `annotations_file`") | tool_attrs("oci") | {
         "annotations": attr.string_dict(
             doc = "Annotations of the index, for instance `{\"org.opencontainers.image.version\": \"1.0\"}`.",
         ),

@@ -22,9 +22,7 @@ def _kubernetes_manifests_impl(ctx):
     images = [_find_mapped_image(name, target, problems) for name, target in ctx.attr.images.items()]
     manifests = _declare_manifests(ctx, problems)
     sources, outputs = [each.source for each in manifests], [each.output for each in manifests]
-    reports = []
-    if sources and "capabilities" not in ctx.attr.disabled_checks:
-        reports = [_check_image(ctx, number, image, sources) for number, image in enumerate(images) if image.source.file]
+    is_checked = sources and "capabilities" not in ctx.attr.disabled_checks
     joined = ctx.actions.declare_file(ctx.label.name + ".joined.yaml")
     helm = ctx.actions.declare_file(ctx.label.name + ".values.yaml")
     kustomization = ctx.actions.declare_file(ctx.label.name + ".kustomize/kustomization.yaml")
@@ -46,15 +44,18 @@ def _kubernetes_manifests_impl(ctx):
         if not image.descriptor and image.source.file:
             args.add_all([image.source.file], format_each = "--layout={}=%s".format(number), expand_directories = False)
             inputs.append(image.source.files)
+        if is_checked and image.source.file:
+            report = _check_image(ctx, number, image, sources)
+            args.add(report, format = "--report={}=%s".format(number))
+            inputs.append(depset([report]))
     args.add_all(sources, format_each = "--manifest=%s")
     args.add_all(outputs, format_each = "--output=%s")
-    args.add_all(reports, format_each = "--report=%s")
     for flag, file in {"helm": helm, "joined": joined, "kustomize": kustomization}.items():
         args.add(file, format = "--" + flag + "=%s")
     ctx.actions.run(
         executable = ctx.executable._command,
         arguments = ["resolve", args],
-        inputs = depset(sources + reports, transitive = inputs),
+        inputs = depset(sources, transitive = inputs),
         outputs = outputs + [helm, joined, kustomization],
         mnemonic = "SetcapManifests",
         progress_message = "Writing digests into the manifests of %{label}",

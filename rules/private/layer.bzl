@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "LayerInfo")
 load(":attributes.bzl", "check_effect")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
-load(":entries.bzl", "EntriesInfo", "list_files", "list_runfiles", "write_line")
+load(":entries.bzl", "EntriesInfo", "list_files", "list_program", "write_line")
 load(":layer_actions.bzl", "pack_layer")
 load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
@@ -17,7 +17,11 @@ def _layer_impl(ctx):
         check_effect(ctx, ["hard_link_duplicates", "mode"], "the layer has no srcs", problems)
     if ctx.attr.stamp and not find_placeholders(ctx.attr.mtime):
         problems.append(format_problem("stamp", True, "has no effect: there is no placeholder in mtime; write mtime = \"{BUILD_TIMESTAMP}\", or leave stamp out"))
-    entries = _list_srcs(ctx, problems) + [_list_symlinks(ctx), _list_directories(ctx)]
+    entries = _list_srcs(ctx, problems)
+    if ctx.attr.symlinks:
+        entries.append(_list_symlinks(ctx))
+    if ctx.attr.directories:
+        entries.append(_list_directories(ctx))
     info = pack_layer(ctx, ctx.label.name, problems, entries = entries, capabilities = list_file_capabilities(ctx))
     checked = []
     if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
@@ -25,8 +29,8 @@ def _layer_impl(ctx):
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
-            metadata = depset([info.metadata]),
-            _validation = depset(checked),
+            metadata = [info.metadata],
+            _validation = checked,
         ),
         info,
     ]
@@ -40,17 +44,21 @@ def _list_srcs(ctx, problems):
         fault = find_path_fault(path)
         if fault:
             problems.append(format_problem("srcs", path, fault))
-        elif path.endswith("/"):
+            continue
+        if path.endswith("/"):
             entries.append(list_files("srcs", files, _path_inside(path)))
-        elif program and program in files.to_list() and not program.is_source:
-            entries.append(list_files("srcs", depset([program]), _path_itself(path)))
-            entries.extend(list_runfiles("srcs", target, path, ctx.workspace_name))
-        elif len(files.to_list()) == 1:
+            continue
+
+        # The path is that of one file, so there are few.
+        names = files.to_list()
+        if program and program in names and not program.is_source:
+            entries.append(list_program("srcs", target, path, ctx.workspace_name))
+        elif len(names) == 1:
             entries.append(list_files("srcs", files, _path_itself(path)))
         else:
             problems.append(format_problem("srcs", path, "{} has {} files; end the path with \"/\" to put them into that directory".format(
                 format_label(target.label),
-                len(files.to_list()),
+                len(names),
             )))
     return entries
 
@@ -64,12 +72,12 @@ def _path_inside(directory):
 def _list_symlinks(ctx):
     """Returns the entries of the attribute symlinks."""
     lines = [write_line("symlinks", path, type = "symlink", target = target) for path, target in ctx.attr.symlinks.items()]
-    return EntriesInfo(inputs = [], items = lines, map_each = None)
+    return EntriesInfo(inputs = depset(), items = lines, map_each = None)
 
 def _list_directories(ctx):
     """Returns the entries of the attribute directories."""
     lines = [write_line("directories", path, type = "directory") for path in ctx.attr.directories]
-    return EntriesInfo(inputs = [], items = lines, map_each = None)
+    return EntriesInfo(inputs = depset(), items = lines, map_each = None)
 
 layer = rule(
     doc = """A layer of files, some of which may have capabilities.

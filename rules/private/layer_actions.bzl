@@ -17,7 +17,8 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 def pack_layer(
         ctx,
         name,
-        problems,
+        problems = [],
+        problems_file = None,
         entries = [],
         capabilities = [],
         sets_entries = True,
@@ -30,7 +31,8 @@ def pack_layer(
     Args:
       ctx: the context of a rule with LAYER_ATTRS and stamp_attrs().
       name: str, the name of the outputs without their extensions.
-      problems: list of str or File, as run_request() takes them.
+      problems: list of str, as run_request() takes it.
+      problems_file: File, as run_request() takes it.
       entries: list of EntriesInfo.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       sets_entries: bool, whether modes, owners and xattrs apply to the entries of this layer.
@@ -52,56 +54,50 @@ def pack_layer(
     request = start_request(ctx, "layer")
     for group in entries:
         request.add_all(group.items, map_each = group.map_each, allow_closure = True, expand_directories = False)
-    if entries:
-        request.add(ctx.attr.owner, format = "--owner=%s")
-        request.add(ctx.attr.mode, format = "--mode=%s")
     _add_blob_flags(ctx, request, info, capabilities)
-    request.add(ctx.attr.mtime, format = "--mtime=%s")
-    request.add_all(status_files, format_each = "--stamp=%s")
+    _add_mtime(ctx, request, status_files)
+    flags = ["--parent-directories=" + ctx.attr.parent_directories, "--tar-style=" + ctx.attr.tar_style]
+    if entries:
+        flags += ["--owner=" + ctx.attr.owner, "--mode=" + ctx.attr.mode]
     if sets_entries:
-        _add_entry_attributes(ctx, request)
+        flags += _list_changes(ctx)
     if ctx.attr.hard_link_duplicates:
-        request.add("--hard-link-duplicates=yes")
-    request.add(ctx.attr.parent_directories, format = "--parent-directories=%s")
-    request.add(ctx.attr.tar_style, format = "--tar-style=%s")
+        flags.append("--hard-link-duplicates=yes")
     if program:
-        request.add(json.encode(program), format = "--program=%s")
+        flags.append("--program=" + json.encode(program))
+    request.add_all(flags)
     if capabilities_from:
         request.add(capabilities_from.file, format = "--capabilities-from=%s")
         add_label(request, "linux_capabilities_from", capabilities_from.label, capabilities_from.file)
         inputs.append(capabilities_from.file)
     if lower:
-        metadata = [layer.info.metadata for layer in lower.layers]
-        add_base_labels(request, lower.base)
-        request.add_all(lower.contents, format_each = "--base-contents=%s")
-        request.add_all(metadata, format_each = "--lower-metadata=%s")
-        request.add_all([json.encode(format_label(layer.label)) for layer in lower.layers], format_each = "--lower-label=%s")
-        request.add_all(ctx.attr.replaces, format_each = "--replaces=%s")
-        inputs += lower.contents + metadata
+        _add_lower_layers(ctx, request, lower)
+        inputs += lower.contents + [layer.info.metadata for layer in lower.layers]
     if unmatched_paths:
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
     run_request(
         ctx,
-        "packer",
+        ctx.attr._packer_tool,
         request,
         outputs = [info.blob, info.metadata] + ([unmatched_paths] if unmatched_paths else []),
         inputs = inputs,
-        transitive_inputs = [depset for group in entries for depset in group.inputs],
+        transitive_inputs = [group.inputs for group in entries],
         tools = ctx.files._gzip_library,
         threads = thread_count(ctx),
         mnemonic = "SetcapLayer",
         progress_message = "Packing layer %{label}",
         problems = problems,
+        problems_file = problems_file,
     )
     return info
 
-def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatched_paths):
+def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, unmatched_paths):
     """Declares the action that copies files of lower layers into a layer, with other capabilities.
 
     Args:
       ctx: the context of the rule image.
       name: str, the name of the outputs without their extensions.
-      problems: list of str or File, as run_request() takes them.
+      problems_file: File, as run_request() takes it.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       platform: str, the platform of the image.
       lower: struct of the lower layers:
@@ -119,13 +115,13 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
     inputs = metadata + blobs + status_files
     request = start_request(ctx, "copy")
     _add_blob_flags(ctx, request, info, capabilities)
-    request.add(ctx.attr.mtime, format = "--mtime=%s")
-    request.add_all(status_files, format_each = "--stamp=%s")
-    _add_entry_attributes(ctx, request)
+    _add_mtime(ctx, request, status_files)
+    request.add_all(_list_changes(ctx))
     add_base_labels(request, lower.base)
     if lower.base.layouts:
         request.add(platform, format = "--platform=%s")
     request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
+    request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
     for layer in lower.blobs:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--lower-blob=%s")
     if unmatched_paths:
@@ -133,7 +129,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         inputs.append(unmatched_paths)
     run_request(
         ctx,
-        "copy",
+        ctx.attr._copy_tool,
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
@@ -142,7 +138,7 @@ def copy_lower_files(ctx, name, problems, capabilities, platform, lower, unmatch
         threads = thread_count(ctx),
         mnemonic = "SetcapCopy",
         progress_message = "Setting capabilities of the base's files for %{label}",
-        problems = problems,
+        problems_file = problems_file,
     )
     return info
 
@@ -152,7 +148,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
     Args:
       ctx: the context of the rule setcap.
       name: str, the name of the outputs without their extensions.
-      problems: list of str, as run_request() takes them.
+      problems: list of str, as run_request() takes it.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
       tars: list of File, the tar; empty if there is a problem with it.
 
@@ -170,7 +166,7 @@ def rewrite_tar(ctx, name, problems, capabilities, tars):
         request.add("--drop-zero-rootid=yes")
     run_request(
         ctx,
-        "packer",
+        ctx.attr._packer_tool,
         request,
         outputs = [info.blob, info.metadata],
         inputs = tars,
@@ -194,21 +190,44 @@ def _add_blob_flags(ctx, request, info, capabilities):
     """Adds the flags that all three subcommands have: the outputs, how to compress, and the capabilities to assign."""
     request.add(info.blob, format = "--output=%s")
     request.add(info.metadata, format = "--metadata=%s")
-    request.add(ctx.attr.compression, format = "--compression=%s")
-    request.add(ctx.attr.compression_level, format = "--level=%s")
     request.add_all(ctx.files._gzip_library, format_each = "--library=%s")
-    request.add("rules_setcap", format = "--created-by=%s")
-    request.add_all([json.encode(assignment) for assignment in capabilities], format_each = "--capabilities=%s")
+    request.add_all([
+        "--compression=" + ctx.attr.compression,
+        "--level={}".format(ctx.attr.compression_level),
+        "--created-by=rules_setcap",
+    ] + ["--capabilities=" + json.encode(assignment) for assignment in capabilities])
 
-def _add_entry_attributes(ctx, request):
-    """Adds the modes, owners and extended attributes of single entries."""
-    changes = (
-        [struct(attribute = "modes", path = path, mode = mode) for path, mode in ctx.attr.modes.items()] +
-        [struct(attribute = "owners", path = path, owner = owner) for path, owner in ctx.attr.owners.items()] +
-        [struct(attribute = "xattrs", path = path, xattrs = pairs) for path, pairs in ctx.attr.xattrs.items()]
+def _add_lower_layers(ctx, request, lower):
+    """Adds the lower layers of an image, as the argument of pack_layer() has them."""
+    add_base_labels(request, lower.base)
+    request.add_all(lower.contents, format_each = "--base-contents=%s")
+    request.add_all([layer.info.metadata for layer in lower.layers], format_each = "--lower-metadata=%s")
+    request.add_all(
+        ["--lower-label=" + json.encode(format_label(layer.label)) for layer in lower.layers] +
+        ["--replaces=" + path for path in ctx.attr.replaces],
     )
-    request.add_all([json.encode(change) for change in changes], format_each = "--change=%s")
+
+def _list_changes(ctx):
+    """Returns the flags for the modes, owners and extended attributes of single entries."""
+    return ["--change=" + json.encode(change) for change in [
+        struct(attribute = "modes", path = path, mode = mode)
+        for path, mode in ctx.attr.modes.items()
+    ] + [
+        struct(attribute = "owners", path = path, owner = owner)
+        for path, owner in ctx.attr.owners.items()
+    ] + [
+        struct(attribute = "xattrs", path = path, xattrs = pairs)
+        for path, pairs in ctx.attr.xattrs.items()
+    ]]
+
+def _add_mtime(ctx, request, status_files):
+    """Adds the modification time, and the status files that expand its placeholder."""
+    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    if status_files:
+        request.add_all(status_files, format_each = "--stamp=%s")
 
 def _list_mtime_files(ctx):
     """Returns the status files that expand the placeholder in mtime; an empty list if it has none."""
-    return list_status_files(ctx, [ctx.attr.mtime]) if find_placeholders(ctx.attr.mtime) else []
+    if not ctx.attr.stamp or not find_placeholders(ctx.attr.mtime):
+        return []
+    return list_status_files(ctx, [ctx.attr.mtime])

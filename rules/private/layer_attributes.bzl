@@ -1,7 +1,7 @@
 """Attributes that the rules `image`, `layer` and `setcap` share."""
 
 load(":gzip_library.bzl", "GZIP_LIBRARY_ATTRS")
-load(":request.bzl", "REQUEST_ATTRS")
+load(":request.bzl", "tool_attrs")
 load(":threads.bzl", "THREADS_ATTRS")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -9,7 +9,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 EXTENSIONS = {"gzip": ".tar.gz", "none": ".tar", "zstd": ".tar.zst"}
 
 # The attributes of every rule that writes a layer.
-BLOB_ATTRS = REQUEST_ATTRS | GZIP_LIBRARY_ATTRS | THREADS_ATTRS | {
+BLOB_ATTRS = tool_attrs("packer") | GZIP_LIBRARY_ATTRS | THREADS_ATTRS | {
     "compression": attr.string(
         doc = """The compression of the layer:
 

@@ -13,8 +13,33 @@ _ARCHITECTURES = {
     "@platforms//cpu:x86_64": "amd64",
 }
 
+_CpuPlatformInfo = provider(
+    doc = "The OCI platform for the CPU that Bazel builds for.",
+    fields = {"name": "str: linux/architecture or linux/architecture/variant; empty if the CPU is not known."},
+)
+
+def _cpu_platform_impl(ctx):
+    for constraint, architecture in ctx.attr.architectures.items():
+        if ctx.target_platform_has_constraint(constraint[platform_common.ConstraintValueInfo]):
+            return _CpuPlatformInfo(name = "linux/" + architecture)
+    return _CpuPlatformInfo(name = "")
+
+cpu_platform = rule(
+    doc = "The OCI platform for the CPU that Bazel builds for, found once for all images.",
+    implementation = _cpu_platform_impl,
+    attrs = {
+        "architectures": attr.label_keyed_string_dict(
+            doc = "The architecture of the OCI image-spec, by constraint value.",
+            default = _ARCHITECTURES,
+        ),
+    },
+)
+
 ARCHITECTURE_ATTRS = {
-    "_architectures": attr.label_keyed_string_dict(default = _ARCHITECTURES),
+    "_cpu_platform": attr.label(
+        default = "//rules/private:cpu_platform",
+        providers = [_CpuPlatformInfo],
+    ),
 }
 
 PLATFORM_ATTRS = ARCHITECTURE_ATTRS | {
@@ -33,10 +58,7 @@ def find_cpu_platform(ctx):
     Returns:
       str: linux/architecture or linux/architecture/variant; "" if the CPU is not known.
     """
-    for constraint, architecture in ctx.attr._architectures.items():
-        if ctx.target_platform_has_constraint(constraint[platform_common.ConstraintValueInfo]):
-            return "linux/" + architecture
-    return ""
+    return ctx.attr._cpu_platform[_CpuPlatformInfo].name
 
 def find_image_platform(ctx):
     """Returns the platform that an image is for. The action SetcapAttributes checks it.

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo", "PushInfo")
 load(":attributes.bzl", "list_attribute_files")
-load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":delivery.bzl", "DELIVERY_ATTRS", "find_pushed_layout", "write_destination", "write_program")
 load(":input_images.bzl", "find_image")
 load(":launcher.bzl", "for_host")
 load(":request.bzl", "add_label", "run_request", "start_request")
@@ -12,7 +12,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 def _image_push_impl(ctx):
     problems = []
-    layout = find_layout(ctx, problems)
+    layout = find_pushed_layout(ctx, problems)
     destination = write_destination(
         ctx,
         {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository},
@@ -54,7 +54,7 @@ def _describe_push(ctx, layout, destination):
     request.add(description, format = "--output=%s")
     run_request(
         ctx,
-        "destination",
+        ctx.attr._destination_tool,
         request,
         outputs = [description],
         inputs = inputs,
@@ -88,6 +88,9 @@ plain HTTP, which is always allowed for a registry on this machine.
 The program runs [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo) from \
 `PATH`, with the credentials that they find, or the client of a registered [`registry_client`](toolchains.md) toolchain. podman \
 and docker are not supported: they compress layers again when they push, so the digest would differ from that of the build.
+
+`bazel build //...` does not build the program, because its runfiles are the whole image, but the target `<name>.check`, which \
+checks the attributes.
 
 Output groups:
 

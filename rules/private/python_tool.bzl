@@ -11,6 +11,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 PythonToolInfo = provider(
     doc = "A Python program and the interpreter that runs it.",
     fields = {
+        "arguments": "Args: the words between the interpreter and the arguments of the program; the same for all actions.",
         "files": "depset of File: the program, the modules that it imports, and the interpreter if Bazel provides it.",
         "interpreter": "File, or str: a Python 3.14 interpreter; a str is a path on the execution host.",
         "launch": "File: tools/launch.py, which starts the program.",
@@ -52,7 +53,12 @@ def _python_tool_impl(ctx):
     files = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]
     if runtime.files:
         files.append(runtime.files)
+
+    # -S, -E and -s: no site-packages, `PYTHON*` variables and user site. -B: no `.pyc` files. -X utf8: in every locale.
+    arguments = ctx.actions.args()
+    arguments.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", ctx.file._launch, ctx.attr.package, ""])
     return PythonToolInfo(
+        arguments = arguments,
         files = depset([ctx.file._launch], transitive = files),
         interpreter = runtime.interpreter or runtime.interpreter_path,
         launch = ctx.file._launch,
@@ -98,11 +104,9 @@ def run_python_tool(
       execution_requirements: dict of str to str.
       resource_set: function that estimates the action's resources; None for Bazel's default.
     """
-    interpreter_arguments = ctx.actions.args()
-    interpreter_arguments.add_all(["-S", "-E", "-s", "-B", "-X", "utf8", tool.launch, tool.package, ""])
     ctx.actions.run(
         executable = tool.interpreter,
-        arguments = [interpreter_arguments] + arguments,
+        arguments = [tool.arguments] + arguments,
         inputs = inputs,
         tools = [tool.files] + tools,
         outputs = outputs,

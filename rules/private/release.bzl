@@ -65,6 +65,12 @@ def _write_images(ctx, pushes):
 def _format_push(push):
     """Returns the line of an image: its description in the runfiles, and the paths of its blobs, which are no runfiles."""
     return json.encode({
+        "base_blobs": [
+            {"path": blob.path, "repository": source.image}
+            for image in push.images
+            for source in image.base_sources
+            for blob in image.base_blobs
+        ],
         "blobs": [[layer.blob.path for layer in image.layers] for image in push.images],
         "description": push.description.short_path,
         "image": format_label(push.image),

@@ -13,8 +13,8 @@ load(":threads.bzl", "RESOURCE_SETS")
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 # One tool for each task, so that a change to one of them leaves the results of the others cached.
-REQUEST_ATTRS = {
-    "_" + name + "_tool": attr.label(cfg = "exec", default = label, providers = [PythonToolInfo])
+_TOOLS = {
+    name: attr.label(cfg = "exec", default = label, providers = [PythonToolInfo])
     for name, label in {
         "copy": "//tools/rules_setcap/packer:copy_tool",
         "destination": "//tools/rules_setcap/delivery:destination_tool",
@@ -24,23 +24,38 @@ REQUEST_ATTRS = {
     }.items()
 }
 
-# An OCI layout's blobs are links to outputs on this machine, which no other machine can follow.
-LOCAL_LINKS = {
-    "no-cache": "1",
-    "no-remote": "1",
-}
-
 _WORKER = {
     "requires-worker-protocol": "json",
     "supports-worker-cancellation": "1",
     "supports-workers": "1",
 }
 
+_MAPPED_WORKER = _WORKER | PATH_MAPPING
+
+# An OCI layout's blobs are links to outputs on this machine, which no other machine can follow.
+LOCAL_LINKS = _WORKER | {
+    "no-cache": "1",
+    "no-remote": "1",
+}
+
+def tool_attrs(*names):
+    """Returns the attributes of a rule that declares requests.
+
+    A rule names only the tools that it uses, because Bazel analyses the dependencies of each target.
+
+    Args:
+      *names: str, the tools: "copy", "destination", "oci", "packer" or "validation".
+
+    Returns:
+      dict of attributes.
+    """
+    return {"_" + name + "_tool": _TOOLS[name] for name in names}
+
 def start_request(ctx, subcommand):
     """Creates a request.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS.
+      ctx: the context of a rule with tool_attrs().
       subcommand: str, the name of a module in the `commands` of a tool.
 
     Returns:
@@ -49,8 +64,7 @@ def start_request(ctx, subcommand):
     request = ctx.actions.args()
     request.use_param_file("@%s", use_always = True)
     request.set_param_file_format("multiline")
-    request.add(subcommand)
-    request.add(format_label(ctx.label), format = "--target=%s")
+    request.add_all([subcommand, "--target=" + format_label(ctx.label)])
     return request
 
 def add_label(request, attribute, label, file):
@@ -85,44 +99,46 @@ def run_request(
         mnemonic,
         progress_message,
         problems = [],
+        problems_file = None,
         inputs = [],
         transitive_inputs = [],
         tools = [],
         threads = 0,
-        execution_requirements = PATH_MAPPING):
+        execution_requirements = _MAPPED_WORKER):
     """Declares the action of a request, which may run in a persistent worker.
 
     Args:
-      ctx: the context of a rule with REQUEST_ATTRS.
-      tool: str, the tool that has the subcommand: "copy", "destination", "oci", "packer" or "validation".
+      ctx: the context of a rule with tool_attrs().
+      tool: Target, the tool that has the subcommand: an attribute of tool_attrs().
       request: Args from start_request().
       outputs: list of File.
       mnemonic: str, the action's mnemonic.
       progress_message: str, the line that Bazel shows while the action runs.
-      problems: list of str from format_problem(), or a File with such a list as JSON. If there are any, the action reports
-        them together with those that it finds itself, and fails.
+      problems: list of str from format_problem(). If there are any, the action reports them together with those that it
+        finds itself, and fails.
+      problems_file: File, such a list as JSON, from another action of the target; None if there is none.
       inputs: list of File.
       transitive_inputs: list of depset of File.
       tools: list of File: further files that the tool needs.
       threads: int, the number of threads that compress, from thread_count(); 0 if the action does not compress.
-      execution_requirements: dict of str to str, in addition to those of persistent workers.
+      execution_requirements: dict of str to str: LOCAL_LINKS, or by default those of an action that can run anywhere.
     """
-    if type(problems) == "File":
-        request.add(problems, format = "--problems=%s")
-        inputs = inputs + [problems]
-    else:
+    if problems_file:
+        request.add(problems_file, format = "--problems=%s")
+        inputs = inputs + [problems_file]
+    if problems:
         request.add_all(problems, format_each = "--problem=%s")
     if threads:
         request.add(threads, format = "--threads=%s")
     run_python_tool(
         ctx,
-        getattr(ctx.attr, "_" + tool + "_tool")[PythonToolInfo],
+        tool[PythonToolInfo],
         [request],
         outputs = outputs,
-        inputs = depset(inputs, transitive = transitive_inputs),
+        inputs = depset(inputs, transitive = transitive_inputs) if transitive_inputs else inputs,
         mnemonic = mnemonic,
         progress_message = progress_message,
         tools = tools,
-        execution_requirements = _WORKER | execution_requirements,
+        execution_requirements = execution_requirements,
         resource_set = RESOURCE_SETS.get(threads),
     )

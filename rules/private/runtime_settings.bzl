@@ -12,6 +12,14 @@ SETTINGS_ATTRS = {
     ),
 }
 
+# The flag for each output of the tool, and the extension of the file.
+_FLAGS = {
+    "--compose=%s": ".compose.yaml",
+    "--docker=%s": ".docker.txt",
+    "--kubernetes=%s": ".kubernetes.yaml",
+    "--podman=%s": ".podman.txt",
+}
+
 def write_runtime_settings(ctx, contents, config):
     """Declares the action that writes the runtime settings of an image. It runs only if the files are requested.
 
@@ -23,23 +31,20 @@ def write_runtime_settings(ctx, contents, config):
     Returns:
       list of File: a Compose service, flags of docker run, a Kubernetes securityContext, and flags of podman run.
     """
-    outputs = {
-        kind: ctx.actions.declare_file(ctx.label.name + "." + kind + extension)
-        for kind, extension in {"compose": ".yaml", "docker": ".txt", "kubernetes": ".yaml", "podman": ".txt"}.items()
-    }
+    outputs = [ctx.actions.declare_file(ctx.label.name + extension) for extension in _FLAGS.values()]
     args = ctx.actions.args()
     args.add_all(contents, format_each = "--layer=%s")
     args.add(config, format = "--config=%s")
     args.add(ctx.label.name, format = "--service=%s")
-    for kind, output in outputs.items():
-        args.add(output, format = "--" + kind + "=%s")
+    for flag, output in zip(_FLAGS, outputs):
+        args.add(output, format = flag)
     run_python_tool(
         ctx,
         ctx.attr._settings_tool[PythonToolInfo],
         [args],
-        outputs = outputs.values(),
+        outputs = outputs,
         inputs = contents + [config],
         mnemonic = "SetcapSettings",
         progress_message = "Writing runtime settings of %{label}",
     )
-    return outputs.values()
+    return outputs

@@ -20,8 +20,8 @@ def _setcap_impl(ctx):
     return [
         DefaultInfo(files = depset([info.blob])),
         OutputGroupInfo(
-            metadata = depset([info.metadata]),
-            _validation = depset(checked),
+            metadata = [info.metadata],
+            _validation = checked,
         ),
         info,
     ]

@@ -70,7 +70,7 @@ def _write_lists(directory: pathlib.Path, names: list[str]) -> None:
     with open(directory / "entries", "w") as entries:
         for name in names:
             # rules/private/entries.bzl writes such lines.
-            entry = {"attribute": "srcs", "mode": "0755", "path": f"/{name}", "source": f"in/{name}"}
+            entry = {"attribute": "srcs", "path": f"/{name}", "source": f"in/{name}"}
             entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))

@@ -38,6 +38,7 @@ _FUNCTIONS = """\
 # The pages write these names for these commands.
 getcap() { bazel run @rules_setcap//tools/getcap -- "$@"; }
 image_diff() { bazel run @rules_setcap//tools/image_diff -- "$@"; }
+imagecap() { bazel run @rules_setcap//tools/imagecap -- "$@"; }
 """
 
 
@@ -51,15 +52,26 @@ class Shell:
         programs = directory / "bin"
         programs.mkdir()
         (programs / "bazel").symlink_to(require.tool("bazel"))
-        self._environment = {"HOME": str(self._home), "PATH": f"{programs}:{os.environ['PATH']}", "USER": "user"}
+        storage = directory / "storage.conf"
+        storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/storage"\nrunroot = "{directory}/run"\n')
+        self._environment = {
+            "BUILDAH_ISOLATION": "chroot",
+            "CONTAINERS_STORAGE_CONF": str(storage),
+            "HOME": str(self._home),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "USER": "user",
+        }
         self._replacements: dict[str, str] = {}
+        self._functions = _FUNCTIONS
 
     def clear(self) -> None:
         """Removes all files of the workspace, and what the last page started."""
         for path in self._directory.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self._replacements = {}
-        self._environment.pop("DOCKER_HOST", None)
+        self._functions = _FUNCTIONS
+        for name in ("DOCKER_HOST", "PYTHONPATH"):
+            self._environment.pop(name, None)
 
     def start(self) -> None:
         """Starts Bazel's server, which would print a line in the output of the first command."""
@@ -74,6 +86,11 @@ class Shell:
     def use_docker(self, host: str) -> None:
         """Makes commands use a Docker Engine."""
         self._environment["DOCKER_HOST"] = host
+
+    def use_application(self, path: pathlib.Path) -> None:
+        """Makes commands use imagecap.pyz, and Python programs its packages, in place of Bazel."""
+        self._functions = f'imagecap() {{ python3 "{path}" "$@"; }}\n'
+        self._environment["PYTHONPATH"] = str(path)
 
     def write(self, file: pages.File) -> None:
         """Writes a file into the workspace."""
@@ -98,7 +115,7 @@ class Shell:
     def run(self, command: pages.Command) -> str:
         """Runs a command, and returns how it differs from what the page shows; "" if it does not."""
         done = subprocess.run(
-            ["bash", "-c", _FUNCTIONS + self._replace(command.line)],
+            ["bash", "-c", self._functions + self._replace(command.line)],
             cwd=self._directory,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -149,6 +166,8 @@ def test_commands_print_what_the_page_shows(page, shell):
         for source in (_FILES / "all", files):
             if source.exists():
                 shell.copy(source)
+        if page == "docs/without-bazel.md":
+            shell.use_application(pathlib.Path(os.environ["PYZ"].split()[1]).absolute())
         if page == "docs/languages.md":
             shell.copy_python("third_party/python")
         shell.start()

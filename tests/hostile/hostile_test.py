@@ -28,6 +28,7 @@ MIB = 1 << 20
 TOOLS = pathlib.Path("tools").absolute()
 GETCAP = [sys.executable, "-B", "-m", "rules_setcap.getcap"]
 IMAGE_DIFF = [sys.executable, "-B", "-m", "rules_setcap.diff"]
+IMAGECAP_SET = [sys.executable, "-B", "-m", "rules_setcap.imagecap", "set"]
 ASSIGNMENT = "--capabilities=" + json.dumps(
     {"attribute": "file_capabilities", "path": "/nope/file", "capabilities": ["cap_net_raw=p"]}
 )
@@ -35,7 +36,7 @@ BLOB = ["--compression=gzip", "--created-by=t", "--output=blob", "--metadata=met
 GROUP = os.environ["HOSTILE_INPUTS"]
 
 # The exit statuses that the programs document.
-GETCAP_STATUSES, PACKER_STATUSES = (0, 1, 2), (0, 1)
+GETCAP_STATUSES, PACKER_STATUSES, SET_STATUSES = (0, 1, 2), (0, 1), (0, 2)
 
 
 def list_tar_commands(tar: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
@@ -87,6 +88,13 @@ def list_layout_commands(layout: pathlib.Path, contents: str) -> Iterator[tuple[
     yield "copy", [*command_line("copy"), "copy", "--target=//t", *BLOB, *below, ASSIGNMENT], PACKER_STATUSES
 
 
+def list_set_commands(image: pathlib.Path) -> Iterator[tuple[str, Sequence[str], Sequence[int]]]:
+    """Yields the ways in which imagecap changes an image, as above. Where it fails, it leaves nothing behind."""
+    yield "set rewrite", [*IMAGECAP_SET, "--rewrite", "--strip", str(image), "new"], SET_STATUSES
+    yield "set f1", [*IMAGECAP_SET, "--rewrite", "--only", str(image), "new", "/f1=bpf"], SET_STATUSES
+    yield "set layer", [*IMAGECAP_SET, "--compression=zlib", "--only", str(image), "new", "/f1=bpf"], SET_STATUSES
+
+
 def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Sequence[int]]]:
     """Writes each input, and yields its name, the name of a program, its command, and its exit statuses."""
     if GROUP in ("tars", "slow"):
@@ -100,6 +108,17 @@ def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str
                 *list_tar_commands(tar),
                 *list_layout_commands(images.make_layout(directory / f"{name}.layout", name), str(directory / "contents")),
             ):
+                yield name, tool, command, statuses
+    if GROUP == "set":
+        for name in [*images.TARS, *images.OTHER_TARS, *images.LAYOUTS]:
+            if name not in images.SLOW:
+                layout = images.make_layout(directory / f"{name}.layout", name, true_diff_ids=True)
+                for tool, command, statuses in list_set_commands(layout):
+                    yield name, tool, command, statuses
+        for name in images.ARCHIVES:
+            tar = directory / f"{name}.tar"
+            tar.write_bytes(images.make_archive(name))
+            for tool, command, statuses in list_set_commands(tar):
                 yield name, tool, command, statuses
     if GROUP == "images":
         for name in images.LAYOUTS:
@@ -142,18 +161,21 @@ def test_hostile_inputs_have_good_outcomes(tmp_path: pathlib.Path, monkeypatch: 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TOOLS), *sys.path]))
     bad: list[str] = []
     count = 0
-    print(f"\n{'input':24} {'program':10} {'s':>6} {'CPU s':>6} {'MiB':>5}  status, message")
+    print(f"\n{'input':24} {'program':11} {'s':>6} {'CPU s':>6} {'MiB':>5}  status, message")
     for name, tool, command, statuses in make_cases(tmp_path):
         directory = tmp_path / "run" / str(count)
         directory.mkdir(parents=True)
         done = measure_run(command, directory, statuses)
+        left = sorted({*os.listdir(directory)} - {"stdout", "stderr"})
         shutil.rmtree(directory)
         count += 1
         message = done.messages.partition("\n")[0].replace(str(tmp_path), "")[:110]
         print(
-            f"{name:24} {tool:10} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}",
+            f"{name:24} {tool:11} {done.seconds:6.1f} {done.processor:6.1f} {done.memory >> 20:5}  {done.status} {message}",
             flush=True,
         )
+        if tool.startswith("set ") and left != ([] if done.status else ["new"]):
+            bad.append(f"{name}, {tool}: leaves {', '.join(left)}")
         if done.faults:
             bad.append(f"{name}, {tool}: {', '.join(done.faults)}")
     print(f"{count} runs, {len(bad)} bad outcomes")

@@ -53,11 +53,11 @@ MESSAGES = {
         '//bad:of_layers_elsewhere: layers: "/bin/greet": a program for amd64 in an image for arm64; build both for one platform',
     ],
     "unknown_check": [
-        '//bad:unknown_check: disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
+        '//bad:unknown_check: disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, user, wrapper',
     ],
     "checks": [
         '//bad:checks: disabled_checks: "architecure": unknown check; the checks are architecture, format, loader, program, '
-        'runpath, wrapper; did you mean "architecture"?',
+        'runpath, user, wrapper; did you mean "architecture"?',
         '//bad:checks: binary: "/app/beside_its_libraries": a program for amd64 in an image for s390x; build both for one platform',
         '//bad:checks: binary: "/app/beside_its_libraries": is linked dynamically, and its loader "',
         '//bad:checks: entrypoint: "/sbin/tini": no such program in the image',

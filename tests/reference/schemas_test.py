@@ -15,6 +15,7 @@ from rules_setcap.delivery.release.report import build_digests, encode_digests
 from rules_setcap.diff import cli as diff_cli
 from rules_setcap.diff.model import ContentDifference, Difference, Input
 from rules_setcap.getcap import cli
+from rules_setcap.imagecap import cli as imagecap_cli
 from rules_setcap.oci import media_types
 from rules_setcap.reproduce.execution_log import Action, Item
 from rules_setcap.reproduce.faults import Fault
@@ -151,6 +152,8 @@ def make_documents(name: str, directory: pathlib.Path, capsys: pytest.CaptureFix
     image = str(make_image(directory / "image"))
     if name == "image-diff":
         return make_differences(directory, image, capsys)
+    if name == "imagecap-set":
+        return set_capabilities(directory, capsys)
     pod = directory / "pod.yaml"
     pod.write_text(POD)
     commands = {
@@ -177,6 +180,20 @@ def make_differences(directory: pathlib.Path, image: str, capsys: pytest.Capture
     documents = []
     for arguments in ([image, image], [image, str(other)], ["--ignore=mtime", str(other), str(files)]):
         diff_cli.main(["--json", *arguments])
+        documents.append(json.loads(capsys.readouterr().out))
+    return documents
+
+
+def set_capabilities(directory: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """Returns the reports of capabilities that are set and taken away, in each way, and in an archive without manifests."""
+    image = str(make_layout(directory / "set", tar(("/x", NET, "\x7fELF"), ("/y", None, "\x7fELF"))))
+    archive = str(
+        archives.write_archive(directory / "set.tar", archives.WRITERS["jib"](archives.image(tar(("/y", None, "\x7fELF")))))
+    )
+    documents = []
+    for number, arguments in enumerate((["--rewrite", image], ["--compression=none", image], ["--rewrite", archive])):
+        grants = ["/y=bpf"] if archive in arguments else ["/x=", "/y=bpf"]
+        assert imagecap_cli.main(["set", "--json", *arguments, str(directory / f"new{number}"), *grants]) == 0
         documents.append(json.loads(capsys.readouterr().out))
     return documents
 

@@ -117,8 +117,8 @@ def test_the_library_is_usable(installed, app, tmp_path):
         "fix: add --cap-add=NET_ADMIN",
         "False False",
         "sha256: ['/app cap_net_raw,cap_bpf=p']",
-        'capabilities: "cap_bpff": unknown capability; did you mean "cap_bpf"?',
         'capabilities: "app": must be absolute; write "/app"',
+        'capabilities: "cap_bpff": unknown capability; did you mean "cap_bpf"?',
         "FileNotFoundError",
     ]
 

@@ -40,7 +40,7 @@ def test_all_files_are_written(tmp_path: pathlib.Path):
 def test_problems_are_reported_at_once_and_nothing_is_written(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     report = tmp_path / "report.txt"
     report.write_text("//:deploy: pod.yaml:1: a finding\n//:deploy: pod.yaml:1: a finding\n")
-    flags = ["--problem=images: one of the rule", '--helm-values={"x": []}', "--runtime=dockr", f"--report={report}"]
+    flags = ["--problem=images: one of the rule", '--helm-values={"x": []}', "--runtime=dockr", f"--report=0={report}"]
     assert _run(tmp_path, *flags, manifest=POD.replace("kind: Pod", "kind: Pud")) == 1
     lines = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
     assert [line.removeprefix("//:deploy: ").partition(": ")[0] for line in lines] == [

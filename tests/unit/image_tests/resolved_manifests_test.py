@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import random
+import re
 
 import pytest
 import yaml
@@ -169,6 +170,28 @@ def test_a_key_that_names_no_image_is_a_problem(tmp_path: pathlib.Path, image: s
     assert _resolve(tmp_path, POD.replace("IMAGE", image))[1] == [
         f'images: "registry.example/app": no container of the manifests runs it{separator}{what}'
     ]
+
+
+_MANIFESTS = sorted(pathlib.Path("tests/unit/containers/kubernetes/manifests").iterdir())
+_IMAGE_LINE = re.compile(r"^( *(?:- )?image: )([^ :@#\n]*(?::[0-9]+/[^ :@#\n]*)?)([^ #\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", _MANIFESTS, ids=lambda path: path.stem)
+def test_real_manifests_change_in_their_lines_of_images(tmp_path: pathlib.Path, path: pathlib.Path):
+    text = path.read_text()
+    names = {match[2] for match in _IMAGE_LINE.finditer(text)}
+    assert names
+    images = [MappedImage(name, f"registry.example/new/{name.rpartition('/')[2]}", DIGEST) for name in sorted(names)]
+    references = {image.name: image.reference for image in images}
+    expected = _IMAGE_LINE.sub(lambda match: match[1] + references[match[2]], text)
+    assert _resolve(tmp_path, text, images=images, digests_required=True) == ([expected], [])
+
+
+def test_a_hostile_manifest_is_refused(tmp_path: pathlib.Path):
+    """Aliases of aliases of containers."""
+    lines = [f"a0: &a0 {POD}"] + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    (problem,) = _resolve(tmp_path, "\n".join(lines))[1]
+    assert problem == "0.yaml:7: too many values, with aliases written out (limit YAML_VALUES: 2000000)"
 
 
 def test_without_manifests_no_key_is_missing(tmp_path: pathlib.Path):

@@ -84,14 +84,15 @@ class CheckedImage:
         """Returns the exit code of the check, and a line for each problem or remark.
 
         Args:
-          config: the config of the image; None to check the layers alone.
+          config: the config of the image, whose user is an ordinary one by default; None to check the layers alone.
           disabled: names of checks that are turned off.
           binary: the path of the binary.
           program_attribute: the attribute that names the program to execute.
         """
         options = [f"--binary={json.dumps(binary)}", f"--program-attribute={program_attribute}"]
         if config is not None:
-            (self.directory / "config.json").write_text(json.dumps({"os": "linux", "architecture": "amd64", "config": config}))
+            document = {"os": "linux", "architecture": "amd64", "config": {"User": "65532", **config}}
+            (self.directory / "config.json").write_text(json.dumps(document))
             options.append("--config=config.json")
         (self.directory / "checked").unlink(missing_ok=True)
         done = packer.run(
@@ -326,6 +327,31 @@ def test_a_script_before_the_program_is_a_remark(image, programs):
         assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "program_attribute": "entrypoint", **quiet}) == (0, [])
 
 
+@pytest.mark.parametrize("user", ["", "0", "root", "root:65532", "0:0"])
+def test_a_program_that_root_starts_is_a_remark(image, programs, user):
+    image.base(symlink("bin", "usr/bin"), directory("usr/bin"))
+    image.layer("layers", {"/usr/bin/x": programs / "static"}, packer.assign("/usr/bin/x", "net_raw"))
+    config = {"Entrypoint": ["/bin/x"], "User": user}
+    assert image.run(config) == (
+        0,
+        [
+            f'user: "{user}": root starts "/usr/bin/x" and gets what the container runtime grants, whatever capabilities the file has; '
+            'write user = "65532" for an ordinary user ' + OFF.format("user")
+        ],
+    )
+    assert image.run(config, disabled=["user"]) == (0, [])
+    assert image.run({**config, "User": "app"}) == (0, [])
+
+
+def test_only_the_program_that_the_container_starts_makes_the_remark_about_root(image, programs):
+    """A program that root starts first may change the user."""
+    image.layer("layers", {"/start": programs / "static"})
+    image.layer("layers", {"/app/x": programs / "static"}, RAW, disabled=["user"])
+    image.layer("layers", {"/app/dropped": programs / "static"}, packer.assign("/app/dropped", "="))
+    for command in (["/start", "/app/x"], ["/app/x"], ["/app/dropped"], ["/missing"], []):
+        assert image.run({"Entrypoint": command, "User": ""}) == (0, [])
+
+
 @pytest.mark.parametrize("first", ["/bin/tini", "tini", "/usr/bin/tini"])
 def test_the_advice_for_a_wrapper_removes_the_remark(image, programs, first):
     """The wrapper is found through links, and by name on PATH."""
@@ -375,8 +401,8 @@ def test_an_unknown_check_is_a_problem(image):
     assert image.run(disabled=["speed", "architecure"]) == (
         1,
         [
-            'disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, wrapper',
+            'disabled_checks: "speed": unknown check; the checks are architecture, format, loader, program, runpath, user, wrapper',
             'disabled_checks: "architecure": unknown check; the checks are architecture, format, loader, program, runpath, '
-            'wrapper; did you mean "architecture"?',
+            'user, wrapper; did you mean "architecture"?',
         ],
     )

@@ -34,7 +34,8 @@ class Mapping:
       name: the key, what the image is called in manifests.
       label: the label of the image, or of its image_push.
       descriptor: the path of the descriptor; "" if another ruleset built the image.
-      layout: otherwise the path of the image: an OCI layout directory, its index.json, or an archive.
+      layout: otherwise the path of the image: an OCI layout directory, its index.json, or an archive; "" if the value is not an
+        image, which has been reported.
       destination: the path of the destination of the image_push; "" if the value is an image.
     """
 
@@ -109,7 +110,10 @@ def read_image(mapping: Mapping, problems: Problems) -> MappedImage:
     """
     digest = repository = ""
     try:
-        digest = files.read_json(mapping.descriptor)["digest"] if mapping.descriptor else _read_digest(mapping.layout)
+        if mapping.descriptor:
+            digest = files.read_json(mapping.descriptor)["digest"]
+        elif mapping.layout:
+            digest = _read_digest(mapping.layout)
     except InputError as error:
         problems.extend(text.replace(quote(mapping.layout), quote(mapping.label)) for text in error.problems)
     if mapping.destination:

@@ -34,7 +34,7 @@ def edit_document(data: bytes, values: Mapping[Place, Any], removed: Collection[
     text = data.decode()
     parts = []
     at = 0
-    for place, start, end in sorted(_find_values(text, 0, (), values.keys()), key=lambda found: found[1]):
+    for place, start, end in sorted(_find_values(text, _skip_space(text, 0), (), values.keys()), key=lambda found: found[1]):
         parts += [text[at:start], json.dumps(values[place], ensure_ascii=False, separators=(",", ":"))]
         at = end
     return "".join([*parts, text[at:]]).encode()

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import functools
 import json
+import stat
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text, normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
-from rules_setcap.packer.sources import fill_template, read_output, read_source
+from rules_setcap.packer.sources import fill_template, make_entry, read_output, read_source, read_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,7 +78,10 @@ def parse_owner(text: str) -> tuple[int, int]:
 
 
 def parse_entries(
-    lines: list[str], problems: Problems, digests: Digests = dict, defaults: Mapping[str, Any] | None = None
+    lines: list[str],
+    problems: Problems,
+    digests: Digests = dict,
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Entry]:
     """Parses the lines of a layer's entries. Entries that repeat each other become one.
 
@@ -96,7 +100,7 @@ def parse_entries(
         batch = lines[: -_BATCH - 1 : -1]
         del lines[-_BATCH:]
         for entry in _parse_batch(batch, problems, digests, defaults or {}):
-            first = entries.setdefault(entry.path, entry)
+            first = entries.setdefault(entry[0], entry)
             # Runfiles may have the same file more than once.
             if first is not entry and first[:-1] != entry[:-1]:
                 what = f"two entries for one path: {_describe(first)} (from {first.attribute}) and {_describe(entry)}; keep one"
@@ -122,59 +126,64 @@ def parse_mode(text: str, attribute: str, path: str, problems: Problems) -> int:
     return mode or 0
 
 
-def set_directory_mode(entries: dict[str, Entry], mode: int) -> None:
-    """Gives directories that have the default permissions those of a tar style."""
-    for path, entry in entries.items():
-        if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
-            entries[path] = entry._replace(mode=mode)
-
-
-def copy_attributes_to_hard_links(entries: dict[str, Entry], problems: Problems) -> None:
-    """Copies mode, owner and extended attributes of files to their hard links.
-
-    Unpackers apply the header of a hard link to the file that it shares.
-
-    Args:
-      entries: the entries by path; they are changed.
-      problems: the collector of problems.
-    """
-    for path, entry in entries.items():
-        if entry.type == HARDLINK:
-            target = entries.get(entry.target)
-            if target is None or target.type != FILE:
-                what = f"hard link to {quote(entry.target)}, which is not a file of this layer"
-                problems.add(entry.attribute, path, what)
-            else:
-                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
-
-
 def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
     """Yields the entries of some lines.
 
-    A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, and
-    the other fields once for each combination of their values. Lines that do not pass are parsed one by one.
+    A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, the status
+    of all sources is read at once, and the other fields are checked once for each combination of their values. If a line does
+    not pass, all are parsed one by one.
     """
     objects = _decode_lines(lines)
-    for name, value in defaults.items():
+    if defaults:
         for fields in objects:
-            if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
-                fields.setdefault(name, value)
-    if not _have_plain_paths(objects):
-        for line, fields in zip(lines, objects, strict=True):
-            yield from _parse_line(line, fields, problems, digests)
+            _add_defaults(fields, defaults)
+    rows = _split_plain_lines(objects)
+    if rows is None:
+        for line in lines:
+            yield from _parse_line(line, _add_defaults(_decode(line), defaults), problems, digests)
         return
-    for line, fields in zip(lines, objects, strict=True):
-        path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
-        try:
-            template = _parse_template(**fields)
-        except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
-            template = None
-        if template is None or ((source or output) and (template.target or (source and output))):
-            yield from _parse_line(line, {**fields, "path": path, "source": source, "output": output}, problems, digests)
+    statuses = iter(read_statuses([source for _, source, _, template in rows if source and template.type != SYMLINK]))
+    for path, source, output, template in rows:
+        if source and template.type != SYMLINK:
+            status = next(statuses)
+            if template.type == FILE and not isinstance(status, OSError) and stat.S_ISREG(status.st_mode):
+                yield fill_template(path, template, source, status.st_size)
+            else:
+                yield from _list_entries(make_entry(status, source, template, path, problems), template, problems)
         elif source or output:
             yield from _read_input(source, output, template, path, problems, digests)
         else:
             yield fill_template(path, template)
+
+
+def _add_defaults(fields: Any, defaults: Mapping[str, Any]) -> Any:
+    """Adds the fields that a line does not have, and returns the line."""
+    if defaults and isinstance(fields, dict):
+        for name, value in defaults.items():
+            if name != "mode" or "type" not in fields:
+                fields.setdefault(name, value)
+    return fields
+
+
+def _split_plain_lines(objects: Sequence[Any]) -> list[tuple[str, str, str, Entry]] | None:
+    """Returns path, source, output and template of each line, and removes them; None if _parse_line() has to check each."""
+    if not _have_plain_paths(objects):
+        return None
+    rows = []
+    last_fields: Any = None
+    template: Entry | None = None
+    try:
+        for fields in objects:
+            path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
+            # 1 == True == 1.0, but only one of them is a valid number.
+            if fields != last_fields or "uid" in fields or "gid" in fields:
+                template, last_fields = _parse_template(**fields), fields
+            if template is None or ((source or output) and (template.target or (source and output))):
+                return None
+            rows.append((path, source, output, template))
+    except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
+        return None
+    return rows
 
 
 def _decode_lines(lines: Sequence[str]) -> list[Any]:
@@ -269,6 +278,11 @@ def _parse_line(line: str, fields: object, problems: Problems, digests: Digests)
 def _read_input(source: str, output: str, template: Entry, path: str, problems: Problems, digests: Digests) -> Iterable[Entry]:
     """Returns the entries of a source or an output: one, or those of a directory; none if there is a problem."""
     entry = read_output(output, template, path, problems, digests) if output else read_source(source, template, path, problems)
+    return _list_entries(entry, template, problems)
+
+
+def _list_entries(entry: Entry | None, template: Entry, problems: Problems) -> Iterable[Entry]:
+    """Returns an entry, or those of a directory; none if there is none."""
     if entry is None:
         return ()
     if entry.type == DIRECTORY:

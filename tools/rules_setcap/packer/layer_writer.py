@@ -75,9 +75,18 @@ def write_layer(
     """
     contents = LayerContents()
     with open_blob(output, compression, level, library, threads) as blob:
+        common: Any = None
         for entry in sort_entries(entries, style):
-            start = _write_entry(blob, entry, style.entry_name(entry), assigned.get(entry.path), mtime)
-            contents.add_start(entry.path, entry.mode, start)
+            path, kind, _, _, mode, uid, gid, size, xattrs, _ = entry
+            if kind != FILE or xattrs or path in assigned:
+                blob.write(_format_header(entry, style.entry_name(entry), assigned.get(path), mtime))
+            else:
+                if common != (mode, uid, gid):
+                    common = mode, uid, gid
+                    headers = tar.FileHeaders(mode, uid, gid, mtime)
+                blob.write(headers.format(style.entry_name(entry), size))
+            if size:
+                contents.add_start(path, mode, _write_content(blob, entry))
         blob.write(tar.END)
     contents.add_entries(entries, named)
     programs = {entry.path: _read_headers(entry.source) for entry in entries if entry.path in assigned or entry.path == program}
@@ -147,9 +156,9 @@ def _read_headers(source: str) -> dict[str, Any] | None:
         return elf.describe_program(file)
 
 
-def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, assigned: FileCapabilities | None, mtime: int) -> bytes:
-    """Writes an entry; returns the first bytes of its content."""
-    header = tar.format_header(
+def _format_header(entry: Entry, name: bytes, assigned: FileCapabilities | None, mtime: int) -> bytes:
+    """Returns the header of an entry of any kind."""
+    return tar.format_header(
         name,
         _TYPE_FLAGS[entry.type],
         mode=entry.mode,
@@ -160,9 +169,10 @@ def _write_entry(blob: BlobWriter, entry: Entry, name: bytes, assigned: FileCapa
         link=(entry.target[1:] if entry.type == HARDLINK else entry.target).encode(),
         records=_make_records(entry, assigned) if entry.xattrs or assigned else None,
     )
-    blob.write(header)
-    if not entry.size:
-        return b""
+
+
+def _write_content(blob: BlobWriter, entry: Entry) -> bytes:
+    """Writes the content of a file, and returns its first bytes."""
     try:
         source = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -39,17 +39,24 @@ def add_parent_directories(entries: dict[str, Entry], lower: MergedContents, whi
     for path in lower.changed_directories:
         if path not in entries:
             entries[path] = _copy_directory(path, lower, "layers")
-    for path, entry in list(entries.items()):
-        while (path := path.rpartition("/")[0]) and path not in entries:
+    last_parent = ""
+    for below, entry in list(entries.items()):
+        parent = path = below.rpartition("/")[0]
+        if parent == last_parent:
+            continue  # Most entries follow another one of their directory.
+        while path and path not in entries:
             if path in lower.directories:
                 if which == ALL:
                     entries[path] = _copy_directory(path, lower, entry.attribute)
             elif which != NONE:
                 own_mode = _CONVENTIONAL_MODES.get(path, mode) if mode == 0o755 else mode
                 entries[path] = Entry(path, DIRECTORY, mode=own_mode, attribute=entry.attribute)
+            path = path.rpartition("/")[0]
         if path and entries[path].type != DIRECTORY:
             what = f"{quote(path)} is {describe_kind(entries[path])}, and cannot hold an entry"
             problems.add(entry.attribute, entry.path, what)
+        else:
+            last_parent = parent
 
 
 def _copy_directory(path: str, lower: MergedContents, attribute: str) -> Entry:

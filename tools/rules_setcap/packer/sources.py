@@ -11,7 +11,7 @@ from rules_setcap.archive.paths import check_text
 from rules_setcap.diagnostics.errors import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rules_setcap.diagnostics.problems import Problems
 
@@ -32,11 +32,24 @@ def read_source(source: str, template: Entry, path: str, problems: Problems) -> 
     try:
         if template.type == SYMLINK:
             return make_symlink(os.readlink(source), template, path, problems)
-        status = os.stat(source)
     except OSError as error:
-        _report_unreadable(source, template, path, error, problems)
-        return None
-    return _make_from_status(status, source, template, path, problems)
+        return make_entry(error, source, template, path, problems)
+    return make_entry(_read_status(source), source, template, path, problems)
+
+
+def read_statuses(sources: Sequence[str]) -> list[os.stat_result | OSError]:
+    """Returns the status of each source, or why it cannot be read."""
+    try:
+        return list(map(os.stat, sources))
+    except OSError:
+        return [_read_status(source) for source in sources]
+
+
+def _read_status(source: str) -> os.stat_result | OSError:
+    try:
+        return os.stat(source)
+    except OSError as error:
+        return error
 
 
 def read_output(
@@ -67,9 +80,8 @@ def read_output(
                     return make_symlink(text, template, path, problems)
             status = os.stat(output)
     except OSError as error:
-        _report_unreadable(output, template, path, error, problems)
-        return None
-    return _make_from_status(status, output, template, path, problems)
+        return make_entry(error, output, template, path, problems)
+    return make_entry(status, output, template, path, problems)
 
 
 def make_symlink(target: str, template: Entry, path: str, problems: Problems) -> Entry | None:
@@ -90,10 +102,23 @@ def fill_template(path: str, template: Entry, source: str = "", size: int = 0) -
 _new_entry = tuple.__new__  # Entry._replace() ends here too, but takes ten times as long.
 
 
-def _make_from_status(status: os.stat_result, source: str, template: Entry, path: str, problems: Problems) -> Entry | None:
-    if stat.S_ISREG(status.st_mode) and template.type == FILE:
+def make_entry(status: os.stat_result | OSError, source: str, template: Entry, path: str, problems: Problems) -> Entry | None:
+    """Returns the entry of a source file or directory, as read_source() returns it.
+
+    Args:
+      status: the status of the source, or why it cannot be read.
+      source: the path of the input.
+      template: as for read_source().
+      path: the path in the image.
+      problems: the collector of problems.
+    """
+    if isinstance(status, OSError):
+        _report_unreadable(source, template, path, status, problems)
+        return None
+    mode = status.st_mode
+    if stat.S_ISREG(mode) and template.type == FILE:
         return fill_template(path, template, source, status.st_size)
-    if stat.S_ISDIR(status.st_mode):
+    if stat.S_ISDIR(mode):
         return template._replace(path=path, type=DIRECTORY, source=source, mode=MODES[DIRECTORY])
     problems.add(template.attribute, path, f"its source {quote(source)} is not a {template.type}")
     return None

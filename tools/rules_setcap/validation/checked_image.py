@@ -44,6 +44,11 @@ class CheckedImage:
         self.path: str = environment.get("PATH") or _DEFAULT_PATH
         self._working_directory = execution.get("WorkingDir") or "/"
 
+    @property
+    def runs_as_root(self) -> bool:
+        """Whether the user of the config is root, by name or by number."""
+        return self.user.partition(":")[0] in ("", "0", "root")
+
     def find_program(self, name: str) -> str:
         """Returns the path of the file that a container runtime executes for a name, as execvpe(3); "" if there is none."""
         if "/" in name:

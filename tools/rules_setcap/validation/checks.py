@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.validation.checked_image import CheckedImage
 
-ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER = "architecture", "format", "loader", "program", "runpath", "wrapper"
-NAMES = (ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, WRAPPER)
+ARCHITECTURE, FORMAT, LOADER, PROGRAM, RUNPATH, USER, WRAPPER = NAMES = (
+    "architecture",
+    "format",
+    "loader",
+    "program",
+    "runpath",
+    "user",
+    "wrapper",
+)
 """The names of the checks. The documentation of the attribute disabled_checks, in rules/private/checks.bzl, explains each."""
 LAYER_CHECKS = frozenset((FORMAT, RUNPATH))
 """The checks of a layer that is checked alone. An image does not repeat them."""
@@ -91,7 +98,7 @@ def list_wrapper_remarks(programs: Sequence[Program], image: CheckedImage, disab
       image: the image.
       disabled: the names of checks that are turned off.
     """
-    if image.os != "linux" or not image.argv or image.user.partition(":")[0] in ("", "0", "root"):
+    if image.os != "linux" or not image.argv or image.runs_as_root:
         return []
     first = image.find_program(image.argv[0])
     if not first:
@@ -107,6 +114,32 @@ def list_wrapper_remarks(programs: Sequence[Program], image: CheckedImage, disab
         if what := wrappers.find_loss(first, program.path, image):
             remarks.append(format_problem(program.attribute, program.path, what))
     return remarks
+
+
+def list_user_remarks(programs: Sequence[Program], image: CheckedImage, disabled: Collection[str]) -> list[str]:
+    """Returns a remark if root executes the program that the container starts, so that the capabilities of its file do nothing.
+
+    capabilities(7), "Capabilities and execution of programs by root". If another program is started first, it may change the
+    user. A container can have another user than the image, so this is a remark and not a problem.
+
+    Args:
+      programs: the programs of the image.
+      image: the image.
+      disabled: the names of checks that are turned off.
+    """
+    if image.os != "linux" or not image.argv or not image.runs_as_root or USER in disabled:
+        return []
+    first = image.find_program(image.argv[0])
+    return [
+        format_problem(
+            "user",
+            image.user,
+            f"root starts {quote(first)} and gets what the container runtime grants, whatever capabilities the file has; "
+            f'write user = "65532" for an ordinary user (disabled_checks = [{quote(USER)}] turns this off)',
+        )
+        for program in programs
+        if program.path == first and program.has_capabilities and USER not in program.disabled
+    ]
 
 
 def _find_faults(program: Program, image: CheckedImage | None) -> list[tuple[str, str]]:

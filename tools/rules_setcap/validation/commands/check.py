@@ -72,7 +72,8 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
         # By default, the entrypoint is the binary, which has been checked.
         if program_attribute and image.argv and image.find_program(image.argv[0]) not in programs:
             checks.check_entrypoint(image, program_attribute, disabled, problems)
-        remarks = checks.list_wrapper_remarks(list(programs.values()), image, disabled)
+        listed = list(programs.values())
+        remarks = checks.list_user_remarks(listed, image, disabled) + checks.list_wrapper_remarks(listed, image, disabled)
     problems.raise_if_any()
     files.write_whole(output, "".join(remark + "\n" for remark in remarks).encode())
     return remarks
