@@ -121,6 +121,7 @@ def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, un
     if lower.base.layouts:
         request.add(platform, format = "--platform=%s")
     request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
+    request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
     for layer in lower.blobs:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--lower-blob=%s")
     if unmatched_paths:

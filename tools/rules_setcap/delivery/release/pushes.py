@@ -37,8 +37,10 @@ def push_images(session: Session) -> None:
 
 
 def _find_sources(plans: Sequence[ImagePlan]) -> _Sources:
-    sources = {}
+    sources: _Sources = {}
     for plan in plans:
+        for digest, repository in plan.image.base_repositories.items():
+            sources.setdefault((repository.partition("/")[0], digest), repository)
         for digest in _list_all_blobs(plan.image) if plan.is_read else ():
             if digest not in plan.missing_blobs:
                 sources[plan.image.host, digest] = plan.image.repository
