@@ -23,15 +23,18 @@ cap_to_text(3)), `created_by`, `contents` (the paths of the entries) and `progra
 ImageInfo = provider(
     doc = "An image for one platform.",
     fields = {
+        "base_blobs": "list of File: the layers of the base that actions fetch from a registry, the lowest first.",
         "base_contents": "list of File: JSON, the list of the files of the base's layers that Bazel did not build; one file or none.",
         "base_layout_files": "depset of File: the inputs of an action that reads `base_layouts`, whose blobs may be links.",
-        "base_layouts": "list of File: OCI layout directories that have the layers of the base.",
+        "base_layouts": "list of File: OCI layout directories that have the layers of the base, except `base_blobs`.",
+        "base_sources": "list of struct of `image` (str, the repository in the registry), `digest` (str, of the manifest) and `insecure` (bool): where `base_blobs` come from.",
         "config": "File: the OCI image config.",
         "descriptor": "File: the OCI descriptor of the manifest, with the platform.",
         "layers": "list of LayerInfo: the layers that Bazel builds, the lowest first.",
         "layout": "File: the image as an OCI layout directory.",
         "manifest": "File: the OCI image manifest.",
         "platform": "str: os/architecture or os/architecture/variant; empty if it is not known.",
+        "sparse_layout": "File: `layout` without `base_blobs`; None if there are none.",
     },
 )
 
@@ -42,6 +45,19 @@ ImageIndexInfo = provider(
         "images": "list of ImageInfo: the images, in the order of the index.",
         "index": "File: the OCI image index.",
         "layout": "File: the index and its images as an OCI layout directory.",
+        "sparse_layout": "File: `layout` without the `base_blobs` of its images; None if there are none.",
+    },
+)
+
+PulledImageInfo = provider(
+    doc = "An image in a registry, or an index of images, that the module extension `bases` declares.",
+    fields = {
+        "documents": "File: an OCI layout directory with the indexes, manifests and configs, and without layers.",
+        "image": "str: the repository in the registry, `host/path`.",
+        "images": """list of struct, one for each platform: `platform` (str: os/architecture or os/architecture/variant), `digest` (str, \
+of the manifest), `layers` (list of File, the lowest first, each of which an action fetches) and `contents` (File: JSON, the list of \
+the files of the image).""",
+        "insecure": "bool: whether the registry may have plain HTTP.",
     },
 )
 

@@ -43,6 +43,7 @@ build --@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
+load("//rules/private:pull.bzl", "CLIENT_REPOSITORY", "client_repository", "pull_repository")
 
 # buildifier: disable=unnamed-macro
 def rules_setcap_dependencies():
@@ -69,4 +70,27 @@ def rules_setcap_dependencies():
     native.register_toolchains(
         "@rules_setcap//rules:container_engine_on_path",
         "@rules_setcap//rules:registry_client_on_path",
+    )
+
+def pull_base(name, image, digest = "", platforms = [], insecure = False, tag = ""):
+    """Declares a base image in a registry, as the module extension `bases` does: `base = "@name"` in an `image`.
+
+    Args:
+      name: The name of the repository.
+      image: As for [`bases.pull`](extensions.md#bases-pull), like the other arguments.
+      digest: The digest.
+      platforms: The platforms to fetch of an index.
+      insecure: Whether to allow plain HTTP.
+      tag: The tag, for the message without a digest.
+    """
+    maybe(client_repository, name = CLIENT_REPOSITORY)
+    pull_repository(
+        name = name,
+        apparent_name = name,
+        client = "@{}//:client.json".format(CLIENT_REPOSITORY),
+        digest = digest,
+        image = image,
+        insecure = insecure,
+        platforms = platforms,
+        tag = tag,
     )

@@ -1,8 +1,9 @@
 """Base images: the files of them that the actions of an image need."""
 
-load("//rules:providers.bzl", "ImageInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "PulledImageInfo")
 load(":input_images.bzl", "convert_to_layout", "find_image")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
+load(":pulled_documents.bzl", "matches_platform")
 load(":request.bzl", "add_label", "run_request", "start_request", "tool_attrs")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
@@ -19,7 +20,10 @@ _BaseInfo = provider(
 
 def _prepare_base_impl(target, ctx):
     problems = []
-    image = None if ImageInfo in target else find_image("base", target, problems)
+
+    # The metadata of its layers lists the files, or its target declares the action.
+    is_listed = ImageInfo in target or ImageIndexInfo in target or PulledImageInfo in target
+    image = None if is_listed else find_image("base", target, problems)
     if not image or not image.file:
         return []  # The image that has the base reports the problems.
     return [_list_base_contents(ctx, "setcap_base", ctx.label, image, find_cpu_platform(ctx))]
@@ -63,6 +67,7 @@ def _list_base_contents(ctx, name, label, image, platform):
     return _BaseInfo(contents = contents, files = layout.files, layout = layout.directory, platform = platform)
 
 _NO_BASE = struct(
+    blobs = [],
     config = None,
     contents = [],
     files = depset(),
@@ -71,6 +76,8 @@ _NO_BASE = struct(
     layout_files = depset(),
     layouts = [],
     manifest = None,
+    platform = "",
+    sources = [],
 )
 
 def base_image(ctx, platform, problems):
@@ -83,20 +90,24 @@ def base_image(ctx, platform, problems):
 
     Returns:
       struct of
+        blobs: list of File, the layers of `layouts` that actions fetch, and that `layouts` lack.
         config: File, the config of an `image` of these rules; None otherwise.
         contents: list of File, JSON: the lists of the files of layers that Bazel did not build; one or none.
         files: depset of File, the inputs of an action that reads manifest and config, or `layouts`.
         label: Label of the base; None without a base.
         layers: list of LayerInfo, the layers that Bazel builds, the lowest first.
-        layout_files: depset of File, `layouts` and the files that they link to.
+        layout_files: depset of File, `layouts`, the files that they link to, and `blobs`.
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build; one or none.
         manifest: File, the manifest of an `image` of these rules; None otherwise.
+        platform: str, the platform of an `image` of these rules; "" if it is not known.
+        sources: list of struct of digest, image and insecure, the images in registries that have `blobs`; one or none.
     """
     if not ctx.attr.base:
         return _NO_BASE
-    if ImageInfo in ctx.attr.base:
-        info = ctx.attr.base[ImageInfo]
+    info = _find_built_image(ctx.attr.base, platform)
+    if info:
         return struct(
+            blobs = info.base_blobs,
             config = info.config,
             contents = info.base_contents,
             files = depset([info.manifest, info.config]),
@@ -105,7 +116,11 @@ def base_image(ctx, platform, problems):
             layout_files = depset(info.base_layouts, transitive = [info.base_layout_files]),
             layouts = info.base_layouts,
             manifest = info.manifest,
+            platform = info.platform,
+            sources = info.base_sources,
         )
+    if PulledImageInfo in ctx.attr.base:
+        return _use_pulled_image(ctx.attr.base.label, ctx.attr.base[PulledImageInfo], platform)
     prepared = ctx.attr.base[_BaseInfo] if _BaseInfo in ctx.attr.base else None
     if not prepared or prepared.platform != platform:
         # A source file, to which no aspect applies, or an image for another platform than the one that Bazel builds for.
@@ -114,6 +129,7 @@ def base_image(ctx, platform, problems):
             return _NO_BASE
         prepared = _list_base_contents(ctx, "base", ctx.attr.base.label, image, platform)
     return struct(
+        blobs = [],
         config = None,
         contents = [prepared.contents],
         files = prepared.files,
@@ -122,7 +138,53 @@ def base_image(ctx, platform, problems):
         layout_files = prepared.files,
         layouts = [prepared.layout],
         manifest = None,
+        platform = "",
+        sources = [],
     )
+
+def _use_pulled_image(label, info, platform):
+    """Returns the struct of base_image() for an image in a registry. Only `contents` and `layout_files` need its layers.
+
+    Args:
+      label: Label of the base.
+      info: PulledImageInfo.
+      platform: str, the platform of the image.
+    """
+    images = [image for image in info.images if matches_platform(image.platform, platform)]
+    documents = depset([info.documents])
+
+    # Without exactly one image, the actions that read the documents report it, with the platforms that there are.
+    image = images[0] if len(images) == 1 else struct(contents = None, digest = "", layers = [])
+    return struct(
+        blobs = image.layers,
+        config = None,
+        contents = [image.contents] if image.contents else [],
+        files = documents,
+        label = label,
+        layers = [],
+        layout_files = depset(image.layers, transitive = [documents]),
+        layouts = [info.documents],
+        manifest = None,
+        platform = "",
+        sources = [struct(digest = image.digest, image = info.image, insecure = info.insecure)] if image.digest else [],
+    )
+
+def _find_built_image(target, platform):
+    """Returns the ImageInfo of an image of these rules.
+
+    Args:
+      target: Target, the base.
+      platform: str, the platform of the image to find in an index.
+
+    Returns:
+      ImageInfo; None for an image of another ruleset, and for an index that does not have exactly one image for the platform.
+      Then an action finds the image, or reports the platforms that there are.
+    """
+    if ImageInfo in target:
+        return target[ImageInfo]
+    images = target[ImageIndexInfo].images if ImageIndexInfo in target and platform else []
+    images = [image for image in images if image.platform == platform]
+    return images[0] if len(images) == 1 else None
 
 def add_base_labels(request, base):
     """Adds the base's label for each of its files, for messages.

@@ -4,7 +4,7 @@ All are programs for `bazel run`. The programs, their interpreter and their clie
 the command, so they are built for `--host_platform`, whatever platform the image is for.
 """
 
-load("//rules:providers.bzl", "ClientInfo")
+load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo")
 load(":input_images.bzl", "ANY_IMAGE", "convert_to_layout", "find_image")
 load(":launcher.bzl", "find_runfile", "for_host", "write_launcher")
 load(":messages.bzl", "format_label")
@@ -86,6 +86,37 @@ def find_layout(ctx, problems):
         return struct(directory = None, files = image.files)
     return convert_to_layout(ctx, "image", image)
 
+def find_pushed_layout(ctx, problems):
+    """Returns what to push of the attribute image. Layers of bases in other registries are left out.
+
+    Args:
+      ctx: the context of a rule with DELIVERY_ATTRS.
+      problems: list of str, to which problems are added.
+
+    Returns:
+      struct of
+        directory: File, an OCI layout directory; None if there is a problem.
+        files: depset of File, the directory and the files that it links to.
+        sources: list of struct of digest, image and insecure, the images in registries that have the layers that are left out.
+    """
+    target = ctx.attr.image
+    info = target[ImageInfo] if ImageInfo in target else target[ImageIndexInfo] if ImageIndexInfo in target else None
+    if not info or not info.sparse_layout:
+        layout = find_layout(ctx, problems)
+        return struct(directory = layout.directory, files = layout.files, sources = [])
+    images = info.images if ImageIndexInfo in target else [info]
+    blobs = [layer.blob for image in images for layer in image.layers]
+    layouts = [image.sparse_layout or image.layout for image in images]
+    return struct(
+        directory = info.sparse_layout,
+        files = depset(
+            [info.sparse_layout] + layouts + blobs,
+            # A base that is not in a registry has its layers in its layout.
+            transitive = [image.base_layout_files for image in images if not image.base_blobs],
+        ),
+        sources = {source: None for image in images for source in image.base_sources}.keys(),
+    )
+
 def write_destination(ctx, attributes, attribute_files, problems):
     """Declares the action that expands and checks where the image goes, and reports the problems of the target.
 
@@ -125,7 +156,7 @@ def write_program(ctx, kind, layout, destination, client):
     Args:
       ctx: the context of a rule with DELIVERY_ATTRS.
       kind: str, "push" or "load".
-      layout: struct from find_layout().
+      layout: struct from find_layout() or find_pushed_layout().
       destination: File, from write_destination().
       client: Target with ClientInfo.
 
@@ -140,6 +171,7 @@ def write_program(ctx, kind, layout, destination, client):
             "image": format_label(ctx.attr.image.label),
             "kind": kind,
             "layout": find_runfile(ctx, layout.directory) if layout.directory else "",
+            "sources": getattr(layout, "sources", []),
         },
         runfiles = ctx.runfiles([destination], transitive_files = layout.files),
     )

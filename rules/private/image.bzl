@@ -61,6 +61,7 @@ def _image_impl(ctx):
     all_layers = base.layers + new_layers
     assembled = assemble_image(ctx, attributes, new_layers, base, lower.contents)
     layout = write_layout(ctx, assembled, all_layers, base)
+    sparse_layout = write_layout(ctx, assembled, all_layers, base, is_sparse = True) if base.blobs else None
     settings = write_runtime_settings(ctx, lower.contents + [layer.metadata for layer in new_layers], assembled.config)
 
     # Neither the files nor the runfiles have the layout or a blob, because Bazel builds both for `bazel build //...`.
@@ -76,15 +77,18 @@ def _image_impl(ctx):
             _validation = _check_programs(ctx, lower, own_layers, binary_path, assembled.config),
         ),
         ImageInfo(
+            base_blobs = base.blobs,
             base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
+            base_sources = base.sources,
             config = assembled.config,
             descriptor = assembled.descriptor,
             layers = all_layers,
             layout = layout,
             manifest = assembled.manifest,
             platform = platform,
+            sparse_layout = sparse_layout,
         ),
     ]
 
@@ -171,13 +175,16 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
         struct(attribute = layer.attribute, disabled_checks = [], info = layer.info, is_checked = False)
         for layer in own_layers
     ]
+    program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None
+    if lower.base.blobs and not layers and not program_attribute:
+        return check_programs(ctx, [])  # There is no program to check, and the contents would fetch the layers of the base.
     return check_programs(
         ctx,
         layers,
         base_contents = lower.contents,
         config = config,
         binary = binary_path,
-        program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None,
+        program_attribute = program_attribute,
     )
 
 image = rule(

@@ -53,7 +53,7 @@ def assemble_image(ctx, attributes, layers, base, base_contents):
     )
     return struct(config = config, descriptor = descriptor, manifest = manifest)
 
-def write_layout(ctx, image, layers, base):
+def write_layout(ctx, image, layers, base, is_sparse = False):
     """Declares the action that writes the OCI layout directory of an image. Its blobs are links: no blob is copied.
 
     Args:
@@ -61,11 +61,12 @@ def write_layout(ctx, image, layers, base):
       image: struct from assemble_image().
       layers: list of LayerInfo, all layers that Bazel builds, the lowest first.
       base: struct from base_image().
+      is_sparse: bool, whether to leave out the layers of the base that actions fetch.
 
     Returns:
       File: the directory.
     """
-    layout = ctx.actions.declare_directory(ctx.label.name)
+    layout = ctx.actions.declare_directory(ctx.label.name + (".sparse" if is_sparse else ""))
     request = start_request(ctx, "layout")
     request.add(image.manifest, format = "--manifest=%s")
     request.add(image.config, format = "--config=%s")
@@ -73,6 +74,10 @@ def write_layout(ctx, image, layers, base):
     for layer in layers:
         request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--layer=%s")
     request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
+    if is_sparse:
+        request.add_all([blob.basename for blob in base.blobs], format_each = "--left-out=%s")
+    else:
+        request.add_all(base.blobs, format_each = "--base-blob=%s")
     request.add_all([layout], format_each = "--output=%s", expand_directories = False)
     run_request(
         ctx,
@@ -81,7 +86,7 @@ def write_layout(ctx, image, layers, base):
         outputs = [layout],
         inputs = [image.manifest, image.config, image.descriptor] +
                  [layer.metadata for layer in layers] + [layer.blob for layer in layers],
-        transitive_inputs = [base.layout_files],
+        transitive_inputs = [base.files if is_sparse else base.layout_files],
         mnemonic = "SetcapLayout",
         progress_message = "Laying out image %{label}",
         execution_requirements = LOCAL_LINKS,

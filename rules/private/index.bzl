@@ -17,7 +17,11 @@ def _image_index_impl(ctx):
     }
     images = [target[ImageInfo] for target in targets.values()]
     index, descriptor = _assemble_index(ctx, targets, problems)
-    layout = _write_layout(ctx, index, descriptor, images)
+    layout = _write_layout(ctx, ctx.label.name, index, descriptor, [image.layout for image in images])
+    sparse_layout = None
+    if [image for image in images if image.sparse_layout]:
+        sparse_layouts = [image.sparse_layout or image.layout for image in images]
+        sparse_layout = _write_layout(ctx, ctx.label.name + ".sparse", index, descriptor, sparse_layouts)
     return [
         DefaultInfo(files = depset([index, descriptor])),
         OutputGroupInfo(
@@ -30,6 +34,7 @@ def _image_index_impl(ctx):
             images = images,
             index = index,
             layout = layout,
+            sparse_layout = sparse_layout,
         ),
     ]
 
@@ -90,10 +95,9 @@ def _assemble_index(ctx, targets, problems):
     )
     return index, descriptor
 
-def _write_layout(ctx, index, descriptor, images):
+def _write_layout(ctx, name, index, descriptor, layouts):
     """Declares the action that writes the OCI layout directory. Its blobs are links to those of the images' layouts."""
-    layout = ctx.actions.declare_directory(ctx.label.name)
-    layouts = [image.layout for image in images]
+    layout = ctx.actions.declare_directory(name)
     request = start_request(ctx, "index-layout")
     request.add(index, format = "--index=%s")
     request.add(descriptor, format = "--descriptor=%s")

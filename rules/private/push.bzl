@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "ClientInfo", "ImageIndexInfo", "ImageInfo", "PushInfo")
 load(":attributes.bzl", "list_attribute_files")
-load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":delivery.bzl", "DELIVERY_ATTRS", "find_pushed_layout", "write_destination", "write_program")
 load(":input_images.bzl", "find_image")
 load(":launcher.bzl", "for_host")
 load(":request.bzl", "add_label", "run_request", "start_request")
@@ -12,7 +12,7 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 def _image_push_impl(ctx):
     problems = []
-    layout = find_layout(ctx, problems)
+    layout = find_pushed_layout(ctx, problems)
     destination = write_destination(
         ctx,
         {"remote_tags": ctx.attr.remote_tags, "repository": ctx.attr.repository},

@@ -69,6 +69,7 @@ def _render_rule(rule: Message) -> str:
 _KINDS: dict[str, tuple[str, Callable[[Message], str]]] = {
     "rule_info": ("rule_name", _render_rule),
     "func_info": ("function_name", rendering.render_function),
+    "module_extension_info": ("extension_name", rendering.render_extension),
     "provider_info": ("provider_name", rendering.render_provider),
 }
 

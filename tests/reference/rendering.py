@@ -16,6 +16,7 @@ _TYPES = {
     "LABEL": "Label",
     "LABEL_DICT_UNARY": "Dictionary of strings to labels",
     "LABEL_LIST": "List of labels",
+    "NAME": "Name",
     "STRING": "String",
     "STRING_DICT": "Dictionary of strings to strings",
     "STRING_LIST": "List of strings",
@@ -77,6 +78,32 @@ def _render_type(attribute: Message) -> str:
     if _is_mandatory(attribute):
         return f"*{value_type}, mandatory.*"
     return f"*{value_type}. Default:* `{get_field(attribute, 'default_value')}`"
+
+
+def render_extension(extension: Message) -> str:
+    """Returns the section of a module extension, with the classes of its tags.
+
+    Args:
+      extension: a ModuleExtensionInfo.
+    """
+    name = get_field(extension, "extension_name")
+    parts = [f"## {name}", get_field(extension, "doc_string")]
+    for tag in sorted(extension["tag_class"], key=lambda tag: get_field(tag, "tag_name") != "pull"):
+        tag_name = get_field(tag, "tag_name")
+        attributes = sorted(tag["attribute"], key=_get_order)
+        parts += [
+            f'<a id="{name}-{tag_name}"></a>\n\n### {name}.{tag_name}',
+            _render_call(f"{name}.{tag_name}", map(_render_argument, attributes)),
+            get_field(tag, "doc_string"),
+            render_table(
+                ["attribute", ""],
+                [
+                    [f"`{get_field(each, 'name')}`", f"{_render_type(each)} {get_field(each, 'doc_string')}"]
+                    for each in attributes
+                ],
+            ).rstrip("\n"),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
 def render_function(function: Message) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from support import require
 
 _ACCEPTED = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+# bcrypt of "secret".
+_HTPASSWD = "user:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"
 _START = 30  # The time limit for the start, in seconds.
 
 
@@ -60,22 +62,47 @@ class Registry:
             assert error.code == 404
             return []
 
+    def fetched_blobs(self, repository: str) -> list[str]:
+        """Returns the digest of each blob that was fetched so far, in hexadecimal."""
+        pattern = rf'"GET /v2/{re.escape(repository)}/blobs/sha256:([0-9a-f]+) [^"]*" 200 '
+        return re.findall(pattern, self._read_log())
+
+    def fetched_manifests(self, repository: str) -> list[str]:
+        """Returns the reference of each manifest or index that was fetched so far."""
+        return re.findall(rf'"GET /v2/{re.escape(repository)}/manifests/(\S+) [^"]*" 200 ', self._read_log())
+
+    def mounted_blobs(self, repository: str) -> list[str]:
+        """Returns the digest of each blob that was mounted from another repository so far, in hexadecimal."""
+        pattern = rf'"POST /v2/{re.escape(repository)}/blobs/uploads/\?\S*mount=sha256(?:%3A|:)([0-9a-f]+)[^"]*" 201 '
+        return re.findall(pattern, self._read_log())
+
+    def _read_log(self) -> str:
+        return self._log.read_text(errors="replace")
+
     def uploads(self, repository: str) -> list[str]:
         """Returns the digest of each blob upload so far."""
         pattern = rf'"PUT /v2/{re.escape(repository)}/blobs/uploads/[^" ]*digest=sha256(?:%3A|:)([0-9a-f]+)[^"]*" 201 '
-        return re.findall(pattern, self._log.read_text())
+        return re.findall(pattern, self._read_log())
 
 
 @contextlib.contextmanager
-def serve(directory: pathlib.Path) -> Iterator[Registry]:
-    """Runs a registry during the block; it keeps its files in `directory`."""
+def serve(directory: pathlib.Path, *, has_password: bool = False) -> Iterator[Registry]:
+    """Runs a registry during the block.
+
+    Args:
+      directory: the directory in which it keeps its files.
+      has_password: whether only the user `user` with the password `secret` has access.
+    """
     config, log = directory / "registry.json", directory / "registry.log"
     # JSON is valid YAML. Port 0 stands for a free port.
-    settings = {
+    settings: dict[str, object] = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
         "http": {"addr": "127.0.0.1:0"},
     }
+    if has_password:
+        (directory / "htpasswd").write_text(_HTPASSWD)
+        settings["auth"] = {"htpasswd": {"realm": "registry", "path": str(directory / "htpasswd")}}
     config.write_text(json.dumps(settings))
     with open(log, "wb") as output:
         process = subprocess.Popen([require.tool("docker-registry"), "serve", str(config)], stdout=output, stderr=output)

@@ -21,6 +21,7 @@ ROOMS = (
     "containers",
     "ko",
     "diff",
+    "bases",
     "delivery",
     "getcap",
     "image_tests",
@@ -28,7 +29,7 @@ ROOMS = (
     "imagecap",
 )
 # Programs: no other room may import from these, in whichever order they stand.
-PROGRAMS = ("packer", "validation", "delivery", "ko", "getcap", "image_tests", "reproduce", "imagecap")
+PROGRAMS = ("packer", "validation", "delivery", "ko", "bases", "getcap", "image_tests", "reproduce", "imagecap")
 # The program that gathers the commands of others, and the programs whose parts it takes.
 GATHERING = {"imagecap": ("getcap", "packer")}
 # The modules that are the command line of a room. No other room may import these, not even the one that gathers commands.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
-from rules_setcap.delivery.push import push_image
+from rules_setcap.delivery.push import BaseSource, push_image
 from rules_setcap.delivery.release import cli as release
 from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable, quote
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
 
     Args:
       arguments: the path of a JSON object, and the user's flags. The object has `target`, `kind` ("push", "load" or "release"),
-        `program`, and `spec` (its own path); for a push and a load also `image` (its label), `layout` and `destination`. Its paths
-        are relative to the runfiles.
+        `program`, and `spec` (its own path); for a push and a load also `image` (its label), `layout` and `destination`, and for a
+        push `sources` (where the layers are that the layout lacks). Its paths are relative to the runfiles.
 
     Returns:
       The exit status, as STATUSES describes it.
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             return release.run_command(spec, runfiles, client, flags)
         destination = _read_json(os.path.join(runfiles, spec["destination"]))
         if spec["kind"] == "push":
-            _push(target, layout, destination, client, flags)
+            _push(target, layout, destination, client, flags, [BaseSource(**source) for source in spec["sources"]])
         else:
             _load(target, layout, spec["image"], destination, client, flags)
         sys.stdout.flush()
@@ -81,13 +81,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _push(target: str, layout: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
+def _push(
+    target: str,
+    layout: str,
+    destination: dict[str, Any],
+    client: Client,
+    flags: Sequence[str],
+    sources: Sequence[BaseSource],
+) -> None:
     options = make_push_parser(target).parse_command(flags)
     repository = options.repository or destination["repository"]
     if not repository:
         raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
     tags = options.tags or destination["tags"]
-    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository))
+    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository), sources=sources)
 
 
 def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.files import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Protocol
 
     class Readable(Protocol):
@@ -35,6 +35,15 @@ def blob_path(layout: str, digest: str) -> str:
       digest: a valid digest.
     """
     return os.path.join(layout, BLOBS, digest.removeprefix("sha256:"))
+
+
+def map_fetched_blobs(paths: Iterable[str]) -> dict[str, str]:
+    """Returns the paths of blobs by digest.
+
+    Args:
+      paths: the paths; the names of the files are the hexadecimal digests.
+    """
+    return {f"sha256:{os.path.basename(path)}": path for path in paths}
 
 
 class HashingReader:

@@ -16,7 +16,7 @@ from rules_setcap.oci.blobs import HashingReader, VerifiedBlob, blob_path
 from rules_setcap.oci.platforms import split_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rules_setcap.archive.budget import ReadBudget
 
@@ -25,23 +25,30 @@ LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id"))
 messages; diff_id: str, from the image's config."""
 
 
-def list_layout_layers(layout: str, platform: str) -> list[LayerBlob]:
+def list_layout_layers(layout: str, platform: str, fetched_blobs: Mapping[str, str] | None = None) -> list[LayerBlob]:
     """Returns the layers of an image in an OCI image layout directory, the lowest first.
 
     Args:
       layout: the path of the directory.
       platform: os/architecture/variant of the image.
+      fetched_blobs: by digest, the paths of layers that the layout lacks.
 
     Raises:
       InputError: there is not exactly one such image, or it is not valid.
     """
-    return list_image_layers(layout, image_documents.read_layout_image(layout, split_platform(platform)))
+    return list_image_layers(layout, image_documents.read_layout_image(layout, split_platform(platform)), fetched_blobs)
 
 
-def list_image_layers(layout: str, image: image_documents.ImageDocuments) -> list[LayerBlob]:
-    """Returns the layers of an image that was read from an OCI image layout directory, the lowest first."""
+def list_image_layers(
+    layout: str, image: image_documents.ImageDocuments, fetched_blobs: Mapping[str, str] | None = None
+) -> list[LayerBlob]:
+    """Returns the layers of an image that was read from an OCI image layout directory, the lowest first; arguments as above."""
+    paths = fetched_blobs or {}
     pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
-    return [LayerBlob(blob_path(layout, layer["digest"]), layer, layout, diff_id) for layer, diff_id in pairs]
+    return [
+        LayerBlob(paths.get(layer["digest"]) or blob_path(layout, layer["digest"]), layer, layout, diff_id)
+        for layer, diff_id in pairs
+    ]
 
 
 def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:

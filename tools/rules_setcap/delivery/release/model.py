@@ -42,8 +42,9 @@ class ReleaseImage:
       documents: the bytes of all manifests, indexes and configs by digest.
       manifests: the descriptors of all manifests and indexes, those that an index names before it.
       platform_images: the images.
-      blob_paths: by the digest of a layer that Bazel built, the execution path of its blob.
+      blob_paths: by the digest of a layer that Bazel built or fetched, the execution path of its blob.
       layouts: the execution paths of OCI layout directories that have other layers.
+      base_repositories: by the digest of a layer of a base in a registry, the repository that has it.
     """
 
     label: str
@@ -56,6 +57,7 @@ class ReleaseImage:
     platform_images: Sequence[PlatformImage]
     blob_paths: Mapping[str, str]
     layouts: Sequence[str]
+    base_repositories: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

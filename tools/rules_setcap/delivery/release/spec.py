@@ -48,6 +48,8 @@ def _parse_image(line: Mapping[str, Any], runfiles: str, workspace: str) -> Rele
     blob_paths: dict[str, str] = {}
     for image, paths in zip(description["images"], line["blobs"] or [[] for _ in description["images"]], strict=True):
         blob_paths.update(zip(image["built"], paths, strict=True))
+    fetched = [(f"sha256:{os.path.basename(blob['path'])}", blob) for blob in line["base_blobs"]]
+    blob_paths.update((digest, blob["path"]) for digest, blob in fetched)
     return ReleaseImage(
         label=line["label"],
         image=line["image"],
@@ -61,6 +63,7 @@ def _parse_image(line: Mapping[str, Any], runfiles: str, workspace: str) -> Rele
         ],
         blob_paths=blob_paths,
         layouts=line["layouts"],
+        base_repositories={digest: blob["repository"] for digest, blob in fetched},
     )
 
 

@@ -16,13 +16,14 @@ from rules_setcap.archive.records import CAPABILITY
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.oci.layer_blobs import list_layout_layers
 from rules_setcap.oci.layer_contents import LayerContents, find_interpreter
 from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from rules_setcap.actions.arguments import Arguments
@@ -32,17 +33,23 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     output, layout, platform = arguments.take_value("output"), arguments.take_value("layout"), arguments.take_value("platform")
+    fetched_blobs = map_fetched_blobs(arguments.take_values("layer-blob"))
     arguments.check_all_taken()
     problems.raise_if_any()
     try:
-        metadata = _list_base(layout, platform)
+        metadata = _list_base(layout, platform, fetched_blobs)
     except InputError as error:
         metadata = {"capabilities": {}, "contents": LayerContents().encode(), "problems": arguments.labels.apply(error.problems)}
     files.write_json(output, metadata)
 
 
-def _list_base(layout: str, platform: str) -> dict[str, Any]:
+def _list_base(layout: str, platform: str, fetched_blobs: Mapping[str, str]) -> dict[str, Any]:
     """Returns the metadata of a base, as if all its layers were one.
+
+    Args:
+      layout: the path of its OCI image layout directory.
+      platform: os/architecture/variant of the image.
+      fetched_blobs: by digest, the paths of layers that the layout lacks.
 
     Raises:
       InputError: the base is not valid.
@@ -59,7 +66,7 @@ def _list_base(layout: str, platform: str) -> dict[str, Any]:
                     interpreters[layer, number] = interpreter
             yield member
 
-    blobs = list_layout_layers(layout, platform)
+    blobs = list_layout_layers(layout, platform, fetched_blobs)
     root, differing_paths = unpack_if_engines_differ(apply_layers(blobs, budget, inspect), blobs)
     assigned = _decode_capabilities(root, layout)
     contents = LayerContents(budget)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.oci.layout_writer import write_image_layout
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     for pair in arguments.take_values("layer"):
         metadata, _, blob = pair.partition("=")
         blobs[files.read_json(metadata)["descriptor"]["digest"]] = blob
+    blobs |= map_fetched_blobs(arguments.take_values("base-blob"))
+    left_out = {f"sha256:{name}" for name in arguments.take_values("left-out")}
     base_layouts, output = arguments.take_values("base-layout"), arguments.take_value("output")
     arguments.check_all_taken()
     problems.raise_if_any()
-    write_image_layout(output, blobs=blobs, base_layouts=base_layouts, **documents)
+    write_image_layout(output, blobs=blobs, base_layouts=base_layouts, left_out=left_out, **documents)

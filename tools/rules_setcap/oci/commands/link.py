@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     index, attribute, output = (arguments.take_value(name) for name in ("index", "attribute", "output"))
-    paths = arguments.take_values("file")
+    paths, fetched_blobs = arguments.take_values("file"), arguments.take_values("layer-blob")
     arguments.check_all_taken()
     problems.raise_if_any()
-    link_layout(output, index, paths, attribute)
+    link_layout(output, index, paths, fetched_blobs, attribute)

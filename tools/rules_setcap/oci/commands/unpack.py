@@ -21,5 +21,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     problems.raise_if_any()
     if os.path.isdir(source):  # Bazel takes a directory in the source tree for a file.
         copy_layout(output, source, attribute)
+    elif os.path.basename(source) == "index.json":  # The files of a layout are given one by one.
+        copy_layout(output, os.path.dirname(source), attribute)
     else:
         import_archive(output, source, attribute)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.oci import layer_blobs
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.packer import assignments, layer_writer, lower_files, tar_styles
 from rules_setcap.packer.blob_options import take_blob_options
 from rules_setcap.packer.mtime import read_mtime
@@ -46,6 +47,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         arguments.take_value("platform", ""),
         arguments.take_values("lower-blob"),
     )
+    fetched_blobs = map_fetched_blobs(arguments.take_values("layer-blob"))
     arguments.check_all_taken()
     if problems.concern("base", "platform"):
         problems.raise_if_any()  # The base cannot be read.
@@ -53,7 +55,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
         copied = lower_files.LowerFiles({}, [], {})
         if assigned:
-            blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform)]
+            blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform, fetched_blobs)]
             blobs += layer_blobs.list_built_layers(pairs)
             copied = lower_files.copy_lower_files(assigned, blobs, directory, problems)
         if changes:

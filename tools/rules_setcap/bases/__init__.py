@@ -1,0 +1,1 @@
+"""Images in registries that are bases: fetching their layers, and moving their digests."""
