@@ -447,7 +447,7 @@ def test_the_platform_of_the_image_is_not_in_the_index(consumer):
 
 
 def test_a_missing_client_is_reported(consumer, tmp_path):
-    for name in ("sh", "head", "chmod"):
+    for name in ("sh", "head", "chmod", "wc"):
         (tmp_path / name).symlink_to(require.tool(name))
     consumer.pull_new("no-client")
     stderr = consumer.fail("//:config", f"--repo_env=PATH={tmp_path}")
@@ -455,6 +455,8 @@ def test_a_missing_client_is_reported(consumer, tmp_path):
     assert f'@base: image: "{consumer.registry.host}/no-client": {what}\n' in stderr
     consumer.pull("no-client", more='bases.client(kind = "skopeo")\n')
     assert "no client for registries on PATH; install skopeo, or" in consumer.fail("//:config", f"--repo_env=PATH={tmp_path}")
+    (tmp_path / "skopeo").symlink_to(require.tool("skopeo"))  # Bazel does not notice it.
+    consumer.workspace.run("build", "//:config", f"--repo_env=PATH={tmp_path}")
 
 
 def test_a_registry_that_cannot_be_reached_is_reported(consumer):
@@ -475,12 +477,8 @@ def test_a_layer_that_cannot_be_fetched_is_reported(consumer, tmp_path_factory):
     )
 
 
-def test_credentials_are_those_of_the_client(consumer, tmp_path_factory):
+def test_credentials_are_those_of_the_client(consumer, tmp_path, tmp_path_factory):
     with registries.serve(tmp_path_factory.mktemp("private"), has_password=True) as private:
-        home = consumer.workspace.directory.parent / "home"
-        config = home / ".docker/config.json"
-        config.parent.mkdir()
-        entry = {"auth": base64.b64encode(b"user:secret").decode()}
         command = [require.tool("skopeo"), "copy", "--all", "--preserve-digests", "--dest-tls-verify=false"]
         name = f"{private.host}/base"
         subprocess.run(
@@ -488,13 +486,17 @@ def test_credentials_are_those_of_the_client(consumer, tmp_path_factory):
         )
         consumer.pull(image=name)
         assert "UNAUTHORIZED" in consumer.fail("//:app_amd64")
-        config.write_text(json.dumps({"auths": {private.host: entry}}))
-        for client in ("crane", "skopeo"):
+        config = {"auths": {private.host: {"auth": base64.b64encode(b"user:secret").decode()}}}
+        home = consumer.workspace.directory.parent / "home"
+        for client, directory in (("crane", tmp_path / "cön fig"), ("skopeo", home / ".docker")):
+            directory.mkdir()
+            (directory / "config.json").write_text(json.dumps(config))
             consumer.pull(image=name, more=f'bases.client(kind = "{client}")\n')
             consumer.workspace.run("clean")
-            consumer.workspace.run("build", "//:app_amd64", "--output_groups=manifest", "--spawn_strategy=sandboxed,local")
-        fetched = private.fetched_blobs("base")
-        assert set(consumer.base.layers["linux/amd64"]) < set(fetched)
+            flags = [f"--repo_env=DOCKER_CONFIG={directory}"] if client == "crane" else []
+            consumer.workspace.run("build", "//:app_amd64", *flags)
+            fetched = private.fetched_blobs("base")
+            assert all(fetched.count(layer) == (1 if client == "crane" else 2) for layer in consumer.base.layers["linux/amd64"])
 
 
 def test_two_images_cannot_have_one_name(consumer):
@@ -586,6 +588,14 @@ def test_a_hostile_document_is_refused(consumer, hostile, name):
     consumer.pull(image=f"{hostile.registry.host}/hostile", digest=hostile.registry.add_document(data))
     stderr = consumer.fail("//:config")
     assert re.search(rf'@base: image: "\S+/hostile": .*{re.escape(problem)}', stderr), stderr
+
+
+def test_documents_may_have_any_text(consumer, hostile):
+    """The size of a document is its size in bytes."""
+    hostile.manifest["annotations"] = {"author": "Größe \u2603"}
+    data = json.dumps(hostile.manifest, ensure_ascii=False).encode()
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=hostile.registry.add_document(data))
+    consumer.workspace.run("build", "//:app_amd64")
 
 
 def test_what_a_platform_says_is_text(consumer, hostile):
