@@ -4,7 +4,7 @@ The check runs in a build action, so its result is cached and can run remotely. 
 """
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo")
-load(":input_images.bzl", "ANY_IMAGE", "find_image")
+load(":input_images.bzl", "ANY_IMAGE", "add_image_files", "find_image")
 load(":messages.bzl", "format_label")
 load(":python_tool.bzl", "PATH_MAPPING", "PythonToolInfo", "run_python_tool")
 
@@ -31,8 +31,8 @@ def _add_image(ctx, args, attribute = "image"):
     problems = []
     image = find_image(attribute, getattr(ctx.attr, attribute), problems)
     args.add_all(problems, format_each = "--problem=%s")
-    flag = "--{}=%s".format(attribute.replace("_", "-"))
-    args.add_all([image.file] if image.file else [], format_each = flag, expand_directories = False)
+    if image.file:
+        add_image_files(args, "--" + attribute.replace("_", "-"), image)
     return image.files
 
 def _add_name(args, flag, target):
@@ -152,8 +152,8 @@ def _digest_test_impl(ctx):
         contents = [info.index] + [file for image in info.images for file in (image.manifest, image.config)]
     else:
         return _declare_test(ctx, "digest", args, _add_image(ctx, args))
-    args.add(info.descriptor, format = "--descriptor=%s")
-    args.add_all(contents, format_each = "--content=%s")
+    args.add(info.descriptor, format = "--image-descriptor=%s")
+    args.add_all(contents, format_each = "--image-document=%s")
     return _declare_test(ctx, "digest", args, depset([info.descriptor] + contents))
 
 digest_test = rule(
@@ -190,7 +190,7 @@ def check_kubernetes(ctx, args, report, image, name, manifests, programs):
       manifests: list of File.
       programs: list of str, the paths of the programs that the containers run; [] to find them.
     """
-    args.add_all([image.file], format_each = "--image=%s", expand_directories = False)
+    add_image_files(args, "--image", image)
     _add_kubernetes_flags(ctx, args, name, manifests, programs)
     _run_check(ctx, "kubernetes", args, report, depset(manifests, transitive = [image.files]), "Checking the manifests of %{label}")
 

@@ -25,18 +25,21 @@ def find_image(attribute, target, problems):
 
     Returns:
       struct of
+        built: list of ImageInfo, the images of these rules: one, or those of an index; [] for images of other rulesets.
+        descriptor: File, the descriptor of an image or index of these rules; None otherwise.
         file: File: an OCI layout directory if `is_layout`; otherwise the index.json of one, an archive, or a directory in
           the source tree. None if there is a problem.
-        files: depset of File, the inputs of an action that reads the image. The blobs of a layout may be links to others.
+        files: depset of File, the inputs of an action that reads the image by the flags of add_image_files(). The blobs of
+          a layout may be links to others.
+        index: File, the index of these rules; None for all other images.
         is_layout: bool.
         label: Label of the target.
     """
     if ImageInfo in target:
-        info = target[ImageInfo]
-        return _describe_image(target, info.layout, _list_linked_files([info]))
+        return _describe_built_image(target, target[ImageInfo], [target[ImageInfo]], None)
     if ImageIndexInfo in target:
         info = target[ImageIndexInfo]
-        return _describe_image(target, info.layout, _list_linked_files(info.images, [image.layout for image in info.images]))
+        return _describe_built_image(target, info, info.images, info.index)
     if LayerInfo in target:
         return _report_image(attribute, target, "is a layer, not an image; give the image that has it", problems)
     groups = target[OutputGroupInfo] if OutputGroupInfo in target else struct()
@@ -52,16 +55,28 @@ def find_image(attribute, target, problems):
     explanation = "has {} files, and {} the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
     return _report_image(attribute, target, explanation.format(len(names), "more than one is" if indexes else "none is"), problems)
 
-def _list_linked_files(images, layouts = []):
-    """Returns the files that the links in a layout of these rules lead to, a depset of File.
+def _describe_built_image(target, info, images, index):
+    """Returns the struct of find_image() for an image or an index of these rules.
 
     Args:
-      images: list of ImageInfo, the images of the layout.
-      layouts: list of File, the layouts of the images if that of an index leads to them.
+      target: Target.
+      info: ImageInfo or ImageIndexInfo.
+      images: list of ImageInfo.
+      index: File; None for a single image.
     """
-    return depset(
-        layouts + [layer.blob for image in images for layer in image.layers],
-        transitive = [image.base_layout_files for image in images],
+    direct = [info.descriptor] + ([index] if index else [])
+    for image in images:
+        direct += [image.manifest, image.config] + image.base_layouts
+        for layer in image.layers:
+            direct += [layer.metadata, layer.blob]
+    return struct(
+        built = images,
+        descriptor = info.descriptor,
+        file = info.layout,
+        files = depset(direct, transitive = [image.base_layout_files for image in images]),
+        index = index,
+        is_layout = True,
+        label = target.label,
     )
 
 def _describe_image(target, file, files):
@@ -74,8 +89,11 @@ def _describe_image(target, file, files):
     """
     runfiles = target[DefaultInfo].default_runfiles
     return struct(
+        built = [],
+        descriptor = None,
         file = file,
         files = depset([file], transitive = [files] + ([runfiles.files] if runfiles else [])),
+        index = None,
         is_layout = file.is_directory and not file.is_source,
         label = target.label,
     )
@@ -83,7 +101,47 @@ def _describe_image(target, file, files):
 def _report_image(attribute, target, explanation, problems):
     """Adds a problem, and returns the struct of find_image() without an image."""
     problems.append(format_problem(attribute, format_label(target.label), explanation))
-    return struct(file = None, files = depset(), is_layout = False, label = target.label)
+    return struct(
+        built = [],
+        descriptor = None,
+        file = None,
+        files = depset(),
+        index = None,
+        is_layout = False,
+        label = target.label,
+    )
+
+def add_image_files(args, flag, image):
+    """Adds the files of an image to the arguments of an action, for BuiltImage in tools/rules_setcap/oci.
+
+    An action that reads an image of these rules reads its single files, and not the layout directory: that is made on this
+    machine only, so Bazel would have to fetch all blobs.
+
+    Args:
+      args: Args.
+      flag: str, the flag, for instance "--image".
+      image: struct from find_image(), without problems.
+    """
+    if not image.built:
+        args.add_all([image.file], format_each = flag + "=%s", expand_directories = False)
+        return
+    documents = [image.index] if image.index else []
+    metadata, blobs = [], []
+    for each in image.built:
+        documents += [each.manifest, each.config]
+        metadata += [layer.metadata for layer in each.layers]
+        blobs += [layer.blob for layer in each.layers]
+    args.add(image.descriptor, format = flag + "-descriptor=%s")
+    args.add_all(documents, format_each = flag + "-document=%s")
+
+    # The two lists have the same order, also if images share a layer.
+    args.add_all(metadata, format_each = flag + "-metadata=%s")
+    args.add_all(blobs, format_each = flag + "-blob=%s")
+    args.add_all(
+        depset(transitive = [depset(each.base_layouts) for each in image.built]),
+        format_each = flag + "-base-layout=%s",
+        expand_directories = False,
+    )
 
 def convert_to_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory, and declares the action that makes it if the image is something else.
@@ -100,7 +158,9 @@ def convert_to_layout(ctx, attribute, image, name = None):
         files: depset of File, the inputs of an action that reads it.
     """
     if image.is_layout:
-        return struct(directory = image.file, files = image.files)
+        # The layout of an index has links to those of its images.
+        layouts = [each.layout for each in image.built]
+        return struct(directory = image.file, files = depset([image.file] + layouts, transitive = [image.files]))
     directory = ctx.actions.declare_directory("{}.{}".format(ctx.label.name, name or attribute))
     if image.file.basename == "index.json":
         _link_layout(ctx, attribute, image, directory)

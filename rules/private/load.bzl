@@ -2,6 +2,7 @@
 
 load("//rules:providers.bzl", "ClientInfo")
 load(":delivery.bzl", "DELIVERY_ATTRS", "find_layout", "write_destination", "write_program")
+load(":input_images.bzl", "add_image_files", "find_image")
 load(":launcher.bzl", "for_host")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":request.bzl", "add_label", "run_request", "start_request")
@@ -26,7 +27,10 @@ def _write_archive(ctx, layout, destination):
     archive = ctx.actions.declare_file(ctx.label.name + ".tar")
     platform = find_cpu_platform(ctx)
     request = start_request(ctx, "export")
-    if layout.directory:
+    image = find_image("image", ctx.attr.image, [])
+    if image.built:
+        add_image_files(request, "--image", image)
+    elif layout.directory:
         request.add_all([layout.directory], format_each = "--layout=%s", expand_directories = False)
         add_label(request, "image", ctx.attr.image.label, layout.directory)
     if platform:
@@ -39,7 +43,7 @@ def _write_archive(ctx, layout, destination):
         request,
         outputs = [archive],
         inputs = [destination],
-        transitive_inputs = [layout.files],
+        transitive_inputs = [image.files if image.built else layout.files],
         mnemonic = "SetcapExport",
         progress_message = "Writing archive of %{label}",
     )

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "ClientInfo", "PushInfo", "ReleaseInfo")
 load(":delivery.bzl", "PROGRAM_ATTRS", "write_client_program")
 load(":launcher.bzl", "find_runfile", "for_host")
-load(":messages.bzl", "format_label")
+load(":messages.bzl", "format_label", "format_problem")
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
@@ -19,23 +19,29 @@ def _image_release_impl(ctx):
         pushes = depset(pushes, transitive = [release.pushes for release in releases]),
     )
     images = _write_images(ctx, info.pushes)
+    hooks = {format_label(hook.label): _find_program(ctx, hook) for hook in ctx.attr.hooks}
     spec = {
-        "hooks": [
-            {"label": format_label(hook.label), "path": find_runfile(ctx, hook[DefaultInfo].files_to_run.executable)}
-            for hook in ctx.attr.hooks
-        ],
+        "hooks": [{"label": label, "path": find_runfile(ctx, program)} for label, program in hooks.items()],
         "images": find_runfile(ctx, images),
         "images_path": images.path,
         "kind": "release",
         "workspace": ctx.workspace_name,
     }
-    runfiles = ctx.runfiles([images], transitive_files = info.descriptions)
+    runfiles = ctx.runfiles([images] + hooks.values(), transitive_files = info.descriptions)
     hook_runfiles = [hook[DefaultInfo].default_runfiles for hook in ctx.attr.hooks]
     return [
         write_client_program(ctx, ctx.attr._client[0], spec, runfiles.merge_all(hook_runfiles)),
         OutputGroupInfo(layers = info.blobs),
         info,
     ]
+
+def _find_program(ctx, hook):
+    """Returns the program of a target of the attribute hooks."""
+    program = hook[DefaultInfo].files_to_run.executable
+    if not program:
+        problem = format_problem("hooks", format_label(hook.label), "is not a program; give a target that bazel run can run, or a script")
+        fail("{}: {}".format(format_label(ctx.label), problem))
+    return program
 
 def _write_images(ctx, pushes):
     """Declares the action that writes the images of the release, a JSON object in each line.
@@ -93,11 +99,13 @@ Output groups:
         "hooks": attr.label_list(
             doc = """Programs that run on each image that was pushed, with `repository@sha256:...` as argument, after all pushes and before \
 the tags: to sign an image, or to attach an SBOM. If one fails, the release fails, and no tag moves.""",
+            allow_files = True,
             cfg = for_host,
         ),
         "images": attr.label_list(
             doc = """Targets of `image_push`, and of other `image_release`. A package can list its images in an `image_release`, and the \
 release of a repository those of its packages.""",
+            allow_empty = False,
             mandatory = True,
             providers = [[PushInfo], [ReleaseInfo]],
         ),

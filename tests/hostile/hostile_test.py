@@ -112,7 +112,7 @@ def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str
     if GROUP == "set":
         for name in [*images.TARS, *images.OTHER_TARS, *images.LAYOUTS]:
             if name not in images.SLOW:
-                layout = images.make_layout(directory / f"{name}.layout", name)
+                layout = images.make_layout(directory / f"{name}.layout", name, true_diff_ids=True)
                 for tool, command, statuses in list_set_commands(layout):
                     yield name, tool, command, statuses
         for name in images.ARCHIVES:

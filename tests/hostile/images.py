@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import pathlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from raw_tars import (
     CAPABILITY,
@@ -223,10 +225,10 @@ OTHER_TARS = ("zstd_zeros", "bzip2_streams", "xz_streams")
 
 
 class Layout:
-    """An OCI layout to which images are added."""
+    """An OCI layout to which images are added. The diff_ids of layers are zeros unless `true_diff_ids` is set."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: pathlib.Path, true_diff_ids: bool = False) -> None:
+        self.directory, self._true_diff_ids = directory, true_diff_ids
         (directory / "blobs/sha256").mkdir(parents=True)
         (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
@@ -237,9 +239,10 @@ class Layout:
         return {"mediaType": _MEDIA + kind, "digest": "sha256:" + digest, "size": len(data)}
 
     def image(self, layers: Sequence[bytes], repeat: int = 1, **config: object) -> dict[str, object]:
-        """Adds an image, and returns its descriptor. The diff_ids of the layers are zeros."""
+        """Adds an image, and returns its descriptor."""
         descriptors = [self.blob(layer, "layer.v1.tar" + _codec(layer)) for layer in layers] * repeat
-        rootfs = {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * len(descriptors)}
+        diff_ids = [_compute_diff_id(layer) if self._true_diff_ids else "sha256:" + "0" * 64 for layer in layers] * repeat
+        rootfs = {"type": "layers", "diff_ids": diff_ids}
         image_config = {"os": "linux", "architecture": "amd64", "config": config, "rootfs": rootfs}
         manifest = {"schemaVersion": 2, "config": self.blob(_json(image_config), "config.v1+json"), "layers": descriptors}
         return self.blob(_json(manifest), "manifest.v1+json")
@@ -253,13 +256,37 @@ def _codec(data: bytes) -> str:
     return "+gzip" if data[:2] == b"\x1f\x8b" else "+zstd" if data[:4] == b"\x28\xb5\x2f\xfd" else ""
 
 
+def _compute_diff_id(layer: bytes) -> str:
+    """Returns the digest of a tar; zeros for one that is damaged, or so large that hashing it takes long."""
+    hashed, size = hashlib.sha256(), 0
+    try:
+        with _open_layer(layer) as stream:
+            while (data := stream.read(MIB)) and size <= 2048 * MIB:
+                hashed.update(data)
+                size += len(data)
+    except (OSError, EOFError, ValueError):
+        return "sha256:" + "0" * 64
+    return "sha256:" + ("0" * 64 if size > 2048 * MIB else hashed.hexdigest())
+
+
+def _open_layer(layer: bytes) -> Any:
+    """Returns the bytes of the tar of a layer as a file."""
+    if _codec(layer) == "+gzip":
+        return gzip.GzipFile(fileobj=io.BytesIO(layer))
+    if _codec(layer) == "+zstd":
+        from compression import zstd
+
+        return zstd.ZstdFile(io.BytesIO(layer))
+    return io.BytesIO(layer)
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def make_layout(directory: pathlib.Path, name: str) -> pathlib.Path:
+def make_layout(directory: pathlib.Path, name: str, true_diff_ids: bool = False) -> pathlib.Path:
     """Writes one of LAYOUTS, or a layout whose only layer is the tar of that name, and returns its directory."""
-    layout = Layout(directory)
+    layout = Layout(directory, true_diff_ids)
     if name in LAYOUTS:
         LAYOUTS[name](layout)
     else:

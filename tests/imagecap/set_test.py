@@ -10,9 +10,11 @@ import json
 import lzma
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 
 import pytest
 from layouts import ELF, INDEX, LAYER, Layout, program_layer, read_blob, read_index
@@ -20,7 +22,7 @@ from running import run_imagecap, set_capabilities
 
 from rules_setcap.capabilities import from_text
 from rules_setcap.oci import image_reader
-from support import archives
+from support import archives, require, saved
 from support.image import tar
 
 NET = from_text("cap_net_bind_service=ep")
@@ -389,3 +391,73 @@ def test_a_program_of_64_names_has_them_in_one_layer(tmp_path):
     report = set_capabilities("--rewrite", image, tmp_path / "new", *(f"{path}=bpf" for path in paths))
     assert len(report["images"][0]["layers"]) == 1
     assert _read(tmp_path / "new") == dict.fromkeys(paths, "cap_bpf=p")
+
+
+def test_a_sparse_file_is_rewritten_and_not_copied(tmp_path):
+    (tmp_path / "program").write_bytes(ELF)
+    (tmp_path / "program").chmod(0o755)
+    os.truncate(tmp_path / "program", 1 << 20)
+    layer = subprocess.run(
+        [require.tool("tar"), "--sparse", "--format=pax", "--owner=0", "--group=0", "-cC", str(tmp_path), "program"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert b"GNU.sparse.realsize" in layer
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(layer))
+    set_capabilities("--rewrite", image, tmp_path / "new", "/program=bpf")
+    assert _read(tmp_path / "new") == {"/program": "cap_bpf=p"}
+    assert run_imagecap("diff", image, tmp_path / "new").stdout.startswith("differs: capabilities, in layer 1 of 1\n")
+    done = run_imagecap("set", "--compression=zlib", image, tmp_path / "newer", "/program=bpf")
+    assert 'file: "/program": a sparse file of tar, which cannot be copied' in done.stderr
+
+
+def test_a_file_that_engines_would_read_differently_is_not_rewritten(tmp_path):
+    """Some engines call lchown(2) on a hard link, which clears the capabilities of the file; this one names it by another path."""
+    layout = Layout(tmp_path / "image")
+    layer = tar(
+        ("/bin", None, ">usr/bin"), ("/usr/bin", None, "directory"), ("/usr/bin/nginx", None, ELF), ("/link", None, "=/bin/nginx")
+    )
+    image = layout.write_index(layout.put_image(layer))
+    done = run_imagecap("set", "--rewrite", image, tmp_path / "new", GRANT)
+    assert done.status == 2
+    assert "container engines would differ about the capabilities of" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["image"]
+    set_capabilities("--layer", "--compression=zlib", image, tmp_path / "new", GRANT)
+    assert _read(tmp_path / "new") == {"/usr/bin/nginx": "cap_net_bind_service=ep"}
+
+
+def test_several_images_of_an_archive_are_changed(tmp_path):
+    """As "docker save a b" writes them."""
+    layouts = {}
+    for name in ("a", "b"):
+        layout = Layout(tmp_path / name)
+        layouts[f"docker.io/library/{name}:1"] = layout.write_index(layout.put_image(LOWER, tar((f"/etc/{name}", None, name))))
+    archive = saved.write_archive(layouts, tmp_path / "archive.tar")
+    report = set_capabilities("--rewrite", archive, tmp_path / "new.tar", GRANT)
+    assert len(report["images"]) == 2
+    items = json.loads(_list_members(tmp_path / "new.tar")["manifest.json"])
+    assert [item["RepoTags"] for item in items] == [["a:1"], ["b:1"]]
+    # The layer that both have is written once.
+    assert items[0]["Layers"][0] == items[1]["Layers"][0]
+    assert items[0]["Layers"][1] != items[1]["Layers"][1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, number):
+    layout = Layout(tmp_path / "image")
+    zeros = program_layer("/usr/bin/nginx", content=ELF + bytes(64 << 20))
+    entry = layout.put_image(zeros)
+    manifest = read_blob(layout.path, entry["digest"])
+    manifest["layers"] = [layout.put(gzip.compress(zeros, 1), f"{LAYER}+gzip")]
+    image = layout.write_index(layout.put(manifest, entry["mediaType"], platform=entry["platform"]))
+    command = [sys.executable, "-m", "rules_setcap.imagecap", "set", "--rewrite", str(image), str(tmp_path / "new"), GRANT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # When the layer is being written.
+        while not list(tmp_path.glob(".new.*.partial/rewritten*")) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(number)
+        assert process.wait() == 128 + number
+        assert process.stderr.read() == b""
+    assert sorted(os.listdir(tmp_path)) == ["image"]

@@ -164,7 +164,7 @@ def _build_failing(workspace: Workspace, target: str) -> list[str]:
 def test_mistakes_are_reported_at_once(workspace):
     lines = _build_failing(workspace, "mistakes")
     assert [re.sub("at byte [1-9][0-9]*;", "at byte N;", line) for line in lines] == [
-        'disabled_checks: "capabilites": not a check; the checks are capabilities, custom_resources',
+        'disabled_checks: "capability": not a check; the checks are capabilities, custom_resources',
         'programs: "registry.example/other": not a key of images',
         'srcs: "//other:deploy.yaml": has the same path in its package as //app:deploy.yaml; write a target for each',
         'images: "registry.example/app:v1": names images that "registry.example/app" names too; give both a tag, or leave one out',

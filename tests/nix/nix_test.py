@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 import tarfile
 
@@ -206,3 +207,19 @@ def test_the_flake_is_valid_and_has_no_inputs(store):
     store.run("nix", "flake", "check", "--offline", "--no-write-lock-file", flake)
     shown = json.loads(store.run("nix", "flake", "metadata", "--json", "--offline", "--no-write-lock-file", flake).stdout)
     assert shown["locks"]["nodes"] == {"root": {}}
+
+
+def test_the_code_of_the_documentation_is_valid(store):
+    blocks = re.findall(r"^```nix\n(.*?)^```$", pathlib.Path("docs/nix.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 4
+    for number, block in enumerate(blocks):
+        path = store.directory / f"block{number}.nix"
+        path.write_text(block)
+        store.run("nix-instantiate", "--parse", str(path))
+
+
+def test_the_documentation_names_every_attribute(store):
+    page = pathlib.Path("docs/nix.md").read_text()
+    for function in ("buildLayer", "withCapabilities", "streamWithCapabilities"):
+        for name in json.loads(store.evaluate(f"builtins.attrNames (builtins.functionArgs functions.{function})")):
+            assert re.search(rf"`{name}`", page), f"{function}: {name}"

@@ -131,7 +131,9 @@ def make_release() -> Any:
     descriptor = {"mediaType": media_types.MANIFEST, "digest": digest, "size": 7}
     documents = {digest: json.dumps({"config": {"digest": digest, "size": 2}, "layers": []}).encode()}
     platforms = [PlatformImage(digest, "linux/amd64", {"/x": "cap_bpf=p"}), PlatformImage(digest, "", None)]
-    image = ReleaseImage("//app:push", "//app", "registry.example/app", ["v1"], descriptor, documents, [descriptor], platforms, {}, [])
+    image = ReleaseImage(
+        "//app:push", "//app", "registry.example/app", ["v1"], descriptor, documents, [descriptor], platforms, {}, []
+    )
     failed = ImagePlan(image)
     failed.fail("a reason")
     return json.loads(encode_digests(build_digests([ImagePlan(image), failed], dry_run=True)))

@@ -65,11 +65,21 @@ def test_nothing_is_needed_but_for_extras(metadata):
 
 def test_the_wheel_has_the_packages_and_the_licence(members, version):
     tops = {name.split("/")[0] for name in members}
-    assert tops == {"imagecap", "rules_setcap", f"imagecap-{version}.dist-info"}
+    assert tops == {"imagecap", "rules_setcap", f"imagecap-{version}.data", f"imagecap-{version}.dist-info"}
     assert {"imagecap/__init__.py", "imagecap/py.typed", "rules_setcap/py.typed"} <= members.keys()
     assert members[f"imagecap-{version}.dist-info/licenses/LICENSE"] == pathlib.Path("LICENSE").read_bytes()
-    suffixes = {pathlib.PurePath(name).suffix for name in members if ".dist-info/" not in name}
+    suffixes = {pathlib.PurePath(name).suffix for name in members if name.startswith(("imagecap/", "rules_setcap/"))}
     assert suffixes == {".py", ".typed"}
+
+
+def test_the_wheel_has_the_man_page_and_the_completion(members, version):
+    share = f"imagecap-{version}.data/data/share/"
+    files = {name.removeprefix(share): data for name, data in members.items() if name.startswith(share)}
+    assert files == {
+        "bash-completion/completions/imagecap": pathlib.Path("tools/imagecap/imagecap.bash").read_bytes(),
+        "man/man1/imagecap.1": pathlib.Path("tools/imagecap/imagecap.1").read_bytes(),
+        "zsh/site-functions/_imagecap": pathlib.Path("tools/imagecap/_imagecap").read_bytes(),
+    }
 
 
 def test_it_installs_one_program(members, version):

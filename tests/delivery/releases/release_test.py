@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Iterator
 
+import jsonschema
 import pytest
 from releases import NAMES, Shell, list_statuses
 
@@ -155,6 +157,15 @@ def test_a_failing_hook_leaves_the_tags(shell, registry, prefix):
     assert list_statuses(done.stdout) == dict.fromkeys(NAMES, "tagged"), done.stderr
 
 
+def test_hooks_of_the_target_run(tmp_path, proxy, prefix):
+    shell = Shell(tmp_path)
+    done = shell.run("--repository-prefix", prefix, "--output", "digests.json", target="hooked")
+    assert done.returncode == 0, done.stderr
+    (image,) = shell.read_digests()
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    assert lines == [f"{kind} {image['repository']}@{image['digest']}" for kind in ("source", "generated")]
+
+
 def test_a_registry_with_tokens(tmp_path, proxy, prefix):
     """crane gets the tokens, by the user's credentials; with skopeo, which gives none, skopeo does everything."""
     proxy.password = "user:password"
@@ -171,6 +182,119 @@ def test_a_registry_with_tokens(tmp_path, proxy, prefix):
         assert list_statuses(done.stdout) == dict.fromkeys(NAMES, "pushed"), done.stderr
         done = shell.run(*flags)
         assert list_statuses(done.stdout) == dict.fromkeys(NAMES, "unchanged" if client == "crane" else "pushed"), done.stderr
+
+
+def test_the_file_of_digests_is_as_its_schema(tmp_path, registry, proxy, prefix):
+    shell = Shell(tmp_path)
+    proxy.fail("^POST .*/team/web/", registry_proxy.Answer(403), 100)
+    done = shell.run("--repository-prefix", prefix, "--tag", "v1", "--output", "digests.json")
+    assert done.returncode == 1
+    schema = json.loads(pathlib.Path("docs/reference/schemas/release-digests.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads((shell.directory / "digests.json").read_text()))
+    api, archive, index, web = shell.read_digests()
+    assert api["platforms"] == [
+        {"digest": api["digest"], "platform": "linux/amd64", "capabilities": {"/app/probe": "cap_net_bind_service=p"}}
+    ]
+    assert archive["platforms"][0]["capabilities"] is None
+    assert [each["platform"] for each in index["platforms"]] == ["linux/amd64", "linux/arm64/v8", "linux/arm/v7"]
+    assert "error" not in api and web["error"]
+    data = registry.manifest(_path(prefix, "api"), api["digest"])[1]
+    manifest = json.loads(data)
+    assert api["size"] == len(data) + sum(blob["size"] for blob in [manifest["config"], *manifest["layers"]])
+
+
+def _change_digests(shell: Shell) -> None:
+    """Changes the file of digests into that of an earlier release, with another api, another web, no index and another image."""
+    path = shell.directory / "digests.json"
+    document = json.loads(path.read_text())
+    api, archive, _, web = document["images"]
+    old = {**api, "digest": web["digest"], "repository": web["repository"]}
+    old["platforms"] = [{**api["platforms"][0], "capabilities": {"/app/probe": "cap_net_raw=ep"}}]
+    web = {**web, "digest": api["digest"], "repository": api["repository"]}
+    document["images"] = [old, archive, web, {**archive, "label": "//gone:push"}]
+    path.write_text(json.dumps(document))
+
+
+def test_changes_since_another_release_are_listed(tmp_path, proxy, prefix):
+    shell = Shell(tmp_path)
+    flags = ("--repository-prefix", prefix)
+    assert shell.run(*flags, "--output", "digests.json").returncode == 0
+    done = shell.run(*flags, "--against", "digests.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "4 images against digests.json: none changed\n", "")
+    api, _, index, web = (f"{image['repository']}@{image['digest']}" for image in shell.read_digests())
+    archive = f"{shell.read_digests()[1]['repository']}@{shell.read_digests()[1]['digest']}"
+    _change_digests(shell)
+    proxy.heal()
+    done = shell.run(*flags, "--against", "digests.json")
+    package = "//tests/delivery/releases"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "4 images against digests.json: 2 changed, 1 new, 1 gone",
+        "",
+        f"{package}:push_api: changed, also in its capabilities",
+        "  /app/probe: cap_net_raw=ep -> cap_net_bind_service=p  (linux/amd64)",
+        f"  - {web}",
+        f"  + {api}",
+        "",
+        f"{package}:push_index: new, with capabilities",
+        "  /app/program.elf: none -> cap_net_bind_service=p  (linux/amd64, linux/arm/v7, linux/arm64/v8)",
+        f"  + {index}",
+        "",
+        "//gone:push: gone, capabilities are not known",
+        f"  - {archive}",
+        "",
+        f"{package}:push_web: changed, the same capabilities",
+        f"  - {api}",
+        f"  + {web}",
+    ]
+    assert not proxy.requests
+
+
+def test_images_that_changed_are_compared(tmp_path, proxy, prefix):
+    """image_diff compares the image of the build with that in the registry."""
+    shell = Shell(tmp_path)
+    flags = ("--repository-prefix", prefix)
+    assert shell.run(*flags, "--output", "digests.json").returncode == 0
+    _change_digests(shell)
+    done = shell.run(*flags, "--against", "digests.json", "--diff")
+    assert done.returncode == 0, done.stderr
+    report = done.stdout.partition("\n//tests/delivery/releases:push_api\n")[2]
+    assert report.startswith("differs: config\n"), done.stdout
+    assert 'config.Env.SERVICE  "web" -> "api"' in report
+
+
+def test_an_image_that_is_not_in_the_registry_is_not_compared(tmp_path, proxy, prefix):
+    shell = Shell(tmp_path)
+    flags = ("--repository-prefix", prefix)
+    assert shell.run(*flags, "--output", "digests.json", "--dry-run").returncode == 0
+    _change_digests(shell)
+    done = shell.run(*flags, "--against", "digests.json", "--diff")
+    assert done.returncode == 1
+    assert "2 changed" in done.stdout and "has not pulled it (exit code 1)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a file of digests; give a file that image_release has written by --output"),
+        ('{"version": 2, "images": []}', "has the version 2; this program reads version 1"),
+        ('{"version": 1, "images": [7]}', "has an image without label, repository, digest and platforms"),
+        (
+            '{"version": 1, "images": [{"label": "", "repository": "", "digest": "", "platforms": [{"capabilities": {"/x": 7}}]}]}',
+            "has an image with invalid capabilities",
+        ),
+        ("[" * 200, "more than 100 levels deep (limit JSON_DEPTH)"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_has_no_digests_is_an_error(tmp_path, content, message):
+    shell = Shell(tmp_path)
+    if content is not None:
+        (shell.directory / "digests.json").write_text(content)
+    done = shell.run("--against", "digests.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert '--against: "' in done.stderr and message in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 ARTIFACT = "application/vnd.rules-setcap.capabilities.v1+json"
@@ -208,6 +332,8 @@ def test_capabilities_are_attached(tmp_path, registry, proxy, prefix):
         (["--jobs", "0"], 'argument --jobs: "0": must be a number from 1 to 256'),
         (["--hook", "missing-program"], 'argument --hook: "missing-program": is not an executable file;'),
         (["--repository-prefix", "nohost"], "argument --repository-prefix:"),
+        (["--diff"], "argument --diff: has no effect without --against; add --against FILE"),
+        (["--against", "x", "--output", "y"], "argument --output: has no effect with --against, which pushes nothing;"),
         (["--ony", "x"], 'unrecognized arguments: --ony x; did you mean "--only"?'),
     ],
 )

@@ -122,6 +122,20 @@ def test_headers_are_those_of_go(go, headers):
         assert header.format() == expected, header
 
 
+@pytest.mark.parametrize("headers", [_make_edge_cases(), _draw_headers(4000)], ids=["edges", "random"])
+def test_headers_of_files_are_the_same_if_they_are_formatted_together(headers):
+    together: dict[tuple[int, ...], tar.FileHeaders] = {}
+    count = 0
+    for header in headers:
+        common = (header.mode, header.uid, header.gid, header.mtime)
+        for size in {header.size, 0, 511, 512}:
+            plain = Header(header.name, tar.REGULAR, *common[:3], size, header.mtime)
+            formatted = together.setdefault(common, tar.FileHeaders(*common)).format(plain.name, plain.size)
+            assert formatted == plain.format(), plain
+            count += 1
+    assert count > len(together) > 2
+
+
 def test_no_header_has_the_record_hdrcharset():
     for bit in range(len(NAMES)):
         data = tar.format_header(b"f", tar.REGULAR, mode=0o755, records={CAPABILITY: _encode_xattr(1 << bit)})

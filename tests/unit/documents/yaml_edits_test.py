@@ -6,7 +6,10 @@ import random
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.documents import yaml_documents, yaml_edits, yaml_loader
 
 OLD, NEW = "registry.example/app", "registry.example:5000/team/app@sha256:0123"
@@ -68,6 +71,7 @@ def _replace(data: bytes, replacements: dict[str, str]) -> bytes:
         ("a: OLD\r\nb: 'OLD'\r\n# x\r\n", "a: NEW\r\nb: 'NEW'\r\n# x\r\n"),
         ("a: OLD\rb: OLD\r", "a: NEW\rb: NEW\r"),
         ("\ufeffa: OLD\n", "\ufeffa: NEW\n"),
+        ("\ufeff\ufeffa: OLD\n", "\ufeff\ufeffa: NEW\n"),
         ("é: 'ü\U0001f600' # \u2028\na: OLD # \x85\n", "é: 'ü\U0001f600' # \u2028\na: NEW # \x85\n"),
     ],
 )
@@ -148,10 +152,33 @@ def test_random_documents_change_in_nothing_else():
         assert _list_events(replaced, {}) == _list_events(encoded, writer.replacements), f"seed {SEED}"
 
 
+PIECES = [
+    *("a", "- ", "-", ": ", ":", "? ", "\n", "\n  ", "\r\n", "\r", " ", "  ", "'", '"', "''", "\\", "&x ", "&y", "*x", "!tag ", "!!str "),
+    *("|-\n ", "|2-\n  ", ">-\n ", "|\n ", "{", "}", "[", "]", ",", "#", " # ", "---\n", "...\n", "%YAML 1.1\n", "\ufeff", "\x85", "é", "\t"),
+    *(OLD, f"k: {OLD}\n", f"k: '{OLD}'\n", f"- {OLD}\n"),
+]  # fmt: skip
+
+
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+def test_whatever_is_read_keeps_its_other_values(text: str):
+    """Keys are not replaced, nor is what a second key of the same name has, which is a problem of the document."""
+    try:
+        fields = yaml_documents.parse_documents(text.encode(), "file.yaml")
+    except InputError:
+        return
+    spans = {node.span for field in fields for node in _find_nodes(field.node) if node.value == OLD}
+    before = _list_events(text.encode(), {})
+    after = _list_events(yaml_edits.replace_scalars(text.encode(), dict.fromkeys(spans, NEW)), {})
+    differing = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(differing) == len(spans)
+    assert all((old[0], OLD, *old[2:]) == old and (old[0], NEW, *old[2:]) == new for old, new in differing)
+
+
 def _list_events(data: bytes, replacements: dict[str, str]) -> list[tuple[object, ...]]:
     """Returns what a parser reads, with some values replaced."""
     events = []
-    for event in yaml.parse(data.decode("utf-8-sig"), Loader=yaml.SafeLoader):
+    for event in yaml.parse(data.decode().lstrip("\ufeff"), Loader=yaml_edits.Loader):
         value = getattr(event, "value", None)
         details = [getattr(event, name, None) for name in ("anchor", "tag", "style")]
         events.append((type(event), replacements.get(value, value), *details))

@@ -95,7 +95,7 @@ class FileHeaders:
 
     def __init__(self, mode: int, uid: int, gid: int, mtime: int) -> None:
         """Takes what the files have in common; the arguments are those of format_header()."""
-        self._fields = {"mode": mode, "uid": uid, "gid": gid, "mtime": mtime}
+        self._common = (mode, uid, gid, mtime)
         fits = 0 <= uid < _MAX_8 and 0 <= gid < _MAX_8 and 0 <= mtime < _MAX_12
         self._max_size = _MAX_12 if fits else 0
         self._owner, self._time, self._rest, self._total = _format_common_fields(REGULAR, mode, uid, gid, mtime)
@@ -109,7 +109,8 @@ class FileHeaders:
           size: the size of the content in bytes.
         """
         if len(name) > _NAME or not name.isascii() or size >= self._max_size:
-            return format_header(name, REGULAR, size=size, **self._fields)
+            mode, uid, gid, mtime = self._common
+            return format_header(name, REGULAR, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime)
         middle = self._middles.get(size)
         if middle is None:
             length = _format_octal(size, 12)

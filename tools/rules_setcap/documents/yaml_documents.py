@@ -13,7 +13,7 @@ import yaml
 
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
-from rules_setcap.documents.yaml_loader import PLAIN, QUOTED, Loader, RefusedError, check_limits
+from rules_setcap.documents.yaml_loader import PLAIN, QUOTED, Loader, RefusedError, check_limits, decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,8 +40,8 @@ class Node:
       line: the line, counted from 1.
       plain: whether it is a scalar without quotes, which may be something else than text.
       tag: the tag that is written before it, such as "!reset"; "" if there is none.
-      span: where it begins and ends in the text of the file, in characters after a byte order mark. The anchor and the tag
-        before it belong to it. The span of an alias is that of the value that it stands for.
+      span: where it begins and ends in yaml_loader.decode_text() of the file, in characters. The anchor and the tag before it
+        belong to it. The span of an alias is that of the value that it stands for.
     """
 
     value: str | dict[str, Node] | list[Node]
@@ -199,7 +199,7 @@ def parse_documents(data: bytes, file: str, tags: Collection[str] = ()) -> list[
     try:
         if len(data) > limits.YAML:
             raise RefusedError(0, f"is too large (limit YAML: {limits.YAML} bytes)")
-        text = data.decode("utf-8-sig")
+        text = decode_text(data)
         check_limits(text)
         documents = []
         for node in yaml.compose_all(text, Loader):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from typing import TYPE_CHECKING
 
 import yaml
 
-from rules_setcap.documents.yaml_loader import Loader
+from rules_setcap.documents.yaml_loader import Loader, decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,17 +28,17 @@ def replace_scalars(data: bytes, replacements: Mapping[tuple[int, int], str]) ->
     Returns:
       The bytes of the changed file.
     """
-    bom = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
-    text = data[len(bom) :].decode()
+    text = decode_text(data)
     # The span of a node includes its anchor and tag; the token of a scalar does not.
     tokens = {token.end_mark.index: token for token in yaml.scan(text, Loader=Loader) if isinstance(token, yaml.ScalarToken)}
-    pieces, position = [bom.decode()], 0
+    pieces, position = [], 0
     for _, end in sorted(replacements):
         token = tokens[end]
         begin = token.start_mark.index
         pieces += [text[position:begin], _write_scalar(text[begin:end], token.value, replacements[_, end])]
         position = end
-    return "".join([*pieces, text[position:]]).encode()
+    changed = "".join([*pieces, text[position:]]).encode()
+    return data[: len(data) - len(text.encode())] + changed
 
 
 def _write_scalar(source: str, old: str, new: str) -> str:

@@ -34,6 +34,15 @@ class RefusedError(Exception):
         self.line = line
 
 
+def decode_text(data: bytes) -> str:
+    """Returns the text of a file without byte order marks at its begin, which libyaml does not count in its positions.
+
+    Raises:
+      UnicodeDecodeError: the file is not UTF-8.
+    """
+    return data.decode().lstrip("\ufeff")
+
+
 def check_limits(text: str) -> None:
     """Checks how deep a file is, and how large with its aliases written out.
 

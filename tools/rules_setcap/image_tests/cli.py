@@ -1,14 +1,14 @@
 """Writes the report of a test. An empty report means that the test passes. rules/private/image_tests.bzl runs it.
 
     capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
-    digest --target=LABEL --report=FILE --digest=DIGEST --image-name=NAME (--descriptor=FILE --content=FILE... | --image=IMAGE)
+    digest --target=LABEL --report=FILE --digest=DIGEST --image-name=NAME --image=IMAGE
         [--expected-image=IMAGE --expected-name=NAME]
     kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL --manifest=FILE...
         [--program=PATH...] [--mapped=NAME...] [--custom-resources]
 
-IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. NAME is a JSON list of the label and the
-path of an image, as users type them. --problem=TEXT is a problem that the
-rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
+IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. An image that Bazel built has its single
+files instead: --image-descriptor=FILE --image-document=FILE... --image-metadata=FILE... --image-blob=FILE...
+--image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
 subcommand `resolve`.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
@@ -19,6 +19,7 @@ is invalid; 70 after an internal error.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -26,10 +27,14 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, format_internal_error, printable
 from rules_setcap.diagnostics.files import write_whole
-from rules_setcap.oci import image_reader
+from rules_setcap.oci import built_images, image_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+_IMAGES = ("image", "expected-image")
+_PARTS = ("document", "metadata", "blob", "base-layout")
+"""The flags of the single files of an image, after its name, in the order of BuiltImage."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,12 +43,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=["capabilities", "digest", "kubernetes"])
     for flag in ("target", "report"):
         parser.add_argument(f"--{flag}", required=True)
-    for flag in ("descriptor", "digest", "expected-image", "image", "level", "name", "runtime"):
+    for flag in (
+        "digest",
+        "level",
+        "name",
+        "runtime",
+        *(f"{image}{suffix}" for image in _IMAGES for suffix in ("", "-descriptor")),
+    ):
         parser.add_argument(f"--{flag}", default="")
     parser.add_argument("--expected", default="{}")
     for flag in ("expected-name", "image-name"):
         parser.add_argument(f"--{flag}", type=json.loads, default=("", ""))
-    for flag in ("content", "manifest", "mapped", "problem", "program"):
+    for flag in ("manifest", "mapped", "problem", "program", *(f"{image}-{part}" for image in _IMAGES for part in _PARTS)):
         parser.add_argument(f"--{flag}", action="append", default=[])
     parser.add_argument("--custom-resources", action="store_true")
     options = parser.parse_args(arguments)
@@ -69,10 +80,47 @@ def _run_check(options: argparse.Namespace) -> list[str]:
     Raises:
       InputError: attributes are invalid.
     """
-    image, expected_image = (
-        os.path.dirname(path) if os.path.basename(path) == "index.json" else path
-        for path in (options.image, options.expected_image)
-    )
+    if (
+        options.command == "digest"
+        and options.image_descriptor
+        and not options.expected_image_descriptor + options.expected_image
+    ):
+        from rules_setcap.image_tests import digests
+
+        target = digests.DigestTest(options.target, options.digest, digests.ImageName(*options.image_name))
+        return digests.check_built_image(options.image_descriptor, options.image_document, target)
+    with _open_image(options, "image") as image, _open_image(options, "expected_image") as expected_image:
+        return _check_image(options, image, expected_image)
+
+
+@contextlib.contextmanager
+def _open_image(options: argparse.Namespace, name: str) -> Iterator[str]:
+    """Yields the path of the OCI layout directory or of the archive of an image; "" if it is not given.
+
+    Args:
+      options: the flags.
+      name: the name of the flag, with underscores.
+    """
+    if descriptor := getattr(options, f"{name}_descriptor"):
+        parts = [getattr(options, f"{name}_{part.replace('-', '_')}") for part in _PARTS]
+        with built_images.open_layout(built_images.BuiltImage(descriptor, *parts)) as layout:
+            yield layout
+    else:
+        path = getattr(options, name)
+        yield os.path.dirname(path) if os.path.basename(path) == "index.json" else path
+
+
+def _check_image(options: argparse.Namespace, image: str, expected_image: str) -> list[str]:
+    """Runs a check, and returns its findings.
+
+    Args:
+      options: the flags.
+      image: the path of the OCI layout directory or of the archive of the image.
+      expected_image: that of the expected image; "" if there is none.
+
+    Raises:
+      InputError: attributes are invalid.
+    """
     # Each check imports only what it needs, because only that of Kubernetes has PyYAML.
     if options.command == "digest":
         from rules_setcap.image_tests import digests
@@ -82,9 +130,7 @@ def _run_check(options: argparse.Namespace) -> list[str]:
             from rules_setcap.image_tests import expected_image as expected_images
 
             return expected_images.compare_with_image(image, expected_image, target, digests.ImageName(*options.expected_name))
-        if image:
-            return digests.check_foreign_image(image, target)
-        return digests.check_built_image(options.descriptor, options.content, target)
+        return digests.check_foreign_image(image, target)
     if options.command == "capabilities":
         from rules_setcap.image_tests import expected_capabilities
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import TYPE_CHECKING
 
 from rules_setcap.containers.kubernetes import find_custom_image_fields, find_image_fields, parse_manifest
@@ -10,6 +9,7 @@ from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.documents.yaml_edits import replace_scalars
+from rules_setcap.documents.yaml_loader import decode_text
 from rules_setcap.image_tests.mapped_images import describe_unused
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class ManifestResolver:
 
 def join_manifests(manifests: Iterable[bytes]) -> bytes:
     """Returns manifests as one stream of YAML documents. JSON is YAML."""
-    pieces: list[bytes] = []
-    for data in (manifest.removeprefix(codecs.BOM_UTF8) for manifest in manifests):
-        lines = (line for line in data.splitlines() if line.strip())
-        first = next((line for line in lines if not line.lstrip().startswith(b"#")), b"")
-        if not first.startswith((b"---", b"%")):
-            pieces.append(b"---\n")
-        elif first.startswith(b"%") and pieces:
-            pieces.append(b"...\n")  # A directive is valid only after the end of a document.
-        pieces.append(data if data.endswith((b"\n", b"\r")) else data + b"\n")
-    return b"".join(pieces)
+    pieces: list[str] = []
+    for text in map(decode_text, manifests):
+        lines = (line for line in text.splitlines() if line.strip())
+        first = next((line for line in lines if not line.lstrip().startswith("#")), "")
+        if not first.startswith(("---", "%")):
+            pieces.append("---\n")
+        elif first.startswith("%") and pieces:
+            pieces.append("...\n")  # A directive is valid only after the end of a document.
+        pieces.append(text if text.endswith(("\n", "\r")) else text + "\n")
+    return "".join(pieces).encode()

@@ -84,7 +84,8 @@ def add_layer(plan: Plan, directory: str, codec: tuple[str, str], problems: Prob
     """
     compression_name, library = codec
     with tempfile.TemporaryDirectory(dir=directory) as contents:
-        copied = lower_files.copy_files(plan.tree, plan.files, plan.blobs, contents, ReadBudget(copies=True, blobs=True))
+        budget = ReadBudget(copies=True, blobs=True)
+        copied = lower_files.copy_files(plan.tree, plan.files, plan.blobs, contents, budget, plan.extracted)
         assigned = assign_capabilities(copied.assignments, copied.entries, problems)
         problems.raise_if_any()
         output = os.path.join(contents, "layer")

@@ -1,4 +1,4 @@
-"""The library of imagecap, for Python programs. The package `imagecap` exports it, and docs/imagecap.md describes it.
+"""The library of imagecap, for Python programs. The package `imagecap` exports it, and docs/without-bazel.md describes it.
 
 The functions print nothing. They raise InputError if an image or an argument is not valid, and OSError if a file cannot be read or
 written.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap import capabilities
@@ -17,16 +19,21 @@ from rules_setcap.oci.layer_blobs import list_image_layers
 from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
 from rules_setcap.oci.platforms import format_platform
 from rules_setcap.packer.assignments import Assignment
-from rules_setcap.packer.lower_files import LocatedFile, locate_files
+from rules_setcap.packer.lower_files import ExtractedFile, LocatedFile, extract_file, locate_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.imagecap.source_images import Source
     from rules_setcap.oci.image_documents import ImageDocuments
     from rules_setcap.oci.layer_blobs import LayerBlob
     from rules_setcap.oci.root_filesystem import RootFilesystem
+
+
+_MAX_EXTRACTED, _MAX_EXTRACTED_SIZE = 64, 1 << 30
+"""Files of one image whose contents are copied when its layers are read first, and bytes of each; others are read again."""
 
 
 class FileChange(NamedTuple):
@@ -55,6 +62,7 @@ class Plan(NamedTuple):
       files: the files whose capabilities are set or taken away, with their assignments.
       changes: the changes of the files, sorted by path; in place, with every hard link of a file.
       named: the number of files at the start of `files` that the user named; --only and --strip add the others.
+      extracted: contents of files that have the names of those that the user named, by the number of layer and entry.
       engines_may_differ: whether its layers have entries about which container engines may differ.
     """
 
@@ -64,6 +72,7 @@ class Plan(NamedTuple):
     files: list[LocatedFile]
     changes: list[FileChange]
     named: int
+    extracted: dict[tuple[int, int], ExtractedFile]
     engines_may_differ: bool
 
     @property
@@ -75,11 +84,12 @@ class Plan(NamedTuple):
 def plan_changes(
     source: Source,
     image: ImageDocuments,
-    assignments: Iterable[Assignment],
+    assignments: Sequence[Assignment],
     *,
     removes_others: bool,
     in_place: bool,
     follow_links: bool,
+    directory: str,
     problems: Problems,
 ) -> Plan:
     """Reads the layers of an image, verifies them, and finds the files.
@@ -91,13 +101,21 @@ def plan_changes(
       removes_others: whether all other files lose their capabilities.
       in_place: whether the layers that have the files change; otherwise the files are copied.
       follow_links: whether a path that is a symbolic link names the file to which it leads.
+      directory: an existing directory for the contents of files that are copied.
       problems: the collector of problems: files that do not exist, or cannot have capabilities.
 
     Raises:
       InputError: a layer is not valid.
     """
     blobs = list_image_layers(source.layout, image)
-    root = apply_layers(blobs, ReadBudget(blobs=True))
+    extracted: dict[tuple[int, int], ExtractedFile] = {}
+    if in_place:
+        root = apply_layers(blobs, ReadBudget(blobs=True))
+    else:
+        # Files that are copied are most often the only ones of their name, so that their layers need not be read again.
+        base_names = {assignment.path.rpartition("/")[2] for assignment in assignments}
+        inspect = functools.partial(_extract_files, names=base_names, directory=directory, extracted=extracted)
+        root = apply_layers(blobs, ReadBudget(copies=True, blobs=True), inspect)
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
     if follow_links:
         assignments = [_follow_links(assignment, tree) for assignment in assignments]
@@ -129,7 +147,7 @@ def plan_changes(
         for file in files
         for path in names.get(id(file.node), [file.path])
     ]
-    return Plan(image, blobs, tree, files, sorted(changes, key=_get_path), named, root.engines_may_differ)
+    return Plan(image, blobs, tree, files, sorted(changes, key=_get_path), named, extracted, root.engines_may_differ)
 
 
 def _follow_links(assignment: Assignment, tree: RootFilesystem) -> Assignment:
@@ -139,6 +157,23 @@ def _follow_links(assignment: Assignment, tree: RootFilesystem) -> Assignment:
     except ValueError:
         return assignment
     return assignment.move(match[0]) if match else assignment
+
+
+def _extract_files(
+    archive: TarReader, layer: int, names: Collection[str], directory: str, extracted: dict[tuple[int, int], ExtractedFile]
+) -> Iterator[Member]:
+    """Yields the entries of a layer, and copies the contents of files with one of the names, as long as they are not many."""
+    for number, member in enumerate(archive):
+        if (
+            member.type == FILE
+            and not member.sparse
+            and member.path.rpartition("/")[2] in names
+            and len(extracted) < _MAX_EXTRACTED
+            and member.size <= _MAX_EXTRACTED_SIZE
+        ):
+            output = os.path.join(directory, f"extracted{layer}-{number}")
+            extracted[layer, number] = extract_file(archive, member, output)
+        yield member
 
 
 def _describe_value(value: bytes | None) -> str | None:

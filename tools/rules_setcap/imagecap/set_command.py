@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.console import format_json
@@ -44,6 +45,7 @@ def set_capabilities(arguments: Sequence[str]) -> int:
         compression=options.compression or "",
         force=options.force,
     )
+    signal.signal(signal.SIGTERM, _exit_after_signal)  # So that the temporary directory beside the output is removed.
     with progress.show_progress(IMAGECAP.program):
         result = set_image_capabilities(request)
     # The image is on standard output.
@@ -54,3 +56,7 @@ def set_capabilities(arguments: Sequence[str]) -> int:
         for line in format_report(result):
             print(line, file=stream)
     return 0
+
+
+def _exit_after_signal(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)

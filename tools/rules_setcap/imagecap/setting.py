@@ -114,6 +114,8 @@ def _change_images(
     for number, image in enumerate(images, 1):
         progress.begin_step(f"reading image {number} of {len(images)}", None)
         image_problems = Problems()
+        directory = os.path.join(workspace, f"image{number}")
+        os.mkdir(directory)
         plan = plan_changes(
             source,
             image,  # type: ignore[arg-type]
@@ -121,6 +123,7 @@ def _change_images(
             removes_others=request.removes_others,
             in_place=request.rewrite,
             follow_links=request.follow_links,
+            directory=directory,
             problems=image_problems,
         )
         _add_problems(problems, image_problems, plan, len(images))

@@ -16,7 +16,7 @@ from rules_setcap.oci.index import build_index_document
 from rules_setcap.oci.layout_reader import describe_layout_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -48,11 +48,37 @@ def write_image_layout(
       InputError: a layer is missing, or does not have the size in its descriptor.
       OSError: the layout cannot be written.
     """
-    manifest_fields = json.loads(manifest)
-    manifest_descriptor = json.loads(descriptor)
+    top = json.loads(descriptor)
+    documents = {top["digest"]: manifest, json.loads(manifest)["config"]["digest"]: config}
+    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts, left_out=left_out)
+
+
+def write_built_layout(
+    output: str,
+    *,
+    documents: Mapping[str, bytes],
+    descriptor: Mapping[str, Any],
+    blobs: Mapping[str, str],
+    base_layouts: Sequence[str],
+    left_out: Collection[str] = (),
+) -> None:
+    """Writes the layout of an image or an index that Bazel built.
+
+    Args:
+      output: the path of the directory; what is there is replaced.
+      documents: by digest, the manifests and configs of the images, and the index.
+      descriptor: the descriptor of the manifest or of the index.
+      blobs: by digest, the path of each layer that Bazel built.
+      base_layouts: the paths of the layouts that have the other layers.
+      left_out: the digests of layers that the layout is to lack.
+
+    Raises:
+      InputError: a layer is missing, or does not have the size in its descriptor.
+      OSError: the layout cannot be written.
+    """
     links: dict[str, str] = {}
     problems = Problems()
-    for layer in manifest_fields["layers"]:
+    for layer in _list_layers(documents, descriptor["digest"]):
         digest = layer["digest"]
         candidates = [blobs[digest]] if digest in blobs else [blob_path(layout, digest) for layout in base_layouts]
         path = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
@@ -65,8 +91,15 @@ def write_image_layout(
         else:
             links[blob_path(output, digest)] = path
     problems.raise_if_any()
-    documents = {manifest_fields["config"]["digest"]: config, manifest_descriptor["digest"]: manifest}
-    _write_layout(output, links, documents, manifest_descriptor)
+    _write_layout(output, links, documents, descriptor)
+
+
+def _list_layers(documents: Mapping[str, bytes], digest: str) -> Iterator[dict[str, Any]]:
+    """Yields the descriptors of the layers of an image, or of all images of an index."""
+    document = json.loads(documents[digest])
+    for image in document.get("manifests", ()):
+        yield from _list_layers(documents, image["digest"])
+    yield from document.get("layers", ())
 
 
 def write_index_layout(output: str, *, index: bytes, descriptor: bytes, layouts: Sequence[str]) -> None:
@@ -179,7 +212,9 @@ def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str,
 
 
 def _choose_target(link: str, path: str) -> str:
-    """Returns the target of a link: relative between outputs of Bazel, absolute for a source file."""
+    """Returns the target of a link: relative between outputs of Bazel, otherwise absolute."""
+    if not link.startswith("bazel-out/"):
+        return os.path.abspath(path)  # A temporary directory, which goes before the file does.
     if path.startswith("bazel-out/"):
         return os.path.relpath(path, os.path.dirname(link))
-    return os.path.realpath(path)
+    return os.path.realpath(path)  # A source file. Bazel replaces the links that lead to it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY
-from rules_setcap.archive.reader import TarError
+from rules_setcap.archive.headers import TarError
 from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote

@@ -23,8 +23,7 @@ from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES,
 from rules_setcap.archive.paths import check_text, normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
-from rules_setcap.packer.sources import fill_template, make_entry, read_output, read_source
-from rules_setcap.packer.statuses import StatusReader
+from rules_setcap.packer.sources import fill_template, make_entry, read_output, read_source, read_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,8 +35,7 @@ _FIELD_TYPES = {
     **dict.fromkeys(("path", "type", "source", "output", "target", "mode", "attribute"), str),
     **dict.fromkeys(("uid", "gid"), int),
 }
-_NAMES = frozenset(("path", "source", "output"))  # The fields that differ from line to line.
-_BATCH = 1024  # Lines that are parsed at once.
+_BATCH = 256  # Lines that are parsed at once.
 
 
 def parse_defaults(owner: str, mode: str, problems: Problems) -> dict[str, Any]:
@@ -84,7 +82,6 @@ def parse_entries(
     problems: Problems,
     digests: Digests = dict,
     defaults: Mapping[str, Any] | None = None,
-    threads: int = 1,
 ) -> dict[str, Entry]:
     """Parses the lines of a layer's entries. Entries that repeat each other become one.
 
@@ -93,23 +90,21 @@ def parse_entries(
       problems: the collector of problems.
       digests: returns the digests of the action's inputs by path, as Bazel sends them to a worker.
       defaults: fields of lines without them, from parse_defaults().
-      threads: the number of threads that may read the sources.
 
     Returns:
       The entries by path.
     """
     entries: dict[str, Entry] = {}
     lines.reverse()
-    with StatusReader(threads) as statuses:
-        while lines:
-            batch = lines[: -_BATCH - 1 : -1]
-            del lines[-_BATCH:]
-            for entry in _parse_batch(batch, problems, digests, defaults or {}, statuses):
-                first = entries.setdefault(entry[0], entry)
-                # Runfiles may have the same file more than once.
-                if first is not entry and first[:-1] != entry[:-1]:
-                    what = f"two entries for one path: {_describe(first)} (from {first.attribute}) and {_describe(entry)}"
-                    problems.add(entry.attribute, entry.path, f"{what}; keep one")
+    while lines:
+        batch = lines[: -_BATCH - 1 : -1]
+        del lines[-_BATCH:]
+        for entry in _parse_batch(batch, problems, digests, defaults or {}):
+            first = entries.setdefault(entry[0], entry)
+            # Runfiles may have the same file more than once.
+            if first is not entry and first[:-1] != entry[:-1]:
+                what = f"two entries for one path: {_describe(first)} (from {first.attribute}) and {_describe(entry)}; keep one"
+                problems.add(entry.attribute, entry.path, what)
     return entries
 
 
@@ -131,35 +126,7 @@ def parse_mode(text: str, attribute: str, path: str, problems: Problems) -> int:
     return mode or 0
 
 
-def set_directory_mode(entries: dict[str, Entry], mode: int) -> None:
-    """Gives directories that have the default permissions those of a tar style."""
-    for path, entry in entries.items():
-        if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
-            entries[path] = entry._replace(mode=mode)
-
-
-def copy_attributes_to_hard_links(entries: dict[str, Entry], problems: Problems) -> None:
-    """Copies mode, owner and extended attributes of files to their hard links.
-
-    Unpackers apply the header of a hard link to the file that it shares.
-
-    Args:
-      entries: the entries by path; they are changed.
-      problems: the collector of problems.
-    """
-    for path, entry in entries.items():
-        if entry.type == HARDLINK:
-            target = entries.get(entry.target)
-            if target is None or target.type != FILE:
-                what = f"hard link to {quote(entry.target)}, which is not a file of this layer"
-                problems.add(entry.attribute, path, what)
-            else:
-                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)
-
-
-def _parse_batch(
-    lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any], statuses: StatusReader
-) -> Iterator[Entry]:
+def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
     """Yields the entries of some lines.
 
     A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, the status
@@ -167,19 +134,18 @@ def _parse_batch(
     not pass, all are parsed one by one.
     """
     objects = _decode_lines(lines)
-    for name, value in defaults.items():
+    if defaults:
         for fields in objects:
-            if isinstance(fields, dict) and (name != "mode" or "type" not in fields):
-                fields.setdefault(name, value)
+            _add_defaults(fields, defaults)
     rows = _split_plain_lines(objects)
     if rows is None:
-        for line, fields in zip(lines, objects, strict=True):
-            yield from _parse_line(line, fields, problems, digests)
+        for line in lines:
+            yield from _parse_line(line, _add_defaults(_decode(line), defaults), problems, digests)
         return
-    results = iter(statuses.read([source for _, source, _, template in rows if source and template.type != SYMLINK]))
+    statuses = iter(read_statuses([source for _, source, _, template in rows if source and template.type != SYMLINK]))
     for path, source, output, template in rows:
         if source and template.type != SYMLINK:
-            status = next(results)
+            status = next(statuses)
             if template.type == FILE and not isinstance(status, OSError) and stat.S_ISREG(status.st_mode):
                 yield fill_template(path, template, source, status.st_size)
             else:
@@ -190,8 +156,17 @@ def _parse_batch(
             yield fill_template(path, template)
 
 
+def _add_defaults(fields: Any, defaults: Mapping[str, Any]) -> Any:
+    """Adds the fields that a line does not have, and returns the line."""
+    if defaults and isinstance(fields, dict):
+        for name, value in defaults.items():
+            if name != "mode" or "type" not in fields:
+                fields.setdefault(name, value)
+    return fields
+
+
 def _split_plain_lines(objects: Sequence[Any]) -> list[tuple[str, str, str, Entry]] | None:
-    """Returns path, source, output and template of each line; None if _parse_line() has to check each."""
+    """Returns path, source, output and template of each line, and removes them; None if _parse_line() has to check each."""
     if not _have_plain_paths(objects):
         return None
     rows = []
@@ -199,14 +174,13 @@ def _split_plain_lines(objects: Sequence[Any]) -> list[tuple[str, str, str, Entr
     template: Entry | None = None
     try:
         for fields in objects:
-            rest = {name: fields[name] for name in fields if name not in _NAMES}
+            path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
             # 1 == True == 1.0, but only one of them is a valid number.
-            if rest != last_fields or "uid" in rest or "gid" in rest:
-                template, last_fields = _parse_template(**rest), rest
-            source, output = fields.get("source", ""), fields.get("output", "")
+            if fields != last_fields or "uid" in fields or "gid" in fields:
+                template, last_fields = _parse_template(**fields), fields
             if template is None or ((source or output) and (template.target or (source and output))):
                 return None
-            rows.append((fields["path"], source, output, template))
+            rows.append((path, source, output, template))
     except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
         return None
     return rows

@@ -17,7 +17,7 @@ from rules_setcap.oci.layer_contents import LayerContents
 from rules_setcap.packer.tar_styles import sort_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
     from rules_setcap.capabilities import FileCapabilities
@@ -75,11 +75,18 @@ def write_layer(
     """
     contents = LayerContents()
     with open_blob(output, compression, level, library, threads) as blob:
-        format_header = _make_header_formatter(assigned, mtime)
+        common: Any = None
         for entry in sort_entries(entries, style):
-            blob.write(format_header(entry, style.entry_name(entry)))
-            if entry.size:
-                contents.add_start(entry.path, entry.mode, _write_content(blob, entry))
+            path, kind, _, _, mode, uid, gid, size, xattrs, _ = entry
+            if kind != FILE or xattrs or path in assigned:
+                blob.write(_format_header(entry, style.entry_name(entry), assigned.get(path), mtime))
+            else:
+                if common != (mode, uid, gid):
+                    common = mode, uid, gid
+                    headers = tar.FileHeaders(mode, uid, gid, mtime)
+                blob.write(headers.format(style.entry_name(entry), size))
+            if size:
+                contents.add_start(path, mode, _write_content(blob, entry))
         blob.write(tar.END)
     contents.add_entries(entries, named)
     programs = {entry.path: _read_headers(entry.source) for entry in entries if entry.path in assigned or entry.path == program}
@@ -149,35 +156,19 @@ def _read_headers(source: str) -> dict[str, Any] | None:
         return elf.describe_program(file)
 
 
-def _make_header_formatter(assigned: Mapping[str, FileCapabilities], mtime: int) -> Callable[[Entry, bytes], bytes]:
-    """Returns a function that formats the header of an entry with a name.
-
-    Args:
-      assigned: the capabilities by path.
-      mtime: the modification time.
-    """
-    headers: dict[tuple[int, int, int], tar.FileHeaders] = {}
-
-    def format_header(entry: Entry, name: bytes) -> bytes:
-        path, kind, _, target, mode, uid, gid, size, xattrs, _ = entry
-        if kind == FILE and not xattrs and path not in assigned:
-            key = (mode, uid, gid)
-            if key not in headers:
-                headers[key] = tar.FileHeaders(mode, uid, gid, mtime)
-            return headers[key].format(name, size)
-        return tar.format_header(
-            name,
-            _TYPE_FLAGS[kind],
-            mode=mode,
-            uid=uid,
-            gid=gid,
-            size=size,
-            mtime=mtime,
-            link=(target[1:] if kind == HARDLINK else target).encode(),
-            records=_make_records(entry, assigned.get(path)),
-        )
-
-    return format_header
+def _format_header(entry: Entry, name: bytes, assigned: FileCapabilities | None, mtime: int) -> bytes:
+    """Returns the header of an entry of any kind."""
+    return tar.format_header(
+        name,
+        _TYPE_FLAGS[entry.type],
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size,
+        mtime=mtime,
+        link=(entry.target[1:] if entry.type == HARDLINK else entry.target).encode(),
+        records=_make_records(entry, assigned) if entry.xattrs or assigned else None,
+    )
 
 
 def _write_content(blob: BlobWriter, entry: Entry) -> bytes:

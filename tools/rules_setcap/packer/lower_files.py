@@ -16,6 +16,7 @@ from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.oci.nodes import Node
     from rules_setcap.oci.root_filesystem import RootFilesystem
@@ -29,6 +30,9 @@ path that file_capabilities has for it."""
 LocatedFile = namedtuple("LocatedFile", ("assignment", "path", "node"))
 """A file of lower layers that an assignment names. assignment: Assignment; path: str, the path of the file, with the symbolic links
 of its parent directories resolved; node: Node."""
+
+ExtractedFile = namedtuple("ExtractedFile", ("source", "records"))
+"""The content of an entry of a lower layer. source: str, the path of the copy; records: dict, the pax records of the entry."""
 
 
 def copy_lower_files(
@@ -93,6 +97,7 @@ def copy_files(
     blobs: Sequence[layer_blobs.LayerBlob],
     directory: str,
     read_budget: ReadBudget,
+    extracted: Mapping[tuple[int, int], ExtractedFile] | None = None,
 ) -> LowerFiles:
     """Copies files of lower layers, each with its owner, mode and other extended attributes.
 
@@ -102,6 +107,7 @@ def copy_files(
       blobs: the lower layers, the lowest first.
       directory: an empty directory, into which the contents of the files are written.
       read_budget: the limit of the work.
+      extracted: files that have been copied already, by the number of the layer and of the entry.
 
     Raises:
       InputError: a layer is not valid.
@@ -109,7 +115,7 @@ def copy_files(
     """
     located = list(located)
     nodes = {file.path: file.node for file in located}
-    entries = _extract_files(nodes, blobs, directory, read_budget)
+    entries = _extract_files(nodes, blobs, directory, read_budget, extracted or {})
     for path in nodes:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if match := tree.find_node(path):
@@ -140,7 +146,11 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
 
 
 def _extract_files(
-    nodes: Mapping[str, Node], blobs: Sequence[layer_blobs.LayerBlob], directory: str, read_budget: ReadBudget
+    nodes: Mapping[str, Node],
+    blobs: Sequence[layer_blobs.LayerBlob],
+    directory: str,
+    read_budget: ReadBudget,
+    extracted: Mapping[tuple[int, int], ExtractedFile],
 ) -> dict[str, Entry]:
     """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
 
@@ -149,15 +159,20 @@ def _extract_files(
       blobs: the lower layers, the lowest first.
       directory: an empty directory.
       read_budget: the limit of the work.
+      extracted: as for copy_files().
 
     Returns:
       The entries by path.
     """
-    entries: dict[str, Entry] = {}
+    entries = {
+        path: _make_entry(path, node, file.source, file.records)
+        for path, node in nodes.items()
+        if (file := extracted.get((node.layer, node.entry)))
+    }
     for number, blob in enumerate(blobs):
         paths: dict[int, list[str]] = {}  # By position in the layer. Hard links share one.
         for path, node in nodes.items():
-            if node.layer == number:
+            if node.layer == number and path not in entries:
                 paths.setdefault(node.entry, []).append(path)
         if not paths:
             continue
@@ -165,15 +180,29 @@ def _extract_files(
             for position, member in enumerate(archive):
                 if position not in paths:
                     continue
-                source = os.path.join(directory, str(len(entries)))
-                left = member.size
-                with open(source, "wb") as file:
-                    for piece in archive.read_content():
-                        file.write(piece[:left])
-                        left -= min(left, len(piece))
+                file = extract_file(archive, member, os.path.join(directory, f"{number}-{position}"))
                 for path in paths[position]:
-                    entries[path] = _make_entry(path, nodes[path], source, member.records)
+                    entries[path] = _make_entry(path, nodes[path], file.source, file.records)
     return entries
+
+
+def extract_file(archive: TarReader, member: Member, output: str) -> ExtractedFile:
+    """Copies the content of an entry.
+
+    Args:
+      archive: the layer, whose last entry is `member`.
+      member: the entry.
+      output: the path of the copy.
+
+    Raises:
+      OSError: the copy cannot be written.
+    """
+    left = member.size
+    with open(output, "wb") as file:
+        for piece in archive.read_content():
+            file.write(piece[:left])  # The last piece has padding.
+            left -= min(left, len(piece))
+    return ExtractedFile(output, member.records)
 
 
 def _make_entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -> Entry:

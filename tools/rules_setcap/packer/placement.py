@@ -111,3 +111,22 @@ def _find_file_at_or_above(path: str, lower: MergedContents) -> str:
     while path and path not in lower.files:
         path = path.rpartition("/")[0]
     return path
+
+
+def copy_attributes_to_hard_links(entries: dict[str, Entry], problems: Problems) -> None:
+    """Copies mode, owner and extended attributes of files to their hard links.
+
+    Unpackers apply the header of a hard link to the file that it shares.
+
+    Args:
+      entries: the entries by path; they are changed.
+      problems: the collector of problems.
+    """
+    for path, entry in entries.items():
+        if entry.type == HARDLINK:
+            target = entries.get(entry.target)
+            if target is None or target.type != FILE:
+                what = f"hard link to {quote(entry.target)}, which is not a file of this layer"
+                problems.add(entry.attribute, path, what)
+            else:
+                entries[path] = entry._replace(mode=target.mode, uid=target.uid, gid=target.gid, xattrs=target.xattrs)

@@ -11,7 +11,7 @@ from rules_setcap.archive.paths import check_text
 from rules_setcap.diagnostics.errors import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rules_setcap.diagnostics.problems import Problems
 
@@ -32,10 +32,24 @@ def read_source(source: str, template: Entry, path: str, problems: Problems) -> 
     try:
         if template.type == SYMLINK:
             return make_symlink(os.readlink(source), template, path, problems)
-        status: os.stat_result | OSError = os.stat(source)
     except OSError as error:
-        status = error
-    return make_entry(status, source, template, path, problems)
+        return make_entry(error, source, template, path, problems)
+    return make_entry(_read_status(source), source, template, path, problems)
+
+
+def read_statuses(sources: Sequence[str]) -> list[os.stat_result | OSError]:
+    """Returns the status of each source, or why it cannot be read."""
+    try:
+        return list(map(os.stat, sources))
+    except OSError:
+        return [_read_status(source) for source in sources]
+
+
+def _read_status(source: str) -> os.stat_result | OSError:
+    try:
+        return os.stat(source)
+    except OSError as error:
+        return error
 
 
 def read_output(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
-from rules_setcap.archive.entry import DIRECTORY, HARDLINK
+from rules_setcap.archive.entry import DIRECTORY, HARDLINK, MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,13 @@ def sort_entries(entries: Iterable[Entry], style: TarStyle) -> list[Entry]:
     ordered = sorted(entries, key=style.sort_key)
     ordered.sort(key=lambda entry: entry.type == HARDLINK)
     return ordered
+
+
+def set_directory_mode(entries: dict[str, Entry], mode: int) -> None:
+    """Gives directories that have the default permissions those of a tar style."""
+    for path, entry in entries.items():
+        if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
+            entries[path] = entry._replace(mode=mode)
 
 
 def _name_plain(entry: Entry) -> bytes:

@@ -1,11 +1,13 @@
-"""Writes an OCI image layout as one tar, which container engines load."""
+"""Writes an image as one tar, which container engines load."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.oci.archive_export import export_archive
+from rules_setcap.oci.built_images import BuiltImage, open_layout
 
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     name = files.read_json(arguments.take_value("destination"))["name"]
-    layout, output = arguments.take_value("layout"), arguments.take_value("output")
-    platform = arguments.take_value("platform", "")
+    output, platform = arguments.take_value("output"), arguments.take_value("platform", "")
+    descriptor = arguments.take_value("image-descriptor", "")
+    parts = [arguments.take_values(f"image-{part}") for part in ("document", "metadata", "blob", "base-layout")]
+    path = arguments.take_value("layout", "")
     arguments.check_all_taken()
     problems.raise_if_any()
-    with files.open_new_file(output) as stream:
+    opened = open_layout(BuiltImage(descriptor, *parts)) if descriptor else contextlib.nullcontext(path)
+    with opened as layout, files.open_new_file(output) as stream:
         export_archive(stream, layout, name, platform)

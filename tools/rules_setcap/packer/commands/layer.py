@@ -54,8 +54,8 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     arguments.check_all_taken()
 
     # The entries of the layer.
-    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults, blob["threads"])
-    entries.set_directory_mode(by_path, style.directory_mode)
+    by_path = entries.parse_entries(arguments.entries, problems, arguments.digests, defaults)
+    tar_styles.set_directory_mode(by_path, style.directory_mode)
     named = {entry.path for entry in by_path.values() if entry.attribute == "directories"}
     by_path = placement.place_entries(by_path, lower, named, replaces, problems)
     parent_directories.add_parent_directories(by_path, lower, which_parents, style.directory_mode, problems)
@@ -69,7 +69,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
 
         copied = [assignment.path for assignment in assigned if unmatched_output and assignment.attribute == "file_capabilities"]
         named |= entry_changes.change_entries(changes, by_path, copied, problems, locate)
-    entries.copy_attributes_to_hard_links(by_path, problems)
+    placement.copy_attributes_to_hard_links(by_path, problems)
     problems.extend(assignment_problems)
     unmatched: list[assignments.Assignment] = []
     if unmatched_output:
