@@ -142,6 +142,10 @@ def add_image_files(args, flag, image):
         format_each = flag + "-base-layout=%s",
         expand_directories = False,
     )
+    args.add_all(
+        depset(transitive = [depset(each.base_blobs) for each in image.built]),
+        format_each = flag + "-base-blob=%s",
+    )
 
 def convert_to_layout(ctx, attribute, image, name = None):
     """Returns an image as an OCI layout directory, and declares the action that makes it if the image is something else.

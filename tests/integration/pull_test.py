@@ -27,7 +27,7 @@ load("@rules_setcap//rules:image.bzl", "image")
 load("@rules_setcap//rules:index.bzl", "image_index")
 load("@rules_setcap//rules:load.bzl", "image_load")
 load("@rules_setcap//rules:push.bzl", "image_push")
-load("@rules_setcap//rules:test.bzl", "capability_test")
+load("@rules_setcap//rules:test.bzl", "capability_test", "digest_test")
 load("@rules_setcap//rules:toolchains.bzl", "registry_client")
 
 package(default_visibility = ["//visibility:public"])
@@ -46,6 +46,12 @@ image(
     env = {"NAME": "value"},
     labels = {"c": "d"},
     user = "65532",
+)
+
+digest_test(
+    name = "config_digest",
+    digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    image = ":config",
 )
 
 image(
@@ -223,7 +229,7 @@ def _digest(consumer: Consumer, name: str) -> str:
 
 def test_an_image_that_changes_only_the_config_fetches_no_layer(consumer):
     name = consumer.pull_new("config")
-    consumer.workspace.run("build", "//:config", "//:over_config", "--output_groups=manifest,config")
+    consumer.workspace.run("build", "//:config", "//:over_config", "//:config_digest")
     manifest = json.loads(consumer.workspace.output("over_config.manifest.json").read_bytes())
     layers = consumer.base.layers["linux/amd64"]
     assert [layer["digest"].removeprefix("sha256:") for layer in manifest["layers"]] == layers

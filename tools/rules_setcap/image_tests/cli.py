@@ -8,7 +8,7 @@
 
 IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. An image that Bazel built has its single
 files instead: --image-descriptor=FILE --image-document=FILE... --image-metadata=FILE... --image-blob=FILE...
---image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
+--image-base-layout=DIRECTORY..., --image-base-blob=FILE..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
 subcommand `resolve`.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _IMAGES = ("image", "expected-image")
-_PARTS = ("document", "metadata", "blob", "base-layout")
+_PARTS = ("document", "metadata", "blob", "base-layout", "base-blob")
 """The flags of the single files of an image, after its name, in the order of BuiltImage."""
 
 

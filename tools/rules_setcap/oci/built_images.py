@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import write_built_layout
 
@@ -30,6 +31,7 @@ class BuiltImage:
       metadata: the metadata of the layers that Bazel built.
       blobs: the blobs of the same layers, in the same order.
       base_layouts: OCI layout directories that have the other layers.
+      base_blobs: the layers of the base that other actions fetched; the names of the files are the hexadecimal digests.
     """
 
     descriptor: str
@@ -37,6 +39,7 @@ class BuiltImage:
     metadata: Sequence[str] = ()
     blobs: Sequence[str] = ()
     base_layouts: Sequence[str] = ()
+    base_blobs: Sequence[str] = ()
 
 
 @contextlib.contextmanager
@@ -58,7 +61,7 @@ def open_layout(image: BuiltImage) -> Iterator[str]:
             layout,
             documents={compute_digest(document): document for document in documents},
             descriptor=files.read_json(image.descriptor),
-            blobs=dict(zip(digests, image.blobs, strict=True)),
+            blobs=dict(zip(digests, image.blobs, strict=True)) | map_fetched_blobs(image.base_blobs),
             base_layouts=image.base_layouts,
         )
         yield layout

@@ -19,7 +19,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     name = files.read_json(arguments.take_value("destination"))["name"]
     output, platform = arguments.take_value("output"), arguments.take_value("platform", "")
     descriptor = arguments.take_value("image-descriptor", "")
-    parts = [arguments.take_values(f"image-{part}") for part in ("document", "metadata", "blob", "base-layout")]
+    parts = [arguments.take_values(f"image-{part}") for part in ("document", "metadata", "blob", "base-layout", "base-blob")]
     path = arguments.take_value("layout", "")
     arguments.check_all_taken()
     problems.raise_if_any()
