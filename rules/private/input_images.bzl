@@ -138,13 +138,13 @@ def add_image_files(args, flag, image):
     args.add_all(metadata, format_each = flag + "-metadata=%s")
     args.add_all(blobs, format_each = flag + "-blob=%s")
     args.add_all(
+        depset(transitive = [depset(each.base_blobs) for each in image.built]),
+        format_each = flag + "-base-blob=%s",
+    )
+    args.add_all(
         depset(transitive = [depset(each.base_layouts) for each in image.built]),
         format_each = flag + "-base-layout=%s",
         expand_directories = False,
-    )
-    args.add_all(
-        depset(transitive = [depset(each.base_blobs) for each in image.built]),
-        format_each = flag + "-base-blob=%s",
     )
 
 def convert_to_layout(ctx, attribute, image, name = None):

@@ -178,8 +178,8 @@ PROBLEMS = {
     "/usr/bin/data=bpf": 'file: "/usr/bin/data": mode 0644 has no execute bit',
     "/usr/bin/text=bpf": 'file: "/usr/bin/text": not an ELF program; the kernel ignores its capabilities',
     "/usr/bin=bpf": 'file: "/usr/bin": a directory; capabilities are for programs',
-    "/usr/bin/nginx=net_bind_servce": "unknown capability; did you mean",
-    "/usr/bin/nginx=cap_bpf=e": "file: ",
+    "/usr/bin/nginx=net_bind_servce": 'file: "/usr/bin/nginx": "net_bind_servce": unknown capability; did you mean',
+    "/usr/bin/nginx=cap_bpf=ep cap_chown=p": 'file: "/usr/bin/nginx": "cap_bpf=ep cap_chown+p": effective for some capabilities only',
     "usr/bin/nginx=bpf": 'file: "usr/bin/nginx": must be absolute; write "/usr/bin/nginx"',
     "/usr/bin/nginx": 'file: "/usr/bin/nginx": must be an absolute path, =, and capability text',
     "/usr/bin/../bin/nginx=bpf": 'must not have "//", "/./" or "/../"',
@@ -232,6 +232,32 @@ def test_force_replaces_archives_and_layouts_only(tmp_path, image):
         done = run_imagecap("set", "--rewrite", "--force", image, directory, GRANT)
         assert "is not an OCI layout directory, so that --force does not replace it" in done.stderr
     assert (tmp_path / "home/diary").read_text() == "kept"
+
+
+def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path, image):
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("target")
+    for output, flags, message in [
+        ("none/new", [], "its parent directory does not exist; make it first"),
+        ("fifo", ["--force"], "is not a regular file; write another path, or - for standard output"),
+        ("directory", ["--force", "--format=oci-archive"], "is a directory, and the new image is an archive; write another path"),
+    ]:
+        done = run_imagecap("set", "--rewrite", *flags, image, tmp_path / output, GRANT)
+        assert (done.status, done.stderr) == (2, f'imagecap: output: "{tmp_path / output}": {message}\n')
+    # A slash at the end, and a link that leads nowhere yet.
+    set_capabilities("--rewrite", image, f"{tmp_path}/new/", GRANT)
+    set_capabilities("--rewrite", image, tmp_path / "link", GRANT)
+    assert "/usr/bin/nginx" in _read(tmp_path / "new")
+    assert "/usr/bin/nginx" in _read(tmp_path / "target")
+
+
+def test_a_layer_is_not_taken_for_an_image(tmp_path):
+    (tmp_path / "layer.tar").write_bytes(LOWER)
+    done = run_imagecap("set", "--rewrite", tmp_path / "layer.tar", tmp_path / "new.tar", GRANT)
+    assert done.stderr.endswith(
+        "has neither index.json nor manifest.json; give an OCI layout directory, an OCI archive, or an archive as docker save writes it\n"
+    )
 
 
 def test_an_output_within_the_input_is_refused(tmp_path, image):

@@ -151,6 +151,28 @@ def test_a_release_mounts_the_layers_of_the_base(consumer):
     assert not layers & set(consumer.registry.uploads("released"))
 
 
+def test_a_release_to_another_registry_uploads_the_layers_of_the_base_once(consumer, tmp_path, tmp_path_factory):
+    """The release has Bazel fetch the layers, which the build left in the cache."""
+    consumer.pull_new("other-registry-source")
+    bazel, home, cache = require.tool("bazel"), consumer.workspace.directory.parent / "home", f"--disk_cache={tmp_path}"
+    flags = [f"--bazel={bazel} --output_user_root={home}/bazel --max_idle_secs=20", "--build-flag=--lockfile_mode=off"]
+    with registries.serve(tmp_path_factory.mktemp("other")) as other:
+        consumer.workspace.write(
+            "other/BUILD.bazel",
+            'load("@rules_setcap//rules:push.bzl", "image_push")\n'
+            'load("@rules_setcap//rules:release.bzl", "image_release")\n'
+            f'image_push(name = "push", image = "//:index", repository = "{other.host}/released")\n'
+            'image_release(name = "other", images = [":push"])\n',
+        )
+        consumer.workspace.run("build", cache, "//other")
+        consumer.workspace.run("clean")
+        consumer.workspace.run("run", cache, "//other", "--", "--tag", "v1", *flags, f"--build-flag={cache}")
+        assert other.manifest("released", "v1")[0] == _digest(consumer, "index")
+        uploads = other.uploads("released")
+    layers = {layer for layers in consumer.base.layers.values() for layer in layers}
+    assert layers <= set(uploads) and len(uploads) == len(set(uploads))
+
+
 def test_a_push_to_a_registry_that_has_the_layers_needs_no_source(consumer, tmp_path_factory):
     with registries.serve(tmp_path_factory.mktemp("source")) as source:
         consumer.base.push(f"{source.host}/base:13")

@@ -30,16 +30,21 @@ class BuiltImage:
       documents: the manifests and configs, and the index.
       metadata: the metadata of the layers that Bazel built.
       blobs: the blobs of the same layers, in the same order.
+      base_blobs: the layers that actions have fetched; the names of the files are the hexadecimal digests.
       base_layouts: OCI layout directories that have the other layers.
-      base_blobs: the layers of the base that other actions fetched; the names of the files are the hexadecimal digests.
     """
 
     descriptor: str
     documents: Sequence[str]
     metadata: Sequence[str] = ()
     blobs: Sequence[str] = ()
-    base_layouts: Sequence[str] = ()
     base_blobs: Sequence[str] = ()
+    base_layouts: Sequence[str] = ()
+
+
+PARTS = ("document", "metadata", "blob", "base-blob", "base-layout")
+"""The flags of the fields after `descriptor`, in the same order, as rules/private/input_images.bzl writes them after the name of an
+image."""
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ A registry is not trusted: its answers have limits, and no request follows it to
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import re
@@ -19,8 +20,9 @@ import urllib.request
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.delivery.errors import DeliveryError, TransientError, UnreadableRegistryError
+from rules_setcap.delivery.release.deadlines import LimitedResponse
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.errors import printable, quote
 from rules_setcap.oci import manifest_checks, media_types, reference
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 30.0
 """The longest wait for bytes of a registry, in seconds."""
-_BODY_TIMEOUT = 60.0
-"""The longest time for the body of an answer, in seconds."""
+_ANSWER_TIMEOUT = 60.0
+"""The longest time for a whole answer, in seconds."""
 _ACCEPT = ", ".join([*media_types.MANIFESTS, *media_types.INDEXES])
 _TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
@@ -85,6 +87,8 @@ class Registry:
         answer = self._ask("HEAD", path, repository)
         if answer.status == 200 and not answer.headers.get("Docker-Content-Digest"):
             answer = self._ask("GET", path, repository)
+            if answer.status == 200 and not answer.body:
+                raise DeliveryError(f"{self._host} answers without a manifest for {path}")
         if answer.status in (403, 404):  # Some registries forbid what does not exist.
             return ""
         if answer.status != 200:
@@ -246,15 +250,16 @@ class Registry:
 
 def _exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]) -> _Answer:
     """Sends a request and returns the answer, with a body of a limited size."""
+    connection.response_class = functools.partial(LimitedResponse, seconds=_ANSWER_TIMEOUT)  # type: ignore[assignment]
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
-    body, end = b"", time.monotonic() + _BODY_TIMEOUT
+    body = b""
     while piece := answer.read(min(1 << 16, limits.JSON + 1 - len(body))):
         body += piece
         if len(body) > limits.JSON:
             raise http.client.HTTPException(f"an answer of more than {limits.JSON} bytes (limit JSON)")
-        if time.monotonic() > end:
-            raise http.client.HTTPException(f"an answer that takes more than {_BODY_TIMEOUT:.0f} s")
+    if answer.length:
+        raise http.client.HTTPException("its answer ends too early")
     return _Answer(answer.status, answer.headers, body)
 
 
@@ -276,6 +281,8 @@ def describe_error(error: Exception) -> str:
         return "timed out"
     if isinstance(error, http.client.RemoteDisconnected):
         return "it closed the connection"
+    if isinstance(error, http.client.BadStatusLine):
+        return "it does not speak HTTP"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error)[:200] or type(error).__name__
+    return printable(str(error)[:200]) or type(error).__name__
