@@ -19,7 +19,7 @@ peer's: below 1, the rules are faster.
 ![Size and time of compressed layers; time for many images](benchmarks.svg)
 
 `gzip` is the default of the rules, by libdeflate; `zlib` is gzip by zlib, which a flag chooses
-([Layers](layers.md#compression)). {machine}.
+([Layers](layers.md#compression)).
 
 | measurement | goal | result |
 |---|---|---|
@@ -33,7 +33,9 @@ _MONOREPO = """\
 
 {table}
 
-Measured on {date}, {rounds} rounds, on {machine}. Ratios are the median of those within a round, with the lowest and the highest.
+Measured on {date}, {rounds} rounds, on {machine}.
+
+Ratios are the median of those within a round, with the lowest and the highest.
 
 The workspace has {count:,} services of 5 shapes in equal parts: a static program with a layer of configuration; a program with 100 to
 500 runfiles; a program with four layers that other services share; a program over a base; and an index of a program for two
@@ -69,8 +71,10 @@ _THREADS = """\
 
 {table}
 
-A binary of {size:.0f} MB, measured on {date}, {rounds} rounds, on {machine}. The measured columns are wall times of programs that are
-started anew, and the files are in the page cache. On one and two CPUs, the programs ran with that CPU affinity.
+Measured on {date}, {rounds} rounds, on {machine}.
+
+The measured columns are wall times for a binary of {size:.0f} MB, of programs that are started anew with the affinity to one and two
+CPUs. The files are in the page cache.
 
 The computed columns are arithmetic. On n CPUs, a program takes an n-th of its processor time, or the time of the slowest stage that
 only one thread can do, if that is longer. The packer reads the file ({reading:.2f} s), hashes the tar for `diff_id` ({hashing:.2f} s),
@@ -145,7 +149,7 @@ def update_page(directory: pathlib.Path, **measured: Any) -> None:
 def write_page(everything: results.Results) -> str:
     """Returns the page."""
     least = min((peer.memory[1] for group in everything.groups for peer in group.list_measured().values()), default=0)
-    parts = [_HEAD.format(goals="\n".join(report.write_goals(everything.groups)), machine=everything.machine)]
+    parts = [_HEAD.format(goals="\n".join(report.write_goals(everything.groups)))]
     monorepo = everything.monorepo
     if monorepo:
         rounds = len(next(iter(monorepo.values[results.MONOREPO_ROWS[0]].values())))
