@@ -97,8 +97,7 @@ The computed columns are arithmetic. On n CPUs, a program takes an n-th of its p
 only one thread can do, if that is longer. The packer reads the file ({reading:.2f} s), hashes the tar for `diff_id` ({hashing:.2f} s),
 and hashes and writes the blob (less than {writing:.2f} s), each in a thread of its own. The start of Python ({start:.2f} s) is left out,
 because Bazel keeps the packer running as a worker. pgzip's program, which does what umoci does, reads and hashes the tar in one thread
-({pgzip:.2f} s). `zstd -T0` has a pipeline beside it that hashes the tar by sha256sum ({sha256sum:.2f} s). So SHA-256 limits all of
-them where CPUs are many.
+({pgzip:.2f} s). sha256sum hashes the tar beside `zstd -T0` ({sha256sum:.2f} s). So SHA-256 limits all of them where CPUs are many.
 
 To repeat it:
 
