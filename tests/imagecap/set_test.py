@@ -161,6 +161,26 @@ def test_capabilities_are_taken_away(tmp_path, image, way):
     assert set(_read(tmp_path / "only").values()) == {"cap_bpf=p"}
 
 
+def test_capabilities_are_taken_away_from_files_that_cannot_have_them(tmp_path, way):
+    layout = Layout(tmp_path / "image")
+    files = [("/script", NET, b"#!/bin/sh\n"), ("/text", NET, b"text"), ("/data", NET, ELF, {"mode": 0o644})]
+    image = layout.write_index(layout.put_image(tar(*files)))
+    set_capabilities(*way, image, tmp_path / "one", "/script=", "/text=", "/data=")
+    assert _read(tmp_path / "one") == {}
+    set_capabilities(*way, "--strip", image, tmp_path / "all")
+    assert _read(tmp_path / "all") == {}
+
+
+def test_an_invalid_attribute_is_removed_where_it_is(tmp_path):
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(tar(("/bad", b"x", ELF), ("/good", None, ELF))))
+    done = run_imagecap("set", "--compression=zlib", image, tmp_path / "new", "/good=bpf")
+    what = "has an invalid security.capability attribute, so that engines do not unpack its layer; write --rewrite and"
+    assert (done.status, done.stderr) == (2, f'imagecap: file: "/bad": {what} "/bad="\n')
+    set_capabilities("--rewrite", image, tmp_path / "new", "/bad=", "/good=bpf")
+    assert _read(tmp_path / "new") == {"/good": "cap_bpf=p"}
+
+
 def test_an_image_without_capabilities_stays_as_it_is_when_it_is_stripped(tmp_path, way):
     layout = Layout(tmp_path / "image")
     image = layout.write_index(layout.put_image(LOWER))
@@ -203,9 +223,10 @@ def test_all_problems_are_reported_at_once(tmp_path, image, way):
 
 
 def test_a_file_is_not_set_twice(tmp_path, image, way):
-    done = run_imagecap("set", *way, image, tmp_path / "new", "/bin/nginx=bpf", "/usr/bin/nginx=perfmon")
-    assert done.status == 2
-    assert 'file: "/usr/bin/nginx": the same file as "/usr/bin/nginx", which has capabilities already; keep one' in done.stderr
+    for first in ("bpf", ""):
+        done = run_imagecap("set", *way, image, tmp_path / "new", f"/bin/nginx={first}", "/usr/bin/nginx=perfmon")
+        what = 'file: "/usr/bin/nginx": the same file as "/usr/bin/nginx", which has capabilities already; keep one'
+        assert (done.status, done.stderr) == (2, f"imagecap: {what}\n")
 
 
 # The output.
