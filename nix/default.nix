@@ -7,6 +7,6 @@
 }:
 import ./functions.nix {
   python = "${python}/bin/python3";
-  gzipLibrary = "${libdeflate}/lib/libdeflate.so";
+  gzipLibrary = "${libdeflate}/lib/libdeflate${stdenvNoCC.buildPlatform.extensions.sharedLibrary}";
   system = stdenvNoCC.buildPlatform.system;
 }

@@ -16,7 +16,8 @@ Then `base = "@debian"` in an `image`. Bazel fetches the manifest and the config
 action reads it. See [bases](../bases.md).
 """
 
-load("//rules/private:pull.bzl", "CLIENT_ATTRS", "CLIENT_REPOSITORY", "PULL_ATTRS", "client_repository", "pull_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:pull.bzl", "PULL_ATTRS", "pull_repository")
 
 def _bases_impl(ctx):
     clients = [tag for module in ctx.modules if module.is_root for tag in module.tags.client]

@@ -43,7 +43,8 @@ build --@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
-load("//rules/private:pull.bzl", "CLIENT_REPOSITORY", "client_repository", "pull_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:pull.bzl", "pull_repository")
 
 # buildifier: disable=unnamed-macro
 def rules_setcap_dependencies():
@@ -83,7 +84,8 @@ def pull_base(name, image, digest = "", platforms = [], insecure = False, tag = 
       insecure: Whether to allow plain HTTP.
       tag: The tag, for the message without a digest.
     """
-    maybe(client_repository, name = CLIENT_REPOSITORY)
+    if not native.existing_rule(CLIENT_REPOSITORY):
+        client_repository(name = CLIENT_REPOSITORY)
     pull_repository(
         name = name,
         apparent_name = name,

@@ -1,6 +1,5 @@
 """Checks of an image's attributes before anything is packed."""
 
-load("//rules:providers.bzl", "ImageInfo")
 load(":base.bzl", "add_base_labels")
 load(":messages.bzl", "format_label", "format_problem")
 load(":request.bzl", "add_attribute_file", "run_request", "start_request")
@@ -121,10 +120,9 @@ def resolve_attributes(ctx, spec, base, problems):
     if ctx.attr.base:
         flags.append("--base-name=" + format_label(ctx.attr.base.label))
     base_files = []
-    platform = getattr(ctx.attr.base[ImageInfo], "platform", "") if ctx.attr.base and ImageInfo in ctx.attr.base else ""
-    if platform:
+    if base.platform:
         # The platform is enough. To read the config of an image of this build would delay the action.
-        flags.append("--base-platform=" + platform)
+        flags.append("--base-platform=" + base.platform)
     elif base.layouts:
         request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
         add_base_labels(request, base)

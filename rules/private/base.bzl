@@ -1,6 +1,6 @@
 """Base images: the files of them that the actions of an image need."""
 
-load("//rules:providers.bzl", "ImageInfo", "PulledImageInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "PulledImageInfo")
 load(":input_images.bzl", "convert_to_layout", "find_image")
 load(":platform.bzl", "ARCHITECTURE_ATTRS", "find_cpu_platform")
 load(":pulled_documents.bzl", "matches_platform")
@@ -20,7 +20,10 @@ _BaseInfo = provider(
 
 def _prepare_base_impl(target, ctx):
     problems = []
-    image = None if ImageInfo in target or PulledImageInfo in target else find_image("base", target, problems)
+
+    # The metadata of its layers lists the files, or its target declares the action.
+    is_listed = ImageInfo in target or ImageIndexInfo in target or PulledImageInfo in target
+    image = None if is_listed else find_image("base", target, problems)
     if not image or not image.file:
         return []  # The image that has the base reports the problems.
     return [_list_base_contents(ctx, "setcap_base", ctx.label, image, find_cpu_platform(ctx))]
@@ -73,6 +76,7 @@ _NO_BASE = struct(
     layout_files = depset(),
     layouts = [],
     manifest = None,
+    platform = "",
     sources = [],
 )
 
@@ -95,12 +99,13 @@ def base_image(ctx, platform, problems):
         layout_files: depset of File, `layouts`, the files that they link to, and `blobs`.
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build; one or none.
         manifest: File, the manifest of an `image` of these rules; None otherwise.
+        platform: str, the platform of an `image` of these rules; "" if it is not known.
         sources: list of struct of digest, image and insecure, the images in registries that have `blobs`; one or none.
     """
     if not ctx.attr.base:
         return _NO_BASE
-    if ImageInfo in ctx.attr.base:
-        info = ctx.attr.base[ImageInfo]
+    info = _find_built_image(ctx.attr.base, platform)
+    if info:
         return struct(
             blobs = info.base_blobs,
             config = info.config,
@@ -111,6 +116,7 @@ def base_image(ctx, platform, problems):
             layout_files = depset(info.base_layouts, transitive = [info.base_layout_files]),
             layouts = info.base_layouts,
             manifest = info.manifest,
+            platform = info.platform,
             sources = info.base_sources,
         )
     if PulledImageInfo in ctx.attr.base:
@@ -132,6 +138,7 @@ def base_image(ctx, platform, problems):
         layout_files = prepared.files,
         layouts = [prepared.layout],
         manifest = None,
+        platform = "",
         sources = [],
     )
 
@@ -158,8 +165,26 @@ def _use_pulled_image(label, info, platform):
         layout_files = depset(image.layers, transitive = [documents]),
         layouts = [info.documents],
         manifest = None,
+        platform = "",
         sources = [struct(digest = image.digest, image = info.image, insecure = info.insecure)] if image.digest else [],
     )
+
+def _find_built_image(target, platform):
+    """Returns the ImageInfo of an image of these rules.
+
+    Args:
+      target: Target, the base.
+      platform: str, the platform of the image to find in an index.
+
+    Returns:
+      ImageInfo; None for an image of another ruleset, and for an index that does not have exactly one image for the platform.
+      Then an action finds the image, or reports the platforms that there are.
+    """
+    if ImageInfo in target:
+        return target[ImageInfo]
+    images = target[ImageIndexInfo].images if ImageIndexInfo in target and platform else []
+    images = [image for image in images if image.platform == platform]
+    return images[0] if len(images) == 1 else None
 
 def add_base_labels(request, base):
     """Adds the base's label for each of its files, for messages.

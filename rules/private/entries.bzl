@@ -112,11 +112,8 @@ def list_program(attribute, target, path, workspace):
         return list_files(attribute, depset([program]), lambda _file: path)
 
     def write_program(program, directory_expander):
-        contents = _list_runfiles(program, runfiles, mapping, workspace)
         lines = write_lines(attribute, program, path, directory_expander)
-        for file, relative in contents:
-            lines += _write_runfile(attribute, file, relative, program, path, directory_expander)
-        return lines
+        return lines + _write_runfiles(attribute, program, path, runfiles, mapping, workspace, directory_expander)
 
     # Bazel offers the targets of links among the runfiles in no other way. Few programs have such links.
     links = runfiles.symlinks.to_list() if runfiles.symlinks else []
@@ -128,53 +125,43 @@ def list_program(attribute, target, path, workspace):
         map_each = write_program,
     )
 
-def _list_runfiles(program, runfiles, mapping, workspace):
-    """Lists the contents of a program's runfiles directory. It flattens the runfiles: only an action may call it.
-
-    Args:
-      program: File.
-      runfiles: runfiles of the program.
-      mapping: File, the repository mapping of the runfiles; None if there is none.
-      workspace: str, ctx.workspace_name.
-
-    Returns:
-      list of tuples: File, or None for an empty file, and its path in the directory.
-    """
-    files = runfiles.files.to_list()
-    links, root_links = runfiles.symlinks.to_list(), runfiles.root_symlinks.to_list()
-    if not links and not root_links and not [file for file in files if file != program]:
-        return []  # A program without other runfiles, such as a static binary, gets no runfiles directory.
-    return (
-        [(file, runfiles_path(file.short_path, workspace)) for file in files] +
-        [(link.target_file, runfiles_path(link.path, workspace)) for link in links] +
-        [(link.target_file, link.path) for link in root_links] +
-        # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
-        [
-            (None, path.removeprefix("external/") if path.startswith("external/") else runfiles_path(path, workspace))
-            for path in runfiles.empty_filenames.to_list()
-        ] +
-        ([(mapping, "_repo_mapping")] if mapping else [])
-    )
-
-def _write_runfile(attribute, file, relative, program, path, directory_expander):
-    """Returns the lines for one item of _list_runfiles().
+def _write_runfiles(attribute, program, path, runfiles, mapping, workspace, directory_expander):
+    """Returns the lines for a program's runfiles directory. It flattens the runfiles: only an action may call it.
 
     Args:
       attribute: str, the attribute that has the program.
-      file: File; None for an empty file.
-      relative: str, its path in the runfiles directory.
       program: File.
       path: str, the program's path in the image.
+      runfiles: runfiles of the program.
+      mapping: File, the repository mapping of the runfiles; None if there is none.
+      workspace: str, ctx.workspace_name.
       directory_expander: DirectoryExpander, from Args.map_each.
 
     Returns:
       list of str.
     """
-    destination = path + ".runfiles/" + relative
-    if not file:
-        return [write_line(attribute, destination)]
-    if file == program:
+    files = runfiles.files.to_list()
+    contents = [(file, runfiles_path(file.short_path, workspace)) for file in files if file != program]
+    contents += [(link.target_file, runfiles_path(link.path, workspace)) for link in runfiles.symlinks.to_list()]
+    contents += [(link.target_file, link.path) for link in runfiles.root_symlinks.to_list()]
+    if not contents:
+        return []  # A program without other runfiles, such as a static binary, gets no runfiles directory.
+    if mapping:
+        contents.append((mapping, "_repo_mapping"))
+    root = path + ".runfiles/"
+    lines = [
+        line
+        for file, relative in contents
+        for line in write_lines(attribute, file, root + relative, directory_expander)
+    ]
+    for short_path in runfiles.empty_filenames.to_list():
+        # Bazel 7 sets --legacy_external_runfiles by default. The main repository cannot have a directory of this name.
+        external = short_path.startswith("external/")
+        relative = short_path.removeprefix("external/") if external else runfiles_path(short_path, workspace)
+        lines.append(write_line(attribute, root + relative))
+    if program in files:
         # The program is in its runfiles too. A link keeps its bytes in the layer once.
-        up = "../" * len(relative.split("/"))
-        return [write_line(attribute, destination, type = "symlink", target = up + path.split("/")[-1])]
-    return write_lines(attribute, file, destination, directory_expander)
+        relative = runfiles_path(program.short_path, workspace)
+        target = "../" * len(relative.split("/")) + path.split("/")[-1]
+        lines.append(write_line(attribute, root + relative, type = "symlink", target = target))
+    return lines

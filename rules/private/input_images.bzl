@@ -138,6 +138,10 @@ def add_image_files(args, flag, image):
     args.add_all(metadata, format_each = flag + "-metadata=%s")
     args.add_all(blobs, format_each = flag + "-blob=%s")
     args.add_all(
+        depset(transitive = [depset(each.base_blobs) for each in image.built]),
+        format_each = flag + "-base-blob=%s",
+    )
+    args.add_all(
         depset(transitive = [depset(each.base_layouts) for each in image.built]),
         format_each = flag + "-base-layout=%s",
         expand_directories = False,

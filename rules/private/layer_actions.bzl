@@ -35,7 +35,7 @@ def pack_layer(
       problems_file: File, as run_request() takes it.
       entries: list of EntriesInfo.
       capabilities: list of struct of attribute, path and capabilities, as list_file_capabilities() returns it.
-      sets_entries: bool, whether modes, owners and xattrs apply to the entries of this layer.
+      sets_entries: bool, whether the attributes that set modes, owners and xattrs apply to the entries of this layer.
       lower: struct of what the layer is packed over; None if that is not known:
         base: struct from base_image().
         contents: list of File, the contents of the base and the metadata of its layers, the lowest first.
@@ -57,10 +57,8 @@ def pack_layer(
     _add_blob_flags(ctx, request, info, capabilities)
     _add_mtime(ctx, request, status_files)
     flags = ["--parent-directories=" + ctx.attr.parent_directories, "--tar-style=" + ctx.attr.tar_style]
-    if entries:
-        flags += ["--owner=" + ctx.attr.owner, "--mode=" + ctx.attr.mode]
     if sets_entries:
-        flags += _list_changes(ctx)
+        flags += ["--owner=" + ctx.attr.owner, "--mode=" + ctx.attr.mode] + _list_changes(ctx)
     if ctx.attr.hard_link_duplicates:
         flags.append("--hard-link-duplicates=yes")
     if program:

@@ -1,5 +1,6 @@
 """Repositories with the documents of images in registries: indexes, manifests and configs, and no layer."""
 
+load(":client_repository.bzl", "find_client")
 load(":messages.bzl", "format_problem")
 load(
     ":pulled_documents.bzl",
@@ -20,50 +21,11 @@ load(
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-# The repository that has the path and the environment of the client. There is one for all images.
-CLIENT_REPOSITORY = "rules_setcap_registry_client"
-
 # Bytes of a manifest or config: the limit JSON of tools/rules_setcap/diagnostics/limits.py.
 _LIMIT = 4 << 20
 
 # The time limit of one call of the client, in seconds.
 _TIMEOUT = 300
-
-# The variables that crane, skopeo and their credential helpers read.
-_VARIABLES = [
-    "ALL_PROXY",
-    "CONTAINERS_REGISTRIES_CONF",
-    "DOCKER_CONFIG",
-    "HOME",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "PATH",
-    "REGISTRY_AUTH_FILE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-    "XDG_CONFIG_HOME",
-    "XDG_RUNTIME_DIR",
-    "all_proxy",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-]
-
-CLIENT_ATTRS = {
-    "env": attr.string_list(
-        doc = "Further environment variables that the client gets from the environment of Bazel, for instance `[\"AWS_PROFILE\"]` for a credential helper.",
-    ),
-    "kind": attr.string(
-        doc = "Which program it is, `crane` or `skopeo`. Without `program`, only this one is searched on `PATH`.",
-        values = ["", "crane", "skopeo"],
-    ),
-    "program": attr.label(
-        allow_single_file = True,
-        doc = "The program: a file of the source tree or of another repository.",
-    ),
-}
 
 PULL_ATTRS = {
     "digest": attr.string(
@@ -93,50 +55,11 @@ read -r status < "$output.status"
 exit "$status"
 """
 
-def _client_repository_impl(ctx):
-    kinds = [ctx.attr.kind] if ctx.attr.kind else ["crane", "skopeo"]
-    path = ""
-    kind = ""
-    if ctx.attr.program:
-        if not ctx.attr.kind:
-            fail("bases.client: kind: must be set; write which program {} is".format(ctx.attr.program))
-        path, kind = str(ctx.path(ctx.attr.program)), ctx.attr.kind
-    else:
-        for name in kinds:
-            found = None if path else ctx.which(name)
-            if found:
-                path, kind = str(found), name
-    environment = {name: ctx.getenv(name) for name in _VARIABLES + ctx.attr.env}
-    client = {
-        "environment": {name: value for name, value in environment.items() if value != None},
-        "kind": kind,
-        "kinds": kinds,
-        "path": path,
-    }
-    ctx.file("client.json", json.encode_indent(client), executable = False)
-    ctx.file("BUILD.bazel", "exports_files([\"client.json\"])\n", executable = False)
-
-    # A proxy's address may have a password.
-    ctx.execute(["chmod", "600", "client.json"])
-
-client_repository = repository_rule(
-    doc = """The path of crane or skopeo, and the environment that it needs.
-
-The actions that fetch layers read the file, but it is not one of their inputs: their output depends on the digest alone, so that \
-users with other paths share it in a remote cache.""",
-    implementation = _client_repository_impl,
-    attrs = CLIENT_ATTRS,
-    configure = True,
-    local = True,
-)
-
 def _pull_repository_impl(ctx):
     _check_attributes(ctx)
-
-    # Another client, or another environment, does not change what is fetched.
-    client = json.decode(ctx.read(ctx.path(ctx.attr.client), watch = "no"))
-    if not client["path"]:
-        instead = "install {}, or name one with bases.client in MODULE.bazel".format(" or ".join(client["kinds"]))
+    client = find_client(ctx, ctx.attr.client)
+    if not client.path:
+        instead = "install {}, or name one with bases.client in MODULE.bazel".format(" or ".join(client.kinds))
         _fail(ctx, "image", ctx.attr.image, "no client for registries on PATH; " + instead)
     if not ctx.attr.digest:
         _report_missing_digest(ctx, client)
@@ -148,7 +71,7 @@ def _pull_repository_impl(ctx):
             _check_document(ctx, entry["digest"], find_entry_fault(entry))
         images = [_fetch_image(ctx, client, entry, _fetch_document(ctx, client, entry["digest"])) for entry in entries]
     else:
-        size = len(_read(ctx, ctx.attr.digest))
+        size = _find_size(ctx, ctx.attr.digest)
         entries = [{"digest": ctx.attr.digest, "mediaType": top.get("mediaType") or MANIFEST, "size": size}]
         images = [_fetch_image(ctx, client, entries[0], top)]
         _check_platform(ctx, images[0].platform)
@@ -188,7 +111,7 @@ def _report_missing_digest(ctx, client):
     output = "tag.json"
     done = _run_client(ctx, client, output, "{}:{}".format(ctx.attr.image, tag))
     if done.return_code:
-        _fail(ctx, "digest", "", "must be set, and {} has not found the tag {}: {}".format(client["kind"], json.encode(tag), _quote_output(done)))
+        _fail(ctx, "digest", "", "must be set, and {} has not found the tag {}: {}".format(client.kind, json.encode(tag), _quote_output(done)))
     digest = "sha256:" + ctx.download(url = _file_url(ctx, output), output = "tagged.json").sha256
     _fail(ctx, "digest", "", "must be set; {}:{} has this digest today, so write\n    digest = \"{}\",".format(ctx.attr.image, tag, digest))
 
@@ -197,7 +120,7 @@ def _fetch_image(ctx, client, entry, manifest):
 
     Args:
       ctx: the context of the repository rule.
-      client: dict, from client.json.
+      client: struct from find_client().
       entry: dict, the descriptor of the manifest.
       manifest: dict, the manifest.
 
@@ -241,7 +164,7 @@ def _list_platforms(entries):
 def _write_repository(ctx, top, entries, images):
     """Writes the files of the layout beside the documents, and the BUILD file."""
     if is_index(top) and not ctx.attr.platforms:
-        entries = [{"digest": ctx.attr.digest, "mediaType": top.get("mediaType") or INDEX, "size": len(_read(ctx, ctx.attr.digest))}]
+        entries = [{"digest": ctx.attr.digest, "mediaType": top.get("mediaType") or INDEX, "size": _find_size(ctx, ctx.attr.digest)}]
     names = ["mediaType", "digest", "size", "platform"]
     entries = [{name: entry[name] for name in names if name in entry} for entry in entries]
     ctx.file("index.json", json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}), executable = False)
@@ -276,7 +199,7 @@ def _fetch_document(ctx, client, digest, manifest_digest = None):
 
     Args:
       ctx: the context of the repository rule.
-      client: dict, from client.json.
+      client: struct from find_client().
       digest: str.
       manifest_digest: str, the digest of the manifest if the document is a config.
 
@@ -286,12 +209,12 @@ def _fetch_document(ctx, client, digest, manifest_digest = None):
     output = "fetched/" + digest.removeprefix("sha256:")
     done = _run_client(ctx, client, output, "{}@{}".format(ctx.attr.image, manifest_digest or digest), digest if manifest_digest else None)
     if done.return_code:
-        _fail(ctx, "image", ctx.attr.image, "{} has not fetched {}: {}".format(client["kind"], digest, _quote_output(done)))
+        _fail(ctx, "image", ctx.attr.image, "{} has not fetched {}: {}".format(client.kind, digest, _quote_output(done)))
 
     # Bazel has no other function that verifies a digest.
     downloaded = ctx.download(url = _file_url(ctx, output), output = _blob_path(digest), sha256 = digest.removeprefix("sha256:"), allow_fail = True)
     if not downloaded.success:
-        _fail(ctx, "image", ctx.attr.image, "{} has fetched something of another digest for {}".format(client["kind"], digest))
+        _fail(ctx, "image", ctx.attr.image, "{} has fetched something of another digest for {}".format(client.kind, digest))
     ctx.delete("fetched")
     value = json.decode(_read(ctx, digest), default = None)
     if type(value) != "dict":
@@ -303,7 +226,7 @@ def _run_client(ctx, client, output, reference, config_digest = None):
 
     Args:
       ctx: the context of the repository rule.
-      client: dict, from client.json.
+      client: struct from find_client().
       output: str, the path of the file.
       reference: str, the image, with a tag or the digest of a manifest.
       config_digest: str, the digest of the config if that is wanted.
@@ -312,13 +235,13 @@ def _run_client(ctx, client, output, reference, config_digest = None):
       exec_result.
     """
     insecure = _is_insecure(ctx)
-    if client["kind"] == "crane":
+    if client.kind == "crane":
         command = ["blob", "{}@{}".format(ctx.attr.image, config_digest)] if config_digest else ["manifest", reference]
         command = (["--insecure"] if insecure else []) + command
     else:
         command = ["inspect", "--raw"] + (["--config"] if config_digest else []) + (["--tls-verify=false"] if insecure else []) + ["docker://" + reference]
     ctx.file(output, "", executable = False)
-    script = ["sh", "-c", _SCRIPT, "sh", str(ctx.path(output)), str(_LIMIT + 1), client["path"]]
+    script = ["sh", "-c", _SCRIPT, "sh", str(ctx.path(output)), str(_LIMIT + 1), client.path]
     done = ctx.execute(script + command, timeout = _TIMEOUT)
     ctx.delete(output + ".status")
     return done
@@ -331,6 +254,10 @@ def _blob_path(digest):
 
 def _read(ctx, digest):
     return ctx.read(_blob_path(digest), watch = "no")
+
+def _find_size(ctx, digest):
+    """Returns the size of a document in bytes. A string that Bazel reads has characters."""
+    return int(ctx.execute(["wc", "-c", _blob_path(digest)]).stdout.strip().split(" ")[0])
 
 def _file_url(ctx, path):
     return "file://" + str(ctx.path(path)).replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F")

@@ -3,7 +3,8 @@
 Each line of a request is a flag or an entry of a layer. It is a file even if it is short, so that one persistent worker
 can serve all actions.
 
-Every action follows the same steps: `start_request()`, its own flags, `run_request()`.
+Every action follows the same steps: `start_request()`, its own flags, `run_request()`. Flags that are text are added as one list,
+because every call takes time in each analysis.
 """
 
 load(":messages.bzl", "format_label")

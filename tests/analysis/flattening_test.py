@@ -8,7 +8,7 @@ import pathlib
 RULES = pathlib.Path("rules/private")
 # The functions that call to_list(), and what it returns there.
 FLATTENING = {
-    "entries.bzl:_list_runfiles": "the runfiles, when an action makes its command line",
+    "entries.bzl:_write_runfiles": "the runfiles, when an action runs",
     "entries.bzl:list_program": "links among the runfiles, which few programs have",
     "gzip_library.bzl:_gzip_library_impl": "the files of a library, for one target",
     "input_images.bzl:find_image": "the files of an image of another ruleset",
@@ -38,7 +38,7 @@ def test_runfiles_are_listed_only_for_args():
         node.name
         for node in ast.walk(module)
         if isinstance(node, ast.FunctionDef)
-        and any(isinstance(child, ast.Call) and ast.unparse(child.func) == "_list_runfiles" for child in ast.walk(node))
+        and any(isinstance(child, ast.Call) and ast.unparse(child.func) == "_write_runfiles" for child in ast.walk(node))
     }
     assert callers == {"list_program", write_program.name}
     assert any(

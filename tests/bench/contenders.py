@@ -114,6 +114,12 @@ class Packer:
         name = f"rules_setcap ({words}{', 1 thread' if threads == 1 else ''})"
         return Contender(name, [*self._start("packer"), "@" + self._write_layer_request(compression, level, threads, capable)])
 
+    def pack_nothing(self) -> Contender:
+        """Packs a layer without entries."""
+        (self._directory / "nothing").touch()
+        request = self._write_layer_request("gzip", threads=1, entries="nothing")
+        return Contender("rules_setcap (gzip 5), nothing", [*self._start("packer"), f"@{request}"])
+
     def build_image(self, layers: int) -> Contender:
         """Builds an image of layers of one file each, over a base. Each action is a process, as without workers."""
         return self._run_actions(IMAGE, self._pack(layers), self._assemble(layers, "base"))
@@ -197,7 +203,7 @@ def _add_hashes(source: str, compressor: str) -> str:
     return f"sha256sum <out/fifo >out/diff_id &\n{pipeline}\nwait"
 
 
-def _make_tar(out: pathlib.Path) -> None:
+def make_tar(out: pathlib.Path) -> None:
     """Writes the workload as a tar, unless it exists."""
     tar = out.parent / "ready.tar"
     if not tar.exists():
@@ -205,7 +211,7 @@ def _make_tar(out: pathlib.Path) -> None:
 
 
 def _make_tar_and_fifo(out: pathlib.Path) -> None:
-    _make_tar(out)
+    make_tar(out)
     _make_fifo(out)
 
 
@@ -241,7 +247,7 @@ def compress_on_one_thread(compression: str) -> Contender:
     """Returns the library of a compression on one thread, which reads an existing tar."""
     argv = [sys.executable, *ISOLATED, str(_HERE / "floor.py"), compression, "ready.tar", "out/blob"]
     library = {"gzip": "zlib 5", "zstd": "libzstd 3"}[compression]
-    return Contender(f"{library}, 1 thread, of a ready tar", argv, before=_make_tar)
+    return Contender(f"{library}, 1 thread, of a ready tar", argv, before=make_tar)
 
 
 def list_gzip_peers(*names: str) -> list[Contender]:

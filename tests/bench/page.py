@@ -64,6 +64,27 @@ becomes `--override_module=NAME=DIR/NAME`, and two files with lines for the work
     ./bazelw run //tests/bench:monorepo -- --rulesets DIR
 """
 
+_THREADS = """\
+## Compression on many CPUs
+
+{table}
+
+A binary of {size:.0f} MB, measured on {date}, {rounds} rounds, on {machine}. The measured columns are wall times of programs that are
+started anew, and the files are in the page cache. On one and two CPUs, the programs ran with that CPU affinity.
+
+The computed columns are arithmetic. On n CPUs, a program takes an n-th of its processor time, or the time of the slowest stage that
+only one thread can do, if that is longer. The packer reads the file ({reading:.2f} s), hashes the tar for `diff_id` ({hashing:.2f} s),
+and hashes and writes the blob (less than {writing:.2f} s), each in a thread of its own. The start of Python ({start:.2f} s) is left out,
+because Bazel keeps the packer running as a worker. pgzip's program, which does what umoci does, reads and hashes the tar in one thread
+({pgzip:.2f} s). `zstd -T0` has a pipeline beside it that hashes the tar by sha256sum ({sha256sum:.2f} s). So SHA-256 limits all of
+them where CPUs are many.
+
+To repeat it:
+
+    cd tests/bench/pgzip && go build -o DIR/pgzip . && cd -
+    ./bazelw run //tests/bench:threads -- --peers DIR --output docs/
+"""
+
 _METHOD = """\
 ## Method
 
@@ -131,6 +152,26 @@ def write_page(everything: results.Results) -> str:
         table = "\n".join(report.write_monorepo(monorepo))
         parts.append(
             _MONOREPO.format(table=table, date=monorepo.date, machine=monorepo.machine, count=monorepo.count, rounds=rounds)
+        )
+    threads = everything.threads
+    if threads:
+        times = next(iter(threads.times.values()))
+        names = ("reading", "hashing the tar", "hashing and writing the blob", "start")
+        reading, hashing, writing, start = (threads.stages[name] for name in names)
+        parts.append(
+            _THREADS.format(
+                table="\n".join(report.write_threads(threads)),
+                size=threads.size / 1e6,
+                date=threads.date,
+                rounds=len(next(iter(times.values()))),
+                machine=threads.machine,
+                reading=reading,
+                hashing=hashing,
+                writing=writing,
+                start=start,
+                pgzip=threads.stages["reading and hashing by pgzip's program"],
+                sha256sum=threads.stages["sha256sum of the tar"],
+            )
         )
     tools = "; ".join(f"{name}: {version}" for name, version in everything.tools.items())
     parts.append(_METHOD.format(own=least >> 20, tools=tools))

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 import contenders
-from results import MONOREPO_ROWS, Comparison, Group, Monorepo
+from results import MONOREPO_ROWS, Comparison, Group, Monorepo, Threads
 
 SMALL_BASE = "the same over a base of 10 kB"
 
@@ -133,3 +133,31 @@ def _format_value(row: str, values: Sequence[float]) -> str:
     """Returns the median of some values, in seconds or bytes of the heap."""
     value = statistics.median(values)
     return f"{value / 1000:.0f} kB" if row.startswith("heap") else f"{value:.2f} s"
+
+
+_PGZIP = "pgzip"
+_COMPUTED = (4, 16)  # Numbers of CPUs.
+
+
+def write_threads(threads: Threads) -> Iterator[str]:
+    """Yields the lines of the table of compression on several CPUs: measured, and computed for more."""
+    counts = list(next(iter(threads.times.values())))
+    heads = [f"{count} CPU{'s' if count != '1' else ''}" for count in counts]
+    yield f"| | {' | '.join(heads)} | processor time | one thread | {' | '.join(f'{n} CPUs, computed' for n in _COMPUTED)} |"
+    yield "|---" + "|--:" * (len(counts) + 2 + len(_COMPUTED)) + "|"
+    for name, times in threads.times.items():
+        start, serial = _find_serial_part(name, threads.stages)
+        parallel = threads.processor[name] - start
+        cells = [f"{statistics.median(times[count]):.2f} s" if count in times else "" for count in counts]
+        cells += [f"{parallel:.2f} s", f"{serial:.2f} s"]
+        cells += [f"{max(serial, parallel / count):.2f} s" for count in _COMPUTED]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _find_serial_part(name: str, stages: Mapping[str, float]) -> tuple[float, float]:
+    """Returns the seconds that a contender takes to start, and those of its slowest stage that one thread does."""
+    if name == _PGZIP:
+        return 0, stages["reading and hashing by pgzip's program"]
+    if name.startswith("rules_setcap"):
+        return stages["start"], max(stages["reading"], stages["hashing the tar"], stages["hashing and writing the blob"])
+    return 0, stages["sha256sum of the tar"]

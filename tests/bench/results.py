@@ -112,7 +112,8 @@ class Threads:
       date: the day of the measurement.
       machine: from describe_machine().
       size: bytes of the file.
-      stages: seconds that each stage of making a layer takes on one CPU, by its name.
+      stages: seconds of the stages that one thread does, by name.
+      processor: seconds of processor time on one CPU, by contender.
       times: seconds by contender and number of CPUs (as text), each run.
     """
 
@@ -120,6 +121,7 @@ class Threads:
     machine: str
     size: int
     stages: Mapping[str, float]
+    processor: Mapping[str, float]
     times: Mapping[str, Mapping[str, Sequence[float]]]
 
 

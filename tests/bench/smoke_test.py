@@ -82,3 +82,17 @@ def test_image_diff_is_compared_with_every_program_that_the_machine_has(tmp_path
         assert "" not in row
     # The pair that differs in its mode is found by the program that this is about.
     assert rows[0][1] == "named"
+
+
+def test_compression_is_measured_on_one_cpu_and_on_all(tmp_path: pathlib.Path) -> None:
+    require.tool("zstd")
+    printed = _run("THREADS", "--divide", "1000", "--rounds", "1", "--output", str(tmp_path))
+    threads = json.loads((tmp_path / "benchmarks.json").read_text())["threads"]
+    assert set(threads["times"]) >= {"rules_setcap (gzip 5)", "rules_setcap (gzip 1)", "rules_setcap (zstd 3)"}
+    assert ("pgzip" in threads["times"]) == bool(shutil.which("pgzip"))
+    for times in threads["times"].values():
+        assert set(times) >= {"1", str(len(os.sched_getaffinity(0)))}
+    head, *rows = _list_cells(printed)
+    assert len(rows) == len(threads["times"])
+    assert all(len(row) == len(head) and "" not in row for row in rows)
+    assert "16 CPUs, computed" in (tmp_path / "benchmarks.md").read_text()

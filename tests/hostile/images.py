@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -256,6 +257,7 @@ def _codec(data: bytes) -> str:
     return "+gzip" if data[:2] == b"\x1f\x8b" else "+zstd" if data[:4] == b"\x28\xb5\x2f\xfd" else ""
 
 
+@functools.lru_cache(4)
 def _compute_diff_id(layer: bytes) -> str:
     """Returns the digest of a tar; zeros for one that is damaged, or so large that hashing it takes long."""
     hashed, size = hashlib.sha256(), 0

@@ -161,6 +161,26 @@ def test_capabilities_are_taken_away(tmp_path, image, way):
     assert set(_read(tmp_path / "only").values()) == {"cap_bpf=p"}
 
 
+def test_capabilities_are_taken_away_from_files_that_cannot_have_them(tmp_path, way):
+    layout = Layout(tmp_path / "image")
+    files = [("/script", NET, b"#!/bin/sh\n"), ("/text", NET, b"text"), ("/data", NET, ELF, {"mode": 0o644})]
+    image = layout.write_index(layout.put_image(tar(*files)))
+    set_capabilities(*way, image, tmp_path / "one", "/script=", "/text=", "/data=")
+    assert _read(tmp_path / "one") == {}
+    set_capabilities(*way, "--strip", image, tmp_path / "all")
+    assert _read(tmp_path / "all") == {}
+
+
+def test_an_invalid_attribute_is_removed_where_it_is(tmp_path):
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(tar(("/bad", b"x", ELF), ("/good", None, ELF))))
+    done = run_imagecap("set", "--compression=zlib", image, tmp_path / "new", "/good=bpf")
+    what = "has an invalid security.capability attribute, so that engines do not unpack its layer; write --rewrite and"
+    assert (done.status, done.stderr) == (2, f'imagecap: file: "/bad": {what} "/bad="\n')
+    set_capabilities("--rewrite", image, tmp_path / "new", "/bad=", "/good=bpf")
+    assert _read(tmp_path / "new") == {"/good": "cap_bpf=p"}
+
+
 def test_an_image_without_capabilities_stays_as_it_is_when_it_is_stripped(tmp_path, way):
     layout = Layout(tmp_path / "image")
     image = layout.write_index(layout.put_image(LOWER))
@@ -178,8 +198,8 @@ PROBLEMS = {
     "/usr/bin/data=bpf": 'file: "/usr/bin/data": mode 0644 has no execute bit',
     "/usr/bin/text=bpf": 'file: "/usr/bin/text": not an ELF program; the kernel ignores its capabilities',
     "/usr/bin=bpf": 'file: "/usr/bin": a directory; capabilities are for programs',
-    "/usr/bin/nginx=net_bind_servce": "unknown capability; did you mean",
-    "/usr/bin/nginx=cap_bpf=e": "file: ",
+    "/usr/bin/nginx=net_bind_servce": 'file: "/usr/bin/nginx": "net_bind_servce": unknown capability; did you mean',
+    "/usr/bin/nginx=cap_bpf=ep cap_chown=p": 'file: "/usr/bin/nginx": "cap_bpf=ep cap_chown+p": effective for some capabilities only',
     "usr/bin/nginx=bpf": 'file: "usr/bin/nginx": must be absolute; write "/usr/bin/nginx"',
     "/usr/bin/nginx": 'file: "/usr/bin/nginx": must be an absolute path, =, and capability text',
     "/usr/bin/../bin/nginx=bpf": 'must not have "//", "/./" or "/../"',
@@ -203,9 +223,10 @@ def test_all_problems_are_reported_at_once(tmp_path, image, way):
 
 
 def test_a_file_is_not_set_twice(tmp_path, image, way):
-    done = run_imagecap("set", *way, image, tmp_path / "new", "/bin/nginx=bpf", "/usr/bin/nginx=perfmon")
-    assert done.status == 2
-    assert 'file: "/usr/bin/nginx": the same file as "/usr/bin/nginx", which has capabilities already; keep one' in done.stderr
+    for first in ("bpf", ""):
+        done = run_imagecap("set", *way, image, tmp_path / "new", f"/bin/nginx={first}", "/usr/bin/nginx=perfmon")
+        what = 'file: "/usr/bin/nginx": the same file as "/usr/bin/nginx", which has capabilities already; keep one'
+        assert (done.status, done.stderr) == (2, f"imagecap: {what}\n")
 
 
 # The output.
@@ -232,6 +253,32 @@ def test_force_replaces_archives_and_layouts_only(tmp_path, image):
         done = run_imagecap("set", "--rewrite", "--force", image, directory, GRANT)
         assert "is not an OCI layout directory, so that --force does not replace it" in done.stderr
     assert (tmp_path / "home/diary").read_text() == "kept"
+
+
+def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path, image):
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("target")
+    for output, flags, message in [
+        ("none/new", [], "its parent directory does not exist; make it first"),
+        ("fifo", ["--force"], "is not a regular file; write another path, or - for standard output"),
+        ("directory", ["--force", "--format=oci-archive"], "is a directory, and the new image is an archive; write another path"),
+    ]:
+        done = run_imagecap("set", "--rewrite", *flags, image, tmp_path / output, GRANT)
+        assert (done.status, done.stderr) == (2, f'imagecap: output: "{tmp_path / output}": {message}\n')
+    # A slash at the end, and a link that leads nowhere yet.
+    set_capabilities("--rewrite", image, f"{tmp_path}/new/", GRANT)
+    set_capabilities("--rewrite", image, tmp_path / "link", GRANT)
+    assert "/usr/bin/nginx" in _read(tmp_path / "new")
+    assert "/usr/bin/nginx" in _read(tmp_path / "target")
+
+
+def test_a_layer_is_not_taken_for_an_image(tmp_path):
+    (tmp_path / "layer.tar").write_bytes(LOWER)
+    done = run_imagecap("set", "--rewrite", tmp_path / "layer.tar", tmp_path / "new.tar", GRANT)
+    assert done.stderr.endswith(
+        "has neither index.json nor manifest.json; give an OCI layout directory, an OCI archive, or an archive as docker save writes it\n"
+    )
 
 
 def test_an_output_within_the_input_is_refused(tmp_path, image):

@@ -176,7 +176,7 @@ PACKAGES = """rec {{
     let called = if builtins.isFunction function then function else import function;
     in called (builtins.intersectAttrs (builtins.functionArgs called) packages // arguments);
   buildPackages = {{ python3 = "{prefix}"; libdeflate = "/libdeflate"; }};
-  stdenvNoCC.buildPlatform.system = builtins.currentSystem;
+  stdenvNoCC.buildPlatform = {{ system = builtins.currentSystem; extensions.sharedLibrary = ".so"; }};
   packages = {{ inherit buildPackages callPackage stdenvNoCC; }};
 }}"""
 

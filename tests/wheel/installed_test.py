@@ -73,15 +73,19 @@ def test_the_program_runs(installed, app, how, tmp_path):
         "python -m imagecap": [installed / "bin/python", "-m", "imagecap"],
         "imagecap.pyz": [(installed / "bin/python").resolve(), "-I", "-S", PYZ],
     }[how]
+    new = tmp_path / "new"
     assert _run(*command, "--version").startswith("imagecap (rules_setcap) ")
     assert _run(*command, "get", app) == "/app cap_net_admin=ep\n"
-    assert json.loads(_run(*command, "get", "--json", app))["images"][0]["files"][0]["path"] == "/app"
-    assert "operation not permitted" in _run(*command, "explain", app, "--docker-run", "docker run app", status=1)
-    assert "CAP_NET_ADMIN" in _run(*command, "review", app, status=1).upper()
-    new = tmp_path / "new"
     assert "/app cap_net_admin=ep -> cap_bpf=p" in _run(*command, "set", "--rewrite", app, new, "/app=bpf")
     assert _run(*command, "get", new) == "/app cap_bpf=p\n"
-    assert _run(*command, "diff", app, app).startswith("same\n")
+
+
+def test_every_command_runs(installed, app):
+    program = installed / "bin/imagecap"
+    assert json.loads(_run(program, "get", "--json", app))["images"][0]["files"][0]["path"] == "/app"
+    assert "operation not permitted" in _run(program, "explain", app, "--docker-run", "docker run app", status=1)
+    assert "cap_net_admin" in _run(program, "review", app, status=1)
+    assert _run(program, "diff", app, app).startswith("same\n")
 
 
 def test_yaml_is_an_extra(installed, app, tmp_path):

@@ -23,11 +23,14 @@ def service(name, shape, program, program_arm64, config, libraries):
       libraries: labels of layers that the service shares with others.
     """
     image_layer(name = name + "_config", srcs = {"/etc/app/config.yaml": config})
-    binary = select({
-        "//build:arm64": program_arm64,
-        "//conditions:default": program,
-    }) if shape == "index" else program
-    image_layer(name = name + "_layer", srcs = {"/app/" + name: binary}, tags = ["manual"])
+    image_layer(
+        name = name + "_layer",
+        srcs = select({
+            "//build:arm64": {"/app/" + name: program_arm64},
+            "//conditions:default": {"/app/" + name: program},
+        }) if shape == "index" else {"/app/" + name: program},
+        tags = ["manual"],
+    )
     image_manifest(
         name = name + ("_image" if shape == "index" else ""),
         base = "//rules_img:base" if shape == "base" else None,

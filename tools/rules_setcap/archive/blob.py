@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any, BinaryIO
 
     from rules_setcap.archive.compress import Codec
@@ -34,7 +33,7 @@ class BlobWriter:
         Args:
           file: the file that the blob is written to.
           codec: the codec; None for an uncompressed blob.
-          threads: the number of threads that compress; one more thread writes.
+          threads: the number of threads that compress; one more thread hashes the tar, and one writes.
         """
         self.size = 0
         self._file = file
@@ -46,6 +45,7 @@ class BlobWriter:
         self._tar_hash = hashlib.sha256()
         self._blob_hash = hashlib.sha256() if codec else self._tar_hash
         self._pipeline: Any = None
+        self._hashing: Any = None
         if codec:
             self._write_blob(codec.header)
 
@@ -80,13 +80,16 @@ class BlobWriter:
             self._flush(last=True)
         if self._pipeline:
             self._pipeline.close()
+        if self._hashing:
+            self._hashing.close()
         if self._codec:
             self._write_blob(self._codec.finish())
 
     def abandon(self) -> None:
         """Stops the threads. After close(), it has no effect."""
-        if self._pipeline:
-            self._pipeline.abandon()
+        for pipeline in (self._pipeline, self._hashing):
+            if pipeline:
+                pipeline.abandon()
 
     @property
     def diff_id(self) -> str:
@@ -105,27 +108,33 @@ class BlobWriter:
         self.room = self._block_size
         if not block and not last:
             return
-        job = self._make_job(block, last)
-        if last and self._pipeline is None:
-            self._write_blob(job())
-            return
-        if self._pipeline is None:
-            from rules_setcap.archive.pipeline import Pipeline
 
-            self._pipeline = Pipeline(self._write_blob, self._threads if self._codec else 1)
-        self._pipeline.add_job(job)
-
-    def _make_job(self, block: bytes, last: bool) -> Callable[[], bytes]:
-        """Returns a function that turns a block of the tar into bytes of the blob, and can run in another thread."""
-        if self._codec:
-            self._tar_hash.update(block)
-            return self._codec.add_block(block, last)
-
-        def hash_block() -> bytes:  # An uncompressed blob has one thread, which hashes the blocks in order.
+        def hash_block() -> bytes:
             self._tar_hash.update(block)
             return block
 
-        return hash_block
+        compress = self._codec.add_block(block, last) if self._codec else None
+        if last and self._pipeline is None:
+            hashed = hash_block()
+            self._write_blob(compress() if compress else hashed)
+            return
+        if self._pipeline is None:
+            self._start_threads()
+        # One thread hashes the blocks in order.
+        if compress:
+            self._hashing.add_job(hash_block)
+        self._pipeline.add_job(compress or hash_block)
+
+    def _start_threads(self) -> None:
+        """Starts the threads that compress and write, and one that hashes the tar.
+
+        Hashing takes as long as compressing on eight cores or more. In a thread of its own, it leaves this one to read files.
+        """
+        from rules_setcap.archive.pipeline import Pipeline
+
+        self._pipeline = Pipeline(self._write_blob, self._threads if self._codec else 1)
+        if self._codec:
+            self._hashing = Pipeline(lambda _: None, 1)
 
     def _write_blob(self, data: bytes) -> None:
         """Writes bytes of the blob."""

@@ -40,7 +40,7 @@ def choose_client(settings: str, kind: str = "", program: str = "") -> RegistryC
     """Returns the client of an action.
 
     Args:
-      settings: the path of the client.json that rules/private/pull.bzl writes; it need not exist.
+      settings: the path of the client.json that rules/private/client_repository.bzl writes; it need not exist.
       kind: which program `program` is.
       program: the path of a program that a toolchain names; "" for the one in `settings`, or else on PATH.
 
@@ -50,7 +50,7 @@ def choose_client(settings: str, kind: str = "", program: str = "") -> RegistryC
     try:
         with open_regular(settings) as file:
             values = json.load(file)
-    except OSError:
+    except (OSError, ValueError):
         values = {"environment": {}, "kind": "", "kinds": KINDS, "path": ""}
     environment = values["environment"]
     if program:

@@ -8,7 +8,7 @@
 
 IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. An image that Bazel built has its single
 files instead: --image-descriptor=FILE --image-document=FILE... --image-metadata=FILE... --image-blob=FILE...
---image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
+--image-base-blob=FILE... --image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
 subcommand `resolve`.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _IMAGES = ("image", "expected-image")
-_PARTS = ("document", "metadata", "blob", "base-layout")
-"""The flags of the single files of an image, after its name, in the order of BuiltImage."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,7 +52,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--expected", default="{}")
     for flag in ("expected-name", "image-name"):
         parser.add_argument(f"--{flag}", type=json.loads, default=("", ""))
-    for flag in ("manifest", "mapped", "problem", "program", *(f"{image}-{part}" for image in _IMAGES for part in _PARTS)):
+    for flag in (
+        "manifest",
+        "mapped",
+        "problem",
+        "program",
+        *(f"{image}-{part}" for image in _IMAGES for part in built_images.PARTS),
+    ):
         parser.add_argument(f"--{flag}", action="append", default=[])
     parser.add_argument("--custom-resources", action="store_true")
     options = parser.parse_args(arguments)
@@ -102,7 +106,7 @@ def _open_image(options: argparse.Namespace, name: str) -> Iterator[str]:
       name: the name of the flag, with underscores.
     """
     if descriptor := getattr(options, f"{name}_descriptor"):
-        parts = [getattr(options, f"{name}_{part.replace('-', '_')}") for part in _PARTS]
+        parts = [getattr(options, f"{name}_{part.replace('-', '_')}") for part in built_images.PARTS]
         with built_images.open_layout(built_images.BuiltImage(descriptor, *parts)) as layout:
             yield layout
     else:

@@ -69,13 +69,14 @@ def keep_image(plan: Plan, layout: str) -> ChangedImage:
     return ChangedImage(plan, manifest, config, plan.image.descriptor["mediaType"], {}, [], [])
 
 
-def add_layer(plan: Plan, directory: str, codec: tuple[str, str], problems: Problems) -> ChangedImage:
+def add_layer(plan: Plan, directory: str, codec: tuple[str, str], budget: ReadBudget, problems: Problems) -> ChangedImage:
     """Copies files into a new layer with their capabilities, as the rule image does with `base` and `file_capabilities`.
 
     Args:
       plan: the changes.
       directory: an existing directory for the new layer.
       codec: the compression of the layer, and the library that compresses it.
+      budget: counts what is read of the layers of all images.
       problems: the collector of problems: files that cannot have capabilities.
 
     Raises:
@@ -84,9 +85,10 @@ def add_layer(plan: Plan, directory: str, codec: tuple[str, str], problems: Prob
     """
     compression_name, library = codec
     with tempfile.TemporaryDirectory(dir=directory) as contents:
-        budget = ReadBudget(copies=True, blobs=True)
         copied = lower_files.copy_files(plan.tree, plan.files, plan.blobs, contents, budget, plan.extracted)
-        assigned = assign_capabilities(copied.assignments, copied.entries, problems)
+        # Any file can lose capabilities, also one that cannot have any.
+        assignments = [assignment for assignment in copied.assignments if assignment.value is not None]
+        assigned = assign_capabilities(assignments, copied.entries, problems)
         problems.raise_if_any()
         output = os.path.join(contents, "layer")
         metadata = write_layer(
@@ -141,6 +143,7 @@ class LayerRewriter:
         """
         self._source, self._directory, self._gzip_compression = source, directory, gzip_compression
         self._numbers = itertools.count()
+        self._budget = ReadBudget(copies=True, blobs=True)
         self._done: dict[tuple[str, tuple[tuple[int, EntryChange], ...]], RewrittenLayer] = {}
 
     def rewrite_image(self, plan: Plan, problems: Problems) -> ChangedImage:
@@ -187,8 +190,7 @@ class LayerRewriter:
                 else compression.choose_codec(self._gzip_compression if codec == "gzip" else codec)
             )
             output = os.path.join(self._directory, f"rewritten{next(self._numbers)}")
-            budget = ReadBudget(copies=True, blobs=True)
-            self._done[key] = rewrite_layer(blob, entries, output, (*choice, compression.count_threads()), budget, problems)
+            self._done[key] = rewrite_layer(blob, entries, output, (*choice, compression.count_threads()), self._budget, problems)
         return self._done[key]
 
     def _build_image(self, plan: Plan, rewritten: Mapping[int, RewrittenLayer]) -> ChangedImage:
@@ -249,7 +251,7 @@ class LayerRewriter:
             else blob
             for number, blob in enumerate(plan.blobs)
         ]
-        root = apply_layers(blobs, ReadBudget(blobs=True))
+        root = apply_layers(blobs, self._budget)
         tree, differing = unpack_if_engines_differ(root, blobs)
         actual = list_capabilities(tree)
         wrong = sorted(path for path in expected.keys() | actual.keys() if expected.get(path) != actual.get(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rules_setcap import capabilities
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.packer.assignments import parse_assignments
 
@@ -37,7 +38,11 @@ def parse_grants(arguments: Iterable[str], problems: Problems) -> list[Assignmen
             example = quote(f"{argument if slash else '/' + argument}=cap_net_bind_service=p")
             problems.add(ATTRIBUTE, argument, f"must be an absolute path, =, and capability text; for instance {example}")
             continue
-        requests.append(
-            {"attribute": ATTRIBUTE, "path": f"{directory}/{name}", "capabilities": [clauses] if clauses.strip() else []}
-        )
+        path, words = f"{directory}/{name}", [clauses] if clauses.strip() else []
+        try:
+            capabilities.from_list(words)
+        except capabilities.CapabilityError as error:
+            problems.extend(f"{ATTRIBUTE}: {quote(path)}: {text}" for text in error.problems)
+            continue
+        requests.append({"attribute": ATTRIBUTE, "path": path, "capabilities": words})
     return parse_assignments(requests, problems)

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap import capabilities
-from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import FILE
 from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import CAPABILITY
@@ -24,6 +23,7 @@ from rules_setcap.packer.lower_files import ExtractedFile, LocatedFile, extract_
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from rules_setcap.archive.budget import ReadBudget
     from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.imagecap.source_images import Source
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 _MAX_EXTRACTED, _MAX_EXTRACTED_SIZE = 64, 1 << 30
 """Files of one image whose contents are copied when its layers are read first, and bytes of each; others are read again."""
+
+
+_INVALID = "an invalid attribute"
+"""The text for an extended attribute that setxattr(2) refuses."""
 
 
 class FileChange(NamedTuple):
@@ -90,6 +94,7 @@ def plan_changes(
     in_place: bool,
     follow_links: bool,
     directory: str,
+    budget: ReadBudget,
     problems: Problems,
 ) -> Plan:
     """Reads the layers of an image, verifies them, and finds the files.
@@ -102,6 +107,7 @@ def plan_changes(
       in_place: whether the layers that have the files change; otherwise the files are copied.
       follow_links: whether a path that is a symbolic link names the file to which it leads.
       directory: an existing directory for the contents of files that are copied.
+      budget: counts the reading of the layers of all images.
       problems: the collector of problems: files that do not exist, or cannot have capabilities.
 
     Raises:
@@ -110,22 +116,24 @@ def plan_changes(
     blobs = list_image_layers(source.layout, image)
     extracted: dict[tuple[int, int], ExtractedFile] = {}
     if in_place:
-        root = apply_layers(blobs, ReadBudget(blobs=True))
+        root = apply_layers(blobs, budget)
     else:
         # Files that are copied are most often the only ones of their name, so that their layers need not be read again.
         base_names = {assignment.path.rpartition("/")[2] for assignment in assignments}
         inspect = functools.partial(_extract_files, names=base_names, directory=directory, extracted=extracted)
-        root = apply_layers(blobs, ReadBudget(copies=True, blobs=True), inspect)
+        root = apply_layers(blobs, budget, inspect)
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
     if follow_links:
         assignments = [_follow_links(assignment, tree) for assignment in assignments]
     files = locate_files(tree, assignments, problems, _describe_unmatched, allow_sparse=in_place)
     named = len(files)
+    if not in_place:
+        _check_attributes(tree, problems)
     # In place, all hard links of a file change together. In a new layer, each name becomes a file of its own.
     first_paths: dict[int | str, str] = {}
     for file in files:
         key = id(file.node) if in_place else file.path
-        if in_place and key in first_paths:  # Of files that are copied, assign_capabilities() says it.
+        if key in first_paths:
             what = f"the same file as {quote(first_paths[key])}, which has capabilities already; keep one"
             problems.add(file.assignment.attribute, file.assignment.path, what)
         first_paths.setdefault(key, file.path)
@@ -176,6 +184,15 @@ def _extract_files(
         yield member
 
 
+def _check_attributes(tree: RootFilesystem, problems: Problems) -> None:
+    """Adds a problem for each file whose attribute engines cannot set: a layer above it does not help."""
+    for path, node in tree.walk():
+        value = node.xattrs.get(CAPABILITY)
+        if node.type == FILE and _describe_value(value) == _INVALID:
+            what = f"has an invalid security.capability attribute, so that engines do not unpack its layer; write --rewrite and {quote(path + '=')}"
+            problems.add(ATTRIBUTE, path, what)
+
+
 def _describe_value(value: bytes | None) -> str | None:
     """Returns the capabilities of an extended attribute as text; None for no attribute."""
     if value is None:
@@ -183,7 +200,7 @@ def _describe_value(value: bytes | None) -> str | None:
     try:
         return capabilities.from_xattr(value).to_text()
     except capabilities.CapabilityError:
-        return "an invalid attribute"
+        return _INVALID
 
 
 def _get_path(change: FileChange) -> str:

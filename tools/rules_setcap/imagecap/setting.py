@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.problems import Problems
@@ -111,6 +112,7 @@ def _change_images(
     """Returns the changed images; the problems of all of them are reported together."""
     problems = Problems()
     plans: list[Plan] = []
+    budget = ReadBudget(copies=not request.rewrite, blobs=True)
     for number, image in enumerate(images, 1):
         progress.begin_step(f"reading image {number} of {len(images)}", None)
         image_problems = Problems()
@@ -124,11 +126,13 @@ def _change_images(
             in_place=request.rewrite,
             follow_links=request.follow_links,
             directory=directory,
+            budget=budget,
             problems=image_problems,
         )
         _add_problems(problems, image_problems, plan, len(images))
         plans.append(plan)
     problems.raise_if_any()
+    copy_budget = ReadBudget(copies=True, blobs=True)
     rewriter = LayerRewriter(source, workspace, request.compression or "zlib")
     changed = []
     for plan in plans:
@@ -139,7 +143,7 @@ def _change_images(
             elif request.rewrite:
                 changed.append(rewriter.rewrite_image(plan, image_problems))
             else:
-                changed.append(add_layer(plan, workspace, codec, image_problems))
+                changed.append(add_layer(plan, workspace, codec, copy_budget, image_problems))
         except InputError as error:
             _add_problems(problems, Problems(error.problems), plan, len(images))
     problems.raise_if_any()

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+_LAYER_HINT = "; to add the files of a tar"
+"""The beginning of the part of a message that is about rules of Bazel."""
+
+
 class Source(NamedTuple):
     """An image that was opened.
 
@@ -119,9 +123,8 @@ def _name_source(path: str, name: str) -> Iterator[None]:
 
 
 def _rename(problems: Sequence[str], path: str, name: str) -> Iterator[str]:
-    for text in problems:
-        yield (
-            text.replace(quote(path), quote(name)).replace("base: ", "image: ", 1)
-            if text.startswith(("base: ", "image: "))
-            else text
-        )
+    for problem in problems:
+        text = problem.partition(_LAYER_HINT)[0]
+        if text.startswith(("base: ", "image: ")):
+            text = text.replace(quote(path), quote(name)).replace("base: ", "image: ", 1)
+        yield text

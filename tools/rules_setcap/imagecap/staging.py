@@ -45,17 +45,19 @@ def check_output(output: str, source: str, is_directory: bool, force: bool) -> N
     directory, inner = os.path.realpath(source), os.path.realpath(output)
     if os.path.isdir(source) and inner.startswith(directory + os.sep):
         fail("is within the image that is read; write another path")
-    if not os.path.isdir(os.path.dirname(output) or "."):
-        fail("the directory of it does not exist; make it first")
-    if not os.path.lexists(output):
+    if not os.path.isdir(os.path.dirname(inner)):
+        fail("its parent directory does not exist; make it first")
+    if not os.path.exists(output):
         return
+    if not os.path.isdir(output) and not os.path.isfile(output):
+        fail("is not a regular file; write another path, or - for standard output")
     if not force:
         fail("exists already; write --force to replace it, or another path")
     if is_directory:
         if not os.path.isdir(output) or not set(os.listdir(output)) <= _LAYOUT_NAMES:
             fail("is not an OCI layout directory, so that --force does not replace it; write another path")
-    elif not os.path.isfile(output):
-        fail("is not a regular file, so that --force does not replace it; write another path")
+    elif os.path.isdir(output):
+        fail("is a directory, and the new image is an archive; write another path")
 
 
 @contextlib.contextmanager

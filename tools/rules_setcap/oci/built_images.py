@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
+from rules_setcap.oci.blobs import map_fetched_blobs
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import write_built_layout
 
@@ -29,6 +30,7 @@ class BuiltImage:
       documents: the manifests and configs, and the index.
       metadata: the metadata of the layers that Bazel built.
       blobs: the blobs of the same layers, in the same order.
+      base_blobs: the layers that actions have fetched; the names of the files are the hexadecimal digests.
       base_layouts: OCI layout directories that have the other layers.
     """
 
@@ -36,7 +38,13 @@ class BuiltImage:
     documents: Sequence[str]
     metadata: Sequence[str] = ()
     blobs: Sequence[str] = ()
+    base_blobs: Sequence[str] = ()
     base_layouts: Sequence[str] = ()
+
+
+PARTS = ("document", "metadata", "blob", "base-blob", "base-layout")
+"""The flags of the fields after `descriptor`, in the same order, as rules/private/input_images.bzl writes them after the name of an
+image."""
 
 
 @contextlib.contextmanager
@@ -58,7 +66,7 @@ def open_layout(image: BuiltImage) -> Iterator[str]:
             layout,
             documents={compute_digest(document): document for document in documents},
             descriptor=files.read_json(image.descriptor),
-            blobs=dict(zip(digests, image.blobs, strict=True)),
+            blobs=dict(zip(digests, image.blobs, strict=True)) | map_fetched_blobs(image.base_blobs),
             base_layouts=image.base_layouts,
         )
         yield layout

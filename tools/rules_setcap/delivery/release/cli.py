@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from rules_setcap.delivery.release.model import ImagePlan, ReleaseImage
 
 
+_READERS = 24
+"""The number of requests at the same time that ask registries what they have. They take little time here, and wait for the network."""
+
+
 def run_command(description: Mapping[str, Any], runfiles: str, client: Client, flags: Sequence[str]) -> int:
     """Runs a release.
 
@@ -78,11 +82,12 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         tempfile.TemporaryDirectory(prefix="image_release") as directory,
-        concurrent.futures.ThreadPoolExecutor(options.jobs) as pool,
+        concurrent.futures.ThreadPoolExecutor(max(_READERS, options.jobs)) as readers,
+        concurrent.futures.ThreadPoolExecutor(options.jobs) as writers,
         show_line(reporter.describe),
     ):
         uploader = Uploader(client_name, client_path, directory)
-        session = Session(registries, insecure_hosts, uploader, blobs, retries, reporter, options.jobs, pool, plans)
+        session = Session(registries, insecure_hosts, uploader, blobs, retries, reporter, options.jobs, readers, writers, plans)
         try:
             run_release(session, images, hooks=hooks, attaches=options.attach_capabilities, dry_run=options.dry_run)
         except KeyboardInterrupt:

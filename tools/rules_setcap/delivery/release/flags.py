@@ -100,7 +100,13 @@ def make_parser(target: str) -> CommandParser:
         type=make_type(find_hook),
         help="run a program on each pushed image, repository@digest, before the tags move; may be repeated",
     )
-    add("--jobs", type=make_type(_parse_jobs), metavar="N", default=8, help="the number of images at the same time (default: 8)")
+    add(
+        "--jobs",
+        type=make_type(_parse_jobs),
+        metavar="N",
+        default=8,
+        help="the number of images that are pushed at the same time (default: 8)",
+    )
     add(
         "--retries",
         type=make_type(_parse_retries),

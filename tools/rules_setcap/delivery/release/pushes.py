@@ -30,7 +30,7 @@ def push_images(session: Session) -> None:
     if not plans:
         return
     sources = _find_sources(session.plans)
-    for _ in session.pool.map(lambda plan: _mount_blobs(session, plan, sources), plans):
+    for _ in session.readers.map(lambda plan: _mount_blobs(session, plan, sources), plans):
         pass
     if _fetch_blobs(session, plans):
         _push_in_order(session, plans, sources)
@@ -103,7 +103,7 @@ def _push_in_order(session: Session, plans: Sequence[ImagePlan], sources: _Sourc
                 continue
             waiting.remove(plan)
             travelling |= blobs
-            running[session.pool.submit(session.attempt, plan, lambda plan: _push_image(session, plan, sources))] = plan, blobs
+            running[session.writers.submit(session.attempt, plan, lambda plan: _push_image(session, plan, sources))] = plan, blobs
         done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in done:
             plan, blobs = running.pop(future)

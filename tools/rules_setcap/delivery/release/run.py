@@ -36,14 +36,15 @@ def run_release(
     """
     try:
         session.plans[:] = [ImagePlan(image, dict.fromkeys(image.tags, "")) for image in images]
-        session.attempt_all("asking the registries", session.plans, lambda plan: _plan(session, plan))
+        session.attempt_all("asking the registries", session.plans, lambda plan: _plan(session, plan), session.readers)
         if not dry_run and not session.has_failed():
             push_images(session)
             _finish(session, hooks, attaches)
     except BaseException:
         session.retries.stop.set()
         session.uploader.stop()
-        session.pool.shutdown(cancel_futures=True)
+        for pool in (session.readers, session.writers):
+            pool.shutdown(cancel_futures=True)
         raise
 
 
@@ -63,7 +64,7 @@ def _finish(session: Session, hooks: Sequence[Hook], attaches: bool) -> None:
         session.attempt_all("running hooks", hooked, lambda plan: _run_hooks(hooks, plan))
     if not session.has_failed():
         moving = [plan for plan in session.plans if plan.moving_tags]
-        session.attempt_all("checking tags", moving, lambda plan: _check_tags(session, plan))
+        session.attempt_all("checking tags", moving, lambda plan: _check_tags(session, plan), session.readers)
     if not session.has_failed():
         session.attempt_all("moving tags", [plan for plan in moving if plan.moving_tags], lambda plan: _move_tags(session, plan))
 

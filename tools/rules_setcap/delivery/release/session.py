@@ -31,8 +31,9 @@ class Session:
       blobs: the blobs on this machine.
       retries: retries what may pass.
       reporter: prints what happens.
-      jobs: the number of requests and uploads at the same time.
-      pool: runs them.
+      jobs: the number of images that are pushed or tagged at the same time.
+      readers: runs requests to registries.
+      writers: runs uploads, tags and hooks, `jobs` at the same time.
       plans: what becomes of each image.
     """
 
@@ -43,7 +44,8 @@ class Session:
     retries: Retries
     reporter: Reporter
     jobs: int
-    pool: concurrent.futures.Executor
+    readers: concurrent.futures.Executor
+    writers: concurrent.futures.Executor
     plans: list[ImagePlan] = field(default_factory=list)
 
     def get_registry(self, image: ReleaseImage) -> Registry:
@@ -54,17 +56,24 @@ class Session:
         """Returns whether an image has failed."""
         return any(plan.status == FAILED for plan in self.plans)
 
-    def attempt_all(self, phase: str, plans: Iterable[ImagePlan], operation: Callable[[ImagePlan], str]) -> None:
+    def attempt_all(
+        self,
+        phase: str,
+        plans: Iterable[ImagePlan],
+        operation: Callable[[ImagePlan], str],
+        pool: concurrent.futures.Executor | None = None,
+    ) -> None:
         """Runs an operation on images at the same time, as attempt() does.
 
         Args:
           phase: what it does, for the progress.
           plans: the images.
           operation: see attempt().
+          pool: runs the operations; `writers` by default.
         """
         plans = list(plans)
         self.reporter.begin(phase, len(plans))
-        for _ in self.pool.map(lambda plan: self.attempt(plan, operation), plans):
+        for _ in (pool or self.writers).map(lambda plan: self.attempt(plan, operation), plans):
             pass
 
     def attempt(self, plan: ImagePlan, operation: Callable[[ImagePlan], str]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.oci.archive_export import export_archive
-from rules_setcap.oci.built_images import BuiltImage, open_layout
+from rules_setcap.oci.built_images import PARTS, BuiltImage, open_layout
 
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
@@ -19,7 +19,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     name = files.read_json(arguments.take_value("destination"))["name"]
     output, platform = arguments.take_value("output"), arguments.take_value("platform", "")
     descriptor = arguments.take_value("image-descriptor", "")
-    parts = [arguments.take_values(f"image-{part}") for part in ("document", "metadata", "blob", "base-layout")]
+    parts = [arguments.take_values(f"image-{part}") for part in PARTS]
     path = arguments.take_value("layout", "")
     arguments.check_all_taken()
     problems.raise_if_any()
