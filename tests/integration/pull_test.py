@@ -167,7 +167,7 @@ def test_a_release_to_another_registry_uploads_the_layers_of_the_base_once(consu
         consumer.workspace.run("build", cache, "//other")
         consumer.workspace.run("clean")
         consumer.workspace.run("run", cache, "//other", "--", "--tag", "v1", *flags, f"--build-flag={cache}")
-        assert other.manifest("released", "v1")[0] == _digest(consumer, "index")
+        assert other.manifest("released", "v1")[0] == consumer.find_digest("index")
         uploads = other.uploads("released")
     layers = {layer for layers in consumer.base.layers.values() for layer in layers}
     assert layers <= set(uploads) and len(uploads) == len(set(uploads))
