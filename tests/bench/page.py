@@ -33,7 +33,7 @@ _MONOREPO = """\
 
 {table}
 
-Measured on {date}, {rounds} rounds, on {machine}.
+Measured on {date}, rounds: {rounds}, on {machine}.
 
 Ratios are the median of those within a round, with the lowest and the highest.
 
@@ -88,7 +88,7 @@ _THREADS = """\
 
 {table}
 
-Measured on {date}, {rounds} rounds, on {machine}.
+Measured on {date}, rounds: {rounds}, on {machine}.
 
 The measured columns are wall times for a binary of {size:.0f} MB, of programs that are started anew with the affinity to one and two
 CPUs. The files are in the page cache.
