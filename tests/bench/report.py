@@ -73,7 +73,7 @@ def write_groups(groups: Sequence[Group]) -> Iterator[str]:
         if group.title != title:
             title = group.title
             yield f"### {title[0].upper()}{title[1:]}\n"
-            yield f"Measured on {group.date}, {group.pairs} pairs.\n"
+            yield f"Measured on {group.date}, {group.pairs} pairs, on {group.machine}.\n"
         measured = group.list_measured()
         missing |= {name: why for name, why in group.peers.items() if isinstance(why, str)}
         if measured:

@@ -1,4 +1,4 @@
-"""What the steps of a release share."""
+"""The state that the steps of a release share."""
 
 from __future__ import annotations
 
