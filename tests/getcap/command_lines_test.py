@@ -68,7 +68,14 @@ def _write_spec(kind: str = "push", repository: str = "registry.example/app", sc
     spec = pathlib.Path("spec.json").absolute()
     pathlib.Path("destination.json").write_text(json.dumps({"repository": repository, "tags": [], "name": "app:dev"}))
     program = {"kind": {"push": "crane", "load": "podman"}[kind], "path": "client"}
-    values = {"target": TARGET, "kind": kind, "image": "//app:image", "layout": "image", "destination": "destination.json"}
+    values = {
+        "target": TARGET,
+        "kind": kind,
+        "image": "//app:image",
+        "layout": "image",
+        "destination": "destination.json",
+        "sources": [],
+    }
     spec.write_text(json.dumps({**values, "program": program, "spec": "spec.json"}))
     return str(spec)
 
