@@ -63,7 +63,7 @@ def _write_images(ctx, pushes):
     return output
 
 def _format_push(push):
-    """Returns the line of an image: its description in the runfiles, and the paths of its blobs, which are no runfiles."""
+    """Returns the line of an image: its description in the runfiles, and the paths of its blobs, which are not in the runfiles."""
     return json.encode({
         "base_blobs": [
             {"path": blob.path, "repository": source.image}
@@ -85,7 +85,7 @@ The program asks the registries which blobs and manifests they lack, and uploads
 is in the registries, so that a release that fails moves no tag. If it runs again, it goes on where it stopped. An image that has its tags \
 already is unchanged, and costs one request for each tag.
 
-The blobs of the layers are no runfiles. With a remote cache, a build downloads none of them; the program has Bazel download those that \
+The blobs of the layers are not in the runfiles. With a remote cache, a build downloads none of them; the program has Bazel download those that \
 travel.
 
 Uploads are made by [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo), as \

@@ -95,16 +95,16 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="in_bazel", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=200, metavar="N", help="the number of layers; the default is 200")
     parser.add_argument("--rounds", type=int, default=5, metavar="R", help="the number of rounds; the default is 5")
-    given = parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         workspace = Workspace(pathlib.Path(directory) / "bench")
         workspace.write("many/touch.bzl", _RULES)
-        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(given.count)))
+        workspace.write("many/BUILD.bazel", _BUILD.replace("COUNT", str(flags.count)))
         toolchain, files = workspace.write_interpreter()
         workspace.run("build", "//many:files")
-        _print_table(workspace, "the system's interpreter", [], given.count, given.rounds)
+        _print_table(workspace, "the system's interpreter", [], flags.count, flags.rounds)
         chosen = [f"--extra_toolchains={toolchain}"]
-        _print_table(workspace, f"an interpreter of {files:,} files", chosen, given.count, given.rounds)
+        _print_table(workspace, f"an interpreter of {files:,} files", chosen, flags.count, flags.rounds)
         workspace.stop()
 
 

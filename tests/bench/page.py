@@ -19,7 +19,7 @@ peer's: below 1, the rules are faster.
 ![Size and time of compressed layers; time for many images](benchmarks.svg)
 
 `gzip` is the default of the rules, by libdeflate; `zlib` is gzip by zlib, which a flag chooses
-([Layers](layers.md#compression)). {machine}.
+([Layers](layers.md#compression)).
 
 | measurement | goal | result |
 |---|---|---|
@@ -33,7 +33,9 @@ _MONOREPO = """\
 
 {table}
 
-Measured on {date}, {rounds} rounds, on {machine}. Ratios are the median of those within a round, with the lowest and the highest.
+Measured on {date}, {rounds} rounds, on {machine}.
+
+Ratios are the median of those within a round, with the lowest and the highest.
 
 The workspace has {count:,} services of 5 shapes in equal parts: a static program with a layer of configuration; a program with 100 to
 500 runfiles; a program with four layers that other services share; a program over a base; and an index of a program for two
@@ -56,12 +58,29 @@ To repeat it:
 ### With rules_img and rules_oci
 
 With `--rulesets DIR`, the benchmark also measures rules_img and rules_oci. `DIR` has a folder with the sources of each module, which
-becomes `--override_module=NAME=DIR/NAME`, and two files with lines for the workspace's `MODULE.bazel` (`module`) and `.bazelrc`
-(`bazelrc`). A folder `rules_img` or `rules_oci` adds that contender. With access to the Bazel Central Registry, this is all:
+becomes `--override_module=NAME=DIR/NAME`, and two files with further lines of the workspace's `MODULE.bazel` (`module`) and `.bazelrc`
+(`bazelrc`), if they are needed. A folder `rules_img` or `rules_oci` adds that contender. `DIR` must not be below `/tmp`, which
+sandboxes hide. With access to the Bazel Central Registry, this is all:
 
     git clone https://github.com/bazel-contrib/rules_img DIR/rules_img
     git clone https://github.com/bazel-contrib/rules_oci DIR/rules_oci
     ./bazelw run //tests/bench:monorepo -- --rulesets DIR
+
+Without the registry, `DIR` needs every module in the graph. It was tried on 2026-11-27 with the sources of rules_img (August 2026)
+and rules_oci (June 2026), Bazel 7.7.1, and these folders:
+
+| folder | contents |
+|---|---|
+| `rules_img` | as it is. If rules_runfiles_group is older than it, `img/private/layer_from_binary.bzl` must load `lib` in place of `runfiles_groups`; the benchmark does not use that rule |
+| `bazel_features`, `bazel_skylib`, `rules_runfiles_group`, `sha256.bzl`, `package_metadata` (the folder `metadata` of supply-chain) | as they are |
+| `hermetic_launcher`, `bazel_lib` | as they are, with a `MODULE.bazel` of the dependencies and extensions that are not for development; for bazel_lib, without toolchains |
+| `rules_oci` | as it is, with a `MODULE.bazel` that has dependencies and no toolchains |
+| `tar.bzl` | a stand-in: the two toolchain types in `tar/toolchain`; `oci_image` does not use them |
+| `aspect_bazel_lib` | a stand-in: files that load the same names from bazel_lib, a rule `jq`, the toolchain types of jq, coreutils and zstd |
+| `bench_tools` | toolchains of local programs: `img` and `regctl`, built by `go build` with `CGO_ENABLED=0`; `jq` 1.7 or later; `zstd`; and a script `coreutils` that runs `"$@"`, also for the toolchain type of bazel_lib |
+
+`module` then has `bazel_dep(name = "bench_tools", version = "")` and `register_toolchains("@bench_tools//:all")`. `bazelrc` overrides
+rules_shell with Debian's copy.
 """
 
 _THREADS = """\
@@ -69,15 +88,16 @@ _THREADS = """\
 
 {table}
 
-A binary of {size:.0f} MB, measured on {date}, {rounds} rounds, on {machine}. The measured columns are wall times of programs that are
-started anew, and the files are in the page cache. On one and two CPUs, the programs ran with that CPU affinity.
+Measured on {date}, {rounds} rounds, on {machine}.
+
+The measured columns are wall times for a binary of {size:.0f} MB, of programs that are started anew with the affinity to one and two
+CPUs. The files are in the page cache.
 
 The computed columns are arithmetic. On n CPUs, a program takes an n-th of its processor time, or the time of the slowest stage that
 only one thread can do, if that is longer. The packer reads the file ({reading:.2f} s), hashes the tar for `diff_id` ({hashing:.2f} s),
 and hashes and writes the blob (less than {writing:.2f} s), each in a thread of its own. The start of Python ({start:.2f} s) is left out,
 because Bazel keeps the packer running as a worker. pgzip's program, which does what umoci does, reads and hashes the tar in one thread
-({pgzip:.2f} s). `zstd -T0` has a pipeline beside it that hashes the tar by sha256sum ({sha256sum:.2f} s). So SHA-256 limits all of
-them where CPUs are many.
+({pgzip:.2f} s). sha256sum hashes the tar beside `zstd -T0` ({sha256sum:.2f} s). So SHA-256 limits all of them where CPUs are many.
 
 To repeat it:
 
@@ -130,11 +150,13 @@ def update_page(directory: pathlib.Path, **measured: Any) -> None:
 
     Args:
       directory: the directory of the page.
-      **measured: fields of results.Results. `groups` replace those of the same workloads.
+      **measured: fields of results.Results. `groups` replace those of the same workloads, and `tools` those of the same names.
     """
     old = results.read_results(directory)
     if "groups" in measured:
         measured["groups"] = results.replace_groups(old.groups, measured["groups"])
+    if "tools" in measured:
+        measured["tools"] = {**old.tools, **measured["tools"]}
     everything = dataclasses.replace(old, **measured)
     results.write_results(directory, everything)
     (directory / "benchmarks.md").write_text(write_page(everything))
@@ -145,7 +167,7 @@ def update_page(directory: pathlib.Path, **measured: Any) -> None:
 def write_page(everything: results.Results) -> str:
     """Returns the page."""
     least = min((peer.memory[1] for group in everything.groups for peer in group.list_measured().values()), default=0)
-    parts = [_HEAD.format(goals="\n".join(report.write_goals(everything.groups)), machine=everything.machine)]
+    parts = [_HEAD.format(goals="\n".join(report.write_goals(everything.groups)))]
     monorepo = everything.monorepo
     if monorepo:
         rounds = len(next(iter(monorepo.values[results.MONOREPO_ROWS[0]].values())))

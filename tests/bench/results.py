@@ -70,6 +70,7 @@ class Group:
       ours: the name of the packer in this job.
       size: bytes of the workload.
       date: the day of the measurement.
+      machine: from describe_machine().
       pairs: the number of pairs for each peer.
       peers: the comparisons by the name of the peer, or why there is none.
     """
@@ -79,6 +80,7 @@ class Group:
     ours: str
     size: int
     date: str
+    machine: str
     pairs: int
     peers: Mapping[str, Comparison | str]
 
@@ -130,13 +132,11 @@ class Results:
     """Everything that the page shows.
 
     Attributes:
-      machine: the machine on which the packer was last compared, from describe_machine().
       tools: the versions of the peers by name.
       groups: the comparisons of the packer with its peers.
       monorepo, threads: the results of these programs; None if they have not run.
     """
 
-    machine: str = ""
     tools: Mapping[str, str] = dataclasses.field(default_factory=dict)
     groups: Sequence[Group] = ()
     monorepo: Monorepo | None = None
@@ -162,7 +162,7 @@ def parse_results(value: Any) -> Results:
     ]
     monorepo = Monorepo(**value["monorepo"]) if value["monorepo"] else None
     threads = Threads(**value["threads"]) if value["threads"] else None
-    return Results(value["machine"], value["tools"], groups, monorepo, threads)
+    return Results(value["tools"], groups, monorepo, threads)
 
 
 def write_results(directory: pathlib.Path, results: Results) -> None:

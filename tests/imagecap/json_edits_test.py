@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,3 +65,12 @@ def test_no_change_changes_nothing():
 
 def test_keys_are_removed():
     assert edit_document(b'{"a": {"b": 1, "c": [2]}}', {("a", "c", 0): 3}, [("a", "b")]) == b'{"a":{"c":[3]}}'
+
+
+def test_many_values_are_replaced_in_linear_time():
+    document = {"manifests": [{"digest": "a", "size": number, "other": [{}]} for number in range(50_000)]}
+    values = {("manifests", number, key): "new" for number in range(50_000) for key in ("digest", "size")}
+    changed = {"manifests": [{"digest": "new", "size": "new", "other": [{}]}] * 50_000}
+    started = time.process_time()
+    assert json.loads(edit_document(json.dumps(document).encode(), values)) == changed
+    assert time.process_time() - started < 20

@@ -14,6 +14,7 @@ import pathlib
 import random
 
 import pytest
+from layouts import ELF, Layout
 from random_images import DrawnImage, draw_image, draw_text
 from running import count, set_capabilities
 
@@ -22,6 +23,7 @@ from rules_setcap.diff.compare import compare_sources
 from rules_setcap.diff.model import Difference
 from rules_setcap.diff.sources import open_source
 from rules_setcap.oci import image_reader
+from support.image import tar
 
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
 CASES = [(SEED + number) % (1 << 32) for number in range(count(24))]
@@ -110,6 +112,24 @@ def test_taking_away_what_was_set_gives_the_same_image(tmp_path, seed):
     set_capabilities("--rewrite", tmp_path / "set", tmp_path / "back", *(f"{path}=" for path in paths))
     configs = [_read_config(layout) for layout in (image.layout, tmp_path / "back")]
     assert configs[0]["rootfs"] == configs[1]["rootfs"]
+
+
+def test_numbers_of_a_pax_header_that_are_not_as_posix_writes_them_are_why_the_tar_differs(tmp_path):
+    """A header that is written again has numbers of the width that POSIX gives; all else is as before."""
+    made = tar(("/program", None, ELF))
+    with_header = bytearray(
+        tar(("/program", b"x", ELF)).replace(b"SCHILY.xattr.security.capability", b"SCHILY.xattr.user.another_record")
+    )
+    # Star writes checksums without leading zeros, and a space after them.
+    total = sum(with_header[:148]) + 8 * 32 + sum(with_header[156:512])
+    with_header[148:156] = b"%6o\0 " % total
+    assert made[-1024:] == with_header[-1024:]
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(bytes(with_header)))
+    set_capabilities("--rewrite", image, tmp_path / "set", "/program=bpf")
+    set_capabilities("--rewrite", tmp_path / "set", tmp_path / "back", "/program=")
+    assert _read_config(image)["rootfs"] != _read_config(tmp_path / "back")["rootfs"]
+    assert _compare(image, tmp_path / "back").list_kinds() == ["encoding"]
 
 
 def _read_config(layout: pathlib.Path) -> dict[str, object]:

@@ -363,6 +363,24 @@ def test_a_docker_archive_of_several_platforms_needs_one(tmp_path, index):
     assert json.loads(_list_members(tmp_path / "new")[item["Config"]])["architecture"] == "arm64"
 
 
+def test_an_index_that_many_indexes_name_is_changed_once(tmp_path):
+    layout = Layout(tmp_path / "image")
+    entries = [layout.put_image(LOWER)]
+    for depth in range(4):
+        entries = [
+            layout.put(
+                {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": {"n": f"{depth} {number}"}}, INDEX
+            )
+            for number in range(30)
+        ]
+    image = layout.write_index(*entries)
+    set_capabilities("--rewrite", image, tmp_path / "new", GRANT)
+    assert "/usr/bin/nginx" in _read(tmp_path / "new")
+    names = [{path.name for path in (path / "blobs/sha256").iterdir()} for path in (image, tmp_path / "new")]
+    assert len(names[0]) == len(names[1])
+    assert names[0].isdisjoint(names[1])  # Every index, the manifest, the config and the layer have changed.
+
+
 # What documents say about layers.
 
 

@@ -128,12 +128,13 @@ class Executor:
     """The services of a remote executor.
 
     Attributes:
+      address: the host and the port of BuildGrid.
       flags: the flags with which Bazel uses it.
     """
 
     def __init__(self, directory: pathlib.Path, address: str) -> None:
         self.flags = [f"--remote_executor=grpc://{address}", "--remote_default_exec_properties=OSFamily=linux"]
-        self._directory, self._address = directory, address
+        self._directory, self.address = directory, address
         self._environment = {"HOME": str(directory), "PATH": os.environ["PATH"], "TMPDIR": str(directory)}
         self._services: list[_Service] = []
 
@@ -185,7 +186,7 @@ class Executor:
         self._start("migrate", program, "migrate", "apply", database).wait_for_end()
         path, config = self._directory / "buildgrid.socket", self._directory / "buildgrid.yaml"
         storage = str(self._directory / "storage")
-        values = {"address": self._address, "database": database, "socket": f"unix:{path}", "storage": storage}
+        values = {"address": self.address, "database": database, "socket": f"unix:{path}", "storage": storage}
         # JSON is YAML.
         config.write_text(_BUILDGRID.format(**{name: json.dumps(value) for name, value in values.items()}))
         self._start("buildgrid", program, "server", "start", "-v", str(config)).wait_until(path.exists)

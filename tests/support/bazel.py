@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from support import require
@@ -65,7 +65,15 @@ class Project:
         for folder in (home, directory):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, command: str, *args: str, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        command: str,
+        *args: str,
+        check: bool = True,
+        timeout: float = 600,
+        environment: Mapping[str, str] = {},
+        umask: int = -1,
+    ) -> subprocess.CompletedProcess[str]:
         """Runs Bazel.
 
         Args:
@@ -73,6 +81,8 @@ class Project:
           *args: the arguments of the command.
           check: whether a failure of Bazel fails the test.
           timeout: the limit in seconds.
+          environment: variables besides HOME, PATH and USER.
+          umask: the file mode creation mask; -1 for that of the test.
 
         Returns:
           The finished process; its stderr has no progress messages.
@@ -88,7 +98,8 @@ class Project:
             done = subprocess.run(
                 [*become, self._bazel, *startup, command, *options, *args],
                 cwd=self.directory,
-                env={"HOME": str(self._home), "PATH": os.environ["PATH"], "USER": "consumer"},
+                env={"HOME": str(self._home), "PATH": os.environ["PATH"], "USER": "consumer", **environment},
+                umask=umask,
                 capture_output=True,
                 text=True,
                 timeout=timeout,

@@ -38,13 +38,13 @@ class Arguments:
         self.digests = digests
         self._values: dict[str, list[str]] = {}
         for line in lines:
-            name, equals, value = line.partition("=")
             if not line.startswith("--"):
                 self.entries.append(line)
-            elif equals:
-                self._values.setdefault(name[2:], []).append(value)
-            else:
+                continue
+            name, equals, value = line.partition("=")
+            if not equals:
                 raise UsageError(f"{line}: not --name=value")
+            self._values.setdefault(name[2:], []).append(value)
         self.labels = Labels(self.take_values("named"))
 
     def take_values(self, name: str) -> list[str]:

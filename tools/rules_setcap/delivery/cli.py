@@ -63,11 +63,11 @@ def main(arguments: Sequence[str]) -> int:
         for problem in error.problems:
             print(f"{target}: {problem.replace(quote(layout), quote(spec.get('image', '')))}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # The reader of stdout has exited.
+        _discard_stdout()
         return CLOSED
     except OSError as error:
+        _discard_stdout()
         print(
             f"{target}: {escape(str(error.filename))}: {error.strerror}" if error.filename else f"{target}: {error}",
             file=sys.stderr,
@@ -79,6 +79,14 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{target}: {format_internal_error(error)}", file=sys.stderr)
         return INTERNAL
     return 0
+
+
+def _discard_stdout() -> None:
+    """Discards what cannot be written to stdout, so that the interpreter does not report the error of it again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _push(

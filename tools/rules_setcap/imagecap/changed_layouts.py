@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_setcap.imagecap.changed_images import ChangedImage
     from rules_setcap.imagecap.source_images import Source
 
-_NAME = re.compile("[0-9a-f]{64}", re.ASCII)
+_DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def change_layout(source: Source, images: Sequence[ChangedImage]) -> ChangedLayo
     with open_regular(os.path.join(source.layout, "index.json")) as file:
         index = editor.edit_index(file.read(), 0)
     directory = os.path.join(source.layout, BLOBS)
-    names = sorted(filter(_NAME.fullmatch, os.listdir(directory)))
+    names = sorted(filter(_DIGEST.fullmatch, os.listdir(directory)))
     old_blobs = {f"sha256:{name}": os.path.join(directory, name) for name in names}
     candidates = editor.replaced - set(editor.documents)
     for digest in candidates:
@@ -108,6 +108,7 @@ class _LayoutEditor:
         self._layout = layout
         self.documents: dict[str, bytes] = {}
         self.replaced: set[str] = set()
+        self._indexes: dict[str, bytes | None] = {}  # By the digest of the old one, the new one; None if it does not change.
         self._manifests: dict[str, tuple[bytes, str]] = {}  # By the digest of the old one, the new one and its media type.
         for image in images:
             old = _list_documents(image)
@@ -144,13 +145,14 @@ class _LayoutEditor:
             return self._manifests[digest]
         if media_type not in media_types.INDEXES or depth > limits.INDEX_DEPTH:
             return None, media_type
-        data = self._read(digest)
-        edited = self.edit_index(data, depth + 1) if data is not None else None
-        if data is None or edited is None or edited == data:
-            return None, media_type
-        self.documents[compute_digest(edited)] = edited
-        self.replaced.add(digest)
-        return edited, media_type
+        if digest not in self._indexes:
+            data = self._read(digest)
+            edited = self.edit_index(data, depth + 1) if data is not None else None
+            self._indexes[digest] = None if edited == data else edited
+            if edited is not None and edited != data:
+                self.documents[compute_digest(edited)] = edited
+                self.replaced.add(digest)
+        return self._indexes[digest], media_type
 
     def list_needed(self, index: bytes, candidates: set[str]) -> set[str]:
         """Returns those of the candidates that the new index still names, for instance in an image that was not changed."""
@@ -184,7 +186,7 @@ class _LayoutEditor:
                 if data is None and entry["mediaType"] in (*media_types.MANIFESTS, *media_types.INDEXES):
                     data = self._read(entry["digest"])
                 text = json.dumps(entry) + (data or b"").decode("utf-8", "replace")
-                found = next((digest for name, digest in olds.items() if name in text), None)
+                found = next((olds[name] for name in _DIGEST.findall(text) if name in olds), None)
                 if found is not None and entry["mediaType"] not in media_types.INDEXES:
                     notes.append(f"{entry['digest']} refers to {found}, whose digest has changed; sign or attest the new image")
                 if data is not None and entry["mediaType"] in media_types.INDEXES:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     Place = tuple[str | int, ...]
+    _Tree = dict[str | int, "_Tree | None"]
 
+_DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -32,9 +34,15 @@ def edit_document(data: bytes, values: Mapping[Place, Any], removed: Collection[
     if removed:
         return _rewrite_document(data, values, removed)
     text = data.decode()
+    tree: _Tree = {}
+    for place in values:
+        branch = tree
+        for key in place[:-1]:
+            branch = branch.setdefault(key, {})  # type: ignore[assignment]
+        branch[place[-1]] = None
     parts = []
     at = 0
-    for place, start, end in sorted(_find_values(text, _skip_space(text, 0), (), values.keys()), key=lambda found: found[1]):
+    for place, start, end in _find_values(text, _skip_space(text, 0), (), tree):
         parts += [text[at:start], json.dumps(values[place], ensure_ascii=False, separators=(",", ":"))]
         at = end
     return "".join([*parts, text[at:]]).encode()
@@ -56,13 +64,17 @@ def _follow(value: Any, place: Place) -> Any:
     return value
 
 
-def _find_values(text: str, at: int, place: Place, wanted: Collection[Place]) -> Iterator[tuple[Place, int, int]]:
-    """Yields place, start and end of each of the wanted values within the value that begins at `at`."""
-    if place in wanted:
-        yield place, at, json.JSONDecoder().raw_decode(text, at)[1]
-        return
-    inside = [other for other in wanted if other[: len(place)] == place]
-    if not inside:
+def _find_values(text: str, at: int, place: Place, tree: _Tree | None) -> Iterator[tuple[Place, int, int]]:
+    """Yields place, start and end of each of some values, in the order of the document.
+
+    Args:
+      text: the document.
+      at: the place of a value in it.
+      place: the keys and positions that lead to this value.
+      tree: the keys of the values within it; None if the value itself is one of them.
+    """
+    if tree is None:
+        yield place, at, _DECODER.raw_decode(text, at)[1]
         return
     is_object = text[at] == "{"
     at = _skip_space(text, at + 1)
@@ -72,8 +84,9 @@ def _find_values(text: str, at: int, place: Place, wanted: Collection[Place]) ->
         if is_object:
             key, at = scanstring(text, at + 1)
             at = _skip_space(text, _skip_space(text, at) + 1)
-        yield from _find_values(text, at, (*place, key), inside)
-        at = _skip_space(text, json.JSONDecoder().raw_decode(text, at)[1])
+        if key in tree:
+            yield from _find_values(text, at, (*place, key), tree[key])
+        at = _skip_space(text, _DECODER.raw_decode(text, at)[1])
         at = _skip_space(text, at + 1) if text[at] == "," else at
         position += 1
 

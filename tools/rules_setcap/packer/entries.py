@@ -130,28 +130,30 @@ def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, def
     """Yields the entries of some lines.
 
     A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, the status
-    of all sources is read at once, and the other fields are checked once for each combination of their values. If a line does
-    not pass, all are parsed one by one.
+    of all sources is read at once, and the other fields are checked once for each combination of their values. Lines that do
+    not pass are parsed one by one.
     """
     objects = _decode_lines(lines)
     if defaults:
         for fields in objects:
             _add_defaults(fields, defaults)
-    rows = _split_plain_lines(objects)
-    if rows is None:
-        for line in lines:
-            yield from _parse_line(line, _add_defaults(_decode(line), defaults), problems, digests)
+    if not _have_plain_paths(objects):
+        for line, fields in zip(lines, objects, strict=True):
+            yield from _parse_line(line, fields, problems, digests)
         return
-    statuses = iter(read_statuses([source for _, source, _, template in rows if source and template.type != SYMLINK]))
-    for path, source, output, template in rows:
-        if source and template.type != SYMLINK:
+    rows = _split_lines(objects)
+    statuses = iter(read_statuses([source for _, source, _, template in rows if source and template]))
+    for line, (path, source, output, template) in zip(lines, rows, strict=True):
+        if template is None:
+            yield from _parse_line(line, _add_defaults(_decode(line), defaults), problems, digests)
+        elif source:
             status = next(statuses)
             if template.type == FILE and not isinstance(status, OSError) and stat.S_ISREG(status.st_mode):
                 yield fill_template(path, template, source, status.st_size)
             else:
                 yield from _list_entries(make_entry(status, source, template, path, problems), template, problems)
-        elif source or output:
-            yield from _read_input(source, output, template, path, problems, digests)
+        elif output:
+            yield from _read_input("", output, template, path, problems, digests)
         else:
             yield fill_template(path, template)
 
@@ -165,24 +167,24 @@ def _add_defaults(fields: Any, defaults: Mapping[str, Any]) -> Any:
     return fields
 
 
-def _split_plain_lines(objects: Sequence[Any]) -> list[tuple[str, str, str, Entry]] | None:
-    """Returns path, source, output and template of each line, and removes them; None if _parse_line() has to check each."""
-    if not _have_plain_paths(objects):
-        return None
-    rows = []
+def _split_lines(objects: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, Entry | None]]:
+    """Removes path, source and output of each line, and returns them with a template; None if _parse_line() has to check the line."""
+    rows: list[tuple[str, str, str, Entry | None]] = []
     last_fields: Any = None
     template: Entry | None = None
-    try:
-        for fields in objects:
-            path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
-            # 1 == True == 1.0, but only one of them is a valid number.
-            if fields != last_fields or "uid" in fields or "gid" in fields:
-                template, last_fields = _parse_template(**fields), fields
-            if template is None or ((source or output) and (template.target or (source and output))):
-                return None
+    for fields in objects:
+        path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
+        # 1 == True == 1.0, but only one of them is a valid number.
+        if fields != last_fields or "uid" in fields or "gid" in fields:
+            last_fields = fields
+            try:
+                template = _parse_template(**fields)
+            except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
+                template = None
+        if template and (source or output) and (template.target or (source and output)):
+            rows.append((path, source, output, None))
+        else:
             rows.append((path, source, output, template))
-    except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
-        return None
     return rows
 
 

@@ -47,7 +47,7 @@ class Authorizer:
           push: whether the request writes.
           mount: the repository of which a blob is mounted; "" for none.
           challenge: the header WWW-Authenticate of the registry.
-          refused: the header that the registry has refused; "" if there was none.
+          refused: the header that the registry has refused; "" if the request had none.
 
         Raises:
           UnreadableRegistryError: the client does not have it.

@@ -93,14 +93,22 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
         except KeyboardInterrupt:
             print(f"{target}: {describe_interruption(plans)}", file=sys.stderr)
             raise
+    # The table may not be printable, for instance into a pipe that is closed, and the tags have moved.
+    failure = _write_digests(output, plans, dry_run=options.dry_run) if output else None
     status = _report(target, plans, dry_run=options.dry_run)
-    if output:
-        try:
-            files.write_whole(output, encode_digests(build_digests(plans, dry_run=options.dry_run)))
-        except OSError as error:
-            what = f"cannot be written: {error.strerror}; run the release again to write it"
-            raise DeliveryError(f"--output: {quote(output)}: {what}") from None
+    if failure:
+        raise failure
     return status
+
+
+def _write_digests(path: str, plans: Sequence[ImagePlan], *, dry_run: bool) -> DeliveryError | None:
+    """Writes the file of digests; returns the error if it cannot be written."""
+    try:
+        files.write_whole(path, encode_digests(build_digests(plans, dry_run=dry_run)))
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}; run the release again to write it"
+        return DeliveryError(f"--output: {quote(path)}: {what}")
+    return None
 
 
 def _compare(target: str, images: Sequence[ReleaseImage], blobs: LocalBlobs, options: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ def find_hook(text: str) -> Hook:
       text: the name of a program on PATH, or a path relative to the user's directory.
 
     Raises:
-      ValueError: there is no such program; the message is a sentence.
+      ValueError: the program does not exist, or is not executable; the message is a sentence.
     """
     path = shutil.which(text)
     if path is None:

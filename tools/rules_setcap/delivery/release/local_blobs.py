@@ -114,7 +114,7 @@ class LocalBlobs:
         """Returns the path of a blob, after a check of its content.
 
         Raises:
-          DeliveryError: there is no such file, or it has another digest.
+          DeliveryError: the file is missing, or has another digest.
         """
         path = self.find(image, digest, size)
         if not path:
@@ -152,7 +152,7 @@ def find_bazel(command: str, workspace: str) -> list[str]:
       workspace: the path of the workspace.
 
     Raises:
-      DeliveryError: there is none.
+      DeliveryError: no Bazel is found.
     """
     if chosen := command or os.environ.get("BAZEL", ""):
         return shlex.split(chosen)

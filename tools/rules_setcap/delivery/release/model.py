@@ -61,23 +61,23 @@ class ReleaseImage:
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest or index."""
+        """Returns the digest of the manifest or index."""
         return str(self.descriptor["digest"])
 
     @property
     def host(self) -> str:
-        """The host of the registry, with its port."""
+        """Returns the host of the registry, with its port."""
         return self.repository.partition("/")[0]
 
     @property
     def reference(self) -> str:
-        """The name of the image by its digest."""
+        """Returns the name of the image by its digest."""
         return f"{self.repository}@{self.digest}"
 
 
 @dataclass(slots=True)
 class ImagePlan:
-    """What the registry lacks of an image, and what became of it.
+    """The outcome of an image: the parts that the registry lacks, and the status.
 
     Attributes:
       image: the image.

@@ -57,7 +57,7 @@ def _list_all_blobs(image: ReleaseImage) -> set[str]:
 
 
 def _mount_blobs(session: Session, plan: ImagePlan, sources: _Sources) -> None:
-    """Has the registry mount the missing blobs that other repositories have. What cannot be mounted is uploaded."""
+    """Has the registry mount the missing blobs that other repositories have. Blobs that it does not mount are uploaded later."""
     image, registry = plan.image, session.get_registry(plan.image)
     if not plan.is_read:
         return

@@ -193,7 +193,7 @@ class Registry:
 
         Raises:
           UnreadableRegistryError: it speaks none that is allowed.
-          OSError: there is no connection.
+          OSError: the registry cannot be reached.
         """
         with self._lock:
             if self._open:

@@ -28,7 +28,7 @@ _TRANSIENT = re.compile(
     r"|unexpected EOF|: EOF|broken pipe|server closed|temporar|no route to host|network is unreachable|UNAVAILABLE",
     re.IGNORECASE,
 )
-"""What the messages of clients have if the error may pass."""
+"""A pattern of the messages of clients about errors that may pass."""
 
 
 class _Commands(NamedTuple):
