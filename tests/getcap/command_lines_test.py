@@ -20,6 +20,7 @@ import pytest
 
 from rules_setcap.capabilities import from_text
 from rules_setcap.delivery import cli as delivery_cli
+from rules_setcap.delivery.release import flags as release_flags
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.command_line import CommandParser
 from rules_setcap.diagnostics.program_names import GETCAP
@@ -29,6 +30,7 @@ from support.image import layout, tar
 
 NET = from_text("cap_net_bind_service=p")
 PAGE = pathlib.Path("docs/getcap.md").absolute()
+RELEASES = pathlib.Path("docs/releases.md").absolute()
 TARGET = "//app:deliver"
 # By column of the table in docs/getcap.md.
 STATUSES = {
@@ -48,6 +50,7 @@ def _make_parsers() -> dict[str, tuple[CommandParser, Mapping[int, str]]]:
         "getcap explain": (explain_command.make_parser(GETCAP), exit_statuses.EXPLAIN),
         "image_push": (delivery_cli.make_push_parser(TARGET), delivery_cli.STATUSES),
         "image_load": (delivery_cli.make_load_parser(TARGET), delivery_cli.STATUSES),
+        "image_release": (release_flags.make_parser(TARGET), release_flags.STATUSES),
     }
 
 
@@ -69,7 +72,7 @@ def _write_spec(kind: str = "push", repository: str = "registry.example/app", sc
     pathlib.Path("destination.json").write_text(json.dumps({"repository": repository, "tags": [], "name": "app:dev"}))
     program = {"kind": {"push": "crane", "load": "podman"}[kind], "path": "client"}
     values = {"target": TARGET, "kind": kind, "image": "//app:image", "layout": "image", "destination": "destination.json"}
-    spec.write_text(json.dumps({**values, "program": program, "spec": "spec.json"}))
+    spec.write_text(json.dumps({**values, "sources": [], "program": program, "spec": "spec.json"}))
     return str(spec)
 
 
@@ -136,6 +139,19 @@ def test_the_documented_statuses_are_those_of_the_programs():
             if cell:
                 documented[name][int(status)] = cell
     assert documented == STATUSES
+
+
+def test_the_documented_statuses_of_a_release_are_those_of_the_program():
+    section = RELEASES.read_text().partition("\n## Exit statuses\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE)
+    assert {int(status): meaning.replace("`", "") for status, meaning in rows} == release_flags.STATUSES
+
+
+def test_every_flag_of_a_release_is_documented():
+    page = RELEASES.read_text()
+    parser = release_flags.make_parser(TARGET)
+    flags = {flag for flag in parser._option_string_actions if flag.startswith("--")} - {"--help", "--version"}
+    assert [flag for flag in sorted(flags) if flag not in page] == []
 
 
 def _fail(*_: Any) -> NoReturn:

@@ -227,6 +227,27 @@ def test_invalid_capabilities_are_reported(tmp_path: pathlib.Path):
     assert any('"/directory": capabilities on a directory' in line for line in errors)
 
 
+@pytest.mark.parametrize("program", [["tools/getcap/getcap"], ["tools/getcap/getcap", "explain", "--docker-run=docker run x"]])
+def test_a_layout_that_is_not_of_the_last_build_is_an_error(program, tmp_path):
+    """Without --output_groups=oci_layout, Bazel writes the descriptor beside the layout, and leaves the layout as it is."""
+    output = tmp_path / "bazel-bin/app"
+    output.mkdir(parents=True)
+    digest = "sha256:" + "a" * 64
+    (output / "image.descriptor.json").write_text(json.dumps({"digest": digest}))
+    command = [str(pathlib.Path(program[0]).absolute()), *program[1:], "bazel-bin/app/image"]
+    build = 'run "bazel build --output_groups=oci_layout //app:image"'
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert f'image: "bazel-bin/app/image": has not been built; {build}' in done.stderr
+    image = layout(output / "image", tar(("/x", NET, "file")))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert '"bazel-bin/app/image": is of an earlier build: it has sha256:' in done.stderr
+    assert f"and the last build made {digest}; {build}" in done.stderr
+    (own,) = json.loads((image / "index.json").read_bytes())["manifests"]
+    (output / "image.descriptor.json").write_text(json.dumps(own))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "image:" not in done.stderr
+
+
 def _write_damaged_layout(directory: pathlib.Path) -> pathlib.Path:
     image = layout(directory / "image", tar(("/x", NET, "file")))
     digest = json.loads((image / "index.json").read_bytes())["manifests"][0]["digest"][7:]

@@ -93,6 +93,7 @@ def list_set_commands(image: pathlib.Path) -> Iterator[tuple[str, Sequence[str],
     yield "set rewrite", [*IMAGECAP_SET, "--rewrite", "--strip", str(image), "new"], SET_STATUSES
     yield "set f1", [*IMAGECAP_SET, "--rewrite", "--only", str(image), "new", "/f1=bpf"], SET_STATUSES
     yield "set layer", [*IMAGECAP_SET, "--compression=zlib", "--only", str(image), "new", "/f1=bpf"], SET_STATUSES
+    yield "set strip", [*IMAGECAP_SET, "--compression=zlib", "--strip", str(image), "new"], SET_STATUSES
 
 
 def make_cases(directory: pathlib.Path) -> Iterator[tuple[str, str, Sequence[str], Sequence[int]]]:

@@ -230,7 +230,7 @@ def test_credentials_are_those_of_the_client(consumer, tmp_path, tmp_path_factor
         assert "UNAUTHORIZED" in consumer.fail("//:app_amd64")
         config = {"auths": {private.host: {"auth": base64.b64encode(b"user:secret").decode()}}}
         home = consumer.workspace.directory.parent / "home"
-        for client, directory in (("crane", tmp_path / "cön fig"), ("skopeo", home / ".docker")):
+        for client, directory in (("crane", tmp_path / "con fig"), ("skopeo", home / ".docker")):
             directory.mkdir()
             (directory / "config.json").write_text(json.dumps(config))
             consumer.pull(image=name, more=f'bases.client(kind = "{client}")\n')

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import executor as executors
 import pytest
 
-from support import counting_proxy, http_cache
+from support import bazel, counting_proxy, http_cache
 from support import layout as layouts
 from support import registry as registries
 from support.bazel import LAYOUTS, Workspace
@@ -81,8 +81,12 @@ def test_a_build_on_a_remote_executor_receives_no_layer(mode, proxy, directory):
     workspace = _make_workspace(directory / f"remote-{mode}")
     try:
         before = proxy.bytes_received
-        workspace.run("build", *flags, "//...", timeout=TIMEOUT)
+        log = directory / f"{mode}.json"
+        workspace.run("build", *flags, f"--execution_log_json_file={log}", "//...", timeout=TIMEOUT)
         received = proxy.bytes_received - before
+        assert {
+            action["mnemonic"]: action["runner"] for action in bazel.read_actions(log) if "remote" not in action["runner"]
+        } == {}
         print(f"{mode}: bazel build //... has received {received:,} bytes")
         assert received < BLOB / 8
 

@@ -82,6 +82,7 @@ def test_good_images_are_the_same(report):
 BROKEN = {
     "timestamp": ("content", "etc/version", "Genrule", "//broken:version", "version.txt", "timestamp"),
     "timestamp_too": ("content", "etc/version", "Genrule", "//broken:version", "version.txt", "timestamp"),
+    "year": ("content", "etc/copyright", "Genrule", "//broken:copyright", "copyright.txt", ""),
     "unsorted": ("order", "", "Genrule", "//broken:unsorted_tar", "unsorted.tar", ""),
     "unsorted_directory": (
         "content",
@@ -97,7 +98,7 @@ BROKEN = {
     "machine": ("mtime", "tool", "Genrule", "//broken:machine_tar", "machine.tar", ""),
 }
 # What an image needs to differ, if the host offers it.
-NEEDS = {"unsorted": "file-order", "unsorted_directory": "file-order", "capability": "cpus"}
+NEEDS = {"year": "clock", "unsorted": "file-order", "unsorted_directory": "file-order", "capability": "cpus"}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -120,7 +121,7 @@ def test_the_class_the_entry_and_the_action_are_named(name, report):
 def test_a_cause_names_all_images_that_it_reaches(report):
     first = report["causes"][0]
     assert (first["label"], first["images"]) == ("//broken:version", ["//broken:timestamp", "//broken:timestamp_too"])
-    assert "reaches     //broken:timestamp, //broken:timestamp_too (2 of 11 images)" in report["text"]
+    assert "reaches     //broken:timestamp, //broken:timestamp_too (2 of 12 images)" in report["text"]
 
 
 def test_the_json_is_as_its_schema_describes_it(report):

@@ -82,8 +82,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _discard_stdout() -> None:
-    """Discards what has not been written to stdout, so that the interpreter does not report the error of it again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Discards what cannot be written to stdout, so that the interpreter does not report the error of it again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _push(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,17 +16,20 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.imagecap import compression
 from rules_setcap.imagecap.changed_images import ChangedImage, LayerRewriter, add_layer, keep_image
 from rules_setcap.imagecap.changed_layouts import ChangedLayout, change_layout
-from rules_setcap.imagecap.plans import Plan, plan_changes
+from rules_setcap.imagecap.plans import plan_changes
 from rules_setcap.imagecap.source_images import Source, name_layout, open_source, read_images
 from rules_setcap.imagecap.staging import STANDARD_OUTPUT, check_output, open_workspace, place_output
 from rules_setcap.imagecap.writers import make_docker_manifest, name_images, write_archive, write_directory
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
+from rules_setcap.oci.platforms import format_platform
+from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+    from rules_setcap.oci.image_documents import ImageDocuments
     from rules_setcap.packer.assignments import Assignment
 
 
@@ -107,53 +111,62 @@ def _choose_codec(request: SetRequest) -> tuple[str, str]:
 
 
 def _change_images(
-    request: SetRequest, source: Source, images: Sequence[object], workspace: str, codec: tuple[str, str]
+    request: SetRequest, source: Source, images: Sequence[ImageDocuments], workspace: str, codec: tuple[str, str]
 ) -> list[ChangedImage]:
-    """Returns the changed images; the problems of all of them are reported together."""
+    """Returns the changed images; the problems of all of them are reported together.
+
+    One image is in memory at a time.
+    """
     problems = Problems()
-    plans: list[Plan] = []
-    budget = ReadBudget(copies=not request.rewrite, blobs=True)
+    changed: list[ChangedImage] = []
+    changer = _ImageChanger(request, source, workspace, codec)
     for number, image in enumerate(images, 1):
         progress.begin_step(f"reading image {number} of {len(images)}", None)
         image_problems = Problems()
-        directory = os.path.join(workspace, f"image{number}")
-        os.mkdir(directory)
-        plan = plan_changes(
-            source,
-            image,  # type: ignore[arg-type]
-            request.assignments,
-            removes_others=request.removes_others,
-            in_place=request.rewrite,
-            follow_links=request.follow_links,
-            directory=directory,
-            budget=budget,
-            problems=image_problems,
-        )
-        _add_problems(problems, image_problems, plan, len(images))
-        plans.append(plan)
-    problems.raise_if_any()
-    copy_budget = ReadBudget(copies=True, blobs=True)
-    rewriter = LayerRewriter(source, workspace, request.compression or "zlib")
-    changed = []
-    for plan in plans:
-        image_problems = Problems()
-        try:
-            if not plan.files:
-                changed.append(keep_image(plan, source.layout))
-            elif request.rewrite:
-                changed.append(rewriter.rewrite_image(plan, image_problems))
-            else:
-                changed.append(add_layer(plan, workspace, codec, copy_budget, image_problems))
-        except InputError as error:
-            _add_problems(problems, Problems(error.problems), plan, len(images))
+        with image_problems.collect():
+            changed.append(changer.change_image(image))
+        platform = f" ({format_platform(image.config)})" if len(images) > 1 else ""
+        problems.extend(f"{message}{platform}" for message in image_problems)
     problems.raise_if_any()
     return changed
 
 
-def _add_problems(problems: Problems, image_problems: Problems, plan: Plan, count: int) -> None:
-    """Adds the problems of an image, with its platform if there are several images."""
-    platform = f" ({plan.platform})" if count > 1 else ""
-    problems.extend(f"{message}{platform}" for message in image_problems)
+class _ImageChanger:
+    """Changes the images of a source, one after the other."""
+
+    def __init__(self, request: SetRequest, source: Source, workspace: str, codec: tuple[str, str]) -> None:
+        self._request, self._source, self._workspace, self._codec = request, source, workspace, codec
+        self._budget = ReadBudget(copies=not request.rewrite, blobs=True)
+        self._copy_budget = ReadBudget(copies=True, blobs=True)
+        self._rewriter = LayerRewriter(source, workspace, request.compression or "zlib")
+
+    def change_image(self, image: ImageDocuments) -> ChangedImage:
+        """Returns an image with its changes, without its root filesystem.
+
+        Raises:
+          InputError: there are problems.
+        """
+        problems = Problems()
+        with tempfile.TemporaryDirectory(dir=self._workspace) as directory:
+            plan = plan_changes(
+                self._source,
+                image,
+                self._request.assignments,
+                removes_others=self._request.removes_others,
+                in_place=self._request.rewrite,
+                follow_links=self._request.follow_links,
+                directory=directory,
+                budget=self._budget,
+                problems=problems,
+            )
+            problems.raise_if_any()
+            if not plan.files:
+                changed = keep_image(plan, self._source.layout)
+            elif self._request.rewrite:
+                changed = self._rewriter.rewrite_image(plan, problems)
+            else:
+                changed = add_layer(plan, self._workspace, self._codec, self._copy_budget, problems)
+        return changed._replace(plan=plan._replace(tree=RootFilesystem(), extracted={}))
 
 
 def _collect_notes(images: Sequence[ChangedImage], layout: ChangedLayout) -> list[str]:

@@ -12,12 +12,14 @@ import re
 import shlex
 
 from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci.layout_reader import describe_layout_hint
 from rules_setcap.oci.reference import is_loopback
 
 # Transports of skopeo: containers/image, transports/transports.go.
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
 _FILE_TRANSPORTS = ("dir", "docker-archive", "oci", "oci-archive")
+_DOCUMENT = 1 << 16  # The bytes that are read of a descriptor, and of the index.json of a layout that Bazel built.
 # An approximation of the grammar of github.com/distribution/reference.
 _REFERENCE = re.compile(
     r"(?:[\w.-]+(?::[0-9]+)?/)*[a-z0-9][a-z0-9._-]*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?", re.ASCII
@@ -25,11 +27,12 @@ _REFERENCE = re.compile(
 
 
 def reject_image_name(path: str) -> None:
-    """Reports a path that does not exist and looks like the name of an image.
+    """Reports a path that does not exist and looks like the name of an image, and a layout that is not of the last build.
 
     Raises:
-      InputError: with the command that copies the image, or the path without its transport.
+      InputError: with the command that copies or builds the image, or the path without its transport.
     """
+    _reject_old_layout(path)
     if os.path.lexists(path):
         return
     transport, colon, rest = path.partition(":")
@@ -50,6 +53,36 @@ def reject_image_name(path: str) -> None:
     command = f"skopeo copy {flag}{shlex.quote(source)} oci:{directory}"
     what = f'no such file or directory; if it is the name of an image, copy the image with "{command}", and write "{directory}"'
     raise InputError([format_problem("image", path, what)])
+
+
+def _reject_old_layout(path: str) -> None:
+    """Reports the layout of an `image` if `bazel build` has written only the other outputs of the target since.
+
+    Raises:
+      InputError: with the command that builds the layout.
+    """
+    built = _read_digests(path.rstrip("/") + ".descriptor.json")
+    if not built:
+        return
+    package, _, name = path.rstrip("/").removeprefix("bazel-bin/").rpartition("/")
+    label = f"//{package}:{name}" if path.startswith("bazel-bin/") else "its label"
+    command = f'run "bazel build --output_groups=oci_layout {label}"'
+    if not os.path.lexists(path):
+        raise InputError([format_problem("image", path, f"has not been built; {command}")])
+    digests = _read_digests(os.path.join(path, "index.json"))
+    if digests and built[0] not in digests:
+        what = f"is of an earlier build: it has {digests[0]}, and the last build made {built[0]}; {command}"
+        raise InputError([format_problem("image", path, what)])
+
+
+def _read_digests(path: str) -> list[str]:
+    """Returns the digests in a small JSON file; an empty list if it is not one, or cannot be read."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(_DOCUMENT)
+    except OSError:
+        return []
+    return [digest.decode() for digest in re.findall(rb'"digest": ?"(sha256:[0-9a-f]{64})"', data)]
 
 
 def reject_plain_directory(path: str, reader: str) -> None:

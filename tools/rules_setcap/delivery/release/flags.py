@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 STATUSES = {
-    0: "all images are in their registries, with their tags",
+    0: "all images are in their registries, with their tags; or --against has printed its report",
     1: "some are not; lines on stderr give the reasons",
     2: "a flag is wrong",
     **SHARED_STATUSES,

@@ -98,7 +98,7 @@ class Session:
             plan.fail(str(error))
         except OSError as error:
             plan.fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
-        self.reporter.advance(line or (f"{FAILED} {plan.image.reference}: {plan.error}" if plan.error else ""))
+        self.reporter.advance(line or (f"{FAILED} {plan.image.reference}" if plan.error else ""))
         return plan.status != FAILED
 
     def push(
