@@ -245,7 +245,7 @@ def test_a_layout_that_is_not_of_the_last_build_is_an_error(program, tmp_path):
     (own,) = json.loads((image / "index.json").read_bytes())["manifests"]
     (output / "image.descriptor.json").write_text(json.dumps(own))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "image:" not in done.stderr
+    assert "bazel-bin/app/image" not in done.stderr
 
 
 def _write_damaged_layout(directory: pathlib.Path) -> pathlib.Path:
