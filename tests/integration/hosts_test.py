@@ -92,6 +92,8 @@ def test_names_that_only_linux_has_are_known():
                     used.add((path, node.value))
     assert used == {
         ("tools/rules_setcap/diagnostics/progress.py", "/proc/self/io"),
+        ("tools/rules_setcap/imagecap/compression.py", "/proc/self/maps"),
+        ("tools/rules_setcap/imagecap/writers.py", "os.copy_file_range"),
         ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_DATA"),
         ("tools/rules_setcap/packer/layer_writer.py", "os.SEEK_HOLE"),
         ("tools/rules_setcap/reproduce/host.py", "os.sched_getaffinity"),
@@ -110,13 +112,19 @@ def test_every_action_makes_the_same_bytes(workspace, strategy):
     workspace.run("test", MAC, "//every:test", "--test_output=errors")
 
 
-def test_programs_that_users_run_work(workspace, registry):
+def test_programs_that_users_run_work(workspace, registry, tmp_path):
     done = workspace.run("run", MAC, "//every:push", "--", "--repository", f"{registry.host}/app", "--tag", "v1")
     assert done.stdout.splitlines()[1:] == [f"{registry.host}/app:v1"]
     image = workspace.output("every/image")
     for arguments in ([image], ["explain", image, "--docker-run", "docker run app"]):
         done = workspace.run("run", MAC, "@rules_setcap//tools/getcap", "--", *map(str, arguments))
         assert "cap_net_bind_service" in done.stdout
+    for way in ("--layer", "--rewrite"):
+        changed = tmp_path / f"{way[2:]}.tar"
+        arguments = ["set", way, "--strip", "--format=oci-archive", str(image), str(changed)]
+        workspace.run("run", MAC, "@rules_setcap//tools/imagecap", "--", *arguments)
+        done = workspace.run("run", MAC, "@rules_setcap//tools/imagecap", "--", "get", str(changed))
+        assert "cap_net_bind_service" not in done.stdout
 
 
 def test_the_launcher_needs_no_readlink_of_gnu(workspace, tmp_path, monkeypatch):
