@@ -38,7 +38,7 @@ exec {python} -S -E -s -B -X utf8 "${{0%/*}}/macos.py" "$@"
 """
 MAC = "--extra_toolchains=//mac:toolchain"
 # Programs and their specifications, which have the path of the interpreter.
-PROGRAMS = "load", "push", "test"
+PROGRAMS = "load", "manifests", "push", "release", "test"
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_programs_that_users_run_work(workspace, registry, tmp_path):
         assert "cap_net_bind_service" in done.stdout
     for way in ("--layer", "--rewrite"):
         changed = tmp_path / f"{way[2:]}.tar"
-        arguments = ["set", way, "--strip", "--format=oci-archive", str(image), str(changed)]
+        arguments = ["set", way, "--strip", "--compression=zlib", "--format=oci-archive", str(image), str(changed)]
         workspace.run("run", MAC, "@rules_setcap//tools/imagecap", "--", *arguments)
         done = workspace.run("run", MAC, "@rules_setcap//tools/imagecap", "--", "get", str(changed))
         assert "cap_net_bind_service" not in done.stdout

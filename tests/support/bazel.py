@@ -36,6 +36,22 @@ py_runtime_pair(name = "pair", py3_runtime = ":runtime")
 toolchain(name = "toolchain", toolchain = ":pair", toolchain_type = "@rules_python//python:toolchain_type")
 """
 
+_POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: app
+spec:
+  containers:
+  - name: app
+    image: app
+    securityContext:
+      runAsUser: 65532
+      capabilities:
+        drop: [ALL]
+        add: [NET_BIND_SERVICE, NET_RAW, BPF]
+"""
+
 
 def copy_distribution(directory: pathlib.Path) -> None:
     """Copies the files of the release archive: //:distribution, from the runfiles."""
@@ -159,6 +175,7 @@ class Workspace(Project):
         """Writes //every, which has every action that no configuration changes."""
         self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
         self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
+        self.write("every/pod.yaml", _POD)
 
     def write_links(self) -> None:
         """Writes //links, whose layers have links of every kind."""

@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ _LINUX_ONLY = {
     time: "CLOCK_BOOTTIME CLOCK_TAI pthread_getcpuclockid",
 }
 _DIRECTORIES = ("/proc", "/sys")
+# The module of macOS that asks the system for its proxies. There are none.
+_PROXIES = {"_get_proxies": dict, "_get_proxy_settings": dict}
 
 
 def list_linux_names() -> dict[str, list[str]]:
@@ -68,6 +71,8 @@ def main(arguments: list[str]) -> None:
     builtins.open = io.open = _without_directories(open)
     for name in ("listdir", "open", "readlink", "stat"):
         setattr(os, name, _without_directories(getattr(os, name)))
+    sys.modules["_scproxy"] = types.ModuleType("_scproxy")
+    vars(sys.modules["_scproxy"]).update(_PROXIES)
     while arguments[0].startswith("-"):
         del arguments[: 2 if arguments[0] == "-X" else 1]
     sys.argv[:] = arguments

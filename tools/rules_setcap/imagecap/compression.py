@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import glob
 import importlib.util
 import os
@@ -50,6 +49,8 @@ def _find_libdeflate() -> str:
     """
     if path := os.environ.get(VARIABLE):
         return path
+    import ctypes.util  # Only this search needs it, and not every Python has it.
+
     package = importlib.util.find_spec("deflate")
     for directory in package.submodule_search_locations or () if package else ():
         for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.so"))):
@@ -66,6 +67,8 @@ def _find_libdeflate() -> str:
 
 def _find_in_loader(name: str) -> str:
     """Returns the path of a library that the dynamic loader finds; "" if it finds none."""
+    import ctypes
+
     try:
         ctypes.CDLL(name)
         with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
