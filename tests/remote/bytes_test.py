@@ -123,13 +123,18 @@ def test_a_build_with_a_cache_is_served_no_layer(mode, cache, directory):
         assert (cache.misses, cache.bytes_served < BLOB / 8) == (0, True)
 
         with tempfile.TemporaryDirectory() as state, registries.serve(pathlib.Path(state)) as registry:
-            for target in ("push_image", "push_index"):
-                workspace.run("run", *flags, f"//:{target}", "--", "--repository", f"{registry.host}/{target}", timeout=TIMEOUT)
-        workspace.run("build", *flags, LAYOUTS, "//:image", timeout=TIMEOUT)
-        layers = _list_layers(workspace, "image")
-        assert len(layers) == 2 and min(layers.values()) > BLOB
-        assert {digest: cache.served[digest] for digest in layers} == dict.fromkeys(layers, 1)
-        # The layers of the other images have not been served.
-        assert cache.bytes_served < sum(layers.values()) + BLOB / 8
+            run = ["run", *flags, "//:push_image", "--", "--repository", f"{registry.host}/image"]
+            workspace.run(*run, timeout=TIMEOUT)
+            workspace.run("build", *flags, LAYOUTS, "//:image", timeout=TIMEOUT)
+            layers = _list_layers(workspace, "image")
+            assert len(layers) == 2 and min(layers.values()) > BLOB
+            assert {digest: cache.served[digest] for digest in layers} == dict.fromkeys(layers, 1)
+            # The layers of the other images have not been served.
+            assert cache.bytes_served < sum(layers.values()) + BLOB / 8
+
+            # Bazel downloads equal outputs of other configurations again: those of the two platforms of the index.
+            run = ["run", *flags, "//:push_index", "--", "--repository", f"{registry.host}/index"]
+            workspace.run(*run, timeout=TIMEOUT)
+            assert {digest: cache.served[digest] for digest in layers} == dict.fromkeys(layers, 1 + 2)
     finally:
         workspace.stop()
