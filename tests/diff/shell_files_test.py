@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import subprocess
 
 import pytest
 
@@ -12,27 +11,15 @@ from rules_setcap.diagnostics.program_names import IMAGE_DIFF
 from rules_setcap.diagnostics.version import VERSION
 from rules_setcap.diff import diff_command
 from rules_setcap.diff.model import KINDS
-from support import require
+from support.completion import complete_in_bash
 
 FILES = pathlib.Path("tools/image_diff").absolute()
 FLAGS = {flag for action in diff_command.make_parser(IMAGE_DIFF)._actions for flag in action.option_strings}
 
 
 def _complete(*words: str) -> list[str]:
-    """Returns the completions of the last word of a command line in bash, which splits it at `=`."""
-    split = [part for word in words for part in (re.split("(=)", word) if word.startswith("--") else [word])]
-    split = [part for position, part in enumerate(split) if part or position == len(split) - 1]
-    code = f"""\
-source {FILES}/image_diff.bash
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_image_diff_rules_setcap
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    command = [require.tool("bash"), "--norc", "-u", "-c", code, "bash", *split]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stderr == ""
-    return done.stdout.split("\n")[:-1]
+    """Returns the completions of the last word of a command line."""
+    return complete_in_bash(FILES / "image_diff.bash", *words)
 
 
 def test_bash_completes_every_flag():

@@ -19,6 +19,7 @@ from rules_setcap.diagnostics.program_names import GETCAP
 from rules_setcap.diagnostics.version import VERSION
 from rules_setcap.getcap import exit_statuses, explain_command, list_command, review_command
 from support import require
+from support.completion import complete_in_bash
 
 FILES = pathlib.Path("tools/getcap").absolute()
 PARSERS = {
@@ -40,20 +41,8 @@ def _list_flags(command: str) -> set[str]:
 
 
 def _complete(*words: str) -> list[str]:
-    """Returns the completions of the last word of a command line in bash, which splits it at `=`."""
-    split = [part for word in words for part in (re.split("(=)", word) if word.startswith("--") else [word])]
-    split = [part for position, part in enumerate(split) if part or position == len(split) - 1]
-    code = f"""\
-source {FILES}/getcap.bash
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_getcap_rules_setcap
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    command = [require.tool("bash"), "--norc", "-u", "-c", code, "bash", *split]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stderr == ""
-    return done.stdout.split("\n")[:-1]
+    """Returns the completions of the last word of a command line."""
+    return complete_in_bash(FILES / "getcap.bash", *words)
 
 
 @pytest.mark.parametrize("command", PARSERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import pathlib
 import re
-import subprocess
 
 import pytest
 from layouts import Layout
@@ -19,7 +18,7 @@ from rules_setcap.diff.model import KINDS
 from rules_setcap.getcap import cli as getcap_cli
 from rules_setcap.getcap import explain_command, list_command, review_command
 from rules_setcap.imagecap import cli, exit_statuses, set_arguments
-from support import require
+from support.completion import complete_in_bash
 from support.image import tar
 
 FILES = pathlib.Path("tools/imagecap").absolute()
@@ -166,20 +165,8 @@ def test_the_man_page_describes_every_flag_of_set():
 
 
 def _complete(*words: str) -> list[str]:
-    """Returns the completions of the last word of a command line in bash, which splits it at `=`."""
-    split = [part for word in words for part in (re.split("(=)", word) if word.startswith("--") else [word])]
-    split = [part for position, part in enumerate(split) if part or position == len(split) - 1]
-    code = f"""\
-source {FILES}/imagecap.bash
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_imagecap_rules_setcap
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    command = [require.tool("bash"), "--norc", "-u", "-c", code, "bash", *split]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stderr == ""
-    return done.stdout.split("\n")[:-1]
+    """Returns the completions of the last word of a command line."""
+    return complete_in_bash(FILES / "imagecap.bash", *words)
 
 
 @pytest.mark.parametrize("command", PARSERS)

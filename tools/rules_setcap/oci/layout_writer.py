@@ -23,36 +23,6 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file oci-layout: OCI image-spec, "oci-layout file"."""
 
 
-def write_image_layout(
-    output: str,
-    *,
-    manifest: bytes,
-    config: bytes,
-    descriptor: bytes,
-    blobs: Mapping[str, str],
-    base_layouts: Sequence[str],
-    left_out: Collection[str] = (),
-) -> None:
-    """Writes the layout of an image.
-
-    Args:
-      output: the path of the directory; what is there is replaced.
-      manifest: the manifest of the image.
-      config: the config of the image.
-      descriptor: the descriptor of the manifest, as JSON.
-      blobs: by digest, the path of each layer that Bazel built.
-      base_layouts: the paths of the layouts that have the other layers.
-      left_out: the digests of layers that the layout is to lack.
-
-    Raises:
-      InputError: a layer is missing, or does not have the size in its descriptor.
-      OSError: the layout cannot be written.
-    """
-    top = json.loads(descriptor)
-    documents = {top["digest"]: manifest, json.loads(manifest)["config"]["digest"]: config}
-    write_built_layout(output, documents=documents, descriptor=top, blobs=blobs, base_layouts=base_layouts, left_out=left_out)
-
-
 def write_built_layout(
     output: str,
     *,
@@ -91,7 +61,7 @@ def write_built_layout(
         else:
             links[blob_path(output, digest)] = path
     problems.raise_if_any()
-    _write_layout(output, links, documents, descriptor)
+    write_layout(output, links, documents, descriptor)
 
 
 def _list_layers(documents: Mapping[str, bytes], digest: str) -> Iterator[dict[str, Any]]:
@@ -119,7 +89,7 @@ def write_index_layout(output: str, *, index: bytes, descriptor: bytes, layouts:
     for layout in layouts:
         for name in sorted(os.listdir(os.path.join(layout, BLOBS))):
             links[os.path.join(output, BLOBS, name)] = os.path.join(layout, BLOBS, name)
-    _write_layout(output, links, {index_descriptor["digest"]: index}, index_descriptor)
+    write_layout(output, links, {index_descriptor["digest"]: index}, index_descriptor)
 
 
 def link_layout(output: str, index: str, files: Sequence[str], fetched_blobs: Sequence[str], attribute: str) -> None:
@@ -187,14 +157,17 @@ def _write_with_index(output: str, index: bytes, blobs: Sequence[str]) -> None:
     write_whole(os.path.join(output, "index.json"), index)
 
 
-def _write_layout(output: str, links: Mapping[str, str], documents: Mapping[str, bytes], descriptor: Mapping[str, Any]) -> None:
-    """Writes a layout.
+def write_layout(output: str, links: Mapping[str, str], documents: Mapping[str, bytes], descriptor: Mapping[str, Any]) -> None:
+    """Writes a layout. It may lack blobs.
 
     Args:
       output: the path of the directory.
       links: by the path of a link, the path of the blob.
       documents: by digest, the blobs that are written.
       descriptor: the only entry of index.json.
+
+    Raises:
+      OSError: the layout cannot be written.
     """
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.release.model import list_blobs
-from rules_setcap.delivery.release.uploads import write_sparse_layout
 from rules_setcap.diagnostics.errors import InputError
 from rules_setcap.diff.compare import compare_sources
 from rules_setcap.diff.registry import pull_image
 from rules_setcap.diff.report_text import format_report
 from rules_setcap.diff.sources import open_source
 from rules_setcap.oci import media_types
+from rules_setcap.oci.blobs import blob_path
+from rules_setcap.oci.layout_writer import write_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,11 +55,10 @@ def format_difference(change: ImageChange, blobs: LocalBlobs, directory: str) ->
     """
     before, after = change.before, change.after
     assert before and after
-    paths = {digest: blobs.verify(after, digest, size) for digest, size in _list_layers(after).items()}
     layout, pulled = (os.path.join(directory, name) for name in ("built", "pulled"))
-    for each in (layout, pulled):
-        os.mkdir(each)
-    write_sparse_layout(layout, after.descriptor, after.documents, paths)
+    os.mkdir(pulled)
+    links = {blob_path(layout, digest): blobs.verify(after, digest, size) for digest, size in _list_layers(after).items()}
+    write_layout(layout, links, after.documents, after.descriptor)
     name = f"{before.repository}@{before.digest}"
     try:
         with contextlib.ExitStack() as stack:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import subprocess
@@ -12,10 +10,8 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.delivery.errors import DeliveryError, InterruptedReleaseError, TransientError
-from rules_setcap.diagnostics import files
-from rules_setcap.oci.blobs import BLOBS, blob_path
-from rules_setcap.oci.index import build_index_document
-from rules_setcap.oci.layout_writer import OCI_LAYOUT
+from rules_setcap.oci.blobs import blob_path
+from rules_setcap.oci.layout_writer import write_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,7 +100,8 @@ class Uploader:
           insecure: whether the connection may be insecure.
         """
         with tempfile.TemporaryDirectory(dir=self._directory) as layout:
-            write_sparse_layout(layout, descriptor, documents, blobs)
+            links = {blob_path(layout, digest): path for digest, path in blobs.items() if digest not in documents}
+            write_layout(layout, links, documents, descriptor)
             self._run(self._commands.push(layout, reference, insecure), f"has not pushed {reference}")
 
     def tag(self, repository: str, digest: str, tag: str, *, insecure: bool) -> None:
@@ -145,27 +142,3 @@ def _read_end(descriptor: int) -> str:
     """Returns the end of what a client has written."""
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, _KEPT_OUTPUT, max(0, size - _KEPT_OUTPUT)).decode(errors="replace")
-
-
-def write_sparse_layout(
-    layout: str, descriptor: Mapping[str, Any], documents: Mapping[str, bytes], blobs: Mapping[str, str]
-) -> None:
-    """Writes an OCI layout directory that may lack blobs. Its blobs are links.
-
-    Args:
-      layout: the path of an empty directory.
-      descriptor: the only entry of index.json.
-      documents: manifests, indexes, configs and other small blobs by digest.
-      blobs: the paths of other blobs by digest.
-
-    Raises:
-      OSError: the layout cannot be written.
-    """
-    os.makedirs(os.path.join(layout, BLOBS))
-    for digest, data in documents.items():
-        files.write_whole(blob_path(layout, digest), data)
-    for digest, path in blobs.items():
-        with contextlib.suppress(FileExistsError):
-            os.symlink(os.path.abspath(path), blob_path(layout, digest))
-    files.write_whole(os.path.join(layout, "oci-layout"), OCI_LAYOUT)
-    files.write_whole(os.path.join(layout, "index.json"), json.dumps(build_index_document([descriptor])).encode())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics import files
 from rules_setcap.oci.blobs import map_fetched_blobs
-from rules_setcap.oci.layout_writer import write_image_layout
+from rules_setcap.oci.layout_writer import write_built_layout
 
 if TYPE_CHECKING:
     from rules_setcap.actions.arguments import Arguments
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
-    documents = {name: files.read_file(arguments.take_value(name)) for name in ("manifest", "config", "descriptor")}
+    manifest, config = (files.read_file(arguments.take_value(name)) for name in ("manifest", "config"))
+    descriptor = files.read_json(arguments.take_value("descriptor"))
     blobs = {}
     for pair in arguments.take_values("layer"):
         metadata, _, blob = pair.partition("=")
@@ -25,4 +27,11 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     base_layouts, output = arguments.take_values("base-layout"), arguments.take_value("output")
     arguments.check_all_taken()
     problems.raise_if_any()
-    write_image_layout(output, blobs=blobs, base_layouts=base_layouts, left_out=left_out, **documents)
+    write_built_layout(
+        output,
+        documents={descriptor["digest"]: manifest, json.loads(manifest)["config"]["digest"]: config},
+        descriptor=descriptor,
+        blobs=blobs,
+        base_layouts=base_layouts,
+        left_out=left_out,
+    )
