@@ -87,6 +87,7 @@ def _describe_image(target, file, files):
       file: File, the image.
       files: depset of File, the files that the image consists of or leads to.
     """
+
     # The links of a layout may lead to files among the runfiles. An archive is one file.
     may_have_links = file.is_directory or file.basename == "index.json"
     runfiles = target[DefaultInfo].default_runfiles if may_have_links else None
