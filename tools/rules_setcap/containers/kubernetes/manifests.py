@@ -33,6 +33,7 @@ _REMOVED = {
     "batch/v2alpha1": "batch/v1",
     "extensions/v1beta1": "apps/v1",
 }
+_KUSTOMIZE = "kustomize.config.k8s.io/"
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ def _read_object(field: Field, collector: Collector, kind: str = "", version: st
         (field.get("apiVersion") or field).problem(f'no longer served; write "{_REMOVED[version]}"', version)
     elif version in _PODS and kind in _PODS[version]:
         return read_pod(field, kind, _PODS[version][kind], collector)
+    elif version.startswith(_KUSTOMIZE):
+        what = "a file of Kustomize, which clusters do not have; give what kustomize build prints"
+        (field.get("kind") or field).problem(what, kind)
     elif version in _PODS and kind not in _OTHERS[version]:
         _report_unknown_kind(field, version, kind)
     elif _is_custom(version):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from rules_setcap.containers.kubernetes import security
 from rules_setcap.containers.settings import Settings
 from rules_setcap.documents.yaml_documents import Field
+from rules_setcap.documents.yaml_errors import describe_placeholder
 from rules_setcap.oci.reference import parse_reference
 
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
@@ -168,6 +169,6 @@ def _read_container(
         try:
             parse_reference(reference)
         except ValueError as error:
-            image.problem(str(error))
+            image.problem(str(error) + describe_placeholder(reference))
     settings = security.read_settings(field, text or "", spec, volumes, collector.engine_name)
     return Container(field, section, text or "", reference or "", settings) if text or not is_strict else None
