@@ -162,6 +162,9 @@ def test_problems_of_all_files_are_reported_at_once(tmp_path: pathlib.Path):
         "a: [",
         POD.replace("IMAGE", "ko://example.com/other"),
         POD.replace("kind: Pod", "kind: Pud"),
+        POD.replace("IMAGE", "'registry.example/app:{{ .Values.tag }}'"),
+        POD.replace("IMAGE", "'${REGISTRY}/app'"),
+        POD.replace("IMAGE", APP.name) + "\n---\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
     )[1]
     assert problems == [
         '0.yaml:1: spec.containers[0].image: "registry.example/app:": invalid image name: "" is not a tag',
@@ -169,6 +172,11 @@ def test_problems_of_all_files_are_reported_at_once(tmp_path: pathlib.Path):
         '2.yaml:1: spec.containers[0].image: "ko://example.com/other": a placeholder that ko resolve replaces; it must be '
         "replaced by a name such as registry.example/path:tag first",
         '3.yaml:1: kind: "Pud": unknown kind; did you mean "Pod"?',
+        '4.yaml:1: spec.containers[0].image: "registry.example/app:{{ .Values.tag }}": invalid image name: "{{ .Values.tag }}" '
+        "is not a tag; if this is a template, render it first, for instance with helm template",
+        '5.yaml:1: spec.containers[0].image: "${REGISTRY}/app": invalid image name; '
+        "write it as registry.example/path:tag, in lower case; if another program replaces the variable, give its output",
+        '6.yaml:4: kind: "Kustomization": a file for Kustomize, which clusters do not have; give what kustomize build prints',
     ]
 
 

@@ -69,6 +69,9 @@ class ManifestResolver:
           InputError: the manifest is not valid.
         """
         manifest = parse_manifest(data, file, self._engine_name, placeholders=self._names)
+        for kind in filter(None, (each.get("kind") for each in manifest.kustomizations)):
+            what = "a file for Kustomize, which clusters do not have; give what kustomize build prints"
+            self.problems.add_message(format_problem(kind.where, str(kind.node.value), what))
         replacements = {}
         for field in find_image_fields(manifest):
             text = str(field.node.value)

@@ -44,11 +44,13 @@ class Manifest:
       pods: all pods and pod templates.
       others: the objects whose kind is not known here.
       problems: the problems that do not belong to a pod.
+      kustomizations: the objects that Kustomize reads, and that no cluster has.
     """
 
     pods: list[Pod]
     others: list[Field]
     problems: tuple[str, ...] = ()
+    kustomizations: tuple[Field, ...] = ()
 
 
 def parse_manifest(
@@ -80,7 +82,8 @@ def parse_manifest(
     if problems and not partial:
         raise InputError(dict.fromkeys(problems))
     problems_of_pods = {text for pod in pods for text in pod.problems}
-    return Manifest(pods, collector.others, tuple(text for text in problems if text not in problems_of_pods))
+    problems_of_none = tuple(text for text in problems if text not in problems_of_pods)
+    return Manifest(pods, collector.others, problems_of_none, tuple(collector.kustomizations))
 
 
 def read_pods(data: bytes, file: str, engine_name: str = "containerd") -> list[Pod]:
@@ -114,8 +117,7 @@ def _read_object(field: Field, collector: Collector, kind: str = "", version: st
     elif version in _PODS and kind in _PODS[version]:
         return read_pod(field, kind, _PODS[version][kind], collector)
     elif version.startswith(_KUSTOMIZE):
-        what = "a file of Kustomize, which clusters do not have; give what kustomize build prints"
-        (field.get("kind") or field).problem(what, kind)
+        collector.kustomizations.append(field)
     elif version in _PODS and kind not in _OTHERS[version]:
         _report_unknown_kind(field, version, kind)
     elif _is_custom(version):

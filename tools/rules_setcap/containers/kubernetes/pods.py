@@ -67,11 +67,13 @@ class Collector:
       others: the objects whose kind is not known here.
       problems: the problems of each object and container, in order; not those of pod templates in unknown kinds.
       placeholders: texts that are accepted as images, although they are not valid names.
+      kustomizations: the objects that Kustomize reads.
     """
 
     engine_name: str
     placeholders: Collection[str] = ()
     others: list[Field] = dataclasses.field(default_factory=list)
+    kustomizations: list[Field] = dataclasses.field(default_factory=list)
     problems: list[dict[str, None]] = dataclasses.field(default_factory=list)
 
     def separate(self, field: Field) -> Field:
