@@ -89,7 +89,7 @@ Output groups:
 - A path that ends with `/` is a directory. All files of the target are put into it under their own names.
 - Any other path is that of one file. A program is packed with its runfiles, and a tree artifact with everything in it.
 
-Of a `pkg_files` target (rules_pkg), only the files are read. To keep its names and modes, use `pkg_tar` and `setcap`.
+From a `pkg_files` target (rules_pkg), only the files are read. To keep its names and modes, use `pkg_tar` and `setcap`.
 
 ```starlark
 srcs = {
