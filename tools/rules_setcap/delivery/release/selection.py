@@ -6,8 +6,7 @@ import dataclasses
 import fnmatch
 from typing import TYPE_CHECKING
 
-from rules_setcap.delivery.errors import DeliveryError
-from rules_setcap.diagnostics.errors import format_problem, quote
+from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import reference
 
@@ -26,16 +25,16 @@ def select_images(images: Sequence[ReleaseImage], patterns: Sequence[str]) -> li
       patterns: target patterns, such as //services/..., or patterns of repositories as fnmatch(3) has them; none for all images.
 
     Raises:
-      DeliveryError: a pattern matches nothing.
+      InputError: patterns match nothing.
     """
     if not patterns:
         return list(images)
+    problems = Problems()
     for pattern in patterns:
         if not any(matches_pattern(image, pattern) for image in images):
             labels = ", ".join(image.label for image in images[:3])
-            raise DeliveryError(
-                f"--only: {quote(pattern)}: matches no image; the release has {labels}{', ...' if len(images) > 3 else ''}"
-            )
+            problems.add("--only", pattern, f"matches no image; the release has {labels}{', ...' if len(images) > 3 else ''}")
+    problems.raise_if_any()
     return [image for image in images if matches_any(image, patterns)]
 
 
