@@ -44,7 +44,7 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     except ValueError as error:
         raise InputError([format_problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
-        return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images)
+        return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images, is_unpacked=False)
     layers = LayerReader()
     try:
         with open_regular(path) as file:
@@ -103,11 +103,17 @@ def _read_archive(
             import_archive(layout, path, attribute="image")
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _read_layout(layout, path, platform, budget, non_images)
+        return _read_layout(layout, path, platform, budget, non_images, is_unpacked=True)
 
 
 def _read_layout(
-    layout: str, path: str, platform: dict[str, str] | None, budget: ReadBudget, non_images: list[image_documents.NonImage] | None
+    layout: str,
+    path: str,
+    platform: dict[str, str] | None,
+    budget: ReadBudget,
+    non_images: list[image_documents.NonImage] | None,
+    *,
+    is_unpacked: bool,
 ) -> list[Image]:
     """Returns the images of an OCI image layout directory.
 
@@ -131,26 +137,27 @@ def _read_layout(
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([format_problem("platform", format_platform(platform), what)])
-        return [_read_image(layout, image, budget) for image in entries.images]
+        return [_read_image(layout, image, budget, is_unpacked) for image in entries.images]
     except InputError as error:
         raise InputError(
             text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
         ) from None
 
 
-def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
+def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget, is_unpacked: bool) -> Image:
     """Returns an image of a layout with the capabilities in its layers.
 
     Args:
       layout: the path of the layout directory.
       image: the manifest and the config of the image.
       budget: counts the reading of the layers.
+      is_unpacked: whether this process has written the layout, from an archive.
 
     Raises:
       InputError: a layer is not valid.
     """
     layers = LayerReader()
-    blobs = layer_blobs.list_image_layers(layout, image)
+    blobs = layer_blobs.list_image_layers(layout, image, have_digests=is_unpacked)
     for number, blob in enumerate(blobs, 1):
         progress.begin_step(f"layer {number} of {len(blobs)}", blob.descriptor["size"])
         with layer_blobs.open_layer(blob, budget) as archive:
