@@ -20,6 +20,7 @@ if TYPE_CHECKING:
             """Returns the next bytes, at most `size`; b"" at the end."""
 
 
+_RESERVED_FLAGS = 0xE0  # Of a gzip header (RFC 1952, 2.3.1).
 _CHUNK = 1 << 18  # The bytes of compressed input that one read takes.
 
 
@@ -145,26 +146,16 @@ class ConcatenatedStreams:
             self._unused, self._decompressor = left, self._make()
 
 
-@functools.cache
-def _find_inflate() -> Callable[[int], Any]:
-    """Returns a function like zlib.decompressobj(): that of the PyPI package isal, which takes a third of the time, or zlib's."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.decompressobj
-    decompressobj: Callable[[int], Any] = isal_zlib.decompressobj
-    return decompressobj
-
-
 class _GzipDecompressor:
-    """A decompressor of one gzip member, with the interface of those of bz2 and lzma; zlib checks the CRC and the length."""
+    """A decompressor of one gzip member, with the interface of those of bz2 and lzma; the library checks the CRC and the length."""
 
     def __init__(self) -> None:
         self._zlib = _find_inflate()(31)
+        self._start = b""
 
     @property
     def eof(self) -> bool:
-        return self._zlib.eof
+        return bool(self._zlib.eof)
 
     @property
     def needs_input(self) -> bool:
@@ -172,7 +163,24 @@ class _GzipDecompressor:
 
     @property
     def unused_data(self) -> bytes:
-        return self._zlib.unused_data
+        data: bytes = self._zlib.unused_data
+        return data
 
     def decompress(self, data: bytes, size: int) -> bytes:
-        return self._zlib.decompress(self._zlib.unconsumed_tail + data, size)
+        if len(self._start) < 4:
+            self._start += data[: 4 - len(self._start)]
+            if self._start[3:] and self._start[3] & _RESERVED_FLAGS:
+                raise zlib.error("unknown header flags set")  # isal ignores them.
+        result: bytes = self._zlib.decompress(self._zlib.unconsumed_tail + data, size)
+        return result
+
+
+@functools.cache
+def _find_inflate() -> Callable[[int], Any]:
+    """Returns a function like zlib.decompressobj(): that of the PyPI package isal, which takes half of the time, or zlib's."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.decompressobj
+    decompressobj: Callable[[int], Any] = isal_zlib.decompressobj
+    return decompressobj

@@ -17,7 +17,7 @@ from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
-from rules_setcap.oci.archive_detection import ArchiveDetector
+from rules_setcap.oci.archive_detection import ArchiveDetector, find_archive_evidence
 from rules_setcap.oci.archive_import import import_archive
 from rules_setcap.oci.blobs import HashingReader
 from rules_setcap.oci.image import Difference, File, Image, Layer
@@ -50,6 +50,9 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             progress.begin_step("", size)
+            if evidence := find_archive_evidence(file):
+                return _read_archive(path, parsed, evidence, ReadBudget(size), non_images)
+            file.seek(0)
             budget = ReadBudget(size)
             stream = HashingReader(file)
             content = DecompressedStream(stream, budget)
@@ -100,7 +103,7 @@ def _read_archive(
         layout = os.path.join(directory, "layout")
         try:
             progress.begin_step("unpacking", os.path.getsize(path))
-            import_archive(layout, path, attribute="image")
+            import_archive(layout, path, attribute="image", verify_later=True)
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
         return _read_layout(layout, path, platform, budget, non_images, is_unpacked=True)
@@ -123,6 +126,7 @@ def _read_layout(
       platform: the platform of the images to return; None for all.
       budget: counts the reading of the layers.
       non_images: as for read_images().
+      is_unpacked: whether this process has written the layout, from an archive.
     """
     try:
         entries = image_documents.read_layout_images(layout, platform)
