@@ -64,10 +64,13 @@ def write_lines(attribute, file, path, directory_expander):
             # Bazel does not know the contents of a source directory; the tool reads it.
             return [write_line(attribute, path, type = "directory", source = file.path)]
 
-        # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links.
+        # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links. For the key of the action
+        # and for aquery, Bazel expands to the directory itself, which has no tree_relative_path. An error would give all actions
+        # with a directory the same key, so that they would not run again.
         return [write_line(attribute, path, type = "directory")] + [
             write_line(attribute, path + "/" + child.tree_relative_path, source = child.path)
             for child in directory_expander.expand(file)
+            if child != file
         ]
     if file.is_source:
         return [write_line(attribute, path, source = file.path)]

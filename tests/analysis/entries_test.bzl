@@ -24,6 +24,11 @@ def _entry_lines_impl(ctx):
     ]:
         lines = write_lines("srcs", _file(**fields), "/x", children)
         asserts.equals(env, expected, [json.decode(line) for line in lines])
+
+    # Bazel computes the key of the action before it knows the files of a directory.
+    unexpanded = struct(expand = lambda directory: [directory])
+    lines = write_lines("srcs", _file(is_directory = True), "/x", unexpanded)
+    asserts.equals(env, [directory], [json.decode(line) for line in lines])
     return unittest.end(env)
 
 entry_lines_test = unittest.make(_entry_lines_impl)
