@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from rules_setcap.diagnostics.programs import HangingError, Program, format_last_lines, read_end, run_program
+from rules_setcap.diagnostics.programs import HangingError, Program, format_last_lines, read_end, run_limited
 
 LIMIT = 1.0
 SLEEP = 1000  # Seconds; longer than any test.
@@ -44,12 +44,12 @@ def _python(script: str) -> list[str]:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_exit_code_is_returned(status):
-    assert run_program(_shell(f"exit {status}"), LIMIT) == status
+    assert run_limited(_shell(f"exit {status}"), LIMIT) == status
 
 
 def test_a_program_that_cannot_be_started_is_an_error():
     with pytest.raises(FileNotFoundError):
-        run_program(["/absent/program"], LIMIT)
+        run_limited(["/absent/program"], LIMIT)
 
 
 HANGING = {
@@ -66,7 +66,7 @@ def test_a_program_that_hangs_is_ended_with_all_its_processes(tmp_path, script):
     ids = tmp_path / "ids"
     started = time.monotonic()
     with pytest.raises(HangingError, match=r"^made no progress for 1 s and was ended$"):
-        run_program(_shell(script.replace("IDS", str(ids)).replace("SLEEP", str(SLEEP))), LIMIT)
+        run_limited(_shell(script.replace("IDS", str(ids)).replace("SLEEP", str(SLEEP))), LIMIT)
     assert LIMIT <= time.monotonic() - started < 20
     _check_ended(ids)
 
@@ -74,14 +74,14 @@ def test_a_program_that_hangs_is_ended_with_all_its_processes(tmp_path, script):
 def test_a_program_that_ignores_sigterm_is_killed(tmp_path):
     ids = tmp_path / "ids"
     with pytest.raises(HangingError):
-        run_program(_shell(f"trap '' TERM; sleep {SLEEP} & echo $$ $! > {ids}; wait; wait"), LIMIT)
+        run_limited(_shell(f"trap '' TERM; sleep {SLEEP} & echo $$ $! > {ids}; wait; wait"), LIMIT)
     _check_ended(ids)
 
 
 def test_a_program_that_moves_a_byte_now_and_then_hangs():
     script = "import os, time\nfile = os.open('/dev/null', os.O_WRONLY)\nwhile True: os.write(file, b'x'); time.sleep(0.05)"
     with pytest.raises(HangingError):
-        run_program(_python(script), LIMIT)
+        run_limited(_python(script), LIMIT)
 
 
 WORKING = {
@@ -97,7 +97,7 @@ def test_a_program_that_moves_bytes_is_not_ended(script):
     work = f"import os, time\\nfile = os.open('/dev/zero', os.O_RDONLY)\\nfor _ in range(60): os.read(file, 1000); time.sleep({LIMIT / 20})"
     command = script.format(python=sys.executable, work=f'"$(printf "{work}")"')
     started = time.monotonic()
-    assert run_program(_shell(command), LIMIT) == 0
+    assert run_limited(_shell(command), LIMIT) == 0
     assert time.monotonic() - started >= 3 * LIMIT
 
 
@@ -105,14 +105,14 @@ def test_each_byte_is_progress_if_the_caller_says_so():
     script = (
         "import os, time\nfile = os.open('/dev/null', os.O_WRONLY)\nfor _ in range(15): os.write(file, b'x'); time.sleep(0.2)"
     )
-    assert run_program(_python(script), LIMIT, rate=0) == 0
+    assert run_limited(_python(script), LIMIT, rate=0) == 0
     with pytest.raises(HangingError):
-        run_program(_python(f"import time; time.sleep({SLEEP})"), LIMIT, rate=0)
+        run_limited(_python(f"import time; time.sleep({SLEEP})"), LIMIT, rate=0)
 
 
 def test_a_program_with_a_total_limit_is_ended_while_it_works():
     with pytest.raises(HangingError, match=r"^took more than 1 s and was ended$"):
-        run_program(_shell("while :; do read -r line < /proc/self/stat; done"), LIMIT, total=True)
+        run_limited(_shell("while :; do read -r line < /proc/self/stat; done"), LIMIT, total=True)
 
 
 def test_the_reader_of_a_pipe_is_not_held_up_by_a_child_that_hangs():
@@ -122,18 +122,19 @@ def test_the_reader_of_a_pipe_is_not_held_up_by_a_child_that_hangs():
     assert time.monotonic() - started < 20
 
 
-def test_an_interruption_ends_the_program(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_ends_the_program(tmp_path, number):
     ids = tmp_path / "ids"
 
     def interrupt() -> None:
         while not ids.exists() or len(ids.read_text().split()) < 2:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run_program(_shell(f"sleep {SLEEP} & echo $$ $! > {ids}; wait"), SLEEP)
+        run_limited(_shell(f"sleep {SLEEP} & echo $$ $! > {ids}; wait"), SLEEP)
     thread.join()
     _check_ended(ids)
 
@@ -147,7 +148,7 @@ def test_a_program_that_is_stopped_ends_and_hangs_not(tmp_path):
 def test_what_a_program_leaves_in_the_background_goes_on(tmp_path):
     """Credential helpers start agents, and Bazel its server."""
     ids = tmp_path / "ids"
-    assert run_program(_shell(f"sleep {SLEEP} & echo $! > {ids}"), LIMIT) == 0
+    assert run_limited(_shell(f"sleep {SLEEP} & echo $! > {ids}"), LIMIT) == 0
     process = int(ids.read_text())
     assert _is_running(process)
     os.kill(process, signal.SIGKILL)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.registry_commands import COMMANDS, TOOLCHAIN_TYPE
-from rules_setcap.diagnostics.programs import HangingError, run_program
+from rules_setcap.diagnostics.programs import HangingError, run_limited
 from rules_setcap.oci import archive_export
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def push_image(
     def run(arguments: Sequence[str]) -> str:
         """Runs the client; returns why it failed, "" if it did not."""
         try:
-            status = run_program([path, *arguments], limit, stdout=stdout)
+            status = run_limited([path, *arguments], limit, stdout=stdout)
         except HangingError as error:
             return f"it {error}; --timeout sets this limit"
         return f"exit code {status}" if status else ""

@@ -79,10 +79,12 @@ class Program:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Ends the program, if it still runs."""
+        """Ends the program, if it still runs, and closes the pipe from it."""
         if not self._exited.is_set():
             self.stop()
             self._wait()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def wait(self) -> int:
         """Waits for the end of the program, and returns its exit code.
@@ -165,7 +167,7 @@ class _Counter:
         return self._total
 
 
-def run_program(
+def run_limited(
     command: Sequence[str],
     limit: float,
     *,
@@ -173,7 +175,8 @@ def run_program(
     rate: float = MIN_RATE,
     total: bool = False,
 ) -> int:
-    """Runs a program, and returns its exit code; arguments and errors are those of Program."""
+    """Runs a program, and returns its exit code; arguments and errors are those of Program. Call it in the main thread."""
+    interrupt_on_signals()
     with Program(command, limit, stdout=stdout, rate=rate, total=total) as program:
         return program.wait()
 
@@ -191,7 +194,7 @@ def format_last_lines(text: str) -> str:
 
 
 def interrupt_on_signals() -> None:
-    """Has the signals that end a program from outside raise KeyboardInterrupt, so that it ends the programs which it runs."""
+    """Has SIGTERM and SIGHUP raise KeyboardInterrupt, so that this process ends the programs that it runs; they get no signal."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
