@@ -81,7 +81,14 @@ def _list_tags(registry: registries.Registry, path: str) -> list[str]:
 
 
 def _list_clients(shell: Shell) -> list[str]:
-    """Returns the command lines of the processes that the programs of a shell have left."""
+    """Returns the command lines of the processes that the programs of a shell have left and that do not end within a second."""
+    end = time.monotonic() + 1
+    while (lines := _list_processes(shell)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return lines
+
+
+def _list_processes(shell: Shell) -> list[str]:
     lines = []
     for process in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError):

@@ -45,6 +45,10 @@ def make_image(label: str, repository: str = "registry.example/app", digest: str
         ("//a/...", True),
         ("//a/b/...", True),
         ("//...", True),
+        ("//a/...:all", True),
+        ("//...:*", True),
+        ("//b/...:all", False),
+        ("//a/...:push", False),
         ("//a/bc/...", False),
         ("//b/...", False),
         ("registry.example/*", True),
@@ -223,6 +227,9 @@ def test_the_command_that_runs_bazel(tmp_path, monkeypatch):
     monkeypatch.setenv("BAZEL", "/opt/bazel")
     assert find_bazel("", str(tmp_path)) == ["/opt/bazel"]
     assert find_bazel("bazel --output_base='/a b'", str(tmp_path)) == ["bazel", "--output_base=/a b"]
+    monkeypatch.setenv("BAZEL", 'bazel "')
+    with pytest.raises(DeliveryError, match=r'^\$BAZEL: "bazel \\"": is not a command: no closing quotation; write it'):
+        find_bazel("", str(tmp_path))
 
 
 DIGEST = "sha256:" + "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"  # Of "foo".

@@ -29,9 +29,13 @@ def _is_running(process: int) -> bool:
 
 
 def _check_ended(path: pathlib.Path) -> None:
-    """Checks that the processes whose IDs are in a file have ended."""
+    """Checks that the processes whose IDs are in a file have ended, or have got SIGKILL and end now."""
     processes = [int(line) for line in path.read_text().split()]
-    assert processes and not [process for process in processes if _is_running(process)]
+    assert processes
+    end = time.monotonic() + 10
+    while left := [process for process in processes if _is_running(process)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
 
 
 def _shell(script: str) -> list[str]:

@@ -72,13 +72,13 @@ def run_command(description: Mapping[str, Any], runfiles: str, client: Client, f
         images = selection.set_destinations(images, options.tags, options.repository_prefix or "")
     programs = RunningPrograms(options.timeout)
     root = spec.find_execution_root(images_file, description["images_path"])
-    blobs = LocalBlobs(root, NestedBuild(options.bazel, options.build_flags), programs)
+    blobs = LocalBlobs(root, NestedBuild(options.bazel or "", options.build_flags), programs)
     if options.against:
         with problems.collect():
             recorded = read_digests(os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", ""), options.against))
         problems.raise_if_any()
         return _compare(target, recorded, images, blobs, options)
-    output = _check_output(options.output, problems)
+    output = _check_output(options.output or "", problems)
     try:
         client_name, client_path, _ = client.find_program(COMMANDS, "client for registries", TOOLCHAIN_TYPE)
     except DeliveryError as error:
@@ -166,11 +166,14 @@ def _report(target: str, plans: Sequence[ImagePlan], *, dry_run: bool) -> int:
     print("\n".join(format_table(plans, dry_run=dry_run)))
     sys.stdout.flush()
     failed = [plan for plan in plans if plan.error]
+    moved = sum(len(plan.moved_tags) for plan in plans)
     for plan in failed:
-        print(printable(f"{plan.image.label}: {plan.error}"), file=sys.stderr)
+        left = ", ".join(tag for tag in plan.moving_tags if tag not in plan.moved_tags)
+        note = f"; not moved: {left}" if moved and left else ""
+        print(printable(f"{plan.image.label}: {plan.error}{note}"), file=sys.stderr)
     if failed:
-        moved = any(plan.moved_tags for plan in plans)
-        tags = "some tags have moved" if moved else "no tag has moved"
+        total = sum(len({*plan.moved_tags, *plan.moving_tags}) for plan in plans)
+        tags = f"{moved} of {total} tags have moved" if moved else "no tag has moved"
         what = f"{len(failed)} of {len(plans)} images failed, and {tags}; run it again to go on"
         print(f"{target}: {what}", file=sys.stderr)
     return 1 if failed else 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rules_setcap.delivery.program_flags import CREDENTIALS_NOTE, INSECURE_HELP, add_timeout
 from rules_setcap.delivery.release import selection
 from rules_setcap.delivery.release.hooks import find_hook
+from rules_setcap.delivery.release.local_blobs import check_command
 from rules_setcap.diagnostics.command_line import SHARED_STATUSES, CommandParser, parse_number
 from rules_setcap.oci import reference
 
@@ -77,16 +78,16 @@ def make_parser(target: str) -> CommandParser:
         help="only the images of matching targets, such as //services/..., or of matching repositories, such as *-web; may be repeated",
     )
     add("--dry-run", action="store_true", help="ask the registries what they lack, and push nothing")
-    add(
+    add_checked(
         "--output",
+        _check_path,
         metavar="FILE",
-        default="",
         help="write repository, tags, digest, status and capabilities of each image to a JSON file",
     )
-    add(
+    add_checked(
         "--against",
+        _check_path,
         metavar="FILE",
-        default="",
         help="push nothing, and print how the images differ from those in the --output of an earlier release",
     )
     add(
@@ -118,10 +119,10 @@ def make_parser(target: str) -> CommandParser:
     )
     add_timeout(parser, "the longest time in seconds that a client or Bazel may make no progress, and that a hook may take")
     add("--insecure", action="store_true", help=INSECURE_HELP)
-    add(
+    add_checked(
         "--bazel",
+        check_command,
         metavar="COMMAND",
-        default="",
         help="the command that downloads blobs from the remote cache (default: $BAZEL, bazelw, bazelisk or bazel)",
     )
     add(
@@ -133,6 +134,16 @@ def make_parser(target: str) -> CommandParser:
         help="a flag of that bazel build, such as --build-flag=--config=ci; may be repeated",
     )
     return parser
+
+
+def _check_path(text: str) -> None:
+    """Checks the path of a file. An empty one is often that of a variable without a value.
+
+    Raises:
+      ValueError: it is empty.
+    """
+    if not text:
+        raise ValueError("is not a file; give its path, or leave the flag out")
 
 
 def _parse_jobs(text: str) -> int:

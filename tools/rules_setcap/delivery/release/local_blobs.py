@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
+from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.programs import HangingError
 from rules_setcap.oci.blobs import blob_path
 
@@ -157,12 +158,30 @@ def find_bazel(command: str, workspace: str) -> list[str]:
       DeliveryError: no Bazel is found.
     """
     if chosen := command or os.environ.get("BAZEL", ""):
+        try:
+            check_command(chosen)
+        except ValueError as error:
+            raise DeliveryError(f"$BAZEL: {quote(chosen)}: {error}") from None
         return shlex.split(chosen)
     wrapper = os.path.join(workspace, "bazelw")
     for path in (wrapper if os.access(wrapper, os.X_OK) else None, shutil.which("bazelisk"), shutil.which("bazel")):
         if path:
             return [path]
     raise DeliveryError("neither bazelisk nor bazel is on PATH, to download blobs; set --bazel")
+
+
+def check_command(text: str) -> None:
+    """Checks the command that runs Bazel.
+
+    Raises:
+      ValueError: it is not one; the message is a sentence.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"is not a command: {str(error).lower()}; write it as in a shell") from None
+    if not words:
+        raise ValueError("is not a command; write it as in a shell, or leave the flag out")
 
 
 def list_download_flags(paths: Iterable[str]) -> list[str]:

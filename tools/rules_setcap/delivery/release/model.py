@@ -89,7 +89,7 @@ class ImagePlan:
       status: PUSHED, TAGGED, UNCHANGED or FAILED.
       error: why the image failed; "" if it did not.
       uploaded: the number of bytes that travelled.
-      moved_tags: the number of tags that have moved.
+      moved_tags: the tags that the registry has moved; those of them that are in moving_tags too are not confirmed.
     """
 
     image: ReleaseImage
@@ -100,7 +100,7 @@ class ImagePlan:
     status: str = UNCHANGED
     error: str = ""
     uploaded: int = 0
-    moved_tags: int = 0
+    moved_tags: list[str] = field(default_factory=list)
 
     def fail(self, error: str) -> None:
         """Records that the image failed."""

@@ -96,7 +96,7 @@ def _move_tags(session: Session, plan: ImagePlan) -> str:
     tags = list(plan.moving_tags)
     for tag in tags:
         session.move_tag(image, tag)
-        plan.moved_tags += 1
+        plan.moved_tags.append(tag)
         if plan.is_read:
             digest = session.get_registry(image).find_manifest(image.repository, tag)
             if digest != image.digest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import format_problem
@@ -48,6 +49,7 @@ def matches_pattern(image: ReleaseImage | RecordedImage, pattern: str) -> bool:
     if not pattern.startswith(("//", "@")):
         return fnmatch.fnmatchcase(image.repository, pattern)
     package, _, name = image.label.partition(":")
+    pattern = re.sub(r"/\.\.\.:(all|\*|all-targets)$", "/...", pattern)
     if pattern.endswith("/..."):
         prefix = pattern.removesuffix("...")
         return package.startswith(prefix) or package == prefix.rstrip("/")
