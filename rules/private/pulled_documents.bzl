@@ -130,6 +130,9 @@ def find_image_name_fault(text):
       str.
     """
     host, _, path = text.partition("/")
+    scheme, _, rest = text.partition("://")
+    if rest:
+        return "has the scheme {}; write {}".format(json.encode(scheme), json.encode(rest))
     if "@" in text:
         return "has a digest; write {}, and the digest as digest".format(json.encode(text.partition("@")[0]))
     if ":" in path:

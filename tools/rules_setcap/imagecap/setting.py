@@ -17,7 +17,7 @@ from rules_setcap.imagecap import compression
 from rules_setcap.imagecap.changed_images import ChangedImage, LayerRewriter, add_layer, keep_image
 from rules_setcap.imagecap.changed_layouts import ChangedLayout, change_layout
 from rules_setcap.imagecap.plans import plan_changes
-from rules_setcap.imagecap.source_images import Source, name_layout, open_source, read_images
+from rules_setcap.imagecap.source_images import Source, name_layout, open_source, read_images, verify_other_layers
 from rules_setcap.imagecap.staging import STANDARD_OUTPUT, check_output, open_workspace, place_output
 from rules_setcap.imagecap.writers import (
     DockerImage,
@@ -101,6 +101,7 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
         kind = request.format or source.kind
         check_output(request.output, request.source, kind == "oci", request.force)
         entries = read_images(source, request.platform)
+        verify_other_layers(source, entries.images)
         with name_layout(source):
             images = _change_images(request, source, entries.images, workspace, codec)
             layout = change_layout(source, images)

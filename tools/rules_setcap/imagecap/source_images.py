@@ -6,17 +6,22 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressionError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.standard_input import STANDARD_INPUT, copy_standard_input, open_standard_input
 from rules_setcap.oci import image_documents
-from rules_setcap.oci.archive_import import import_archive
+from rules_setcap.oci.archive_import import import_archive, verify_diff_id
+from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
 from rules_setcap.oci.platforms import format_platform, parse_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rules_setcap.oci.image_documents import ImageDocuments
 
 _LAYER_HINT = "; to add the files of a tar"
 """The beginning of the part of a message that is about rules of Bazel."""
@@ -33,6 +38,7 @@ class Source(NamedTuple):
       has_manifests: whether the image has manifests; a Docker archive may have none, and then the layout has some that were made.
       codec: how the archive is compressed; "none" for a directory.
       docker_names: by the digest of a config, the names of the image in the manifest.json of a Docker archive.
+      unverified: the digests and diff_ids of layers that have not been unpacked to verify them.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Source(NamedTuple):
     has_manifests: bool
     codec: str
     docker_names: dict[str, list[str]]
+    unverified: frozenset[tuple[str, str]] = frozenset()
 
 
 def open_source(name: str, directory: str) -> Source:
@@ -69,14 +76,14 @@ def open_source(name: str, directory: str) -> Source:
     layout = os.path.join(directory, "layout")
     progress.begin_step("unpacking", os.path.getsize(path))
     with _name_source(path, name):
-        archive = import_archive(layout, path, attribute="image")
+        archive = import_archive(layout, path, attribute="image", verify_later=True)
     if path != name:
         os.unlink(path)
     kind = "oci-archive" if archive.docker_images is None else "docker-archive"
     names: dict[str, list[str]] = {}
     for digest, more in archive.docker_images or ():
         names.setdefault(digest, []).extend(more)
-    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names)
+    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names, frozenset(archive.unverified))
 
 
 def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
@@ -105,6 +112,30 @@ def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
     raise InputError(
         [format_problem("platform", platform, f"{quote(source.name)} has no image for it; it has {', '.join(existing)}")]
     )
+
+
+def verify_other_layers(source: Source, images: Sequence[ImageDocuments]) -> None:
+    """Verifies the layers that no image has whose layers are going to be read.
+
+    Args:
+      source: the source.
+      images: the images whose layers are going to be read.
+
+    Raises:
+      InputError: a layer has another diff_id.
+    """
+    pairs = {
+        (layer["digest"], diff_id)
+        for image in images
+        for layer, diff_id in zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
+    }
+    budget = ReadBudget(blobs=True)
+    for digest, diff_id in sorted(source.unverified - pairs):
+        budget.add_blob(digest, os.path.getsize(blob_path(source.layout, digest)))
+        try:
+            verify_diff_id(source.layout, digest, diff_id, budget)
+        except (TarError, DecompressionError) as error:
+            raise InputError([format_problem("image", source.name, str(error))]) from None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.oci import image_documents, layer_blobs
-from rules_setcap.oci.archive_detection import ArchiveDetector
+from rules_setcap.oci.archive_detection import ArchiveDetector, find_archive_evidence
 from rules_setcap.oci.archive_import import import_archive
 from rules_setcap.oci.blobs import HashingReader
 from rules_setcap.oci.image import Difference, File, Image, Layer
@@ -44,12 +44,15 @@ def read_images(path: str, platform: str = "", non_images: list[image_documents.
     except ValueError as error:
         raise InputError([format_problem("platform", platform, str(error))]) from None
     if os.path.isdir(path):
-        return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images)
+        return _read_layout(path, path, parsed, ReadBudget(blobs=True), non_images, is_unpacked=False)
     layers = LayerReader()
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             progress.begin_step("", size)
+            if evidence := find_archive_evidence(file):
+                return _read_archive(path, parsed, evidence, ReadBudget(size), non_images)
+            file.seek(0)
             budget = ReadBudget(size)
             stream = HashingReader(file)
             content = DecompressedStream(stream, budget)
@@ -100,14 +103,20 @@ def _read_archive(
         layout = os.path.join(directory, "layout")
         try:
             progress.begin_step("unpacking", os.path.getsize(path))
-            import_archive(layout, path, attribute="image")
+            import_archive(layout, path, attribute="image", verify_later=True)
         except InputError as error:
             raise InputError(f"{text}; taken for an image archive, because {evidence}" for text in error.problems) from None
-        return _read_layout(layout, path, platform, budget, non_images)
+        return _read_layout(layout, path, platform, budget, non_images, is_unpacked=True)
 
 
 def _read_layout(
-    layout: str, path: str, platform: dict[str, str] | None, budget: ReadBudget, non_images: list[image_documents.NonImage] | None
+    layout: str,
+    path: str,
+    platform: dict[str, str] | None,
+    budget: ReadBudget,
+    non_images: list[image_documents.NonImage] | None,
+    *,
+    is_unpacked: bool,
 ) -> list[Image]:
     """Returns the images of an OCI image layout directory.
 
@@ -117,6 +126,7 @@ def _read_layout(
       platform: the platform of the images to return; None for all.
       budget: counts the reading of the layers.
       non_images: as for read_images().
+      is_unpacked: whether this process has written the layout, from an archive.
     """
     try:
         entries = image_documents.read_layout_images(layout, platform)
@@ -131,26 +141,27 @@ def _read_layout(
                 )
             what = f"{quote(path)} has no image for it; it has {', '.join(existing)}"
             raise InputError([format_problem("platform", format_platform(platform), what)])
-        return [_read_image(layout, image, budget) for image in entries.images]
+        return [_read_image(layout, image, budget, is_unpacked) for image in entries.images]
     except InputError as error:
         raise InputError(
             text.replace(quote(layout), quote(path)).replace("base: ", "image: ", 1) for text in error.problems
         ) from None
 
 
-def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget) -> Image:
+def _read_image(layout: str, image: image_documents.ImageDocuments, budget: ReadBudget, is_unpacked: bool) -> Image:
     """Returns an image of a layout with the capabilities in its layers.
 
     Args:
       layout: the path of the layout directory.
       image: the manifest and the config of the image.
       budget: counts the reading of the layers.
+      is_unpacked: whether this process has written the layout, from an archive.
 
     Raises:
       InputError: a layer is not valid.
     """
     layers = LayerReader()
-    blobs = layer_blobs.list_image_layers(layout, image)
+    blobs = layer_blobs.list_image_layers(layout, image, have_digests=is_unpacked)
     for number, blob in enumerate(blobs, 1):
         progress.begin_step(f"layer {number} of {len(blobs)}", blob.descriptor["size"])
         with layer_blobs.open_layer(blob, budget) as archive:
