@@ -74,7 +74,9 @@ def find_manifest_fault(manifest):
       str.
     """
     layers = manifest.get("layers") or []
-    if manifest.get("schemaVersion") == 1 or manifest.get("mediaType", MANIFEST) not in _MANIFESTS:
+    if manifest.get("schemaVersion") == 1:
+        return "is a Docker manifest of schema 1, which is not read; copy the image by \"skopeo copy --format=oci\", and pull the copy"
+    if manifest.get("mediaType", MANIFEST) not in _MANIFESTS:
         return "is not a manifest of an image; its media type is {}".format(json.encode(manifest.get("mediaType")))
     if type(layers) != "list":
         return "has no list of layers"

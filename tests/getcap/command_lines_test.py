@@ -156,11 +156,11 @@ def test_every_flag_of_a_release_is_documented():
     assert [flag for flag in sorted(flags) if flag not in page] == []
 
 
-def _fail(*_: Any) -> NoReturn:
+def _fail(*_: Any, **__: Any) -> NoReturn:
     raise ZeroDivisionError("oh")
 
 
-def _interrupt(*_: Any) -> NoReturn:
+def _interrupt(*_: Any, **__: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 

@@ -210,6 +210,10 @@ HOSTILE_DOCUMENTS = {
     "a list": (b"[]", "is not a JSON object"),
     "too large": (b'{"a":"' + b"x" * (4 << 20) + b'"}', "has fetched something of another digest"),
     "nested": (_nest(100_000), "is not a JSON object"),
+    "schema 1": (
+        json.dumps({"schemaVersion": 1, "fsLayers": [], "signatures": []}).encode(),
+        'is a Docker manifest of schema 1, which is not read; copy the image by "skopeo copy --format=oci", and pull the copy',
+    ),
     "no layers": (b'{"layers":1}', "has no list of layers"),
     "many layers": (json.dumps({"layers": [{}] * 501}).encode(), "has 501 layers (limit LAYERS: 500)"),
     "no config": (b'{"layers":[]}', "has a descriptor that is not valid: null"),
@@ -258,3 +262,12 @@ def test_what_a_platform_says_is_text(consumer, hostile):
     consumer.pull(image=f"{hostile.registry.host}/hostile", digest=digest)
     stderr = consumer.fail("//:config", "--output_groups=manifest")
     assert "has no image for linux/amd64" in stderr and "injected" not in stderr
+
+
+def test_an_index_can_have_one_manifest_for_two_platforms(consumer, hostile):
+    digest = hostile.add_manifest()
+    entry = {"mediaType": archives.MANIFEST, "digest": digest, "size": len(hostile.registry.documents[digest][0])}
+    entries = [{**entry, "platform": {"os": "linux", "architecture": name}} for name in ("amd64", "riscv64")]
+    index = hostile.registry.add_document(json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), INDEX)
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=index)
+    consumer.workspace.run("build", "//:app_amd64", "--output_groups=manifest")
