@@ -49,7 +49,9 @@ def run_program(program: str, command: Callable[[Sequence[str]], int], arguments
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
     except OSError as error:
-        print_error(program, f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+        print_error(
+            program, f"{escape(str(error.filename))}: {error.strerror}" if error.filename else error.strerror or str(error)
+        )
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
