@@ -1,5 +1,7 @@
 """The repository with the path and the environment of the client for registries."""
 
+load(":messages.bzl", "format_label", "format_problem")
+
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 # The repository that has the path and the environment of the client. There is one for all images.
@@ -43,9 +45,8 @@ CLIENT_ATTRS = {
 
 def _client_repository_impl(ctx):
     if ctx.attr.program:
-        if not ctx.attr.kind:
-            fail("bases.client: kind: must be set; write which program {} is".format(ctx.attr.program))
-        found = struct(kind = ctx.attr.kind, kinds = [ctx.attr.kind], path = str(ctx.path(ctx.attr.program)))
+        # No other program takes its place.
+        found = struct(kind = ctx.attr.kind, kinds = [], path = _find_program(ctx))
     else:
         found = _search_client(ctx, [ctx.attr.kind] if ctx.attr.kind else ["crane", "skopeo"])
     environment = {name: ctx.getenv(name) for name in _VARIABLES + ctx.attr.env}
@@ -62,6 +63,17 @@ def _client_repository_impl(ctx):
 
     # A proxy's address may have a password.
     ctx.execute(["chmod", "600", "client.json"])
+
+def _find_program(ctx):
+    """Returns the path of the program that the user names, and fails if it cannot run."""
+    label = format_label(ctx.attr.program)
+    if not ctx.attr.kind:
+        fail("bases.client: " + format_problem("kind", "", "must be set; write which program {} is".format(label)))
+    path = ctx.path(ctx.attr.program)
+    ctx.watch(path)
+    if not path.exists or ctx.execute(["sh", "-c", "test -x \"$0\"", path]).return_code:
+        fail("bases.client: " + format_problem("program", label, "is not a file that can be executed"))
+    return str(path)
 
 client_repository = repository_rule(
     doc = """The path of crane or skopeo, and the environment that it needs.
@@ -82,12 +94,13 @@ def find_client(ctx, client_file):
       client_file: Label of the file of client_repository.
 
     Returns:
-      struct of kind (str, "crane" or "skopeo"), kinds (list of str, those that were searched) and path (str, "" if there is none).
+      struct of kind (str, "crane" or "skopeo"), kinds (list of str, those that were searched; [] for a program that the user
+      names) and path (str, "" if there is none).
     """
 
     # Another client, or another environment, does not change what is fetched.
     client = json.decode(ctx.read(ctx.path(client_file), watch = "no"))
-    if client["path"] and ctx.path(client["path"]).exists:
+    if not client["kinds"] or client["path"] and ctx.path(client["path"]).exists:
         return struct(kind = client["kind"], kinds = client["kinds"], path = client["path"])
 
     # Bazel does not notice that a program has been installed, so the file may be out of date.

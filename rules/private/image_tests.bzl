@@ -241,7 +241,7 @@ program that would not start; a manifest that cannot be read; a manifest that do
         ),
         "manifests": attr.label_list(
             doc = """YAML or JSON files with objects of the kinds Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, \
-PodTemplate and List. Of custom resources, such as an Argo Rollout, pod templates are read; one that names the image outside a \
+PodTemplate and List. In custom resources, such as an Argo Rollout, pod templates are read; one that names the image outside a \
 pod template is a finding.""",
             allow_files = [".yaml", ".yml", ".json"],
             mandatory = True,

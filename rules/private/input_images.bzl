@@ -15,6 +15,12 @@ ANY_IMAGE = """an `image`, an `image_index`, or an image of another ruleset. Tha
 `oci_pull`, `crane pull --format=oci`, `skopeo copy ... oci:`), a `filegroup` of the files of a checked-in one, a target with the \
 output group `oci_layout`, or an image archive (`docker save`, `podman save`, `crane pull`, `skopeo copy`, ko, Nix and others)"""
 
+# How the names of the default outputs of an image or an index of these rules end, which a filegroup of it has.
+_DOCUMENTS = (".manifest.json", ".config.json", ".index.json", ".descriptor.json")
+
+_DOCUMENTS_ALONE = """has the documents of an image without its layers; give the image itself, or a filegroup with \
+output_group = "oci_layout\""""
+
 def find_image(attribute, target, problems):
     """Finds the image among the files of a target.
 
@@ -47,6 +53,8 @@ def find_image(attribute, target, problems):
 
     # An image of another ruleset has few files, and images that have it as their base do not look for it again.
     names = files.to_list()
+    if names and not [file for file in names if file.is_directory or not file.basename.endswith(_DOCUMENTS)]:
+        return _report_image(attribute, target, _DOCUMENTS_ALONE, problems)
     if len(names) == 1:
         return _describe_image(target, names[0], files)
     indexes = [file for file in names if file.basename == "index.json"]
@@ -177,36 +185,34 @@ def convert_to_layout(ctx, attribute, image, name = None):
 
 def _link_layout(ctx, attribute, image, directory):
     """Declares the action that makes a layout directory of links to the files of a layout."""
-    request = start_request(ctx, "link")
-    add_label(request, attribute, image.label, image.file)
+    request = _start_request(ctx, "link", attribute, image, directory)
     request.add(image.file, format = "--index=%s")
     request.add_all(image.files, format_each = "--file=%s")
-    request.add(attribute, format = "--attribute=%s")
-    request.add_all([directory], format_each = "--output=%s", expand_directories = False)
-    run_request(
-        ctx,
-        ctx.attr._oci_tool,
-        request,
-        outputs = [directory],
-        transitive_inputs = [image.files],
-        mnemonic = "SetcapLayout",
-        progress_message = "Linking the {} of %{{label}}".format(attribute),
-        execution_requirements = LOCAL_LINKS,
-    )
+    _run_request(ctx, attribute, image, directory, request, "SetcapLayout", "Linking", execution_requirements = LOCAL_LINKS)
 
 def _unpack_archive(ctx, attribute, image, directory):
     """Declares the action that unpacks an image archive, or a directory in the source tree, into a layout directory."""
-    request = start_request(ctx, "unpack")
-    add_label(request, attribute, image.label, image.file)
+    request = _start_request(ctx, "unpack", attribute, image, directory)
     request.add_all([image.file], format_each = "--archive=%s", expand_directories = False)
+    _run_request(ctx, attribute, image, directory, request, "SetcapUnpack", "Unpacking")
+
+def _start_request(ctx, command, attribute, image, directory):
+    """Returns the Args of a command that makes a layout directory of an image, with the flags of all such commands."""
+    request = start_request(ctx, command)
+    add_label(request, attribute, image.label, image.file)
     request.add(attribute, format = "--attribute=%s")
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
+    return request
+
+def _run_request(ctx, attribute, image, directory, request, mnemonic, verb, **kwargs):
+    """Declares the action of a request that makes a layout directory of an image."""
     run_request(
         ctx,
         ctx.attr._oci_tool,
         request,
         outputs = [directory],
         transitive_inputs = [image.files],
-        mnemonic = "SetcapUnpack",
-        progress_message = "Unpacking the {} of %{{label}}".format(attribute),
+        mnemonic = mnemonic,
+        progress_message = "{} the {} of %{{label}}".format(verb, attribute),
+        **kwargs
     )

@@ -66,7 +66,7 @@ def _kubernetes_manifests_impl(ctx):
     )
     return [
         DefaultInfo(
-            executable = _write_printer(ctx, joined),
+            executable = _write_printer(ctx, joined if sources else None),
             files = depset(outputs),
             runfiles = ctx.runfiles([joined]),
         ),
@@ -166,27 +166,58 @@ def _find_path_in_package(file):
     return path.removeprefix(package)
 
 def _write_printer(ctx, joined):
-    """Declares the program that `bazel run` executes. Returns a File."""
+    """Declares the program that `bazel run` executes.
+
+    Args:
+      ctx: the context.
+      joined: File, all manifests as one stream; None if there are none.
+
+    Returns:
+      File: the program.
+    """
     printer = ctx.actions.declare_file(ctx.label.name + ".print")
-    path = find_runfile(ctx, joined).replace("'", "'\\''")
-    ctx.actions.write(printer, _PRINTER.format(path = path, target = format_label(ctx.label).replace("'", "'\\''")), is_executable = True)
+    ctx.actions.write(printer, _PRINTER.format(
+        command = (_PRINT if joined else _REFUSE).format(file = _quote(find_runfile(ctx, joined)) if joined else ""),
+        target = _quote(format_label(ctx.label)),
+    ), is_executable = True)
     return printer
 
-# The runfiles are beside the script, around it, where RUNFILES_DIR points, or beside the file that the script links to.
+def _quote(text):
+    """Returns a text as a word of a shell script, str."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
 _PRINTER = """\
 #!/bin/sh
+target={target}
+case ${{1-}} in
+-h | --help)
+  echo "usage: bazel run $target | kubectl apply -f -"
+  echo
+  echo "Prints the manifests with the digests of their images."
+  exit 0
+  ;;
+esac
 if [ $# -gt 0 ]; then
-  printf '%s: "%s": takes no arguments; it prints the manifests for kubectl apply -f -\\n' '{target}' "$1" >&2
+  printf '%s: "%s": takes no arguments; it prints the manifests for kubectl apply -f -\\n' "$target" "$1" >&2
   exit 2
 fi
-file='{path}'
+{command}"""
+
+# The runfiles are beside the script, around it, where RUNFILES_DIR points, or beside the file that the script links to.
+_PRINT = """\
+file={file}
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/$file" ]; then
     exec cat "$runfiles/$file"
   fi
 done
-echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
+echo "$0: its runfiles are missing; use bazel run without --noenable_runfiles, or copy them along (cp -rL)" >&2
 exit 127
+"""
+
+_REFUSE = """\
+printf '%s: has no srcs, so there is nothing to print; build its output groups helm_values and kustomize_images\\n' "$target" >&2
+exit 1
 """
 
 kubernetes_manifests = rule(
@@ -234,7 +265,7 @@ must have one in `srcs`.""",
         ),
         "srcs": attr.label_list(
             doc = """YAML or JSON files, of the kinds that [`kubernetes_test`](test.md#kubernetes_test) reads. Of custom resources, fields \
-called `image` outside pod templates are replaced too. Without `srcs`, only the output groups are of use.""",
+called `image` and `image.reference` outside pod templates are replaced too. Without `srcs`, only the output groups are of use.""",
             allow_files = [".yaml", ".yml", ".json"],
         ),
     },

@@ -112,7 +112,7 @@ def _report_missing_digest(ctx, client):
     done = _run_client(ctx, client, output, "{}:{}".format(ctx.attr.image, tag))
     if done.return_code:
         _fail(ctx, "digest", "", "must be set, and {} has not found the tag {}: {}".format(client.kind, json.encode(tag), _quote_output(done)))
-    digest = "sha256:" + ctx.download(url = _file_url(ctx, output), output = "tagged.json").sha256
+    digest = _find_digest(ctx, output)
     _fail(ctx, "digest", "", "must be set; {}:{} has this digest today, so write\n    digest = \"{}\",".format(ctx.attr.image, tag, digest))
 
 def _fetch_image(ctx, client, entry, manifest):
@@ -214,7 +214,8 @@ def _fetch_document(ctx, client, digest, manifest_digest = None):
     # Bazel has no other function that verifies a digest.
     downloaded = ctx.download(url = _file_url(ctx, output), output = _blob_path(digest), sha256 = digest.removeprefix("sha256:"), allow_fail = True)
     if not downloaded.success:
-        _fail(ctx, "image", ctx.attr.image, "{} has fetched something of another digest for {}".format(client.kind, digest))
+        fault = "{} has fetched something of another digest for {}: {}"
+        _fail(ctx, "image", ctx.attr.image, fault.format(client.kind, digest, _find_digest(ctx, output)))
     ctx.delete("fetched")
     value = json.decode(_read(ctx, digest), default = None)
     if type(value) != "dict":
@@ -258,6 +259,14 @@ def _read(ctx, digest):
 def _find_size(ctx, digest):
     """Returns the size of a document in bytes. A string that Bazel reads has characters."""
     return int(ctx.execute(["wc", "-c", _blob_path(digest)]).stdout.strip().split(" ")[0])
+
+def _find_digest(ctx, path):
+    """Returns the digest of a file."""
+    downloaded = ctx.download(url = _file_url(ctx, path), output = "hashed", allow_fail = True)
+    if not downloaded.success:
+        instead = "leave out --repository_disable_download, or build with a directory of bazel vendor"
+        _fail(ctx, "image", ctx.attr.image, "Bazel refuses to verify a document, because downloads are disabled; " + instead)
+    return "sha256:" + downloaded.sha256
 
 def _file_url(ctx, path):
     return "file://" + str(ctx.path(path)).replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F")

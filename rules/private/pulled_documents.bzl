@@ -74,7 +74,9 @@ def find_manifest_fault(manifest):
       str.
     """
     layers = manifest.get("layers") or []
-    if manifest.get("schemaVersion") == 1 or manifest.get("mediaType", MANIFEST) not in _MANIFESTS:
+    if manifest.get("schemaVersion") == 1:
+        return "is a Docker manifest of schema 1, which is not read; copy the image by \"skopeo copy --format=oci\", and pull the copy"
+    if manifest.get("mediaType", MANIFEST) not in _MANIFESTS:
         return "is not a manifest of an image; its media type is {}".format(json.encode(manifest.get("mediaType")))
     if type(layers) != "list":
         return "has no list of layers"
@@ -130,6 +132,9 @@ def find_image_name_fault(text):
       str.
     """
     host, _, path = text.partition("/")
+    scheme, _, rest = text.partition("://")
+    if rest:
+        return "has the scheme {}; write {}".format(json.encode(scheme), json.encode(rest))
     if "@" in text:
         return "has a digest; write {}, and the digest as digest".format(json.encode(text.partition("@")[0]))
     if ":" in path:

@@ -36,7 +36,7 @@ def _pulled_image_impl(ctx):
     documents = _copy_documents(ctx)
     blobs = {}
     images = []
-    for text in ctx.attr.images:
+    for number, text in enumerate(ctx.attr.images):
         image = json.decode(text)
         layers = []
         for layer in image["layers"]:
@@ -45,7 +45,7 @@ def _pulled_image_impl(ctx):
                 blobs[digest] = _fetch_layer(ctx, image["digest"], digest, layer["size"])
             layers.append(blobs[digest])
         images.append(struct(
-            contents = _list_contents(ctx, documents, image, layers),
+            contents = _list_contents(ctx, documents, number, image, layers),
             digest = image["digest"],
             layers = layers,
             platform = image["platform"],
@@ -117,9 +117,11 @@ def _fetch_layer(ctx, manifest_digest, digest, size):
     )
     return blob
 
-def _list_contents(ctx, documents, image, layers):
+def _list_contents(ctx, documents, number, image, layers):
     """Declares the action that lists the files of the image for a platform, once for all images above it."""
-    contents = ctx.actions.declare_file("contents/{}.json".format(image["digest"].removeprefix("sha256:")))
+
+    # An index may have one manifest for several platforms.
+    contents = ctx.actions.declare_file("contents/{}.{}.json".format(image["digest"].removeprefix("sha256:"), number))
     request = start_request(ctx, "contents")
     add_label(request, "base", ctx.label, documents)
     request.add_all([documents], format_each = "--layout=%s", expand_directories = False)

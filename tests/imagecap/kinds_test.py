@@ -26,9 +26,8 @@ def test_an_archive_of_each_writer_is_changed_to_one_of_the_same_kind(tmp_path, 
     set_capabilities(*way, before, tmp_path / "after.tar", GRANT)
     assert read_capabilities(tmp_path / "after.tar")["/usr/bin/nginx"] == "cap_net_bind_service=ep"
     old, new = list_members(before), list_members(tmp_path / "after.tar")
-    has_manifests = bool(
-        json.loads(old.get("index.json", b"{}")).get("manifests")
-    )  # "docker save" of an ID writes an empty list.
+    # The index.json of "docker save ID" is empty, and that of apko is beside no layout.
+    has_manifests = "oci-layout" in old and bool(json.loads(old["index.json"]).get("manifests"))
     assert (has_manifests, "manifest.json" in old) == ("index.json" in new, "manifest.json" in new)
     if "manifest.json" in old:
         (old_item,), (new_item,) = (json.loads(members["manifest.json"]) for members in (old, new))

@@ -123,6 +123,14 @@ def test_run_prints_all_manifests_and_nothing_else(workspace):
     assert done.stdout == "".join(f"---\n{text.rstrip()}\n" for text in texts)
     program = workspace.output("app/deploy.print")
     assert subprocess.run([program], cwd="/", capture_output=True, text=True, check=True).stdout == done.stdout
+    helped = workspace.run("run", STATUS, "//app:deploy", "--", "--help")
+    assert helped.stdout.startswith("usage: bazel run //app:deploy | kubectl apply -f -\n")
+    with pathlib.Path("/dev/full").open("wb") as full:
+        done = subprocess.run([program], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and b"No space left on device" in done.stderr
+    empty = workspace.run("run", "//app:values_only", check=False)
+    assert (empty.returncode, empty.stdout) == (1, "")
+    assert "//app:values_only: has no srcs, so there is nothing to print; " in empty.stderr
     refused = workspace.run("run", STATUS, "//app:deploy", "--", "--dry-run", check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert '//app:deploy: "--dry-run": takes no arguments; it prints the manifests for kubectl apply -f -\n' in refused.stderr

@@ -216,7 +216,7 @@ def test_a_file_can_be_the_client(consumer, tmp_path):
         f"blob {consumer.registry.host}/file@sha256:{layer}\n" in commands for layer in consumer.base.layers["linux/amd64"]
     )
     consumer.pull("file", more='bases.client(program = "//tools:our-crane")\n')
-    assert "bases.client: kind: must be set; write which program @@//tools:our-crane is" in consumer.fail("//:config")
+    assert 'bases.client: kind: "": must be set; write which program //tools:our-crane is' in consumer.fail("//:config")
 
 
 def test_credentials_are_those_of_the_client(consumer, tmp_path, tmp_path_factory):

@@ -77,6 +77,8 @@ def test_the_kind_and_the_name_of_the_file_are_kept(store, file, rewrite):
     assert len(document["Layers"]) == (2 if rewrite else 3)
     assert document["RepoTags"] == json.loads(archives.nix(LAYERED)["manifest.json"])[0]["RepoTags"]
     assert "index.json" not in names
+    # buildImage lists the files of its fromImage from these.
+    assert all(name.endswith("/layer.tar") and name in names for name in document["Layers"])
 
 
 def test_rewriting_keeps_the_bytes_of_a_file_once(store):

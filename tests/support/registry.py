@@ -13,10 +13,12 @@ import urllib.request
 from collections.abc import Iterator
 
 from support import require
+from support.machine import Machine, run_daemon
 
 _ACCEPTED = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 # bcrypt of "secret".
 _HTPASSWD = "user:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"
+_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 _START = 30  # The time limit for the start, in seconds.
 
 
@@ -27,13 +29,14 @@ class Registry:
       host: its address and port.
     """
 
-    def __init__(self, host: str, log: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, host: str, log: pathlib.Path, process: subprocess.Popen[bytes] | None = None) -> None:
         self.host = host
         self._log = log
         self._process = process
 
     def kill(self) -> None:
         """Kills the registry."""
+        assert self._process
         self._process.kill()
         self._process.wait()
 
@@ -93,25 +96,52 @@ def serve(directory: pathlib.Path, *, has_password: bool = False) -> Iterator[Re
       directory: the directory in which it keeps its files.
       has_password: whether only the user `user` with the password `secret` has access.
     """
-    config, log = directory / "registry.json", directory / "registry.log"
-    # JSON is valid YAML. Port 0 stands for a free port.
-    settings: dict[str, object] = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
-        "http": {"addr": "127.0.0.1:0"},
-    }
-    if has_password:
-        (directory / "htpasswd").write_text(_HTPASSWD)
-        settings["auth"] = {"htpasswd": {"realm": "registry", "path": str(directory / "htpasswd")}}
-    config.write_text(json.dumps(settings))
+    command, log = _prepare(directory, "127.0.0.1:0", has_password=has_password), directory / "registry.log"
     with open(log, "wb") as output:
-        process = subprocess.Popen([require.tool("docker-registry"), "serve", str(config)], stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         end = time.monotonic() + _START
-        while not (match := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())):
+        while not (match := _LISTENING.search(log.read_text())):
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         yield Registry(match[1], log, process)
     finally:
         process.terminate()
         process.wait()
+
+
+@contextlib.contextmanager
+def serve_inside(directory: pathlib.Path, machine: Machine, port: int) -> Iterator[Registry]:
+    """Runs a registry in a machine during the block. Of the result, only what reads the log can be used.
+
+    Args:
+      directory: the directory in which it keeps its files.
+      machine: the machine.
+      port: the port on the loopback interface of the machine.
+    """
+    log = directory / "registry.log"
+    command = _prepare(directory, f"127.0.0.1:{port}")
+    with run_daemon(command, log, lambda: _LISTENING.search(log.read_text()) is not None, machine):
+        yield Registry(f"localhost:{port}", log)
+
+
+def _prepare(directory: pathlib.Path, address: str, *, has_password: bool = False) -> list[str]:
+    """Writes the configuration of a registry, and returns its command.
+
+    Args:
+      directory: the directory in which it keeps its files.
+      address: the address; port 0 stands for a free port.
+      has_password: as for serve().
+    """
+    config = directory / "registry.json"
+    # JSON is valid YAML.
+    settings: dict[str, object] = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
+        "http": {"addr": address},
+    }
+    if has_password:
+        (directory / "htpasswd").write_text(_HTPASSWD)
+        settings["auth"] = {"htpasswd": {"realm": "registry", "path": str(directory / "htpasswd")}}
+    config.write_text(json.dumps(settings))
+    return [require.tool("docker-registry"), "serve", str(config)]

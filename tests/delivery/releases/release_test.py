@@ -128,7 +128,7 @@ def _write_hook(shell: Shell, name: str, lines: str) -> str:
     hook = shell.directory / name
     hook.write_text(f"#!/bin/sh\n{lines}\n")
     hook.chmod(0o755)
-    return str(hook)
+    return f"./{name}"
 
 
 def test_hooks_run_after_the_pushes_and_before_the_tags(shell, registry, proxy, prefix):

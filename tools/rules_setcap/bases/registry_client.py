@@ -55,7 +55,7 @@ def choose_client(settings: str, kind: str = "", program: str = "") -> RegistryC
     environment = values["environment"]
     if program:
         return RegistryClient(kind, os.path.abspath(program), environment)
-    if os.access(values["path"], os.X_OK):
+    if not values["kinds"] or os.access(values["path"], os.X_OK):
         return RegistryClient(values["kind"], values["path"], environment)
     return find_client(environment, values["kinds"])
 

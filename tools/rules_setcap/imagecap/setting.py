@@ -20,7 +20,14 @@ from rules_setcap.imagecap.changed_layouts import ChangedLayout, change_layout
 from rules_setcap.imagecap.plans import plan_changes
 from rules_setcap.imagecap.source_images import Source, label_images, name_layout, open_source, read_images, verify_other_layers
 from rules_setcap.imagecap.staging import STANDARD_OUTPUT, check_output, open_workspace, place_output
-from rules_setcap.imagecap.writers import make_docker_manifest, name_images, write_archive, write_directory
+from rules_setcap.imagecap.writers import (
+    DockerImage,
+    make_docker_manifest,
+    name_docker_members,
+    name_images,
+    write_archive,
+    write_directory,
+)
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.named_images import IMAGE_FLAG, describe_names, list_names, list_other_names
@@ -226,30 +233,39 @@ def _write_output(request: SetRequest, source: Source, layout: ChangedLayout, re
         place_output(complete, request.output)
         return
     documents = {"index.json": index, "oci-layout": OCI_LAYOUT} if result.has_manifests else {}
+    members: dict[str, str] = {}
     if result.kind == "docker-archive":
-        documents["manifest.json"] = _make_docker_manifest(source, result)
+        docker_images = _list_docker_images(source, result)
+        members = {} if result.has_manifests else name_docker_members(docker_images)
+        documents["manifest.json"] = make_docker_manifest(docker_images, members)
     codec = source.codec if request.format is None else "none"
     if request.output == STANDARD_OUTPUT:
-        _write_archive(sys.stdout.buffer, source, layout, documents, codec, result)
+        _write_archive(sys.stdout.buffer, source, layout, members, documents, codec, result)
         sys.stdout.buffer.flush()
         return
     with open(complete, "wb") as file:
-        _write_archive(file, source, layout, documents, codec, result)
+        _write_archive(file, source, layout, members, documents, codec, result)
     place_output(complete, request.output)
 
 
 def _write_archive(
-    file: BinaryIO, source: Source, layout: ChangedLayout, documents: dict[str, bytes], codec: str, result: SetResult
+    file: BinaryIO,
+    source: Source,
+    layout: ChangedLayout,
+    members: dict[str, str],
+    documents: dict[str, bytes],
+    codec: str,
+    result: SetResult,
 ) -> None:
     """Writes an archive; a plain Docker archive is without the manifests that were made for it."""
     if not result.has_manifests:
         made = {entry.descriptor["digest"] for entry in read_images(source, "").images}
         layout = layout.without(made | {compute_digest(image.manifest) for image in result.images})
-    write_archive(file, layout, documents, codec)
+    write_archive(file, layout, members, documents, codec)
 
 
-def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
-    """Returns the manifest.json of the output.
+def _list_docker_images(source: Source, result: SetResult) -> list[DockerImage]:
+    """Returns the images that the manifest.json of the output names.
 
     Raises:
       InputError: the source is not a Docker archive, and it is not clear which of its images Docker is to load.
@@ -263,7 +279,7 @@ def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
             what = f"{len(result.images)} images, and Docker loads one of them; choose it with {flag}"
             raise InputError([format_problem("--format", "docker-archive", what)])
         (image,) = result.images
-        return make_docker_manifest([(compute_digest(image.config), _list_layers(image.manifest), _find_names(image))])
+        return [DockerImage(compute_digest(image.config), _list_layers(image.manifest), _find_names(image))]
     changed = {image.plan.image.descriptor["digest"]: image for image in result.images}
     items = []
     for entry in read_images(source, "").images:
@@ -272,8 +288,8 @@ def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
             names = source.docker_names[config]
             if new := changed.get(entry.descriptor["digest"]):
                 config, layers = compute_digest(new.config), _list_layers(new.manifest)
-            items.append((config, layers, names))
-    return make_docker_manifest(items)
+            items.append(DockerImage(config, layers, names))
+    return items
 
 
 def _list_layers(manifest: bytes) -> list[str]:

@@ -8,7 +8,8 @@ Two kinds of archive are read, plain or compressed:
   `<digest>.tar.gz` (crane, ko, kaniko, jib), `blobs/sha256/<digest>` (Docker since 25, BuildKit). Members may be links.
 
 In an archive with both, index.json must have the images of manifest.json: containerd reads index.json, and Docker with the
-classic image store reads manifest.json. The bytes of layers stay as they are.
+classic image store reads manifest.json. apko writes an index.json whose blobs are not in blobs/; engines read manifest.json then.
+The bytes of layers stay as they are.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class _ArchiveImporter:
             self._parse_file("/manifest.json", strict_json.DOCKER),
         )
         images = None if docker is None else self._read_docker_images(docker)
-        has_manifests = isinstance(index, dict) and bool(index.get("manifests"))
+        has_manifests = isinstance(index, dict) and bool(index.get("manifests")) and not (images and not self._has_layout())
         if has_manifests:
             self._write_file("index.json", self._read_file("/index.json"))
             if images is not None:
@@ -216,6 +217,10 @@ class _ArchiveImporter:
                 raise TarError(f"{quote(member.path)} has digest {digest}")
             self._kept.add(digest)
         return {"digest": digest, "size": member.size}
+
+    def _has_layout(self) -> bool:
+        """Returns whether an engine can take the archive for an OCI image layout: it has oci-layout, or a blob in its place."""
+        return "/oci-layout" in self._files or any(path.startswith("/blobs/") for path in (*self._files, *self._links))
 
     def _check_version(self) -> None:
         value = self._parse_file("/oci-layout", strict_json.LAYOUT)

@@ -67,15 +67,15 @@ def list_image_layers(
     ]
 
 
-def list_built_layers(pairs: Sequence[str]) -> list[LayerBlob]:
+def list_built_layers(metadata_paths: Sequence[str], blobs: Sequence[str]) -> list[LayerBlob]:
     """Returns layers that other actions of the build wrote.
 
     Args:
-      pairs: `METADATA=BLOB` each, the paths of both.
+      metadata_paths: the paths of the metadata of the layers.
+      blobs: the paths of their blobs, in the same order.
     """
     layers = []
-    for pair in pairs:
-        path, _, blob = pair.partition("=")
+    for path, blob in zip(metadata_paths, blobs, strict=True):
         metadata = files.read_json(path)
         layers.append(LayerBlob(blob, metadata["descriptor"], blob, metadata["diff_id"]))
     return layers

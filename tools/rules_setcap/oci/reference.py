@@ -138,6 +138,12 @@ def complete_image_name(text: str) -> str:
     name, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         name, tag = text, "latest"
+    if not name:
+        raise ValueError("names no image; write name:tag or host/path:tag")
+    if "@" in text:
+        raise ValueError("has a digest, which the engine computes itself; write name:tag or host/path:tag")
+    if ":" in name.rpartition("/")[2]:
+        raise ValueError(f"has more than one tag; write {quote(name)}")
     check_repository(name if _has_host(name) else f"{_LOCAL}/{name}")
     check_tag(tag)
     return f"{name}:{tag}"

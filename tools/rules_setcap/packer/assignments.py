@@ -9,19 +9,19 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.paths import normalize_path
-from rules_setcap.diagnostics import limits, strict_json
+from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.executables.formats import BUILD_FOR_LINUX, find_system
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any
 
+    from rules_setcap import capabilities
     from rules_setcap.diagnostics.problems import Problems
 
 START = 256
@@ -54,7 +54,7 @@ class Assignment:
         return Assignment(self.attribute, path, self.value)
 
 
-def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems) -> list[Assignment]:
+def parse_assignments(requests: Collection[Mapping[str, Any]], problems: Problems) -> list[Assignment]:
     """Parses assignments.
 
     Args:
@@ -64,6 +64,10 @@ def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems)
     Returns:
       The assignments, one for each path.
     """
+    if not requests:
+        return []
+    from rules_setcap import capabilities  # Few layers need it, and importing it takes time.
+
     assignments: dict[str, Assignment] = {}
     for request in requests:
         attribute, path, words = request["attribute"], request["path"], request["capabilities"]
@@ -102,6 +106,8 @@ def read_request(file: str, path: str, problems: Problems) -> list[Mapping[str, 
     Raises:
       OSError: the file cannot be read.
     """
+    from rules_setcap.diagnostics import strict_json
+
     with open_regular(file) as stream:
         data = stream.read(limits.CAPABILITIES_FILE + 1)
     if len(data) > limits.CAPABILITIES_FILE:

@@ -54,7 +54,8 @@ def find_hook(text: str) -> Hook:
     Raises:
       ValueError: the program does not exist, or is not executable; the message is a sentence.
     """
-    path = shutil.which(text)
+    # `bazel run` starts this program in its runfiles.
+    path = shutil.which(os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", ""), text) if os.sep in text else text)
     if path is None:
         raise ValueError("is not an executable file; give the path of a program, or the name of one on PATH")
     return Hook(text, os.path.abspath(path))
