@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -31,6 +32,7 @@ from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.named_images import IMAGE_FLAG, describe_names, list_names, list_other_names
 from rules_setcap.oci.root_filesystem import RootFilesystem
+from rules_setcap.packer.assignments import MODE_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
     from rules_setcap.oci.image_documents import ImageDocuments
     from rules_setcap.packer.assignments import Assignment
+
+_ERRORS_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of write(2), which do not say what is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,17 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
     is_directory = request.format == "oci" or (request.format is None and os.path.isdir(request.source))
     check_output(request.output, request.source, is_directory, request.force)
     codec = _choose_codec(request)
+    try:
+        return _set_in_workspace(request, codec)
+    except OSError as error:
+        if error.filename is None and error.errno in _ERRORS_OF_WRITING:
+            where = "stdout" if request.output == STANDARD_OUTPUT else request.output
+            raise OSError(error.errno, error.strerror, where) from None
+        raise
+
+
+def _set_in_workspace(request: SetRequest, codec: tuple[str, str]) -> SetResult:
+    """Writes the new image in a temporary directory, and puts it into its place."""
     with open_workspace(request.output) as workspace:
         source = open_source(request.source, workspace)
         kind = request.format or source.kind
@@ -138,7 +154,7 @@ def _change_images(
         with image_problems.collect():
             changed.append(changer.change_image(image)._replace(label=label))
         suffix = f" ({label})" if len(images) > 1 else ""
-        problems.extend(f"{message}{suffix}" for message in image_problems)
+        problems.extend(message.removesuffix(MODE_HINT) + suffix for message in image_problems)
     problems.raise_if_any()
     return changed
 
@@ -182,7 +198,13 @@ class _ImageChanger:
 
 
 def _collect_notes(images: Sequence[ChangedImage], layout: ChangedLayout) -> list[str]:
-    return [*dict.fromkeys(note for image in images for note in image.notes), *layout.notes]
+    unchanged = [
+        f"{quote(change.path)} has no capabilities, so that none are taken away"
+        for image in images
+        for change in image.plan.changes
+        if change.before is None and change.after is None
+    ]
+    return [*dict.fromkeys([*unchanged, *(note for image in images for note in image.notes)]), *layout.notes]
 
 
 def _describe_other_names(image_name: str, source: Source, images: Sequence[ImageDocuments]) -> list[str]:
