@@ -252,16 +252,30 @@ def test_documents_may_have_any_text(consumer, hostile):
     consumer.workspace.run("build", "//:app_amd64")
 
 
-def test_what_a_platform_says_is_text(consumer, hostile):
-    """Values of documents are written into a BUILD file."""
+@pytest.mark.parametrize("evil", ['"\n)\nfail("injected")\n#\\', "v1\n--output=injected", "\x1b[31m", "é"])
+def test_a_platform_is_no_code_and_no_flag(consumer, hostile, evil):
+    """Platforms of documents are written into a BUILD file, and into the arguments of actions."""
     manifest = hostile.add_manifest()
-    evil = '"\n)\nfail("injected")\n#\\'
     entry = {"mediaType": archives.MANIFEST, "digest": manifest, "size": len(hostile.registry.documents[manifest][0])}
-    index = {"schemaVersion": 2, "manifests": [{**entry, "platform": {"os": "linux", "architecture": evil}}]}
-    digest = hostile.registry.add_document(json.dumps(index).encode(), INDEX)
-    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=digest)
-    stderr = consumer.fail("//:config", "--output_groups=manifest")
-    assert "has no image for linux/amd64" in stderr and "injected" not in stderr
+    for platform in ({"os": "linux", "architecture": evil}, {"os": "linux", "architecture": "amd64", "variant": evil}):
+        index = {"schemaVersion": 2, "manifests": [{**entry, "platform": platform}]}
+        digest = hostile.registry.add_document(json.dumps(index).encode(), INDEX)
+        consumer.pull(image=f"{hostile.registry.host}/hostile", digest=digest)
+        stderr = consumer.fail("//:config", "--output_groups=manifest")
+        assert f'{digest} has a platform that is not valid: "linux/' in stderr
+        assert "\x1b" not in stderr and "--output" not in re.sub('not valid: ".*', "", stderr)
+    config = archives.config(b"", architecture=evil)
+    hostile.manifest["config"] = {"mediaType": archives.CONFIG, **hostile.registry.add_blob(json.dumps(config).encode())}
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=hostile.add_manifest())
+    assert "has a platform that is not valid: " in consumer.fail("//:config", "--output_groups=manifest")
+
+
+def test_messages_of_registries_cannot_control_the_terminal(consumer, hostile):
+    hostile.registry.message = "\x1b]0;title\x07\nERROR: invented"
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest="sha256:" + "0" * 64)
+    stderr = consumer.fail("//:config")
+    assert "crane has not fetched sha256:" in stderr and "?]0;title? / ERROR: invented" in stderr
+    assert "\x1b" not in stderr and "\nERROR: invented" not in stderr
 
 
 def test_an_index_can_have_one_manifest_for_two_platforms(consumer, hostile):
