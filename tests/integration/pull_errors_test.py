@@ -88,7 +88,7 @@ def test_the_platform_of_the_image_is_not_in_the_index(consumer):
 
 
 def test_a_missing_client_is_reported(consumer, tmp_path):
-    for name in ("sh", "head", "chmod", "wc"):
+    for name in ("sh", "head", "mkdir", "wc"):
         (tmp_path / name).symlink_to(require.tool(name))
     consumer.pull_new("no-client")
     stderr = consumer.fail("//:config", f"--repo_env=PATH={tmp_path}")
