@@ -149,6 +149,25 @@ def test_a_layer_that_cannot_be_fetched_is_reported(consumer, tmp_path_factory):
     )
 
 
+WRONG_PLACES = """\
+load("@rules_setcap//rules:image.bzl", "image")
+
+filegroup(name = "documents", srcs = ["@base"])
+image(name = "as_layer", layers = ["@base"])
+image(name = "of_documents", base = ":documents")
+"""
+
+
+def test_an_image_that_is_used_in_a_wrong_place_is_reported(consumer):
+    consumer.workspace.write("wrong/BUILD.bazel", WRONG_PLACES)
+    consumer.pull_new("wrong-place")
+    assert "is an image, not a layer; use it as base\n" in consumer.fail("//wrong:as_layer")
+    what = (
+        'has the documents of an image without its layers; give the image itself, or a filegroup with output_group = "oci_layout"'
+    )
+    assert f'//wrong:of_documents: base: "//wrong:documents": {what}\n' in consumer.fail("//wrong:of_documents")
+
+
 def test_two_images_cannot_have_one_name(consumer):
     consumer.pull(more='bases.pull(name = "base", image = "registry.example/other")\n')
     assert 'bases.pull: name: "base": is the name of two different images' in consumer.fail("//:config")
