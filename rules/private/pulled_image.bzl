@@ -70,6 +70,8 @@ def _pulled_image_impl(ctx):
 
 def _copy_documents(ctx):
     """Declares the action that copies the documents into an OCI layout directory, and verifies their digests."""
+
+    # input_images.bzl knows it by its name.
     directory = ctx.actions.declare_directory(ctx.label.name + ".documents")
     request = start_request(ctx, "unpack")
     add_label(request, "image", ctx.label, ctx.file.index)
