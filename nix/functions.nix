@@ -191,11 +191,9 @@ in
           "--output=${placeholder "out"}"
           "--metadata=${placeholder "metadata"}"
           "--created-by=rules_setcap"
-          "--owner=${check checks.text "owner" owner}"
-          "--mode=${check checks.text "mode" mode}"
-          "--mtime=${
-            if builtins.isInt mtime then toString mtime else check checks.text "mtime" mtime
-          }"
+          "--owner=${toJSON (check checks.text "owner" owner)}"
+          "--mode=${toJSON (check checks.text "mode" mode)}"
+          "--mtime=${toJSON (if builtins.isInt mtime then mtime else check checks.text "mtime" mtime)}"
           "--parent-directories=${check (checks.oneOf [ "all" "none" ]) "parentDirectories" parentDirectories}"
           "--compression=${compressionChecked}"
           "--level=${

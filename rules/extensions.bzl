@@ -16,13 +16,17 @@ Then `base = "@debian"` in an `image`. Bazel fetches the manifest and the config
 action reads it. See [bases](../bases.md).
 """
 
-load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_LABEL", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:messages.bzl", "format_problem")
 load("//rules/private:pull.bzl", "PULL_ATTRS", "pull_repository")
 
 def _bases_impl(ctx):
     clients = [tag for module in ctx.modules if module.is_root for tag in module.tags.client]
     if len(clients) > 1:
         fail("bases.client: must be written at most once")
+    for name in [name for client in clients for name in client.env]:
+        if not name or "=" in name:
+            fail("bases.client: " + format_problem("env", name, "not a valid name of a variable; the value is that of the environment of Bazel"))
     client_repository(
         name = CLIENT_REPOSITORY,
         **({name: getattr(clients[0], name) for name in CLIENT_ATTRS} if clients else {})
@@ -40,7 +44,7 @@ def _bases_impl(ctx):
         pull_repository(
             name = name,
             apparent_name = name,
-            client = "@{}//:client.json".format(CLIENT_REPOSITORY),
+            client = CLIENT_LABEL,
             **values
         )
     return ctx.extension_metadata(

@@ -1,9 +1,16 @@
 """The repository with the path and the environment of the client for registries."""
 
+load(":messages.bzl", "format_label", "format_problem")
+
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
 # The repository that has the path and the environment of the client. There is one for all images.
 CLIENT_REPOSITORY = "rules_setcap_registry_client"
+
+_CLIENT_FILE = "private/client.json"
+
+# The file of client_repository.
+CLIENT_LABEL = "@{}//:{}".format(CLIENT_REPOSITORY, _CLIENT_FILE)
 
 # The variables that crane, skopeo and their credential helpers read.
 _VARIABLES = [
@@ -43,9 +50,8 @@ CLIENT_ATTRS = {
 
 def _client_repository_impl(ctx):
     if ctx.attr.program:
-        if not ctx.attr.kind:
-            fail("bases.client: kind: must be set; write which program {} is".format(ctx.attr.program))
-        found = struct(kind = ctx.attr.kind, kinds = [ctx.attr.kind], path = str(ctx.path(ctx.attr.program)))
+        # No other program takes its place.
+        found = struct(kind = ctx.attr.kind, kinds = [], path = _find_program(ctx))
     else:
         found = _search_client(ctx, [ctx.attr.kind] if ctx.attr.kind else ["crane", "skopeo"])
     environment = {name: ctx.getenv(name) for name in _VARIABLES + ctx.attr.env}
@@ -56,12 +62,25 @@ def _client_repository_impl(ctx):
         "path": found.path,
     }
 
-    # Bazel 7 would encode the bytes of the environment as UTF-8 again.
-    ctx.file("client.json", json.encode_indent(client), executable = False, legacy_utf8 = False)
-    ctx.file("BUILD.bazel", "exports_files([\"client.json\"])\n", executable = False)
+    # A proxy's address may have a password, so no other user may read the file, not even before its mode is set.
+    made = ctx.execute(["mkdir", "-m", "700", "private"])
+    if made.return_code:
+        fail("bases.client: a private directory cannot be made: " + made.stderr)
 
-    # A proxy's address may have a password.
-    ctx.execute(["chmod", "600", "client.json"])
+    # Bazel 7 would encode the bytes of the environment as UTF-8 again.
+    ctx.file(_CLIENT_FILE, json.encode_indent(client), executable = False, legacy_utf8 = False)
+    ctx.file("BUILD.bazel", "exports_files([{}])\n".format(repr(_CLIENT_FILE)), executable = False)
+
+def _find_program(ctx):
+    """Returns the path of the program that the user names, and fails if it cannot run."""
+    label = format_label(ctx.attr.program)
+    if not ctx.attr.kind:
+        fail("bases.client: " + format_problem("kind", "", "must be set; write which program {} is".format(label)))
+    path = ctx.path(ctx.attr.program)
+    ctx.watch(path)
+    if not path.exists or ctx.execute(["sh", "-c", "test -x \"$0\"", path]).return_code:
+        fail("bases.client: " + format_problem("program", label, "is not a file that can be executed"))
+    return str(path)
 
 client_repository = repository_rule(
     doc = """The path of crane or skopeo, and the environment that it needs.
@@ -82,12 +101,13 @@ def find_client(ctx, client_file):
       client_file: Label of the file of client_repository.
 
     Returns:
-      struct of kind (str, "crane" or "skopeo"), kinds (list of str, those that were searched) and path (str, "" if there is none).
+      struct of kind (str, "crane" or "skopeo"), kinds (list of str, those that were searched; [] for a program that the user
+      names) and path (str, "" if there is none).
     """
 
     # Another client, or another environment, does not change what is fetched.
     client = json.decode(ctx.read(ctx.path(client_file), watch = "no"))
-    if client["path"] and ctx.path(client["path"]).exists:
+    if not client["kinds"] or client["path"] and ctx.path(client["path"]).exists:
         return struct(kind = client["kind"], kinds = client["kinds"], path = client["path"])
 
     # Bazel does not notice that a program has been installed, so the file may be out of date.

@@ -1,6 +1,6 @@
 """The rule image."""
 
-load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo", "PulledImageInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
 load(":base_search.bzl", "search_base")
@@ -108,7 +108,7 @@ def _list_layers(ctx, problems):
             layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
             continue
         label = format_label(target.label)
-        if ImageInfo in target or ImageIndexInfo in target:
+        if ImageInfo in target or ImageIndexInfo in target or PulledImageInfo in target:
             problems.append(format_problem("layers", label, "is an image, not a layer; use it as base"))
         else:
             instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"

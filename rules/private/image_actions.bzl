@@ -71,8 +71,8 @@ def write_layout(ctx, image, layers, base, is_sparse = False):
     request.add(image.manifest, format = "--manifest=%s")
     request.add(image.config, format = "--config=%s")
     request.add(image.descriptor, format = "--descriptor=%s")
-    for layer in layers:
-        request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--layer=%s")
+    request.add_all([layer.metadata for layer in layers], format_each = "--layer-metadata=%s")
+    request.add_all([layer.blob for layer in layers], format_each = "--layer-blob=%s")
     request.add_all(base.layouts, format_each = "--base-layout=%s", expand_directories = False)
     if is_sparse:
         request.add_all([blob.basename for blob in base.blobs], format_each = "--left-out=%s")

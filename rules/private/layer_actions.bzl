@@ -58,7 +58,7 @@ def pack_layer(
     _add_mtime(ctx, request, status_files)
     flags = ["--parent-directories=" + ctx.attr.parent_directories, "--tar-style=" + ctx.attr.tar_style]
     if sets_entries:
-        flags += ["--owner=" + ctx.attr.owner, "--mode=" + ctx.attr.mode] + _list_changes(ctx)
+        flags += ["--owner=" + json.encode(ctx.attr.owner), "--mode=" + json.encode(ctx.attr.mode)] + _list_changes(ctx)
     if ctx.attr.hard_link_duplicates:
         flags.append("--hard-link-duplicates=yes")
     if program:
@@ -119,13 +119,15 @@ def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, un
         request.add_all([found], format_each = "--found=%s", expand_directories = False)
         inputs.append(found)
     else:
+        metadata = [layer.metadata for layer in lower.blobs]
+        blobs = [layer.blob for layer in lower.blobs]
         if lower.base.layouts:
             request.add(platform, format = "--platform=%s")
         request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
         request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
-        for layer in lower.blobs:
-            request.add_joined([layer.metadata, layer.blob], join_with = "=", format_joined = "--lower-blob=%s")
-            inputs += [layer.metadata, layer.blob]
+        request.add_all(metadata, format_each = "--lower-metadata=%s")
+        request.add_all(blobs, format_each = "--lower-blob=%s")
+        inputs += metadata + blobs
     if unmatched_paths:
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
         inputs.append(unmatched_paths)
@@ -206,7 +208,7 @@ def _add_lower_layers(ctx, request, lower):
     request.add_all([layer.info.metadata for layer in lower.layers], format_each = "--lower-metadata=%s")
     request.add_all(
         ["--lower-label=" + json.encode(format_label(layer.label)) for layer in lower.layers] +
-        ["--replaces=" + path for path in ctx.attr.replaces],
+        ["--replaces=" + json.encode(path) for path in ctx.attr.replaces],
     )
 
 def _list_changes(ctx):
@@ -224,7 +226,7 @@ def _list_changes(ctx):
 
 def _add_mtime(ctx, request, status_files):
     """Adds the modification time, and the status files that expand its placeholder."""
-    request.add(ctx.attr.mtime, format = "--mtime=%s")
+    request.add(json.encode(ctx.attr.mtime), format = "--mtime=%s")
     if status_files:
         request.add_all(status_files, format_each = "--stamp=%s")
 

@@ -2,14 +2,18 @@
 
 visibility(["//rules/...", "//tests/...", "//tools/..."])
 
-# Constraint value -> architecture/variant of the OCI image-spec (GOARCH, GOARM).
+# Constraint value -> architecture/variant of the OCI image-spec (GOARCH, GOARM). containerd takes arm without a variant for v7.
+# Older versions of platforms have ppc in place of ppc64le, and i386 beside x86_32.
 _ARCHITECTURES = {
+    "@platforms//cpu:aarch32": "arm/v7",
     "@platforms//cpu:aarch64": "arm64/v8",
     "@platforms//cpu:armv7": "arm/v7",
     "@platforms//cpu:i386": "386",
     "@platforms//cpu:ppc": "ppc64le",
+    "@platforms//cpu:ppc64le": "ppc64le",
     "@platforms//cpu:riscv64": "riscv64",
     "@platforms//cpu:s390x": "s390x",
+    "@platforms//cpu:x86_32": "386",
     "@platforms//cpu:x86_64": "amd64",
 }
 

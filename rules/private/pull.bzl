@@ -1,7 +1,7 @@
 """Repositories with the documents of images in registries: indexes, manifests and configs, and no layer."""
 
 load(":client_repository.bzl", "find_client")
-load(":messages.bzl", "format_problem")
+load(":messages.bzl", "format_problem", "remove_controls")
 load(
     ":pulled_documents.bzl",
     "INDEX",
@@ -12,6 +12,7 @@ load(
     "find_index_fault",
     "find_manifest_fault",
     "find_platform_fault",
+    "find_platform_name_fault",
     "find_tag_fault",
     "format_platform",
     "is_index",
@@ -112,7 +113,7 @@ def _report_missing_digest(ctx, client):
     done = _run_client(ctx, client, output, "{}:{}".format(ctx.attr.image, tag))
     if done.return_code:
         _fail(ctx, "digest", "", "must be set, and {} has not found the tag {}: {}".format(client.kind, json.encode(tag), _quote_output(done)))
-    digest = "sha256:" + ctx.download(url = _file_url(ctx, output), output = "tagged.json").sha256
+    digest = _find_digest(ctx, output)
     _fail(ctx, "digest", "", "must be set; {}:{} has this digest today, so write\n    digest = \"{}\",".format(ctx.attr.image, tag, digest))
 
 def _fetch_image(ctx, client, entry, manifest):
@@ -131,6 +132,7 @@ def _fetch_image(ctx, client, entry, manifest):
     digest = manifest["config"]["digest"]
     config = _fetch_document(ctx, client, digest, entry["digest"])
     platform = entry.get("platform") if type(entry.get("platform")) == "dict" else config
+    _check_document(ctx, digest, find_platform_name_fault(platform))
     return struct(
         digest = entry["digest"],
         layers = [struct(digest = layer["digest"], size = layer["size"]) for layer in manifest.get("layers") or []],
@@ -214,7 +216,8 @@ def _fetch_document(ctx, client, digest, manifest_digest = None):
     # Bazel has no other function that verifies a digest.
     downloaded = ctx.download(url = _file_url(ctx, output), output = _blob_path(digest), sha256 = digest.removeprefix("sha256:"), allow_fail = True)
     if not downloaded.success:
-        _fail(ctx, "image", ctx.attr.image, "{} has fetched something of another digest for {}".format(client.kind, digest))
+        fault = "{} has fetched something of another digest for {}: {}"
+        _fail(ctx, "image", ctx.attr.image, fault.format(client.kind, digest, _find_digest(ctx, output)))
     ctx.delete("fetched")
     value = json.decode(_read(ctx, digest), default = None)
     if type(value) != "dict":
@@ -259,18 +262,26 @@ def _find_size(ctx, digest):
     """Returns the size of a document in bytes. A string that Bazel reads has characters."""
     return int(ctx.execute(["wc", "-c", _blob_path(digest)]).stdout.strip().split(" ")[0])
 
+def _find_digest(ctx, path):
+    """Returns the digest of a file."""
+    downloaded = ctx.download(url = _file_url(ctx, path), output = "hashed", allow_fail = True)
+    if not downloaded.success:
+        instead = "leave out --repository_disable_download, or build with a directory of bazel vendor"
+        _fail(ctx, "image", ctx.attr.image, "Bazel refuses to verify a document, because downloads are disabled; " + instead)
+    return "sha256:" + downloaded.sha256
+
 def _file_url(ctx, path):
     return "file://" + str(ctx.path(path)).replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F")
 
 def _quote_output(done):
     """Returns the last lines that the client printed, as one line."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return " / ".join(lines[-3:]) or "exit code {}".format(done.return_code)
+    return remove_controls(" / ".join(lines[-3:])) or "exit code {}".format(done.return_code)
 
 def _check_document(ctx, digest, fault):
     """Fails if there is a fault."""
     if fault:
-        _fail(ctx, "image", ctx.attr.image, "{} {}".format(digest, fault))
+        _fail(ctx, "image", ctx.attr.image, remove_controls("{} {}".format(digest, fault)))
 
 def _fail(ctx, attribute, value, fault):
     fail("\n" + _format(ctx, attribute, value, fault))

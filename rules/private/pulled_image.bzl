@@ -30,7 +30,7 @@ def _pulled_image_impl(ctx):
     documents = _copy_documents(ctx)
     blobs = {}
     images = []
-    for text in ctx.attr.images:
+    for number, text in enumerate(ctx.attr.images):
         image = json.decode(text)
         source = struct(
             client = ctx.file.client,
@@ -48,7 +48,7 @@ def _pulled_image_impl(ctx):
                 blobs[digest] = _fetch_layer(ctx, source, digest, layer["size"])
             layers.append(blobs[digest])
         images.append(struct(
-            contents = _list_contents(ctx, documents, image, layers),
+            contents = _list_contents(ctx, documents, number, image, layers),
             digest = image["digest"],
             layers = layers,
             platform = image["platform"],
@@ -74,6 +74,8 @@ def _pulled_image_impl(ctx):
 
 def _copy_documents(ctx):
     """Declares the action that copies the documents into an OCI layout directory, and verifies their digests."""
+
+    # input_images.bzl knows it by its name.
     directory = ctx.actions.declare_directory(ctx.label.name + ".documents")
     request = start_request(ctx, "unpack")
     add_label(request, "image", ctx.label, ctx.file.index)
@@ -116,9 +118,11 @@ def _fetch_layer(ctx, source, digest, size):
     )
     return blob
 
-def _list_contents(ctx, documents, image, layers):
+def _list_contents(ctx, documents, number, image, layers):
     """Declares the action that lists the files of the image for a platform, once for all images above it."""
-    contents = ctx.actions.declare_file("contents/{}.json".format(image["digest"].removeprefix("sha256:")))
+
+    # An index may have one manifest for several platforms.
+    contents = ctx.actions.declare_file("contents/{}.{}.json".format(image["digest"].removeprefix("sha256:"), number))
     request = start_request(ctx, "contents")
     add_label(request, "base", ctx.label, documents)
     request.add_all([documents], format_each = "--layout=%s", expand_directories = False)

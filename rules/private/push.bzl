@@ -41,12 +41,12 @@ def _describe_push(ctx, layout, destination):
     for number, image in enumerate(images):
         documents = [image.manifest, image.config, image.descriptor]
         metadata = [layer.metadata for layer in image.layers]
-        request.add_joined(documents, join_with = "=", format_joined = "--image=%s")
+        request.add_all(documents, format_each = "--image-{}=%s".format(number))
         request.add_all(image.base_contents, format_each = "--contents-{}=%s".format(number))
         request.add_all(metadata, format_each = "--layer-{}=%s".format(number))
         inputs += documents + image.base_contents + metadata
     if index:
-        request.add_joined([index.index, index.descriptor], join_with = "=", format_joined = "--index=%s")
+        request.add_all([index.index, index.descriptor], format_each = "--index=%s")
         inputs += [index.index, index.descriptor]
     if not images and layout.directory:
         request.add_all([layout.directory], format_each = "--layout=%s", expand_directories = False)
@@ -82,7 +82,7 @@ image_push = rule(
 The program prints the names that the registry then has: `repository@sha256:...`, with the digest that the build computed, and \
 each `repository:tag`. Blobs that the registry already has are not uploaded again. Without tags, the image is pushed by digest.
 
-`bazel run //app:push -- --repository HOST/PATH --tag TAG` overrides the attributes. `--tag` may be repeated. `--insecure` allows \
+`bazel run //app:push -- --repository HOST/PATH --tag TAG` overrides the attributes. `--tag` may be repeated. A client that makes no progress for `--timeout` seconds (600) is ended. `--insecure` allows \
 plain HTTP, which is always allowed for a registry on this machine.
 
 The program runs [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo) from \

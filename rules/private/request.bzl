@@ -4,7 +4,7 @@ Each line of a request is a flag or an entry of a layer. It is a file even if it
 can serve all actions.
 
 Every action follows the same steps: `start_request()`, its own flags, `run_request()`. Flags that are text are added as one list,
-because every call takes time in each analysis.
+because every call takes time in each analysis. Text of the user is JSON, because it may have line breaks.
 """
 
 load(":messages.bzl", "format_label")

@@ -78,7 +78,7 @@ def test_modes_owners_and_xattrs_of_copied_files_are_changed(umoci_layout, tmp_p
         packer.change("modes", "/sbin/ping", mode="0711"),
         packer.change("owners", "/sbin/ping/", owner="5:6"),
         packer.change("xattrs", "/sbin/ping", xattrs=["user.more=1"]),
-        "--mtime=2100-01-01T00:00:00Z",
+        '--mtime="2100-01-01T00:00:00Z"',
     ]
     assert copy_files(tmp_path, umoci_layout, *flags) == (0, "")
     with tarfile.open(tmp_path / "blob") as archive:

@@ -159,7 +159,9 @@ class Packer:
         outputs = [f"--{name}-output=out/{name}" for name in names]
         metadata = [f"--layer=out/layer{number}.json" for number in range(layers)]
         inputs = [f"--{name}=out/{name}" for name in names]
-        blobs = [f"--layer=out/layer{number}.json=out/layer{number}" for number in range(layers)]
+        blobs = [
+            f"--layer-{kind}=out/layer{n}{end}" for n in range(layers) for kind, end in (("metadata", ".json"), ("blob", ""))
+        ]
         return [
             self._write_request("image", ["--spec=spec", f"--base-layout={base}", *outputs, *metadata]),
             self._write_request("layout", ["--output=out/layout", f"--base-layout={base}", *inputs, *blobs]),

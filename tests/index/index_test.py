@@ -43,6 +43,25 @@ def test_every_platform_has_its_own_image():
             assert "SCHILY.xattr.security.capability" in archive.getmember("app/program.elf").pax_headers
 
 
+def test_every_cpu_of_linux_has_its_platform():
+    platforms = {
+        name: ["/".join(each["platform"].values()) for each in _read_index(HERE / name)["manifests"]]
+        for name in ("of_each_cpu", "of_other_names")
+    }
+    assert platforms == {
+        "of_each_cpu": [
+            "arm/linux/v7",
+            "arm64/linux/v8",
+            "ppc64le/linux",
+            "riscv64/linux",
+            "s390x/linux",
+            "386/linux",
+            "amd64/linux",
+        ],
+        "of_other_names": ["arm/linux/v7", "386/linux", "ppc64le/linux"],
+    }
+
+
 def test_an_index_can_have_given_images():
     platforms = [manifest["platform"]["architecture"] for manifest in _read_index(HERE / "of_images")["manifests"]]
     assert platforms == ["amd64", "s390x"]

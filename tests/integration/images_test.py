@@ -44,6 +44,9 @@ spec:
           securityContext: {capabilities: {drop: [ALL]}}
 """
 _TWO = "has 2 files, and none is the index.json of an OCI layout; give one OCI layout directory, all files of one, or an archive"
+_DOCUMENTS = (
+    'has the documents of an image without its layers; give the image itself, or a filegroup with output_group = "oci_layout"'
+)
 
 
 def _make_workspace(directory: pathlib.Path, *, module: bool = True) -> Workspace:
@@ -196,6 +199,16 @@ def test_names_with_characters_of_the_shell_work(workspace, name):
     workspace.run("test", f"//:{name}")
 
 
+def test_labels_with_any_character_work(workspace, tmp_path):
+    package = "a=b/%s,$(c)'/@+"
+    workspace.write(f"{package}/BUILD.bazel", (CONSUMER / "BUILD.names").read_text())
+    workspace.run("build", LAYOUTS, f"//{package}:all", f"//{package}:pushes", f"//{package}:archives")
+    for name in ("=", "a'b\"c"):
+        layout = workspace.output(f"{package}/{name}.index")
+        done = workspace.run("run", "@rules_setcap//tools/getcap", "--", str(layout))
+        assert done.stdout == f"/app/hello cap_net_bind_service=p\n/opt/{name} cap_bpf=p\n"
+
+
 def test_findings_fail_the_test_and_not_the_build(workspace):
     names = ["digest_test", "its_digest's", "its_manifest's"]
     workspace.run("build", LAYOUTS, "//:image", *(f"//:{name}" for name in names))
@@ -221,7 +234,10 @@ MISTAKES = {
     "base_tar": [
         "ends without an end-of-archive marker: a part is missing; give an OCI layout directory, an OCI archive, or an archive"
     ],
+    "base_documents": [f'base: "//bad:documents": {_DOCUMENTS}'],
+    "base_documents_of_index": [f'base: "//bad:documents_of_index": {_DOCUMENTS}'],
     "base_two": [f'base: "//bad:two_files": {_TWO}'],
+    "capabilities_of_documents": [f'image: "//bad:documents": {_DOCUMENTS}'],
     "capabilities_of_two": [f'image: "//bad:two_files": {_TWO}'],
     "digest_by_name": [
         'digest: "latest": not a valid digest; write sha256: and 64 hexadecimal digits (with 64 zeros, the test prints the digest)'

@@ -150,7 +150,9 @@ def layout(layer) -> pathlib.Path:
     outputs = [f"--{name}-output={name}" for name in ("manifest", "config", "descriptor")]
     assert packer.run("image", "--spec=spec", "--layer=metadata", *outputs, cwd=layer.directory) == (0, "")
     inputs = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
-    assert packer.run("layout", *inputs, "--layer=metadata=blob", "--output=layout", cwd=layer.directory) == (0, "")
+    assert packer.run(
+        "layout", *inputs, "--layer-metadata=metadata", "--layer-blob=blob", "--output=layout", cwd=layer.directory
+    ) == (0, "")
     return layer.directory / "layout"
 
 

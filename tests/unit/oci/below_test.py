@@ -182,7 +182,7 @@ def test_an_entry_of_another_type_is_not_replaced(tmp_path, base, name):
     (tmp_path / "source0").write_bytes(b"x")
     layer = packer.Layer(tmp_path)
     assert _find_problems(layer, base, json.dumps(entry)) == [message]
-    assert _pack_layer(layer, base, f"--replaces={entry['path']}", json.dumps(entry))
+    assert _pack_layer(layer, base, f"--replaces={json.dumps(entry['path'])}", json.dumps(entry))
 
 
 def test_an_entry_of_the_same_type_is_replaced(tmp_path, base):
@@ -261,7 +261,7 @@ def test_a_lower_layer_that_replaces_another_type_is_find_problems(tmp_path, bas
         'to replace it, add "/bin" to replaces',
         'layers: "//:two": a directory at "/bin/foo" would replace a file of a layer below; to replace it, add "/bin/foo" to replaces',
     ]
-    assert layer.pack(base, *lower, "--replaces=/bin", "--replaces=/bin/foo") == (0, "")
+    assert layer.pack(base, *lower, '--replaces="/bin"', '--replaces="/bin/foo"') == (0, "")
 
 
 def test_a_tar_with_an_entry_below_a_link_of_the_base_is_find_problems(tmp_path, base):
@@ -283,7 +283,7 @@ def test_a_tar_with_an_entry_below_a_link_of_the_base_is_find_problems(tmp_path,
         'layers: "//:tar": a directory at "/bin" would replace a symbolic link to "usr/bin" of a layer below; '
         'to replace it, add "/bin" to replaces',
     ]
-    assert layer.pack(base, *lower, "--replaces=/bin") == (0, "")
+    assert layer.pack(base, *lower, '--replaces="/bin"') == (0, "")
 
 
 @pytest.mark.parametrize(

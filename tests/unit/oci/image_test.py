@@ -45,7 +45,7 @@ def _write_layout(tmp_path: pathlib.Path, blob: bytes, size: int) -> packer.Done
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     flags = [f"--{name}={name}" for name in ("manifest", "config", "descriptor")]
-    return packer.run("layout", *flags, "--layer=layer=blob", "--output=layout", cwd=tmp_path)
+    return packer.run("layout", *flags, "--layer-metadata=layer", "--layer-blob=blob", "--output=layout", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("size", [99, 100, 101])

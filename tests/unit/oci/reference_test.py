@@ -59,6 +59,24 @@ def test_a_name_that_ko_must_replace_is_refused(function):
 
 
 @pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("", "names no image; write name:tag or host/path:tag"),
+        (":dev", "names no image; write name:tag or host/path:tag"),
+        ("app:dev:1", 'has more than one tag; write "app:dev"'),
+        ("localhost:5000/app:dev:1", 'has more than one tag; write "localhost:5000/app:dev"'),
+        (f"app@{DIGEST}", "has a digest, which the engine computes itself; write name:tag or host/path:tag"),
+        ("App:dev", '"App" is not a valid path of a repository'),
+        ("app:-", '"-" is not a valid tag'),
+    ],
+)
+def test_an_invalid_name_for_an_engine_is_reported(text, problem):
+    with pytest.raises(ValueError) as caught:
+        complete_image_name(text)
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize(
     "container_image, image, same",
     [
         ("nginx:1.27", "docker.io/library/nginx", True),

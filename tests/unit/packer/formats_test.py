@@ -121,7 +121,7 @@ def test_duplicates_become_hard_links(tmp_path):
 def test_a_placeholder_in_mtime_is_expanded(tmp_path):
     (tmp_path / "source-status").write_text("BUILD_EMBED_LABEL \nBUILD_TIMESTAMP 1700000000\n")
     layer = packer.Layer(tmp_path).add("/a", b"")
-    stamp = "--mtime={BUILD_TIMESTAMP}", "--stamp=source-status"
+    stamp = '--mtime="{BUILD_TIMESTAMP}"', "--stamp=source-status"
     assert _pack(layer, *stamp)["a"].mtime == 1700000000
     os.unlink(layer.blob)
     os.unlink(tmp_path / "metadata")
@@ -129,11 +129,11 @@ def test_a_placeholder_in_mtime_is_expanded(tmp_path):
     problems = {
         stamp: 'not a valid time; write it as "1970-01-01T00:00:00Z", or in seconds since 1970',
         stamp[:1]: "has the placeholder {BUILD_TIMESTAMP}; set stamp = True",
-        ("--mtime={STABLE_TIME}", stamp[1]): 'the workspace status has no "STABLE_TIME"; it has BUILD_TIMESTAMP',
+        ('--mtime="{STABLE_TIME}"', stamp[1]): 'the workspace status has no "STABLE_TIME"; it has BUILD_TIMESTAMP',
     }
     for flags, expected in problems.items():
         value = flags[0].partition("=")[2]
-        assert layer.pack(*flags) == (1, f'//app:image: mtime: "{value}": {expected}\n')
+        assert layer.pack(*flags) == (1, f"//app:image: mtime: {value}: {expected}\n")
     assert layer.outputs() == []
 
 
@@ -150,14 +150,14 @@ MTIMES = {
 @pytest.mark.parametrize("text", MTIMES)
 def test_mtime_has_every_format(tmp_path, text):
     """32-bit integers end in 2038, and the octal fields of tar in 2242."""
-    assert _pack(packer.Layer(tmp_path).add("/a", b""), f"--mtime={text}")["a"].mtime == MTIMES[text]
+    assert _pack(packer.Layer(tmp_path).add("/a", b""), f"--mtime={json.dumps(text)}")["a"].mtime == MTIMES[text]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1.5", "2100-02-29T00:00:00Z", "2100-01-01", "253402300800", "2100-01-01T00:00:00.5Z", "now", "٣"]
+    "text", ["", "1.5", "2100-02-29T00:00:00Z", "2100-01-01", "253402300800", "2100-01-01T00:00:00.5Z", "now", "٣", "0\n"]
 )
 def test_an_invalid_mtime_is_a_problem(tmp_path, text):
-    done = packer.Layer(tmp_path).add("/a", b"").pack(f"--mtime={text}")
+    done = packer.Layer(tmp_path).add("/a", b"").pack(f"--mtime={json.dumps(text)}")
     assert done.status == 1
     assert done.stderr.startswith("//app:image: mtime: ")
 

@@ -114,7 +114,7 @@ def plan_changes(
     Raises:
       InputError: a layer is not valid.
     """
-    blobs = list_image_layers(source.layout, image)
+    blobs = list_image_layers(source.layout, image, have_digests=source.is_unpacked)
     extracted: dict[tuple[int, int], ExtractedFile] = {}
     if in_place:
         root = apply_layers(blobs, budget)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules_setcap.archive.entry import DIRECTORY, SYMLINK
+from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
 from rules_setcap.archive.paths import is_utf8
 from rules_setcap.archive.records import OVERLAY, XATTR
 from rules_setcap.diagnostics import limits
@@ -67,7 +67,9 @@ class LayerContents:
           named: the paths of the directories that the target names.
         """
         for entry in entries:
-            if entry.type == DIRECTORY:
+            if entry.type == FILE:
+                self._files.append(entry.path)
+            elif entry.type == DIRECTORY:
                 self._directories[entry.path] = (entry.mode, entry.uid, entry.gid)
                 if entry.xattrs:
                     self._xattrs[entry.path] = {name: value.hex() for name, value in entry.xattrs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ def read_mtime(arguments: Arguments, problems: Problems) -> int:
     """Reads the flag --mtime.
 
     Args:
-      arguments: --mtime, as the user wrote it, and --stamp, the status files that its placeholder needs.
+      arguments: --mtime, JSON of what the user wrote, and --stamp, the status files that its placeholder needs.
       problems: the collector of problems.
 
     Returns:
@@ -22,7 +23,7 @@ def read_mtime(arguments: Arguments, problems: Problems) -> int:
     Raises:
       OSError: a status file cannot be read.
     """
-    text, status_files = arguments.take_value("mtime", "0"), arguments.take_values("stamp")
+    text, status_files = str(json.loads(arguments.take_value("mtime", "0"))), arguments.take_values("stamp")
     if text.isascii() and text.isdecimal() and len(text) < 12:
         return int(text)
     from rules_setcap.actions import stamps  # Few layers need these modules, and importing them takes time.

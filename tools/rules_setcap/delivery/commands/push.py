@@ -27,18 +27,16 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
       OSError: a file cannot be read or written.
     """
     destination, output = arguments.take_value("destination"), arguments.take_value("output")
-    layout, index = arguments.take_value("layout", ""), arguments.take_value("index", "")
-    images = []
-    for number, image in enumerate(arguments.take_values("image")):
-        manifest, config, descriptor = map(files.read_file, image.split("="))
+    layout, index = arguments.take_value("layout", ""), arguments.take_values("index")
+    images: list[BuiltImage] = []
+    while documents := arguments.take_values(f"image-{len(images)}"):
+        number = len(images)
+        manifest, config, descriptor = map(files.read_file, documents)
         base, layers = (
             [files.read_json(path) for path in arguments.take_values(f"{name}-{number}")] for name in ("contents", "layer")
         )
         images.append(BuiltImage(manifest, config, descriptor, base, layers))
     arguments.check_all_taken()
     problems.raise_if_any()
-    if layout:
-        description = describe_layout_push(layout)
-    else:
-        description = describe_built_push(images, *map(files.read_file, filter(None, index.split("="))))
+    description = describe_layout_push(layout) if layout else describe_built_push(images, *map(files.read_file, index))
     files.write_json(output, {**files.read_json(destination), **description})

@@ -18,10 +18,8 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     """Runs the subcommand."""
     manifest, config = (files.read_file(arguments.take_value(name)) for name in ("manifest", "config"))
     descriptor = files.read_json(arguments.take_value("descriptor"))
-    blobs = {}
-    for pair in arguments.take_values("layer"):
-        metadata, _, blob = pair.partition("=")
-        blobs[files.read_json(metadata)["descriptor"]["digest"]] = blob
+    layers = zip(arguments.take_values("layer-metadata"), arguments.take_values("layer-blob"), strict=True)
+    blobs = {files.read_json(metadata)["descriptor"]["digest"]: blob for metadata, blob in layers}
     blobs |= map_fetched_blobs(arguments.take_values("base-blob"))
     left_out = {f"sha256:{name}" for name in arguments.take_values("left-out")}
     base_layouts, output = arguments.take_values("base-layout"), arguments.take_value("output")

@@ -42,11 +42,8 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     if unmatched_paths:
         paths = files.read_json(unmatched_paths)
         assigned = [assignment for assignment in assigned if assignment.path in paths]
-    layouts, platform, pairs = (
-        arguments.take_values("lower-layout"),
-        arguments.take_value("platform", ""),
-        arguments.take_values("lower-blob"),
-    )
+    layouts, platform = arguments.take_values("lower-layout"), arguments.take_value("platform", "")
+    lower_metadata, lower_blobs = arguments.take_values("lower-metadata"), arguments.take_values("lower-blob")
     fetched_blobs, found = map_fetched_blobs(arguments.take_values("layer-blob")), arguments.take_value("found", "")
     arguments.check_all_taken()
     if problems.concern("base", "platform"):
@@ -58,7 +55,7 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
             copied = lower_files.copy_found_files(found, assigned, problems)
         elif assigned:
             blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform, fetched_blobs)]
-            blobs += layer_blobs.list_built_layers(pairs)
+            blobs += layer_blobs.list_built_layers(lower_metadata, lower_blobs)
             copied = lower_files.copy_lower_files(assigned, blobs, directory, problems)
         if changes:
             from rules_setcap.packer import entry_changes  # Few layers need it, and importing it takes time.

@@ -33,15 +33,18 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
     """
     output, metadata = arguments.take_value("output"), arguments.take_value("metadata")
     blob = take_blob_options(arguments, problems)
-    defaults = entries.parse_defaults(arguments.take_value("owner", "0:0"), arguments.take_value("mode", "0755"), problems)
-    mtime = read_mtime(arguments, problems)
-    program = json.loads(arguments.take_value("program", '""'))
-    requests, changes = ([json.loads(text) for text in arguments.take_values(name)] for name in ("capabilities", "change"))
+    owner, mode, program = (
+        json.loads(arguments.take_value(name, default))
+        for name, default in (("owner", '"0:0"'), ("mode", '"0755"'), ("program", '""'))
+    )
+    defaults, mtime = entries.parse_defaults(owner, mode, problems), read_mtime(arguments, problems)
+    requests, changes, replaces = (
+        [json.loads(text) for text in arguments.take_values(name)] for name in ("capabilities", "change", "replaces")
+    )
     if file := arguments.take_value("capabilities-from", ""):
         requests += assignments.read_request(file, program, problems)
     which_parents = arguments.take_value("parent-directories", parent_directories.ALL)
     link_duplicates = arguments.take_value("hard-link-duplicates", "")
-    replaces = arguments.take_values("replaces")
     lower = _merge_lower_layers(
         arguments.take_values("base-contents"),
         arguments.take_values("lower-metadata"),
