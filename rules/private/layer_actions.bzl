@@ -121,13 +121,13 @@ def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, un
     else:
         metadata = [layer.metadata for layer in lower.blobs]
         blobs = [layer.blob for layer in lower.blobs]
+        inputs += metadata + blobs
         if lower.base.layouts:
             request.add(platform, format = "--platform=%s")
         request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
         request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
         request.add_all(metadata, format_each = "--lower-metadata=%s")
         request.add_all(blobs, format_each = "--lower-blob=%s")
-        inputs += metadata + blobs
     if unmatched_paths:
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
         inputs.append(unmatched_paths)
