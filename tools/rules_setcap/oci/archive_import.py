@@ -8,7 +8,8 @@ Two kinds of archive are read, plain or compressed:
   `<digest>.tar.gz` (crane, ko, kaniko, jib), `blobs/sha256/<digest>` (Docker since 25, BuildKit). Members may be links.
 
 In an archive with both, index.json must have the images of manifest.json: containerd reads index.json, and Docker with the
-classic image store reads manifest.json. The bytes of layers stay as they are.
+classic image store reads manifest.json. apko writes an index.json whose blobs are not in blobs/; engines read manifest.json then.
+The bytes of layers stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import posixpath
 import re
 import shutil
 from collections import namedtuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
@@ -49,11 +50,29 @@ _HINT = "give an OCI layout directory, an OCI archive, or an archive as docker s
 
 _LAYER_HINT = f"{_HINT}; to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers"
 
-ImportedArchive = namedtuple("ImportedArchive", ("has_manifests", "codec", "docker_images", "unverified"))
-"""What an archive had. has_manifests: bool, whether the manifests of its images are in it; if not, they are made from its
-manifest.json; codec: str, how it is compressed, as DecompressedStream has it; docker_images: list of (str, list of str), for each
-image of its manifest.json the digest of the config and the names, or None if there is no manifest.json; unverified: set of (str, str),
-the digests of compressed layers of a Docker archive, and the diff_ids that the configs say, if they were to be verified later."""
+
+class ImportedArchive(NamedTuple):
+    """What an archive had.
+
+    Attributes:
+      has_manifests: whether the manifests of its images are in it; if not, they are made from its manifest.json.
+      codec: how it is compressed, as DecompressedStream has it.
+      docker_images: for each image of its manifest.json, the digest of the config and the names; None if there is no manifest.json.
+      unverified: the digests of compressed layers of a Docker archive, and the diff_ids that the configs say.
+    """
+
+    has_manifests: bool
+    codec: str
+    docker_images: list[tuple[str, list[str]]] | None
+    unverified: set[tuple[str, str]]
+
+    def list_docker_names(self) -> dict[str, list[str]]:
+        """Returns the names of the images of manifest.json by the digest of the config."""
+        names: dict[str, list[str]] = {}
+        for digest, more in self.docker_images or ():
+            names.setdefault(digest, []).extend(more)
+        return names
+
 
 _DockerImage = namedtuple("_DockerImage", ("config", "layers", "names"))
 """An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers; names: list of str."""
@@ -148,7 +167,7 @@ class _ArchiveImporter:
             self._parse_file("/manifest.json", strict_json.DOCKER),
         )
         images = None if docker is None else self._read_docker_images(docker)
-        has_manifests = isinstance(index, dict) and bool(index.get("manifests"))
+        has_manifests = isinstance(index, dict) and bool(index.get("manifests")) and not (images and not self._has_layout())
         if has_manifests:
             self._write_file("index.json", self._read_file("/index.json"))
             if images is not None:
@@ -198,6 +217,10 @@ class _ArchiveImporter:
                 raise TarError(f"{quote(member.path)} has digest {digest}")
             self._kept.add(digest)
         return {"digest": digest, "size": member.size}
+
+    def _has_layout(self) -> bool:
+        """Returns whether an engine can take the archive for an OCI image layout: it has oci-layout, or a blob in its place."""
+        return "/oci-layout" in self._files or any(path.startswith("/blobs/") for path in (*self._files, *self._links))
 
     def _check_version(self) -> None:
         value = self._parse_file("/oci-layout", strict_json.LAYOUT)
