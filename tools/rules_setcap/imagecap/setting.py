@@ -28,6 +28,7 @@ from rules_setcap.imagecap.writers import (
     write_archive,
     write_directory,
 )
+from rules_setcap.oci import media_types
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.named_images import IMAGE_FLAG, describe_names, list_names, list_other_names
@@ -102,7 +103,7 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
     """
     is_directory = request.format == "oci" or (request.format is None and os.path.isdir(request.source))
     check_output(request.output, request.source, is_directory, request.force)
-    codec = _choose_codec(request)
+    codec = compression.choose_codec(request.compression) if request.compression else None
     try:
         return _set_in_workspace(request, codec)
     except OSError as error:
@@ -112,7 +113,7 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
         raise
 
 
-def _set_in_workspace(request: SetRequest, codec: tuple[str, str]) -> SetResult:
+def _set_in_workspace(request: SetRequest, codec: tuple[str, str] | None) -> SetResult:
     """Writes the new image in a temporary directory, and puts it into its place."""
     with open_workspace(request.output) as workspace:
         source = open_source(request.source, workspace)
@@ -121,6 +122,7 @@ def _set_in_workspace(request: SetRequest, codec: tuple[str, str]) -> SetResult:
         entries = read_images(source, request.platform, request.image_name)
         verify_other_layers(source, entries.images)
         with name_layout(source):
+            codec = codec or _choose_codec(request, source, entries.images)
             images = _change_images(request, source, entries.images, workspace, codec)
             layout = change_layout(source, images)
             notes = [*_collect_notes(images, layout), *_describe_other_names(request.image_name, source, entries.images)]
@@ -130,11 +132,20 @@ def _set_in_workspace(request: SetRequest, codec: tuple[str, str]) -> SetResult:
     return result
 
 
-def _choose_codec(request: SetRequest) -> tuple[str, str]:
-    """Returns the compression of a new layer, and the library for it; fails before anything is read if that is missing."""
+def _choose_codec(request: SetRequest, source: Source, images: Sequence[ImageDocuments]) -> tuple[str, str]:
+    """Returns the default compression of a new layer, and the library for it.
+
+    In a Docker archive of layers that are not compressed, a new layer is not either: buildImage of nixpkgs takes the digests of
+    the files for the diff_ids. An image ID does not depend on it.
+
+    Raises:
+      InputError: the library is missing.
+    """
     if request.rewrite:
-        return compression.choose_codec(request.compression) if request.compression else ("", "")
-    return compression.choose_codec(request.compression or "gzip")
+        return "", ""
+    layers = (layer for image in images for layer in image.manifest["layers"])
+    is_plain = not source.has_manifests and all(layer["mediaType"] == media_types.LAYER for layer in layers)
+    return compression.choose_codec("none" if is_plain and request.format in (None, "docker-archive") else "gzip")
 
 
 def _change_images(
