@@ -16,7 +16,7 @@ Then `base = "@debian"` in an `image`. Bazel fetches the manifest and the config
 action reads it. See [bases](../bases.md).
 """
 
-load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_LABEL", "CLIENT_REPOSITORY", "client_repository")
 load("//rules/private:messages.bzl", "format_problem")
 load("//rules/private:pull.bzl", "PULL_ATTRS", "pull_repository")
 
@@ -44,7 +44,7 @@ def _bases_impl(ctx):
         pull_repository(
             name = name,
             apparent_name = name,
-            client = "@{}//:client.json".format(CLIENT_REPOSITORY),
+            client = CLIENT_LABEL,
             **values
         )
     return ctx.extension_metadata(

@@ -71,7 +71,7 @@ for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}
 {environment}    exec "{interpreter}" -S -E -s -B -X utf8 "$runfiles/{main}" {arguments} "$@"
   fi
 done
-echo "$0: its runfiles are missing; use bazel run, or copy them along (cp -rL)" >&2
+echo "$0: its runfiles are missing; use bazel run without --noenable_runfiles, or copy them along (cp -rL)" >&2
 exit 127
 """
 

@@ -30,7 +30,7 @@ RESOURCE_SETS = {1: _cpu_1, 2: _cpu_2, 4: _cpu_4, 8: _cpu_8, 16: _cpu_16, 32: _c
 
 def _threads_impl(ctx):
     if ctx.build_setting_value not in RESOURCE_SETS:
-        fail("{} is not a valid number of threads; write 1, 2, 4, 8, 16 or 32".format(ctx.build_setting_value))
+        fail("--@rules_setcap//rules:threads: {}: not a valid number of threads; write 1, 2, 4, 8, 16 or 32".format(ctx.build_setting_value))
     return ThreadsInfo(count = ctx.build_setting_value)
 
 threads = rule(

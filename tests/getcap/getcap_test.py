@@ -428,4 +428,7 @@ def test_a_program_without_its_runfiles_says_so(tmp_path: pathlib.Path):
     program = shutil.copy(os.path.realpath("tools/getcap/getcap"), tmp_path / "getcap")
     done = subprocess.run([program, NETBIND], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (127, "")
-    assert done.stderr == f"{program}: its runfiles are missing; use bazel run, or copy them along (cp -rL)\n"
+    assert (
+        done.stderr
+        == f"{program}: its runfiles are missing; use bazel run without --noenable_runfiles, or copy them along (cp -rL)\n"
+    )

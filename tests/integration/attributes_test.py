@@ -214,7 +214,8 @@ def test_changed_attributes_apply_to_layers_that_have_directories_of_actions(wor
         workspace.run("build", "--norun_validations", "//directories:all")
         for name, file in (("layer", "tree/one"), ("image_binary", "app/program.runfiles/_main/directories/program_tree/one")):
             blob = workspace.output(f"directories/{name}.tar")
-            assert file in tarfile.open(blob).getnames()
+            with tarfile.open(blob) as archive:
+                assert file in archive.getnames()
             assert _read_mtimes(blob) == {mtime}
     assert "--mtime=1" in workspace.run("aquery", "--include_param_files", "//directories:all").stdout
 

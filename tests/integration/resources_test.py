@@ -64,4 +64,7 @@ def test_packing_actions_reserve_a_core_for_each_thread(workspace: Workspace, tm
 
 def test_an_invalid_number_of_threads_is_an_error(workspace: Workspace):
     done = workspace.run("build", "//many:layer0", "--@rules_setcap//rules:threads=3", check=False)
-    assert done.returncode and "3 is not a valid number of threads; write 1, 2, 4, 8, 16 or 32" in done.stderr
+    assert (
+        done.returncode
+        and "--@rules_setcap//rules:threads: 3: not a valid number of threads; write 1, 2, 4, 8, 16 or 32" in done.stderr
+    )

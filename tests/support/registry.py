@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import pathlib
 import re
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from support import require
 from support.machine import Machine, run_daemon
@@ -18,7 +20,7 @@ from support.machine import Machine, run_daemon
 _ACCEPTED = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 # bcrypt of "secret".
 _HTPASSWD = "user:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"
-_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+_LISTENING = re.compile(r"listening on ([0-9.]+:\d+)")
 _START = 30  # The time limit for the start, in seconds.
 
 
@@ -29,8 +31,16 @@ class Registry:
       host: its address and port.
     """
 
-    def __init__(self, host: str, log: pathlib.Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        log: pathlib.Path,
+        process: subprocess.Popen[bytes] | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.host = host
+        self._url = f"{'https' if context else 'http'}://{host}"
+        self._context = context
         self._log = log
         self._process = process
 
@@ -40,6 +50,13 @@ class Registry:
         self._process.kill()
         self._process.wait()
 
+    def _open(self, request: str | urllib.request.Request) -> http.client.HTTPResponse:
+        """Sends a request, without a proxy."""
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if self._context:
+            handlers.append(urllib.request.HTTPSHandler(context=self._context))
+        return urllib.request.build_opener(*handlers).open(request)
+
     def manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
         """Returns digest and bytes of a manifest or index.
 
@@ -47,19 +64,19 @@ class Registry:
           repository: the repository.
           reference: a tag or a digest.
         """
-        url = f"http://{self.host}/v2/{repository}/manifests/{reference}"
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": _ACCEPTED})) as answer:
+        url = f"{self._url}/v2/{repository}/manifests/{reference}"
+        with self._open(urllib.request.Request(url, headers={"Accept": _ACCEPTED})) as answer:
             return answer.headers["Docker-Content-Digest"], answer.read()
 
     def blob(self, repository: str, digest: str) -> bytes:
         """Returns the bytes of a blob."""
-        with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/blobs/{digest}") as answer:
+        with self._open(f"{self._url}/v2/{repository}/blobs/{digest}") as answer:
             return answer.read()
 
     def tags(self, repository: str) -> list[str]:
         """Returns the tags of a repository; an empty list if the registry does not have the repository."""
         try:
-            with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/tags/list") as answer:
+            with self._open(f"{self._url}/v2/{repository}/tags/list") as answer:
                 return sorted(json.load(answer)["tags"] or [])
         except urllib.error.HTTPError as error:
             assert error.code == 404
@@ -79,6 +96,10 @@ class Registry:
         pattern = rf'"POST /v2/{re.escape(repository)}/blobs/uploads/\?\S*mount=sha256(?:%3A|:)([0-9a-f]+)[^"]*" 201 '
         return re.findall(pattern, self._read_log())
 
+    def list_clients(self) -> list[str]:
+        """Returns the address from which each request came so far."""
+        return re.findall(r'^(\S+) - - \[[^\]]*\] "', self._read_log(), re.MULTILINE)
+
     def _read_log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -89,14 +110,27 @@ class Registry:
 
 
 @contextlib.contextmanager
-def serve(directory: pathlib.Path, *, has_password: bool = False) -> Iterator[Registry]:
+def serve(
+    directory: pathlib.Path,
+    *,
+    has_password: bool = False,
+    address: str = "127.0.0.1",
+    tls: Mapping[str, object] | None = None,
+    token: Mapping[str, str] | None = None,
+) -> Iterator[Registry]:
     """Runs a registry during the block.
 
     Args:
       directory: the directory in which it keeps its files.
       has_password: whether only the user `user` with the password `secret` has access.
+      address: its address.
+      tls: the settings of HTTPS, such as `certificate` and `key`; None for plain HTTP.
+      token: the settings of a token server; None for none.
     """
-    command, log = _prepare(directory, "127.0.0.1:0", has_password=has_password), directory / "registry.log"
+    command, log = (
+        _prepare(directory, f"{address}:0", has_password=has_password, tls=tls, token=token),
+        directory / "registry.log",
+    )
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
@@ -104,7 +138,11 @@ def serve(directory: pathlib.Path, *, has_password: bool = False) -> Iterator[Re
         while not (match := _LISTENING.search(log.read_text())):
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
-        yield Registry(match[1], log, process)
+        context = None
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        yield Registry(match[1], log, process, context)
     finally:
         process.terminate()
         process.wait()
@@ -125,23 +163,34 @@ def serve_inside(directory: pathlib.Path, machine: Machine, port: int) -> Iterat
         yield Registry(f"localhost:{port}", log)
 
 
-def _prepare(directory: pathlib.Path, address: str, *, has_password: bool = False) -> list[str]:
+def _prepare(
+    directory: pathlib.Path,
+    address: str,
+    *,
+    has_password: bool = False,
+    tls: Mapping[str, object] | None = None,
+    token: Mapping[str, str] | None = None,
+) -> list[str]:
     """Writes the configuration of a registry, and returns its command.
 
     Args:
       directory: the directory in which it keeps its files.
       address: the address; port 0 stands for a free port.
       has_password: as for serve().
+      tls: as for serve().
+      token: as for serve().
     """
     config = directory / "registry.json"
     # JSON is valid YAML.
     settings: dict[str, object] = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
-        "http": {"addr": address},
+        "http": {"addr": address} | ({"tls": tls} if tls else {}),
     }
     if has_password:
         (directory / "htpasswd").write_text(_HTPASSWD)
         settings["auth"] = {"htpasswd": {"realm": "registry", "path": str(directory / "htpasswd")}}
+    if token:
+        settings["auth"] = {"token": token}
     config.write_text(json.dumps(settings))
     return [require.tool("docker-registry"), "serve", str(config)]

@@ -10,12 +10,13 @@ from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressionError
 from rules_setcap.archive.reader import TarError
 from rules_setcap.diagnostics import progress
-from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.standard_input import STANDARD_INPUT, copy_standard_input, open_standard_input
 from rules_setcap.oci import image_documents
 from rules_setcap.oci.archive_import import import_archive, verify_diff_id
 from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
+from rules_setcap.oci.named_images import choose_images, list_names
 from rules_setcap.oci.platforms import format_platform, parse_platform
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def open_source(name: str, directory: str) -> Source:
         copy_standard_input(stream, path)
     else:
         reject_image_name(name)
-        reject_plain_directory(name, "imagecap get -")
+        reject_plain_directory(name)
         if os.path.isdir(name):
             return Source(name, name, False, "oci", True, "none", {})
     layout = os.path.join(directory, "layout")
@@ -80,18 +81,17 @@ def open_source(name: str, directory: str) -> Source:
     if path != name:
         os.unlink(path)
     kind = "oci-archive" if archive.docker_images is None else "docker-archive"
-    names: dict[str, list[str]] = {}
-    for digest, more in archive.docker_images or ():
-        names.setdefault(digest, []).extend(more)
+    names = archive.list_docker_names()
     return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names, frozenset(archive.unverified))
 
 
-def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
+def read_images(source: Source, platform: str, image_name: str = "") -> image_documents.LayoutImages:
     """Returns the images of a source for a platform, and the entries of its indexes that are not images.
 
     Args:
       source: the source.
       platform: os/architecture[/variant]; "" for all.
+      image_name: the name or digest of the images; "" for all.
 
     Raises:
       InputError: there is no such image, or an image is not valid.
@@ -102,6 +102,10 @@ def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
         raise InputError([format_problem("platform", platform, str(error))]) from None
     with name_layout(source):
         entries = image_documents.read_layout_images(source.layout, parsed)
+        if entries.images and image_name:
+            return entries._replace(
+                images=choose_images(source.name, source.layout, entries.images, image_name, source.docker_names)
+            )
         if entries.images:
             return entries
         images = image_documents.read_layout_images(source.layout).images
@@ -112,6 +116,15 @@ def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
     raise InputError(
         [format_problem("platform", platform, f"{quote(source.name)} has no image for it; it has {', '.join(existing)}")]
     )
+
+
+def label_images(source: Source, images: Sequence[ImageDocuments]) -> list[str]:
+    """Returns a text for each image that tells it from the others, for a line of output: its first name if the names differ, and its platform."""
+    names = list_names(source.layout, images, source.docker_names)
+    platforms = [escape(format_platform(image.config)) for image in images]
+    if len(set(names)) == 1:
+        return platforms
+    return [", ".join([*map(escape, image_names[:1]), platform]) for image_names, platform in zip(names, platforms, strict=True)]
 
 
 def verify_other_layers(source: Source, images: Sequence[ImageDocuments]) -> None:

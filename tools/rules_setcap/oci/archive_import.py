@@ -20,7 +20,7 @@ import posixpath
 import re
 import shutil
 from collections import namedtuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
@@ -50,11 +50,29 @@ _HINT = "give an OCI layout directory, an OCI archive, or an archive as docker s
 
 _LAYER_HINT = f"{_HINT}; to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers"
 
-ImportedArchive = namedtuple("ImportedArchive", ("has_manifests", "codec", "docker_images", "unverified"))
-"""What an archive had. has_manifests: bool, whether the manifests of its images are in it; if not, they are made from its
-manifest.json; codec: str, how it is compressed, as DecompressedStream has it; docker_images: list of (str, list of str), for each
-image of its manifest.json the digest of the config and the names, or None if there is no manifest.json; unverified: set of (str, str),
-the digests of compressed layers of a Docker archive, and the diff_ids that the configs say, if they were to be verified later."""
+
+class ImportedArchive(NamedTuple):
+    """What an archive had.
+
+    Attributes:
+      has_manifests: whether the manifests of its images are in it; if not, they are made from its manifest.json.
+      codec: how it is compressed, as DecompressedStream has it.
+      docker_images: for each image of its manifest.json, the digest of the config and the names; None if there is no manifest.json.
+      unverified: the digests of compressed layers of a Docker archive, and the diff_ids that the configs say.
+    """
+
+    has_manifests: bool
+    codec: str
+    docker_images: list[tuple[str, list[str]]] | None
+    unverified: set[tuple[str, str]]
+
+    def list_docker_names(self) -> dict[str, list[str]]:
+        """Returns the names of the images of manifest.json by the digest of the config."""
+        names: dict[str, list[str]] = {}
+        for digest, more in self.docker_images or ():
+            names.setdefault(digest, []).extend(more)
+        return names
+
 
 _DockerImage = namedtuple("_DockerImage", ("config", "layers", "names"))
 """An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers; names: list of str."""
