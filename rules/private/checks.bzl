@@ -71,3 +71,24 @@ def check_programs(ctx, layers, base_contents = [], config = None, binary = None
         progress_message = "Checking programs of %{label}",
     )
     return [output]
+
+def make_layer_providers(ctx, info, is_checked):
+    """Returns the providers of a target that is one layer.
+
+    Args:
+      ctx: the context of a rule with CHECK_ATTRS and the attribute file_capabilities.
+      info: LayerInfo.
+      is_checked: bool, whether a validation action checks the programs of the layer.
+
+    Returns:
+      list of providers: DefaultInfo, OutputGroupInfo and LayerInfo.
+    """
+    layers = [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)]
+    return [
+        DefaultInfo(files = depset([info.blob])),
+        OutputGroupInfo(
+            metadata = [info.metadata],
+            _validation = check_programs(ctx, layers) if is_checked else [],
+        ),
+        info,
+    ]

@@ -1,6 +1,6 @@
 """The entries of a layer: one line of the request for each file, directory and link.
 
-Each line is a JSON object; tools/rules_setcap/packer/entries.py describes its fields. Bazel makes the lines when the action runs
+Each line is a JSON object or list; tools/rules_setcap/packer/entry_lines.py describes them. Bazel makes the lines when the action runs
 (`Args.map_each`): no depset is flattened at analysis, and path mapping applies to every File.
 """
 
@@ -18,10 +18,12 @@ EntriesInfo = provider(
 def write_line(attribute, path, type = "", **fields):
     """Returns the line for one entry.
 
+    Files with a source have a shorter form, because there may be many of them: a list of attribute, path and source.
+
     Args:
       attribute: str, the attribute that has the entry, for messages.
       path: str, the path in the image.
-      type: str, "directory" or "symlink"; "" for a file, because there may be many files.
+      type: str, "directory" or "symlink"; "" for an empty file.
       **fields: further fields of the line.
 
     Returns:
@@ -64,19 +66,22 @@ def write_lines(attribute, file, path, directory_expander):
             # Bazel does not know the contents of a source directory; the tool reads it.
             return [write_line(attribute, path, type = "directory", source = file.path)]
 
-        # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links.
+        # Bazel defines a tree artifact as regular files: sandboxes and remote executors get no links. For the key of the action
+        # and for aquery, Bazel expands to the directory itself, which has no tree_relative_path. An error would give all actions
+        # with a directory the same key, so that they would not run again.
         return [write_line(attribute, path, type = "directory")] + [
-            write_line(attribute, path + "/" + child.tree_relative_path, source = child.path)
+            json.encode([attribute, path + "/" + child.tree_relative_path, child.path])
             for child in directory_expander.expand(file)
+            if child != file
         ]
     if file.is_source:
-        return [write_line(attribute, path, source = file.path)]
-    if hasattr(file, "is_symlink"):
-        # Bazel 8 or later.
-        return [write_line(attribute, path, type = "symlink" if file.is_symlink else "", source = file.path)]
-
-    # Bazel 7 does not tell which outputs are unresolved symlinks; the tool finds out.
-    return [write_line(attribute, path, output = file.path)]
+        return [json.encode([attribute, path, file.path])]
+    if not hasattr(file, "is_symlink"):
+        # Bazel 7 does not tell which outputs are unresolved symlinks; the tool finds out.
+        return [json.encode([attribute, path, "", file.path])]
+    if file.is_symlink:
+        return [write_line(attribute, path, type = "symlink", source = file.path)]
+    return [json.encode([attribute, path, file.path])]
 
 def runfiles_path(short_path, workspace):
     """Returns the path of a file below the runfiles directory.

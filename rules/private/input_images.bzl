@@ -186,36 +186,34 @@ def convert_to_layout(ctx, attribute, image, name = None):
 
 def _link_layout(ctx, attribute, image, directory):
     """Declares the action that makes a layout directory of links to the files of a layout."""
-    request = start_request(ctx, "link")
-    add_label(request, attribute, image.label, image.file)
+    request = _start_request(ctx, "link", attribute, image, directory)
     request.add(image.file, format = "--index=%s")
     request.add_all(image.files, format_each = "--file=%s")
-    request.add(attribute, format = "--attribute=%s")
-    request.add_all([directory], format_each = "--output=%s", expand_directories = False)
-    run_request(
-        ctx,
-        ctx.attr._oci_tool,
-        request,
-        outputs = [directory],
-        transitive_inputs = [image.files],
-        mnemonic = "SetcapLayout",
-        progress_message = "Linking the {} of %{{label}}".format(attribute),
-        execution_requirements = LOCAL_LINKS,
-    )
+    _run_request(ctx, attribute, image, directory, request, "SetcapLayout", "Linking", execution_requirements = LOCAL_LINKS)
 
 def _unpack_archive(ctx, attribute, image, directory):
     """Declares the action that unpacks an image archive, or a directory in the source tree, into a layout directory."""
-    request = start_request(ctx, "unpack")
-    add_label(request, attribute, image.label, image.file)
+    request = _start_request(ctx, "unpack", attribute, image, directory)
     request.add_all([image.file], format_each = "--archive=%s", expand_directories = False)
+    _run_request(ctx, attribute, image, directory, request, "SetcapUnpack", "Unpacking")
+
+def _start_request(ctx, command, attribute, image, directory):
+    """Returns the Args of a command that makes a layout directory of an image, with the flags of all such commands."""
+    request = start_request(ctx, command)
+    add_label(request, attribute, image.label, image.file)
     request.add(attribute, format = "--attribute=%s")
     request.add_all([directory], format_each = "--output=%s", expand_directories = False)
+    return request
+
+def _run_request(ctx, attribute, image, directory, request, mnemonic, verb, **kwargs):
+    """Declares the action of a request that makes a layout directory of an image."""
     run_request(
         ctx,
         ctx.attr._oci_tool,
         request,
         outputs = [directory],
         transitive_inputs = [image.files],
-        mnemonic = "SetcapUnpack",
-        progress_message = "Unpacking the {} of %{{label}}".format(attribute),
+        mnemonic = mnemonic,
+        progress_message = "{} the {} of %{{label}}".format(verb, attribute),
+        **kwargs
     )

@@ -35,6 +35,8 @@ def _kubernetes_manifests_impl(ctx):
     args.add_all(["--digests-required"] if ctx.attr.require_digests else [])
     args.add_all(problems, format_each = "--problem=%s")
     inputs = []
+    checked = {image.name: None for image in images if is_checked and image.source.file}
+    bundles = _divide_manifests(ctx, checked.keys(), sources)
     for number, image in enumerate(images):
         args.add(json.encode([number, image.name, image.label]), format = "--image=%s")
         for flag, file in {"descriptor": image.descriptor, "destination": image.destination}.items():
@@ -44,8 +46,8 @@ def _kubernetes_manifests_impl(ctx):
         if not image.descriptor and image.source.file:
             args.add_all([image.source.file], format_each = "--layout={}=%s".format(number), expand_directories = False)
             inputs.append(image.source.files)
-        if is_checked and image.source.file:
-            report = _check_image(ctx, number, image, sources)
+        if image.name in checked:
+            report = _check_image(ctx, number, image, sources, bundles.get(image.name))
             args.add(report, format = "--report={}=%s".format(number))
             inputs.append(depset([report]))
     args.add_all(sources, format_each = "--manifest=%s")
@@ -66,7 +68,7 @@ def _kubernetes_manifests_impl(ctx):
     )
     return [
         DefaultInfo(
-            executable = _write_printer(ctx, joined),
+            executable = _write_printer(ctx, joined if sources else None),
             files = depset(outputs),
             runfiles = ctx.runfiles([joined]),
         ),
@@ -110,7 +112,44 @@ def _find_mapped_image(name, target, problems):
         source = find_image("images", target, problems),
     )
 
-def _check_image(ctx, number, image, sources):
+def _divide_manifests(ctx, names, sources):
+    """Declares the action that divides the manifests by images, so that a manifest that changes is an input of few checks.
+
+    Args:
+      ctx: the context.
+      names: list of str, the names of the images.
+      sources: list of File, the manifests.
+
+    Returns:
+      dict of str to File: the manifests that may name an image, by its name. It is empty if there are not several of both.
+    """
+    if len(names) < 2 or len(sources) < 2:
+        return {}
+    bundles = {
+        name: ctx.actions.declare_file("{}.{}.manifests.json".format(ctx.label.name, number))
+        for number, name in enumerate(names)
+    }
+    args = ctx.actions.args()
+    args.use_param_file("@%s")
+    args.set_param_file_format("multiline")
+    args.add_all(names, format_each = "--name=%s")
+    args.add_all(bundles.values(), format_each = "--bundle=%s")
+    args.add_all(sources, format_each = "--manifest=%s")
+    ctx.actions.run(
+        executable = ctx.executable._command,
+        arguments = ["divide", args],
+        inputs = sources,
+        outputs = bundles.values(),
+        mnemonic = "SetcapDivideManifests",
+        progress_message = "Dividing the manifests of %{label}",
+        env = {},
+        use_default_shell_env = False,
+        toolchain = None,
+        execution_requirements = PATH_MAPPING,
+    )
+    return bundles
+
+def _check_image(ctx, number, image, sources, bundle):
     """Declares the action that checks the containers of an image.
 
     Args:
@@ -118,13 +157,14 @@ def _check_image(ctx, number, image, sources):
       number: int, the number of the image.
       image: struct from _find_mapped_image().
       sources: list of File, the manifests.
+      bundle: File, the manifests that may name the image; None for all.
 
     Returns:
       File: the report.
     """
     report = ctx.actions.declare_file("{}.{}.report.txt".format(ctx.label.name, number))
     args = ctx.actions.args()
-    args.add_all(ctx.attr.images.keys(), format_each = "--mapped=%s")
+    args.add("--mapped")
     args.add_all(["--custom-resources"] if "custom_resources" in ctx.attr.disabled_checks else [])
     check_kubernetes(
         ctx,
@@ -132,7 +172,8 @@ def _check_image(ctx, number, image, sources):
         report,
         image = image.source,
         name = image.name,
-        manifests = sources,
+        bundle = bundle,
+        manifests = [] if bundle else sources,
         programs = ctx.attr.programs.get(image.name, []),
     )
     return report
@@ -166,20 +207,46 @@ def _find_path_in_package(file):
     return path.removeprefix(package)
 
 def _write_printer(ctx, joined):
-    """Declares the program that `bazel run` executes. Returns a File."""
+    """Declares the program that `bazel run` executes.
+
+    Args:
+      ctx: the context.
+      joined: File, all manifests as one stream; None if there are none.
+
+    Returns:
+      File: the program.
+    """
     printer = ctx.actions.declare_file(ctx.label.name + ".print")
-    path = find_runfile(ctx, joined).replace("'", "'\\''")
-    ctx.actions.write(printer, _PRINTER.format(path = path, target = format_label(ctx.label).replace("'", "'\\''")), is_executable = True)
+    ctx.actions.write(printer, _PRINTER.format(
+        command = (_PRINT if joined else _REFUSE).format(file = _quote(find_runfile(ctx, joined)) if joined else ""),
+        target = _quote(format_label(ctx.label)),
+    ), is_executable = True)
     return printer
 
-# The runfiles are beside the script, around it, where RUNFILES_DIR points, or beside the file that the script links to.
+def _quote(text):
+    """Returns a text as a word of a shell script, str."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
 _PRINTER = """\
 #!/bin/sh
+target={target}
+case ${{1-}} in
+-h | --help)
+  echo "usage: bazel run $target | kubectl apply -f -"
+  echo
+  echo "Prints the manifests with the digests of their images."
+  exit 0
+  ;;
+esac
 if [ $# -gt 0 ]; then
-  printf '%s: "%s": takes no arguments; it prints the manifests for kubectl apply -f -\\n' '{target}' "$1" >&2
+  printf '%s: "%s": takes no arguments; it prints the manifests for kubectl apply -f -\\n' "$target" "$1" >&2
   exit 2
 fi
-file='{path}'
+{command}"""
+
+# The runfiles are beside the script, around it, where RUNFILES_DIR points, or beside the file that the script links to.
+_PRINT = """\
+file={file}
 for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}" "$(readlink -f "$0" 2>/dev/null).runfiles"; do
   if [ -f "$runfiles/$file" ]; then
     exec cat "$runfiles/$file"
@@ -187,6 +254,11 @@ for runfiles in "$0.runfiles" "${{0%.runfiles/*}}.runfiles" "${{RUNFILES_DIR:-}}
 done
 echo "$0: its runfiles are missing; use bazel run without --noenable_runfiles, or copy them along (cp -rL)" >&2
 exit 127
+"""
+
+_REFUSE = """\
+printf '%s: has no srcs, so there is nothing to print; build its output groups helm_values and kustomize_images\\n' "$target" >&2
+exit 1
 """
 
 kubernetes_manifests = rule(
@@ -234,7 +306,7 @@ must have one in `srcs`.""",
         ),
         "srcs": attr.label_list(
             doc = """YAML or JSON files, of the kinds that [`kubernetes_test`](test.md#kubernetes_test) reads. Of custom resources, fields \
-called `image` outside pod templates are replaced too. Without `srcs`, only the output groups are of use.""",
+called `image` and `image.reference` outside pod templates are replaced too. Without `srcs`, only the output groups are of use.""",
             allow_files = [".yaml", ".yml", ".json"],
         ),
     },

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "LayerInfo")
 load(":attributes.bzl", "check_effect")
-load(":checks.bzl", "CHECK_ATTRS", "check_programs")
+load(":checks.bzl", "CHECK_ATTRS", "make_layer_providers")
 load(":entries.bzl", "EntriesInfo", "list_files", "list_program", "write_line")
 load(":layer_actions.bzl", "pack_layer")
 load(":layer_attributes.bzl", "LAYER_ATTRS", "find_path_fault", "list_file_capabilities")
@@ -23,17 +23,7 @@ def _layer_impl(ctx):
     if ctx.attr.directories:
         entries.append(_list_directories(ctx))
     info = pack_layer(ctx, ctx.label.name, problems, entries = entries, capabilities = list_file_capabilities(ctx))
-    checked = []
-    if ctx.attr.file_capabilities or ctx.attr.disabled_checks:
-        checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
-    return [
-        DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(
-            metadata = [info.metadata],
-            _validation = checked,
-        ),
-        info,
-    ]
+    return make_layer_providers(ctx, info, is_checked = bool(ctx.attr.file_capabilities or ctx.attr.disabled_checks))
 
 def _list_srcs(ctx, problems):
     """Returns the entries of the attribute srcs, a list of EntriesInfo; adds problems."""
@@ -99,7 +89,7 @@ Output groups:
 - A path that ends with `/` is a directory. All files of the target are put into it under their own names.
 - Any other path is that of one file. A program is packed with its runfiles, and a tree artifact with everything in it.
 
-Of a `pkg_files` target (rules_pkg), only the files are read. To keep its names and modes, use `pkg_tar` and `setcap`.
+From a `pkg_files` target (rules_pkg), only the files are read. To keep its names and modes, use `pkg_tar` and `setcap`.
 
 ```starlark
 srcs = {

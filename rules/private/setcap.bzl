@@ -1,7 +1,7 @@
 """The rule setcap."""
 
 load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
-load(":checks.bzl", "CHECK_ATTRS", "check_programs")
+load(":checks.bzl", "CHECK_ATTRS", "make_layer_providers")
 load(":layer_actions.bzl", "rewrite_tar")
 load(":layer_attributes.bzl", "BLOB_ATTRS", "list_file_capabilities")
 load(":messages.bzl", "format_label", "format_problem")
@@ -16,15 +16,7 @@ def _setcap_impl(ctx):
         problems.append(format_problem("tar", format_label(ctx.attr.tar.label), fault))
         tars = []
     info = rewrite_tar(ctx, ctx.label.name, problems, capabilities = list_file_capabilities(ctx, removable = True), tars = tars)
-    checked = check_programs(ctx, [struct(attribute = "file_capabilities", is_checked = False, disabled_checks = [], info = info)])
-    return [
-        DefaultInfo(files = depset([info.blob])),
-        OutputGroupInfo(
-            metadata = [info.metadata],
-            _validation = checked,
-        ),
-        info,
-    ]
+    return make_layer_providers(ctx, info, is_checked = True)
 
 def _find_tar_fault(target, files):
     """Returns why a target is not a tar, and what to write instead; "" if it may be one."""

@@ -9,21 +9,26 @@ def _file(**fields):
 def _entry_lines_impl(ctx):
     env = unittest.begin(ctx)
     children = struct(expand = lambda _directory: [_file(path = "p/a", tree_relative_path = "a")])
-    file = {"attribute": "srcs", "path": "/x"}
-    directory = file | {"type": "directory"}
+    file = ["srcs", "/x", "p"]
+    directory = {"attribute": "srcs", "path": "/x", "type": "directory"}
     for fields, expected in [
         # Bazel 7.
-        ({}, [file | {"output": "p"}]),
-        ({"is_source": True}, [file | {"source": "p"}]),
+        ({}, [["srcs", "/x", "", "p"]]),
+        ({"is_source": True}, [file]),
         ({"is_directory": True, "is_source": True}, [directory | {"source": "p"}]),
-        ({"is_directory": True}, [directory, file | {"path": "/x/a", "source": "p/a"}]),
+        ({"is_directory": True}, [directory, ["srcs", "/x/a", "p/a"]]),
         # Bazel 8.
-        ({"is_symlink": False}, [file | {"source": "p"}]),
-        ({"is_source": True, "is_symlink": False}, [file | {"source": "p"}]),
-        ({"is_symlink": True}, [file | {"source": "p", "type": "symlink"}]),
+        ({"is_symlink": False}, [file]),
+        ({"is_source": True, "is_symlink": False}, [file]),
+        ({"is_symlink": True}, [directory | {"source": "p", "type": "symlink"}]),
     ]:
         lines = write_lines("srcs", _file(**fields), "/x", children)
         asserts.equals(env, expected, [json.decode(line) for line in lines])
+
+    # Bazel computes the key of the action before it knows the files of a directory.
+    unexpanded = struct(expand = lambda directory: [directory])
+    lines = write_lines("srcs", _file(is_directory = True), "/x", unexpanded)
+    asserts.equals(env, [directory], [json.decode(line) for line in lines])
     return unittest.end(env)
 
 entry_lines_test = unittest.make(_entry_lines_impl)

@@ -25,8 +25,8 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 
+from drawn_images import Image
 from image_pairs import Pair, make_large_pair, make_pairs
-from pairs import Image
 
 _LIMIT = 600  # Seconds of one run.
 _TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"

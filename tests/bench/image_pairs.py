@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pairs import Entry, Image, Layer
+from drawn_images import Entry, Image, Layer
 
 _LATE = 1_795_726_776  # 2026-11-26 20:59:36
 _SOURCE = "#include <stdio.h>\nint main(void) { puts(__FILE__); return 0; }\n"

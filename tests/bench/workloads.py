@@ -68,10 +68,8 @@ def _write_lists(directory: pathlib.Path, names: list[str]) -> None:
     """
     names = sorted(names)
     with open(directory / "entries", "w") as entries:
-        for name in names:
-            # rules/private/entries.bzl writes such lines.
-            entry = {"attribute": "srcs", "path": f"/{name}", "source": f"in/{name}"}
-            entries.write(json.dumps(entry, separators=(",", ":")) + "\n")
+        # rules/private/entries.bzl writes such lines.
+        entries.writelines(json.dumps(["srcs", f"/{name}", f"in/{name}"], separators=(",", ":")) + "\n" for name in names)
     rest = {"type": "file", "mode": "", "user": None, "group": None, "origin": "@//app:image"}
     (directory / "manifest").write_text(json.dumps([{"dest": name, "src": f"in/{name}", **rest} for name in names]))
     # Path in the image, NUL, "f" for a file, source.
@@ -134,7 +132,7 @@ def _make_layers(count: int, bases: dict[str, int]) -> Callable[[pathlib.Path, i
             path = directory / "in" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(hashlib.sha512(name.encode()).digest() * 8)
-            (directory / f"entries.{number}").write_text(json.dumps({"path": f"/{name}", "source": f"in/{name}"}) + "\n")
+            (directory / f"entries.{number}").write_text(json.dumps(["srcs", f"/{name}", f"in/{name}"]) + "\n")
             names.append(name)
         for name, size in bases.items():
             write_base(directory / name, max(size // divisor, 10_000))

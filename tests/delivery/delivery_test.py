@@ -219,7 +219,7 @@ def test_an_archive_is_read_in_both_of_its_formats(podman, tmp_path):
             "push",
             ["--repository", "app"],
             2,
-            "argument --repository: names no registry; write its host first, as host/path or host:port/path\n",
+            'argument --repository: "app": names no registry; write its host first, as host/path or host:port/path\n',
         ),
         ("push", ["--tag", "-x y"], 2, 'argument --tag: "-x y" is not a valid tag: it must have up to 128 letters'),
         ("load", ["--tag", "App"], 2, 'argument --tag: "App" is not a valid path of a repository'),

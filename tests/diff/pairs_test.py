@@ -10,15 +10,17 @@ import random
 import tarfile
 from collections.abc import Iterator
 
-import pairs
 import pytest
+from drawn_images import Image, draw_image
+from mutations import MUTATIONS
+from pairs import draw_pair
 
 from rules_setcap.diff.compare import compare_sources
 from rules_setcap.diff.model import KINDS, Difference
 from rules_setcap.diff.report_text import format_report
 from rules_setcap.diff.sources import open_source
 
-_COUNT = 4 * len(pairs.MUTATIONS)
+_COUNT = 4 * len(MUTATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def _compare(before: pathlib.Path, after: pathlib.Path) -> Difference:
         return compare_sources(*(open_source(str(path), str(path), stack) for path in (before, after)))
 
 
-def _write(image: pairs.Image, path: pathlib.Path, rng: random.Random) -> pathlib.Path:
+def _write(image: Image, path: pathlib.Path, rng: random.Random) -> pathlib.Path:
     """Writes an image as an OCI layout, or as an OCI archive with or without compression."""
     layout = image.write_layout(path)
     form = rng.choice(("layout", "w", "w:gz", "w:xz"))
@@ -57,9 +59,9 @@ def _list_named(difference: Difference) -> set[tuple[str, str]]:
 def _run_pairs(seed: int, directory: pathlib.Path) -> Iterator[str]:
     """Yields a line for each pair whose difference is not named."""
     count = int(os.environ.get("COUNT") or _COUNT)
-    for number, mutate in enumerate(itertools.islice(itertools.cycle(pairs.MUTATIONS), count)):
+    for number, mutate in enumerate(itertools.islice(itertools.cycle(MUTATIONS), count)):
         rng = random.Random(f"{seed} {number}")
-        pair = pairs.draw_pair(rng, mutate)
+        pair = draw_pair(rng, mutate)
         paths = [_write(image, directory / f"{number}{side}", rng) for side, image in (("a", pair.before), ("b", pair.after))]
         difference = _compare(*paths)
         named = _list_named(difference)
@@ -78,12 +80,12 @@ def test_every_pair_is_named(seed, tmp_path):
 
 def test_the_pairs_have_every_kind():
     rng = random.Random(1)
-    assert {pairs.draw_pair(rng, mutate).kind for mutate in pairs.MUTATIONS} == set(KINDS)
+    assert {draw_pair(rng, mutate).kind for mutate in MUTATIONS} == set(KINDS)
 
 
 def test_equal_images_are_the_same_in_every_form(seed, tmp_path):
     rng = random.Random(seed)
     for number in range(10):
-        image = pairs.draw_image(rng)
+        image = draw_image(rng)
         difference = _compare(*(_write(image, tmp_path / f"{number}{side}", rng) for side in "ab"))
         assert difference.is_same and not difference.list_changes()

@@ -6,8 +6,8 @@ import pathlib
 import random
 import subprocess
 
-import pairs
 import pytest
+from drawn_images import Entry, Layer, draw_image
 
 from rules_setcap.diff import cli
 from support import registry, require
@@ -15,7 +15,7 @@ from support import registry, require
 
 @pytest.mark.parametrize("client", ["crane", "skopeo"])
 def test_an_image_of_a_registry_is_compared(tmp_path, monkeypatch, capfd, client):
-    image = pairs.draw_image(random.Random(1))
+    image = draw_image(random.Random(1))
     image.index, image.platforms = {}, ["amd64", "arm64"]
     layout = image.write_layout(tmp_path / "image")
     (tmp_path / "served").mkdir()
@@ -48,7 +48,7 @@ def test_a_file_with_the_name_of_an_image_is_read(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     path = pathlib.Path("registry.example/app")
     path.parent.mkdir()
-    layer = pairs.Layer([pairs.Entry("/x", content=b"x")]).write_tar()
+    layer = Layer([Entry("/x", content=b"x")]).write_tar()
     path.write_bytes(layer)
     assert cli.main([str(path), str(path)]) == 0
     assert capsys.readouterr().out.startswith("same\n")

@@ -12,9 +12,8 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
-import pairs
 import pytest
-from pairs import Entry, Image, Layer
+from drawn_images import Entry, Image, Layer, draw_image
 
 from rules_setcap.diff import cli, report_sarif
 from rules_setcap.diff.model import KINDS
@@ -87,7 +86,7 @@ def test_a_page_has_what_the_text_has(report):
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"SEED={seed}")
     rng = random.Random(seed)
-    image = pairs.draw_image(rng)
+    image = draw_image(rng)
     other = copy.deepcopy(image)
     for entry in [entry for layer in other.layers for entry in layer.entries if entry.kind == tarfile.REGTYPE]:
         entry.content += b"more"

@@ -55,6 +55,8 @@ def _make_parsers() -> dict[str, tuple[CommandParser, Mapping[int, str]]]:
 
 
 PARSERS = _make_parsers()
+# What crane does, as far as it is looked at: crane push --image-refs=FILE LAYOUT REFERENCE.
+PUSHING = 'echo x@{digest} > "${{2#*=}}"'
 
 
 @pytest.fixture(autouse=True)
@@ -154,11 +156,11 @@ def test_every_flag_of_a_release_is_documented():
     assert [flag for flag in sorted(flags) if flag not in page] == []
 
 
-def _fail(*_: Any) -> NoReturn:
+def _fail(*_: Any, **__: Any) -> NoReturn:
     raise ZeroDivisionError("oh")
 
 
-def _interrupt(*_: Any) -> NoReturn:
+def _interrupt(*_: Any, **__: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -199,7 +201,13 @@ def test_getcap_reports_its_own_errors_and_interrupts(monkeypatch, capsys, comma
 @pytest.mark.parametrize(
     "flags, script, status, message",
     [
-        ([], "echo x@{digest}", 0, ""),
+        ([], PUSHING, 0, ""),
+        (
+            [],
+            "true",
+            1,
+            f"{TARGET}: crane has pushed registry.example/app@{{digest}} with the digest none; it must be {{digest}}\n",
+        ),
         ([], "exit 3", 1, f"{TARGET}: crane has not pushed registry.example/app@{{digest}} (exit code 3)\n"),
         (
             ["--tagg=x"],
@@ -240,7 +248,7 @@ def test_a_client_that_is_not_a_program_is_an_error(capsys):
 
 
 def test_a_closed_output_of_push_gives_status_141_and_no_message():
-    spec = _write_spec(script=f"echo x@{_read_digest()}")
+    spec = _write_spec(script=PUSHING.format(digest=_read_digest()))
     reader, writer = os.pipe()
     os.close(reader)
     code = "import sys; from rules_setcap.delivery import cli; sys.exit(cli.main(sys.argv[1:]))"

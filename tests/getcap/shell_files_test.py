@@ -177,7 +177,7 @@ ZSH_LINES = {
     "getcap --review --allow=image.": ["image.tar"],
     "getcap explain image --service ": [],
     # Without those that another flag excludes.
-    "getcap --review --sarif --": ["--allow", "--help", "--platform", "--runtime", "--version"],
+    "getcap --review --sarif --": ["--allow", "--help", "--image", "--platform", "--runtime", "--version"],
     "getcap explain image --compose=compose.yaml --d": [],
 }
 

@@ -133,6 +133,27 @@ MESSAGES = {
     "broken_base": ['base: "//bad:hello.c": '],
     "no_platform_of_the_base": ['base: "//bad:base_layout": has no image for linux/s390x; it has linux/arm64'],
 }
+DIRECTORIES = """\
+load("@rules_setcap//rules:image.bzl", "image")
+load("@rules_setcap//rules:layer.bzl", "layer")
+load(":tree.bzl", "program")
+
+program(name = "program")
+
+image(
+    name = "image",
+    binary = ":program",
+    compression = "none",
+    mtime = {mtime},
+)
+
+layer(
+    name = "layer",
+    srcs = {{"/tree": ":program"}},
+    compression = "none",
+    mtime = {mtime},
+)
+"""
 STATUS = "#!/bin/sh\necho STABLE_GIT_COMMIT {commit}\necho STABLE_TIME 1600000000\necho DIRTY {dirty}\n"
 
 
@@ -184,6 +205,19 @@ def test_valid_values_are_accepted(workspace):
         (tool,) = (entry for entry in archive if entry.isfile())
     assert (tool.name, tool.mode, tool.uid, tool.gid, tool.mtime) == ("usr/bin/tool", 0o555, 5, 6, 4102444800)
     assert tool.pax_headers["SCHILY.xattr.user.comment"] == "x"
+
+
+def test_changed_attributes_apply_to_layers_that_have_directories_of_actions(workspace):
+    workspace.write("directories/tree.bzl", pathlib.Path("tests/integration/consumer/tree.bzl").read_text())
+    for mtime in (0, 1):
+        workspace.write("directories/BUILD.bazel", DIRECTORIES.format(mtime=mtime))
+        workspace.run("build", "--norun_validations", "//directories:all")
+        for name, file in (("layer", "tree/one"), ("image_binary", "app/program.runfiles/_main/directories/program_tree/one")):
+            blob = workspace.output(f"directories/{name}.tar")
+            with tarfile.open(blob) as archive:
+                assert file in archive.getnames()
+            assert _read_mtimes(blob) == {mtime}
+    assert "--mtime=1" in workspace.run("aquery", "--include_param_files", "//directories:all").stdout
 
 
 def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) -> tuple[set[str], dict[str, Any]]:

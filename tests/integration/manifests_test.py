@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import pathlib
@@ -10,7 +11,7 @@ import subprocess
 
 import pytest
 
-from support.bazel import Workspace
+from support.bazel import Workspace, read_actions
 
 DEPLOY = """\
 # The Deployment of registry.example/app.
@@ -123,6 +124,14 @@ def test_run_prints_all_manifests_and_nothing_else(workspace):
     assert done.stdout == "".join(f"---\n{text.rstrip()}\n" for text in texts)
     program = workspace.output("app/deploy.print")
     assert subprocess.run([program], cwd="/", capture_output=True, text=True, check=True).stdout == done.stdout
+    helped = workspace.run("run", STATUS, "//app:deploy", "--", "--help")
+    assert helped.stdout.startswith("usage: bazel run //app:deploy | kubectl apply -f -\n")
+    with pathlib.Path("/dev/full").open("wb") as full:
+        done = subprocess.run([program], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and b"No space left on device" in done.stderr
+    empty = workspace.run("run", "//app:values_only", check=False)
+    assert (empty.returncode, empty.stdout) == (1, "")
+    assert "//app:values_only: has no srcs, so there is nothing to print; " in empty.stderr
     refused = workspace.run("run", STATUS, "//app:deploy", "--", "--dry-run", check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert '//app:deploy: "--dry-run": takes no arguments; it prints the manifests for kubectl apply -f -\n' in refused.stderr
@@ -150,6 +159,14 @@ def test_no_layer_is_an_input_of_the_action_that_writes(workspace):
     (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith("Inputs: [")]
     inputs = [path for path in line.partition("[")[2].rstrip("]").split(", ") if "/app/" in path or path.startswith("app/")]
     assert [pathlib.PurePath(path).name for path in inputs] == ["refused.yaml", "image.descriptor.json", "unchecked.0.report.txt"]
+
+
+def test_a_change_of_a_manifest_checks_only_the_images_that_it_names(workspace, tmp_path):
+    workspace.run("build", STATUS, "//app:deploy")
+    workspace.write("app/sub/pod.json", json.dumps(POD, indent=2))
+    workspace.run("build", STATUS, "//app:deploy", f"--execution_log_json_file={tmp_path}/log")
+    run = collections.Counter(action["mnemonic"] for action in read_actions(tmp_path / "log"))
+    assert run == {"SetcapDivideManifests": 1, "SetcapImageTest": len(IMAGES), "SetcapManifests": 1}
 
 
 def _build_failing(workspace: Workspace, target: str) -> list[str]:

@@ -184,7 +184,7 @@ def test_a_push_to_a_registry_that_has_the_layers_needs_no_source(consumer, tmp_
     done = consumer.workspace.run(*run, check=False)
     assert done.returncode == 1
     manifest = consumer.base.manifests["linux/amd64"]
-    what = f"; crane has not copied its base {source.host}/base@{manifest} to {repository}\n"
+    what = f"; crane has not copied its base {source.host}/base@{manifest} to {repository} (exit code 1)\n"
     assert re.search(rf"//:push: crane has not pushed \S+ \(exit code \d+\){re.escape(what)}", done.stderr), done.stderr
     consumer.base.push(f"{repository}:13")
     assert consumer.workspace.run(*run).stdout == f"{repository}@{consumer.find_digest('app_amd64')}\n"

@@ -18,7 +18,7 @@ from support.bazel import Workspace
 # These actions make links to outputs on this machine, so rules/private/request.bzl forbids to run them remotely.
 LOCAL = {"SetcapLayout"}
 # These actions need a base in a registry. tests/integration:pull_test has one.
-PULLING = {"SetcapDocuments", "SetcapFetch"}
+PULLING = {"SetcapDocuments", "SetcapFetch", "SetcapSearch"}
 LAYOUTS = ["every/above", "every/image", "every/index"]
 # Some of the outputs that are compared: each compression, and the documents of an image.
 OUTPUTS = {"gzip.tar.gz", "none.tar", "zstd.tar.zst", "retrofitted.tar.gz", "image_binary.layer.json"}

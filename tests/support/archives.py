@@ -102,6 +102,14 @@ def nix(image: Image) -> Members:
     return {**layers, config: image.config, "manifest.json": _saved(config, layers)}
 
 
+def apko(image: Image) -> Members:
+    """Returns the members that apko writes: an index beside manifest.json, and no layout, whose blobs have other names."""
+    layout = buildkit(image)
+    index = json.loads(layout["index.json"])
+    digest = index["manifests"][0]["digest"]
+    return {**crane(image), digest: layout[f"blobs/sha256/{digest[7:]}"], "index.json": layout["index.json"]}
+
+
 def buildkit(image: Image, *others: dict[str, Any], blobs: Iterable[bytes] = ()) -> Members:
     """Returns the members that `docker buildx build --output type=oci` writes.
 
@@ -142,6 +150,7 @@ def descriptor(media_type: str, data: bytes, **more: Any) -> dict[str, Any]:
 
 
 WRITERS: dict[str, Callable[[Image], Members]] = {
+    "apko": apko,
     "buildkit": buildkit,
     "crane": crane,
     "docker 1.10": docker_1_10,

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
 import pathlib
-import pwd
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from support import engines, require, saved
+from support import engines, go_modules, require, saved
 from support.machine import Machine, machine, run_daemon
 from support.outcome import Outcome
 
@@ -40,57 +34,16 @@ _NETWORK = {
 }
 
 
-def build_kubelet() -> pathlib.Path:
-    """Returns the path of the kubelet, which is built once, in the user's cache directory."""
-    names = ("go.mod", "go.sum", "main.go")
-    go = require.tool("go")
-    version = subprocess.run(
-        [go, "env", "GOVERSION"], check=True, capture_output=True, text=True, env={**os.environ, "HOME": "/"}
-    ).stdout
-    digest = hashlib.sha256(version.encode() + b"".join((_SOURCES / name).read_bytes() for name in names)).hexdigest()[:12]
-    # Bazel sets another HOME for tests.
-    cache = (
-        pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache"))
-        / "rules_setcap"
-    )
-    cache.mkdir(parents=True, exist_ok=True)
-    built = cache / f"kubelet-{digest}"
-    with open(cache / "kubelet.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # One test builds the kubelet, the others wait.
-        if not built.exists():
-            _build(go, built, cache)
-    return built
-
-
-def _build(go: str, built: pathlib.Path, cache: pathlib.Path) -> None:
-    """Builds the kubelet from the modules in go.sum, and removes the modules and objects (3 GB)."""
-    stage = cache / "kubelet.partial"
-    shutil.rmtree(stage, ignore_errors=True)
-    (stage / "source").mkdir(parents=True)
-    for name in ("go.mod", "go.sum", "main.go"):
-        (stage / "source" / name).write_bytes((_SOURCES / name).read_bytes())
-    environment = {
-        **os.environ,
-        "CGO_ENABLED": "0",
-        "GOCACHE": str(stage / "cache"),
-        "GOFLAGS": "-modcacherw -p=2",
-        "GOMODCACHE": str(stage / "modules"),
-        "GOPATH": str(stage / "path"),
-        "GOTOOLCHAIN": "local",
-        "HOME": str(stage),
-    }
-    command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(stage / "kubelet"), "."]
-    done = subprocess.run(command, cwd=stage / "source", env=environment, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 0, done.stderr[-10000:]
-    os.replace(stage / "kubelet", built)
-    shutil.rmtree(stage, ignore_errors=True)
-
-
 class Kubelet:
-    """A running kubelet. The containers of its pods do not restart."""
+    """A running kubelet. The containers of its pods do not restart.
+
+    Attributes:
+      machine: the machine that it runs in.
+    """
 
     def __init__(self, state: pathlib.Path, inside: Machine, containerd: pathlib.Path) -> None:
-        self._state, self._machine, self._containerd = state, inside, containerd
+        self.machine = inside
+        self._state, self._containerd = state, containerd
         self._pods, self._log, self._archives = state / "pods", state / "kubelet.log", 0
 
     def load(self, layouts_by_name: Mapping[str, pathlib.Path]) -> None:
@@ -98,12 +51,12 @@ class Kubelet:
         self._archives += 1
         archive = saved.write_archive(layouts_by_name, self._state / f"images{self._archives}.tar")
         client = [require.tool("ctr"), "--address", str(self._containerd), "--namespace=k8s.io", "images"]
-        self._machine.run([*client, "import", str(archive)], check=True, capture_output=True)
+        self.machine.run([*client, "import", str(archive)], check=True, capture_output=True)
         archive.unlink()
         # The CRI plugin marks the images once it manages them.
         end = time.monotonic() + 60
         names = set(layouts_by_name)
-        while not names <= set(self._machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
+        while not names <= set(self.machine.run([*client, "list", "--quiet", _MANAGED], capture_output=True).stdout.split()):
             assert time.monotonic() < end, names
             time.sleep(0.05)
 
@@ -139,7 +92,7 @@ class Kubelet:
 
     def _get_pods(self) -> list[dict[str, Any]]:
         """Returns the pods that the kubelet has."""
-        return self._machine.get(_PORT, "/pods")["items"] or []
+        return self.machine.get(_PORT, "/pods")["items"] or []
 
     def _find_refused_pods(self) -> dict[str, str]:
         """Returns why pods were refused, by name: an invalid manifest, or a second attempt to make a sandbox that failed.
@@ -202,7 +155,7 @@ def kubelet(state: pathlib.Path, pause: pathlib.Path) -> Iterator[Kubelet]:
       state: an empty directory with a short path.
       pause: an OCI layout with one image whose program waits.
     """
-    built = build_kubelet()
+    built = go_modules.build_program("kubelet", _SOURCES)
     for name in ("containerd", "cni", "pods", "logs", "root", "machine"):
         (state / name).mkdir()
     network = json.loads(json.dumps(_NETWORK))

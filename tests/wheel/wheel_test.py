@@ -60,7 +60,11 @@ def test_the_metadata_describe_the_package(metadata, version):
 
 def test_nothing_is_needed_but_for_extras(metadata):
     assert metadata.get_all("Provides-Extra") == ["gzip", "yaml"]
-    assert metadata.get_all("Requires-Dist") == ["deflate>=0.9; extra == 'gzip'", "pyyaml>=6; extra == 'yaml'"]
+    assert metadata.get_all("Requires-Dist") == [
+        "deflate>=0.9; extra == 'gzip'",
+        "isal>=1.7; extra == 'isal'",
+        "pyyaml>=6; extra == 'yaml'",
+    ]
 
 
 def test_the_wheel_has_the_packages_and_the_licence(members, version):

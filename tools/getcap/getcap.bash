@@ -28,7 +28,7 @@ _getcap_rules_setcap() {
         _getcap_rules_setcap_words "containerd cri-o docker nerdctl podman" "$current"
         return
         ;;
-      --container | --docker-run | --program | --service)
+      --container | --docker-run | --image | --program | --service)
         return
         ;;
     esac
@@ -36,14 +36,15 @@ _getcap_rules_setcap() {
 
   case $command:$current in
     list:-*)
-      _getcap_rules_setcap_words "--all-layers --help --json --layer --platform --review --version -h -n -r" "$current"
+      _getcap_rules_setcap_words "--all-layers --help --image --json --layer --platform --review --version -h -n -r" "$current"
       ;;
     review:-*)
-      _getcap_rules_setcap_words "--allow --help --json --platform --print-allow --runtime --sarif --version -h" "$current"
+      _getcap_rules_setcap_words \
+        "--allow --help --image --json --platform --print-allow --runtime --sarif --version -h" "$current"
       ;;
     explain:-*)
       _getcap_rules_setcap_words \
-        "--compose --container --docker-run --help --json --kubernetes --platform --program --runtime --service --version -h" \
+        "--compose --container --docker-run --help --image --json --kubernetes --platform --program --runtime --service --version -h" \
         "$current"
       ;;
     *)

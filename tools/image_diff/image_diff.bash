@@ -20,6 +20,7 @@ _image_diff_rules_setcap() {
     --platform:*)
       _image_diff_rules_setcap_words "linux/amd64 linux/arm64 linux/arm/v7" "$current"
       ;;
+    --image:*) ;;
     --ignore:*)
       _image_diff_rules_setcap_words \
         "capabilities compression config content device encoding entries index layers link manifest mode mtime order owner type xattrs" \
@@ -29,7 +30,7 @@ _image_diff_rules_setcap() {
       _image_diff_rules_setcap_paths "$current"
       ;;
     *:-*)
-      _image_diff_rules_setcap_words "--all --help --html --ignore --json --platform --sarif --version -h" "$current"
+      _image_diff_rules_setcap_words "--all --help --html --ignore --image --json --platform --sarif --version -h" "$current"
       ;;
     *)
       _image_diff_rules_setcap_paths "$current"

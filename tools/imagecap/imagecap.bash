@@ -43,7 +43,7 @@ _imagecap_rules_setcap() {
           type link device content" "$current"
         return
         ;;
-      --container | --docker-run | --program | --service)
+      --container | --docker-run | --image | --program | --service)
         return
         ;;
     esac
@@ -51,22 +51,23 @@ _imagecap_rules_setcap() {
 
   case $command:$current in
     get:-*)
-      _imagecap_rules_setcap_words "--all-layers --help --json --layer --platform --version -h -n -r" "$current"
+      _imagecap_rules_setcap_words "--all-layers --help --image --json --layer --platform --version -h -n -r" "$current"
       ;;
     set:-*)
       _imagecap_rules_setcap_words \
-        "--compression --force --format --help --json --layer --only --platform --rewrite --strip --version -h" "$current"
+        "--compression --force --format --help --image --json --layer --only --platform --rewrite --strip --version -h" "$current"
       ;;
     explain:-*)
       _imagecap_rules_setcap_words \
-        "--compose --container --docker-run --help --json --kubernetes --platform --program --runtime --service --version -h" \
+        "--compose --container --docker-run --help --image --json --kubernetes --platform --program --runtime --service --version -h" \
         "$current"
       ;;
     review:-*)
-      _imagecap_rules_setcap_words "--allow --help --json --platform --print-allow --runtime --sarif --version -h" "$current"
+      _imagecap_rules_setcap_words \
+        "--allow --help --image --json --platform --print-allow --runtime --sarif --version -h" "$current"
       ;;
     diff:-*)
-      _imagecap_rules_setcap_words "--all --help --html --ignore --json --platform --sarif --version -h" "$current"
+      _imagecap_rules_setcap_words "--all --help --html --ignore --image --json --platform --sarif --version -h" "$current"
       ;;
     *)
       # Paths; readline adds a slash to those of directories.

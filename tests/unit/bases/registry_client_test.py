@@ -87,6 +87,16 @@ def test_a_client_that_fails_silently_is_reported(tmp_path):
         _fetch(RegistryClient("crane", _write_program(tmp_path / "crane", "exit 3"), {}))
 
 
+@pytest.mark.parametrize("kind", ["crane", "skopeo"])
+def test_a_client_that_hangs_is_ended(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("rules_setcap.bases.registry_client.IDLE_LIMIT", 1)
+    program = _write_program(tmp_path / kind, f"printf a; echo $$ > {tmp_path}/id; sleep 1000")
+    with open(tmp_path / "output", "wb") as output, pytest.raises(RegistryError) as raised:
+        RegistryClient(kind, program, {}).fetch_blob(output, "registry.example/x", DIGEST, DIGEST, 7, insecure=False)
+    assert str(raised.value) == f"{kind} has not fetched {DIGEST}: it made no progress for 1 s and was ended"
+    assert not pathlib.Path(f"/proc/{(tmp_path / 'id').read_text().strip()}").exists()
+
+
 def test_a_client_that_cannot_be_run_is_reported(tmp_path):
     with pytest.raises(RegistryError, match=r"/absent cannot be run: No such file or directory$"):
         _fetch(RegistryClient("crane", "/absent", {}))

@@ -62,6 +62,8 @@ INVALID_REPOSITORIES = {
     "localhost:port/app": '"localhost:port" is not a valid host; write host/path or host:port/path',
     "localhost/team/app:v1": '"team/app:v1" has a tag; tags have an attribute of their own, remote_tags: write "localhost/team/app"',
     "localhost/app@sha256:0": '"app@sha256:0" has a digest; the push computes it: write "localhost/app"',
+    "localhost:65536/app": "port 65536 is out of range (1 to 65535)",
+    "localhost:0/app": "port 0 is out of range (1 to 65535)",
     "-a.b/app": '"-a.b" is not a valid host; write host/path or host:port/path',
 }
 INVALID_PATHS = ["App", "App:v1", "@sha256:0", "a//b", "a/", "a..b", "a___b", "é", "app\n"]

@@ -16,6 +16,7 @@ from rules_setcap.delivery.errors import DeliveryError, TransientError, Unreadab
 from rules_setcap.delivery.release import registry as registries
 from rules_setcap.delivery.release.authorization import Authorizer
 from rules_setcap.delivery.release.retries import Retries
+from rules_setcap.delivery.release.running_programs import RunningPrograms
 
 MANIFEST = b'{"schemaVersion":2}'
 STATUS = b"HTTP/1.1 200 OK\r\n"
@@ -49,7 +50,7 @@ def serve(pieces: Pieces) -> Iterator[str]:
 
 def find_manifest(host: str) -> str:
     """Asks a registry for a tag, once."""
-    client = registries.Registry(host, Authorizer("", insecure=True), Retries(0), insecure=True)
+    client = registries.Registry(host, Authorizer("", RunningPrograms(600), insecure=True), Retries(0, 600), insecure=True)
     with contextlib.closing(client):
         return client.find_manifest(f"{host}/app", "v1")
 
@@ -151,7 +152,7 @@ def test_an_answer_in_time_is_read(head: bytes):
 
 def test_a_retry_after_of_days_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     waits: list[float] = []
-    retries = Retries(2)
+    retries = Retries(2, 600)
     monkeypatch.setattr(retries.stop, "wait", waits.append)
 
     def ask() -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from rules_setcap.delivery.errors import DeliveryError, InterruptedReleaseError, TransientError
+from rules_setcap.delivery.errors import DeliveryError, InterruptedReleaseError, TransientError, UnansweredError
 from rules_setcap.delivery.release import selection
 from rules_setcap.delivery.release.local_blobs import LocalBlobs, NestedBuild, find_bazel, list_download_flags
 from rules_setcap.delivery.release.model import ReleaseImage, list_blobs
 from rules_setcap.delivery.release.registry import parse_retry_after
 from rules_setcap.delivery.release.retries import Retries
+from rules_setcap.delivery.release.running_programs import RunningPrograms
 from rules_setcap.diagnostics.errors import InputError
 
 
@@ -44,6 +45,10 @@ def make_image(label: str, repository: str = "registry.example/app", digest: str
         ("//a/...", True),
         ("//a/b/...", True),
         ("//...", True),
+        ("//a/...:all", True),
+        ("//...:*", True),
+        ("//b/...:all", False),
+        ("//a/...:push", False),
         ("//a/bc/...", False),
         ("//b/...", False),
         ("registry.example/*", True),
@@ -124,7 +129,7 @@ def _fail(counts: dict[str, int], name: str) -> None:
 
 
 def test_a_failing_registry_is_not_retried_for_each_image():
-    retries, counts = Retries(3), {}
+    retries, counts = Retries(3, 600), {}
     for name in ("first", "second"):
         with pytest.raises(TransientError):
             retries.call("registry.example", lambda name=name: _fail(counts, name))
@@ -137,8 +142,39 @@ def test_a_failing_registry_is_not_retried_for_each_image():
     assert counts["third"] == 4
 
 
+def _hang(counts: dict[str, int], name: str, seconds: float = 0.2) -> None:
+    counts[name] = counts.get(name, 0) + 1
+    time.sleep(seconds)
+    raise UnansweredError("no")
+
+
+def test_a_silent_registry_is_not_asked_again():
+    retries, counts = Retries(3, 0.1), {}
+    with pytest.raises(UnansweredError):
+        retries.call("registry.example", lambda: _hang(counts, "first"))
+    with pytest.raises(DeliveryError, match=r"^registry.example was not asked, because it has not answered before$"):
+        retries.call("registry.example", lambda: _hang(counts, "second"))
+    assert counts == {"first": 1}
+    assert retries.call("other.example", lambda: 7) == 7
+
+
+def test_an_operation_is_repeated_while_the_registry_answers_others():
+    retries, counts = Retries(3, 0.1), {}
+
+    def hang_beside_another() -> None:
+        retries.call("registry.example", lambda: counts.update(other=7))
+        if "first" not in counts:
+            # An answer that comes while the first attempt waits.
+            threading.Timer(0.1, lambda: retries.call("registry.example", lambda: None)).start()
+        _hang(counts, "first", 0.5 if "first" not in counts else 0)
+
+    with pytest.raises(UnansweredError):
+        retries.call("registry.example", hang_beside_another)
+    assert counts["first"] >= 2
+
+
 def test_an_interruption_ends_the_wait_for_a_retry():
-    retries = Retries(3)
+    retries = Retries(3, 600)
 
     def fail() -> None:
         raise TransientError("no", 100)
@@ -158,7 +194,7 @@ def test_other_errors_are_not_retried():
         raise DeliveryError("denied")
 
     with pytest.raises(DeliveryError):
-        Retries(3).call("registry.example", fail)
+        Retries(3, 600).call("registry.example", fail)
     assert len(calls) == 1
 
 
@@ -191,6 +227,9 @@ def test_the_command_that_runs_bazel(tmp_path, monkeypatch):
     monkeypatch.setenv("BAZEL", "/opt/bazel")
     assert find_bazel("", str(tmp_path)) == ["/opt/bazel"]
     assert find_bazel("bazel --output_base='/a b'", str(tmp_path)) == ["bazel", "--output_base=/a b"]
+    monkeypatch.setenv("BAZEL", 'bazel "')
+    with pytest.raises(DeliveryError, match=r'^\$BAZEL: "bazel \\"": is not a command: no closing quotation; write it'):
+        find_bazel("", str(tmp_path))
 
 
 DIGEST = "sha256:" + "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"  # Of "foo".
@@ -204,13 +243,13 @@ def _write_blob(root: pathlib.Path, content: str) -> ReleaseImage:
 
 
 def test_a_blob_of_another_build_is_an_error(tmp_path):
-    blobs = LocalBlobs(str(tmp_path), NestedBuild("", []))
+    blobs = LocalBlobs(str(tmp_path), NestedBuild("", []), RunningPrograms(600))
     with pytest.raises(DeliveryError, match=r"has the digest sha256:.*, and the image needs .*--build-flag"):
         blobs.verify(_write_blob(tmp_path, "bar"), DIGEST, 3)
 
 
 def test_a_blob_of_another_size_counts_as_missing(tmp_path):
-    blobs = LocalBlobs(str(tmp_path), NestedBuild("", []))
+    blobs = LocalBlobs(str(tmp_path), NestedBuild("", []), RunningPrograms(600))
     assert blobs.find(_write_blob(tmp_path, "food"), DIGEST, 3) == ""
 
 
@@ -222,11 +261,26 @@ def test_a_blob_of_an_external_repository_is_found(tmp_path):
     (tmp_path / layout / DIGEST.partition(":")[2]).write_text("foo")
     image = make_image("//a:push", layouts=["external/base"])
     assert (
-        LocalBlobs(str(root), NestedBuild("", [])).verify(image, DIGEST, 3) == f"{tmp_path}/{layout}/{DIGEST.partition(':')[2]}"
+        LocalBlobs(str(root), NestedBuild("", []), RunningPrograms(600)).verify(image, DIGEST, 3)
+        == f"{tmp_path}/{layout}/{DIGEST.partition(':')[2]}"
     )
+
+
+def test_a_bazel_that_hangs_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    (tmp_path / "bazel").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/id\nsleep 1000\n")
+    (tmp_path / "bazel").chmod(0o755)
+    blobs = LocalBlobs(str(tmp_path), NestedBuild(f"{tmp_path}/bazel --x", []), RunningPrograms(1))
+    started = time.monotonic()
+    with pytest.raises(
+        DeliveryError, match=r"/bazel --x build: it made no progress for 1 s and was ended, and has not downloaded"
+    ):
+        blobs.fetch({DIGEST: (make_image("//a:push"), 3)})
+    assert time.monotonic() - started < 20
+    assert not pathlib.Path(f"/proc/{(tmp_path / 'id').read_text().strip()}").exists()
 
 
 def test_a_release_outside_of_bazel_run_says_so(tmp_path, monkeypatch):
     monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
     with pytest.raises(DeliveryError, match="start the release by bazel run"):
-        LocalBlobs(str(tmp_path), NestedBuild("", [])).fetch({DIGEST: (make_image("//a:push"), 3)})
+        LocalBlobs(str(tmp_path), NestedBuild("", []), RunningPrograms(600)).fetch({DIGEST: (make_image("//a:push"), 3)})

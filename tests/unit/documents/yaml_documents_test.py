@@ -54,6 +54,15 @@ HOSTILE = [
         b"a:\n{{ if .Values.b }}\nb: c\n{{ end }}",
         "file.yaml:3: invalid YAML: could not find expected ':'; if this is a template, render it first, for instance with helm template",
     ),
+    (
+        b'{"a": 1}\n{"b": 2}\n',
+        "file.yaml:2: invalid YAML: did not find expected <document start>; a JSON file has one object; put several into the items of a List",
+    ),
+    (
+        "a: 1\n---\n\ufeffb: 2\nc: 3\n".encode(),
+        "file.yaml:4: invalid YAML: did not find expected <document start>; remove the byte order mark (U+FEFF) inside the file",
+    ),
+    (b'{"a": "\\ud800"}', "file.yaml:1: invalid YAML: found invalid Unicode character escape code"),
     (b"%YAML 7.0\n--- a", "file.yaml:1: invalid YAML: found incompatible YAML document"),
 ]
 
@@ -94,6 +103,12 @@ def test_every_value_has_its_path_and_line():
     assert first.at("a", "b", "c") is None and member.at("x y", "z") is None and member.get("x y").fields() == {}
     assert second.get("json").items()[0].boolean() is True
     assert list(first.problems) == ['file.yaml:5: a: "a list": not a mapping']
+
+
+def test_pairs_of_surrogates_in_json_are_characters():
+    (document,) = _parse(rb'{"a": ["\ud83d\ude00", "b \\ud83d\\ude00 \uD83D\uDE00"], "\ud83d\ude00": 1}')
+    assert [item.text() for item in document.get("a").items()] == ["\U0001f600", "b \\ud83d\\ude00 \U0001f600"]
+    assert not document.problems
 
 
 def test_merge_keys_give_way_to_own_keys():

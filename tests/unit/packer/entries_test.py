@@ -42,14 +42,28 @@ OBJECTS = st.builds(
     st.one_of(PATHS, st.just(...)),
     st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FIELDS.items()}),
 )
+ARRAYS = st.builds(
+    lambda path, fields: ["srcs", path, *fields],
+    PATHS,
+    st.one_of(
+        st.sampled_from(FIELDS["source"]).map(lambda source: [source]),
+        st.tuples(st.sampled_from(["", *FIELDS["source"][:2]]), st.sampled_from(FIELDS["output"])),
+    ),
+).map(json.dumps)
 LINES = st.lists(
-    st.one_of(OBJECTS.map(json.dumps), st.sampled_from(["", "1", "[]", "{}", "{},{}", "{} {}", "}, {"])), max_size=12
+    st.one_of(OBJECTS.map(json.dumps), ARRAYS, st.sampled_from(["", "1", "[]", "{}", "{},{}", "{} {}", "}, {"])), max_size=12
 )
-SIMILAR_LINES = st.lists(st.builds(lambda path: json.dumps({"path": path, "uid": 7}), PATHS), max_size=600)
+# Many files that differ in nothing but paths, beside a few others.
+FILES = st.builds(
+    lambda count, source, others: [json.dumps(["srcs", f"/{number}", source]) for number in range(count)] + others,
+    st.integers(0, 600),
+    st.sampled_from(["tools/rules_setcap/archive/tar.py", DIRECTORY, "/nowhere"]),
+    st.lists(ARRAYS, max_size=2),
+)
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.one_of(LINES, SIMILAR_LINES))
+@given(st.one_of(LINES, FILES))
 def test_many_lines_give_what_each_gives(lines):
     expected: dict[str, Entry] = {}
     expected_problems = Problems()

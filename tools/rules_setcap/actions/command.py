@@ -1,7 +1,7 @@
 """Runs one command of a tool, as rules/private/request.bzl calls it.
 
-The arguments are in a file, @FILE, one per line: the command, then flags (--name=value), and for a layer its entries (JSON
-objects, see packer/entries.py). Every command has these flags:
+The arguments are in a file, @FILE, one per line: the command, then flags (--name=value), and for a layer its entries (JSON,
+see packer/entry_lines.py). Every command has these flags:
 
 --target=LABEL    the target, for messages
 --problem=TEXT    a problem that the rule found; it is reported together with those found here
@@ -59,7 +59,7 @@ def run_tool(package: str, words: Sequence[str]) -> int:
     for word in words:
         if word.startswith("@"):
             with open(word[1:], encoding="utf-8", errors="surrogateescape") as file:
-                lines += [line.removesuffix("\n") for line in file]
+                lines += file.read().removesuffix("\n").split("\n")
         else:
             lines.append(word)
     status, output = run_action(package, lines)

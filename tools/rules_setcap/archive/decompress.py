@@ -6,15 +6,17 @@ gzip(1) skips them, and Go's reader fails.
 
 from __future__ import annotations
 
-import zlib
+import contextlib
 from typing import TYPE_CHECKING
 
-from rules_setcap.archive.budget import BudgetError, ReadBudget
-from rules_setcap.diagnostics import limits
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompressors import ConcatenatedStreams, DecompressionError, convert_error, find_decompressor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, BinaryIO
+
+__all__ = ["LAYER_CODECS", "DecompressedStream", "DecompressionError"]
 
 # The first bytes by which container engines recognize a codec, whatever the name of the file is (containerd
 # pkg/archive/compression, moby pkg/archive).
@@ -36,13 +38,9 @@ _UNSUPPORTED = {
     b"PK\x03\x04": "ZIP",
 }
 _HEAD = 512  # The size of a tar header in bytes.
-_CHUNK = 1 << 16  # The bytes of compressed input that one read takes.
+_PIECE = 1 << 20  # The bytes that are decompressed ahead at once, and skipped at once.
 LAYER_CODECS = ("none", "gzip", "zstd")
 """The codecs of layers: those that the OCI image-spec has media types for. containerd reads no others."""
-
-
-class DecompressionError(ValueError):
-    """Invalid compressed bytes; the message is a sentence."""
 
 
 class DecompressedStream:
@@ -63,15 +61,17 @@ class DecompressedStream:
           DecompressionError: the codec is not supported.
         """
         self._budget = ReadBudget(copies=True) if budget is None else budget
-        source = _CompressedSource(stream, self._budget)
+        source = _CompressedSource(stream)
         self.codec = source.codec
         if source.unsupported_codec:
             raise DecompressionError(
                 f"compressed by {source.unsupported_codec}, which is not supported; compress it by gzip or zstd, or not at all"
             )
         self._price = self._budget.find_price(self.codec)
-        make = _find_decompressor(self.codec)
-        self._stream: Any = _ConcatenatedStreams(source, make, self.codec) if make else source
+        make = find_decompressor(self.codec)
+        self._source = source
+        self._input = 0  # The compressed bytes that the budget has counted.
+        self._stream: Any = ConcatenatedStreams(source, make, self.codec) if make else source
 
     def read(self, size: int) -> bytes:
         """Returns the next bytes; fewer than `size` only at the end.
@@ -81,53 +81,147 @@ class DecompressedStream:
         """
         try:
             data: bytes = self._stream.read(size)
-            self._budget.spend_work(len(data), self._price)
-        except BudgetError as error:
-            raise DecompressionError(str(error)) from None
-        except (EOFError, ValueError, OSError, ArithmeticError, MemoryError, zlib.error) as error:
-            raise DecompressionError(f"damaged {self.codec}: {_describe_error(error)}") from None
+            self._count(len(data), self._source.count)
         except Exception as error:
-            # zstd and xz have exceptions of their own, in modules that this Python may not have.
-            if type(error).__name__ not in ("ZstdError", "LZMAError"):
-                raise
-            raise DecompressionError(f"damaged {self.codec}: {_describe_error(error)}") from None
+            raise convert_error(error, self.codec) from None
         return data
 
+    def skip(self, size: int) -> int:
+        """Skips the next bytes; returns how many, fewer than `size` only at the end.
 
-def _find_decompressor(codec: str) -> Callable[[], Any] | None:
-    """Returns a function that makes a decompressor of one stream, like those of bz2; None for the codec "none".
+        Raises:
+          DecompressionError: as read().
+        """
+        left = size
+        while left:
+            count = len(self.read(min(left, _PIECE)))
+            left -= count
+            if not count:
+                break
+        return size - left
 
-    Raises:
-      DecompressionError: this Python does not have the codec.
-    """
-    if codec == "gzip":
-        return _GzipDecompressor
-    if codec == "zstd":
+    @contextlib.contextmanager
+    def read_ahead(self, consume: Callable[[bytes], object] | None = None) -> Iterator[AheadStream]:
+        """Decompresses in a thread of its own during a with statement.
+
+        Args:
+          consume: a function that gets all bytes in one more thread, such as the update() of a hash. It has got all of them when
+            the end of the stream has been read.
+
+        Yields:
+          The stream. After the block, nothing more can be read.
+        """
+        from rules_setcap.archive.read_ahead import ReadAhead
+
+        def decompress() -> tuple[bytes, int] | None:
+            data = self._stream.read(_PIECE)
+            return (data, self._source.count) if data else None
+
+        def pass_on() -> tuple[bytes, int] | None:
+            piece = pieces.take()
+            if piece and consume:
+                consume(piece[0])
+            return piece
+
+        pieces = ReadAhead(decompress)
         try:
-            from compression import zstd
-        except ImportError:
-            raise DecompressionError("compressed by zstd, which Python reads since 3.14") from None
-        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_LOG}
-        return lambda: zstd.ZstdDecompressor(options=options)
-    if codec == "xz":
-        import lzma
+            if consume is None:
+                yield AheadStream(pieces.take, self._count, self.codec)
+                return
+            consumed = ReadAhead(pass_on)
+            try:
+                yield AheadStream(consumed.take, self._count, self.codec)
+            finally:
+                pieces.stop()
+                consumed.close()
+        finally:
+            pieces.close()
 
-        return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.XZ_MEMORY)
-    if codec == "bzip2":
-        import bz2
+    def _count(self, size: int, total_input: int) -> None:
+        """Counts a read.
 
-        return bz2.BZ2Decompressor
-    return None
+        Args:
+          size: the bytes that were read.
+          total_input: the compressed bytes that all reads have taken.
+
+        Raises:
+          BudgetError: the budget does not allow the read.
+        """
+        self._budget.add_input(total_input - self._input)
+        self._input = total_input
+        self._budget.spend_work(size, self._price)
 
 
-def _describe_error(error: BaseException) -> str:
-    """Returns the message of a library's error; if the input exceeds one of our limits, a message with the limit."""
-    text = str(error) or type(error).__name__
-    if "too much memory" in text:
-        return f"a window that is too large (limit ZSTD_WINDOW_LOG: {1 << limits.ZSTD_WINDOW_LOG >> 20} MiB)"
-    if "Memory usage limit" in text or isinstance(error, MemoryError):
-        return f"it needs too much memory (limit XZ_MEMORY: {limits.XZ_MEMORY >> 20} MiB)"
-    return text
+class AheadStream:
+    """The bytes of a DecompressedStream that another thread decompresses. The budget is spent where they are read."""
+
+    def __init__(self, take: Callable[[], tuple[bytes, int] | None], count: Callable[[int, int], None], codec: str) -> None:
+        """Wraps the pieces.
+
+        Args:
+          take: returns the next piece, and the number of compressed bytes until there; None at the end.
+          count: counts a read, as DecompressedStream does.
+          codec: the codec, for messages.
+        """
+        self._take, self._count, self._codec = take, count, codec
+        self._piece, self._at, self._input = b"", 0, 0
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes; fewer than `size` only at the end.
+
+        Raises:
+          DecompressionError: the stream is damaged, or takes more work than the budget allows.
+        """
+        try:
+            if self._at + size <= len(self._piece):
+                data = self._piece[self._at : self._at + size]
+                self._at += size
+            else:
+                parts = [self._piece[self._at :]]
+                left = size - len(parts[0])
+                while left and self._advance():
+                    parts.append(self._piece[:left])
+                    self._at = len(parts[-1])
+                    left -= self._at
+                data = b"".join(parts)
+            self._count(len(data), self._input)
+        except Exception as error:
+            raise convert_error(error, self._codec) from None
+        return data
+
+    def skip(self, size: int) -> int:
+        """Skips the next bytes without copying them; returns how many, fewer than `size` only at the end.
+
+        Raises:
+          DecompressionError: as read().
+        """
+        left = size
+        try:
+            while left and (self._at < len(self._piece) or self._advance()):
+                count = min(left, len(self._piece) - self._at)
+                self._at += count
+                left -= count
+                self._count(count, self._input)
+        except Exception as error:
+            raise convert_error(error, self._codec) from None
+        return size - left
+
+    def skip_rest(self) -> None:
+        """Skips all that is left.
+
+        Raises:
+          DecompressionError: as read().
+        """
+        while self.skip(_PIECE):
+            pass
+
+    def _advance(self) -> bool:
+        """Goes to the next piece; returns whether there is one."""
+        piece = self._take()
+        self._piece, self._at = b"", 0
+        if piece:
+            self._piece, self._input = piece
+        return piece is not None
 
 
 class _CompressedSource:
@@ -136,10 +230,12 @@ class _CompressedSource:
     Attributes:
       codec: as for DecompressedStream.
       unsupported_codec: the name of a codec that is not supported, or "".
+      count: the bytes that were read.
     """
 
-    def __init__(self, stream: Any, budget: ReadBudget) -> None:
-        self._stream, self._budget = stream, budget
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.count = 0
         self._head: bytes = stream.read(_HEAD)
         self.codec = next((codec for magic, codec in _MAGIC.items() if self._head.startswith(magic)), "none")
         if len(self._head) >= 4 and int.from_bytes(self._head[:4], "little") in _SKIPPABLE:
@@ -155,7 +251,7 @@ class _CompressedSource:
                 data += self._stream.read(size - len(data))
         else:
             data = self._stream.read(size)
-        self._budget.add_input(len(data))
+        self.count += len(data)
         return data
 
 
@@ -166,89 +262,3 @@ def _find_unsupported_codec(head: bytes) -> str:
     if name and len(head) == _HEAD and digits.isdigit() and not digits.strip(b"01234567"):
         return "" if int(digits, 8) == sum(head[:148] + b" " * 8 + head[156:]) else name
     return name
-
-
-class _ConcatenatedStreams:
-    """The content of compressed streams (members, frames) that follow each other, with nothing between or after them."""
-
-    def __init__(self, source: _CompressedSource, make: Callable[[], Any], codec: str) -> None:
-        self._source, self._make = source, make
-        self._decompressor = make()
-        self._may_be_padded = codec == "xz"  # The xz format has padding: zeros, a multiple of four (1.2.2).
-        self._unused = b""  # Compressed bytes that were read and not used yet.
-        self._ended = False
-        self._buffer, self._at = b"", 0  # Decompressed bytes that small reads left, and the offset of the next.
-
-    def read(self, size: int) -> bytes:
-        """Returns the next bytes; fewer than `size` only at the end."""
-        end = self._at + size
-        if end <= len(self._buffer):
-            data = self._buffer[self._at : end]
-            self._at = end
-            return data
-        parts = [self._buffer[self._at :]]
-        size -= len(parts[0])
-        self._buffer, self._at = b"", 0
-        while size and not self._ended:
-            part = self._read_some(max(size, _CHUNK))
-            if len(part) > size:
-                self._buffer, self._at, part = part, size, part[:size]
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def _read_some(self, most: int) -> bytes:
-        """Returns up to `most` of the next bytes; possibly none, before the end too."""
-        if self._decompressor.eof:
-            self._start_next()
-            return b""
-        compressed = b""
-        if self._decompressor.needs_input:
-            compressed = self._unused or self._source.read(_CHUNK)
-            self._unused = b""
-            if not compressed:
-                raise EOFError("it is truncated")
-        data: bytes = self._decompressor.decompress(compressed, most)
-        return data
-
-    def _start_next(self) -> None:
-        """Starts the stream that follows the one that has ended; without one, sets _ended."""
-        left = self._decompressor.unused_data
-        if self._may_be_padded:
-            count = 0
-            while True:
-                left = left or self._source.read(_CHUNK)
-                rest = left.lstrip(b"\0")
-                count += len(left) - len(rest)
-                if rest or not left:
-                    break
-                left = b""
-            if count % 4:
-                raise ValueError("padding that is not a multiple of four bytes")
-            left = rest
-        left = left or self._source.read(_CHUNK)
-        self._ended = not left
-        if left:
-            self._unused, self._decompressor = left, self._make()
-
-
-class _GzipDecompressor:
-    """A decompressor of one gzip member, with the interface of those of bz2 and lzma; zlib checks the CRC and the length."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(31)
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._zlib.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zlib.unused_data
-
-    def decompress(self, data: bytes, size: int) -> bytes:
-        return self._zlib.decompress(self._zlib.unconsumed_tail + data, size)

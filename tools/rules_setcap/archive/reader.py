@@ -107,7 +107,8 @@ class TarReader:
         """Reads nothing yet.
 
         Args:
-          stream: an object with read(size), which returns fewer bytes only at the end, and possibly skip(size).
+          stream: an object with read(size), which returns fewer bytes only at the end, and possibly skip(size), which returns how many
+            bytes it has skipped.
           budget: counts the memory of the members if the caller keeps them.
         """
         self._budget = budget
@@ -213,7 +214,11 @@ class TarReader:
     def _skip_content(self) -> None:
         """Skips the content of the last member, as far as it was not read yet; by skip() of the stream if it has that."""
         if self._left and hasattr(self._stream, "skip"):
-            self._offset += self._stream.skip(self._left + self._padding)
+            size = self._left + self._padding
+            skipped = self._stream.skip(size)
+            self._offset += skipped
+            if skipped < size:
+                raise TarError(f"ends within the content of an entry, at byte {self._offset}")
             self._start, self._left, self._padding = b"", 0, 0
         for _ in self.read_content():
             pass

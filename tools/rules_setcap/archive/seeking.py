@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rules_setcap.archive.headers import TarError
-
 if TYPE_CHECKING:
     from typing import BinaryIO
 
@@ -27,12 +25,7 @@ class SeekingStream:
         return self._file.read(size)
 
     def skip(self, size: int) -> int:
-        """Skips the next bytes; returns how many.
-
-        Raises:
-          TarError: the file ends before.
-        """
-        if self._file.tell() + size > self._size:
-            raise TarError(f"ends within the content of an entry, at byte {self._size}")
-        self._file.seek(size, os.SEEK_CUR)
-        return size
+        """Skips the next bytes; returns how many, fewer than `size` only at the end."""
+        skipped = max(0, min(size, self._size - self._file.tell()))
+        self._file.seek(skipped, os.SEEK_CUR)
+        return skipped

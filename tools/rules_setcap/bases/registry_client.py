@@ -17,8 +17,8 @@ import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.diagnostics import limits
-from rules_setcap.diagnostics.errors import printable
 from rules_setcap.diagnostics.files import open_regular
+from rules_setcap.diagnostics.programs import IDLE_LIMIT, HangingError, Program, format_last_lines, read_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,6 @@ KINDS = ("crane", "skopeo")
 
 _CHUNK = 1 << 20
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_PRINTED_LINES, _PRINTED_BYTES = 3, 1 << 12  # What a message has of the output of a client.
 
 
 class RegistryError(Exception):
@@ -164,17 +163,16 @@ class RegistryClient(NamedTuple):
     def _copy_stdout(self, arguments: Sequence[str], output: BinaryIO, hashed: hashlib._Hash, size: int, what: str) -> int:
         """Copies what the client prints; returns the number of bytes."""
         received = 0
-        with tempfile.TemporaryFile() as errors, self._start(arguments, subprocess.PIPE, errors) as process:
-            assert process.stdout
-            while received <= size and (data := process.stdout.read(_CHUNK)):
+        with tempfile.TemporaryFile() as errors, self._start(arguments, subprocess.PIPE, errors) as program:
+            stdout = program.process.stdout
+            assert stdout
+            while received <= size and (data := stdout.read(_CHUNK)):
                 received += len(data)
                 hashed.update(data)
                 output.write(data)
             if received > size:
-                process.kill()
                 raise RegistryError(f"{self.kind} has fetched more than {size} bytes for {what}")
-            if process.wait():
-                raise RegistryError(f"{self.kind} has not fetched {what}: {_describe_failure(errors, process.returncode)}")
+            self._wait(program, errors, what)
         return received
 
     def _copy_skopeo_layer(
@@ -186,10 +184,8 @@ class RegistryClient(NamedTuple):
         with tempfile.TemporaryDirectory(prefix="layer-", dir=os.path.dirname(output.name) or ".") as directory:
             with tempfile.TemporaryFile() as errors:
                 arguments = ["layers", *flags, reference, digest]
-                with self._start(arguments, errors, errors, directory, max(size, limits.JSON)) as process:
-                    process.wait()
-                if process.returncode:
-                    raise RegistryError(f"skopeo has not fetched {digest}: {_describe_failure(errors, process.returncode)}")
+                with self._start(arguments, errors, errors, directory, max(size, limits.JSON)) as program:
+                    self._wait(program, errors, digest)
             name = digest.removeprefix("sha256:")
             paths = [os.path.join(directory, entry, name) for entry in os.listdir(directory)]
             path = next(filter(os.path.isfile, paths), "")
@@ -204,7 +200,7 @@ class RegistryClient(NamedTuple):
 
     def _start(
         self, arguments: Sequence[str], stdout: int | BinaryIO, stderr: BinaryIO, directory: str | None = None, file_size: int = 0
-    ) -> subprocess.Popen[bytes]:
+    ) -> Program:
         """Starts the client.
 
         Args:
@@ -218,21 +214,26 @@ class RegistryClient(NamedTuple):
         # The shell's unit is 512 bytes.
         limit = ["/bin/sh", "-c", 'ulimit -f "$0" && exec "$@"', str(file_size // 512 + 1)] if file_size else []
         try:
-            return subprocess.Popen(
-                [*limit, self.path, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=directory,
-                env=environment,
-            )
+            command = [*limit, self.path, *arguments]
+            return Program(command, IDLE_LIMIT, stdout=stdout, stderr=stderr, directory=directory, environment=environment)
         except OSError as error:
             raise RegistryError(f"{self.path} cannot be run: {error.strerror}") from None
 
+    def _wait(self, program: Program, errors: BinaryIO, what: str) -> None:
+        """Waits for the client.
 
-def _describe_failure(errors: BinaryIO, status: int) -> str:
-    """Returns the last lines that a client has printed, as one line."""
-    size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - _PRINTED_BYTES))
-    lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    return printable(" / ".join(lines[-_PRINTED_LINES:])) or f"exit code {status}"
+        Args:
+          program: the client.
+          errors: the file that gets its messages.
+          what: what it fetches.
+
+        Raises:
+          RegistryError: it has failed, or hangs.
+        """
+        try:
+            status = program.wait()
+        except HangingError as error:
+            raise RegistryError(f"{self.kind} has not fetched {what}: it {error}") from None
+        if status:
+            reason = format_last_lines(read_end(errors)) or f"exit code {status}"
+            raise RegistryError(f"{self.kind} has not fetched {what}: {reason}")

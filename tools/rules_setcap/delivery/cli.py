@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from rules_setcap.delivery.clients import Client
 from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.load import load_image
-from rules_setcap.delivery.push import BaseSource, push_image
+from rules_setcap.delivery.program_flags import CREDENTIALS_NOTE, INSECURE_HELP, add_timeout
+from rules_setcap.delivery.push import push_image
+from rules_setcap.delivery.registry_commands import BaseSource
 from rules_setcap.delivery.release import cli as release
 from rules_setcap.diagnostics.command_line import CLOSED, INTERRUPTED, SHARED_STATUSES, CommandParser
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, printable, quote
+from rules_setcap.diagnostics.programs import interrupt_on_signals
 from rules_setcap.oci import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 STATUSES = {
     0: "the image is pushed or loaded",
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     client = Client(spec["program"]["kind"], program_path and os.path.join(runfiles, program_path))
     target = spec["target"]
     layout = os.path.join(runfiles, spec.get("layout", ""))
+    interrupt_on_signals()
     try:
         if spec["kind"] == "release":
             return release.run_command(spec, runfiles, client, flags)
@@ -102,7 +105,8 @@ def _push(
     if not repository:
         raise DeliveryError("no repository; set the attribute, or add: -- --repository HOST/PATH")
     tags = options.tags or destination["tags"]
-    push_image(layout, repository, tags, client, insecure=options.insecure or reference.is_loopback(repository), sources=sources)
+    insecure = options.insecure or reference.is_loopback(repository)
+    push_image(layout, repository, tags, client, insecure=insecure, limit=options.timeout, sources=sources)
 
 
 def _load(target: str, layout: str, label: str, destination: dict[str, Any], client: Client, flags: Sequence[str]) -> None:
@@ -123,27 +127,24 @@ def make_push_parser(target: str) -> CommandParser:
             f"{run} -- --repository localhost:5000/app",
         ],
         statuses=STATUSES,
-        notes=["The client for registries, crane or skopeo, uses its own credentials."],
+        notes=[CREDENTIALS_NOTE],
         program="image_push",
         message_prefix=target,
     )
-    parser.add_argument(
+    parser.add_checked_argument(
         "--repository",
-        type=_make_argument_type(reference.check_repository),
+        reference.check_repository,
         help="the registry and the path in it, in place of those of the target",
     )
-    parser.add_argument(
+    parser.add_checked_argument(
         "--tag",
+        reference.check_tag,
         dest="tags",
         action="append",
-        type=_make_argument_type(reference.check_tag),
         help="a tag, in place of those of the target; may be repeated",
     )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="allow plain HTTP, and certificates that cannot be verified; always set for a registry on this machine",
-    )
+    add_timeout(parser, "the longest time in seconds that the client may make no progress")
+    parser.add_argument("--insecure", action="store_true", help=INSECURE_HELP)
     return parser
 
 
@@ -158,28 +159,12 @@ def make_load_parser(target: str) -> CommandParser:
         program="image_load",
         message_prefix=target,
     )
-    parser.add_argument(
+    parser.add_checked_argument(
         "--tag",
-        type=_make_argument_type(reference.complete_image_name),
+        reference.complete_image_name,
         help="the name of the image, name:tag, in place of that of the target",
     )
     return parser
-
-
-def _make_argument_type(check: Callable[[str], str | None]) -> Callable[[str], str]:
-    """Returns the type of an argument. Its error messages are those of a check.
-
-    Args:
-      check: raises ValueError if the text is not valid; may return another form of it.
-    """
-
-    def parse(text: str) -> str:
-        try:
-            return check(text) or text
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -18,6 +18,10 @@ class TransientError(DeliveryError):
         self.retry_after = retry_after
 
 
+class UnansweredError(TransientError):
+    """A registry, or a client that asks it, has not answered in time."""
+
+
 class UnreadableRegistryError(DeliveryError):
     """Our client cannot ask the registry; the user's client may be able to."""
 

@@ -9,12 +9,13 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING, NoReturn
 
-from rules_setcap.diagnostics.errors import INTERNAL, printable
+from rules_setcap.diagnostics.errors import INTERNAL, printable, quote
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.diagnostics.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 INTERRUPTED = 130
 """The exit status after SIGINT: 128 and the number of the signal, as in a shell."""
@@ -67,6 +68,7 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=_ParagraphFormatter,
         )
         self._message_prefix = message_prefix or prog
+        self._problems: list[str] = []
         self.add_argument(
             "--version",
             action="version",
@@ -74,23 +76,73 @@ class CommandParser(argparse.ArgumentParser):
             help="print the version and exit",
         )
 
-    def parse_command(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parses a command line; prints an error and exits with 2 if it is not valid."""
+    def add_checked_argument(self, name: str, check: Callable[[str], Any], **options: Any) -> None:
+        """Adds an argument whose values are checked. All values that are not valid are reported at once.
+
+        Args:
+          name: the flag.
+          check: returns the value of the argument, None for the text itself; raises ValueError if it is not valid, with a sentence
+            that may begin with the quoted text.
+          **options: further arguments of argparse's add_argument().
+        """
+
+        def convert(text: str) -> Any:
+            try:
+                value = check(text)
+            except ValueError as error:
+                what = str(error)
+                self._problems.append(f"argument {name}: {what if what.startswith(quote(text)) else f'{quote(text)}: {what}'}")
+                return text
+            return text if value is None else value
+
+        self.add_argument(name, type=convert, **options)
+
+    def add_problem(self, message: str) -> None:
+        """Adds a problem of the command line, which parse_command() reports."""
+        self._problems.append(message)
+
+    def parse_command(
+        self, arguments: Sequence[str], check: Callable[[argparse.Namespace], None] | None = None
+    ) -> argparse.Namespace:
+        """Parses a command line; prints all errors and exits with 2 if it is not valid.
+
+        Args:
+          arguments: the command line, without the program's name.
+          check: adds the problems of arguments that are not valid together, by add_problem().
+        """
         options, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             hint = suggest(unknown[0].partition("=")[0], flags) if unknown[0].startswith("-") else ""
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            self.add_problem(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        if check:
+            check(options)
+        if self._problems:
+            self.exit(2, "".join(map(self._format_error, self._problems)))
         return options
 
     def error(self, message: str) -> NoReturn:
-        """Prints a message in one line and exits.
+        """Prints a message in one line, after the problems that were found before, and exits.
 
         Args:
           message: what is wrong. If it does not say what to write instead, after a semicolon, the line refers to --help.
         """
+        self.exit(2, "".join(map(self._format_error, [*self._problems, message])))
+
+    def _format_error(self, message: str) -> str:
         hint = "" if "; " in message else f'; "{self.prog} --help" describes the arguments'
-        self.exit(2, f"{self._message_prefix}: {printable(message)}{hint}\n")
+        return f"{self._message_prefix}: {printable(message)}{hint}\n"
+
+
+def parse_number(text: str, low: int, high: int) -> int:
+    """Returns the number that an argument is.
+
+    Raises:
+      ValueError: it is not a number from `low` to `high`.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and low <= int(text) <= high):
+        raise ValueError(f"must be a number from {low} to {high}")
+    return int(text)
 
 
 class _ParagraphFormatter(argparse.HelpFormatter):

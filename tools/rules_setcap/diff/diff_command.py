@@ -27,6 +27,7 @@ from rules_setcap.diff.report_sarif import make_sarif_log
 from rules_setcap.diff.report_text import format_report
 from rules_setcap.diff.sources import open_source
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
+from rules_setcap.oci.named_images import IMAGE_FLAG, IMAGE_FLAG_HELP
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +78,8 @@ def compare_images(arguments: Sequence[str], names: ProgramNames) -> int:
     parser = make_parser(names)
     options = parser.parse_command(arguments)
     reject_repeated_standard_input(parser, (options.before, options.after))
+    if len(options.image_names) > 2:
+        parser.error(f"argument {IMAGE_FLAG}: there are two images; write it once for both, or twice")
     with contextlib.ExitStack() as stack:
         difference = _compare(options, names, stack)
     _print_report(difference, options)
@@ -93,6 +96,14 @@ def make_parser(names: ProgramNames) -> CommandParser:
     parser.add_argument("after", metavar="B", help="the second image, likewise")
     parser.add_argument(
         "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, compare the images for this platform only"
+    )
+    parser.add_argument(
+        IMAGE_FLAG,
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="image_names",
+        help=f"{IMAGE_FLAG_HELP}; written twice, the first is for A and the second for B",
     )
     parser.add_argument(
         "--ignore",
@@ -117,10 +128,11 @@ def _compare(options: argparse.Namespace, names: ProgramNames, stack: ExitStack)
     problems = Problems()
     sources: list[Source] = []
     stack.enter_context(progress.show_progress(names.program))
-    for name in (options.before, options.after):
+    image_names = (options.image_names * 2)[:2] if len(options.image_names) < 2 else options.image_names
+    for name, image_name in zip((options.before, options.after), image_names or ("", ""), strict=True):
         with problems.collect():
             try:
-                sources.append(_open_argument(name, names, stack))
+                sources.append(_open_argument(name, image_name, names, stack))
             except OSError as error:
                 problems.add_message(f"{escape(error.filename or name)}: {error.strerror or error}")
     problems.raise_if_any()
@@ -128,7 +140,7 @@ def _compare(options: argparse.Namespace, names: ProgramNames, stack: ExitStack)
     return compare_sources(before, after, options.platform, options.ignore)
 
 
-def _open_argument(name: str, names: ProgramNames, stack: ExitStack) -> Source:
+def _open_argument(name: str, image_name: str, names: ProgramNames, stack: ExitStack) -> Source:
     """Opens an argument of the command line.
 
     Raises:
@@ -140,13 +152,13 @@ def _open_argument(name: str, names: ProgramNames, stack: ExitStack) -> Source:
         path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="image_diff-")), "image")
         progress.begin_step("copying standard input", None)
         copy_standard_input(stream, path)
-        return open_source(name, path, stack)
+        return open_source(name, path, stack, image_name)
     if registry_name := parse_registry_name(name):
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="image_diff-"))
-        return open_source(name, pull_image(registry_name, name, directory), stack)
+        return open_source(name, pull_image(registry_name, name, directory), stack, image_name)
     reject_image_name(name)
     reject_plain_directory(name, f"{names.diff} - B")
-    return open_source(name, name, stack)
+    return open_source(name, name, stack, image_name)
 
 
 def _print_report(difference: Difference, options: argparse.Namespace) -> None:

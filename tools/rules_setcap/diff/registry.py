@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.programs import IDLE_LIMIT, HangingError, run_limited
 from rules_setcap.oci import reference
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ def pull_image(name: str, text: str, directory: str) -> str:
         raise InputError([format_problem("image", text, what)])
     layout = os.path.join(directory, "layout")
     insecure = reference.is_loopback(name)
-    done = subprocess.run(
-        [client, *_COMMANDS[client](name, layout, insecure)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-    )
-    if done.returncode:
-        raise InputError([format_problem("image", text, f"{client} has not pulled it (exit code {done.returncode})")])
+    try:
+        status = run_limited([client, *_COMMANDS[client](name, layout, insecure)], IDLE_LIMIT, stdout=sys.stderr)
+    except HangingError as error:
+        raise InputError([format_problem("image", text, f"{client} has not pulled it: it {error}")]) from None
+    if status:
+        raise InputError([format_problem("image", text, f"{client} has not pulled it (exit code {status})")])
     return layout
 
 

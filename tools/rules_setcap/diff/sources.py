@@ -19,8 +19,9 @@ from rules_setcap.diagnostics.strict_json import parse_document
 from rules_setcap.diff.model import LayerSide
 from rules_setcap.oci import image_documents, layer_blobs, media_types
 from rules_setcap.oci.archive_detection import ArchiveDetector
-from rules_setcap.oci.archive_import import import_archive
+from rules_setcap.oci.archive_import import ImportedArchive, import_archive
 from rules_setcap.oci.blobs import CHUNK, HashingReader, blob_path
+from rules_setcap.oci.named_images import IMAGE_FLAG, choose_images
 from rules_setcap.oci.platforms import format_platform
 
 if TYPE_CHECKING:
@@ -99,13 +100,14 @@ class Source:
         ]
 
 
-def open_source(name: str, path: str, stack: ExitStack) -> Source:
+def open_source(name: str, path: str, stack: ExitStack, image_name: str = "") -> Source:
     """Opens an argument.
 
     Args:
       name: the argument as the user wrote it.
       path: the path of an OCI layout directory, an archive of an image, or a tar of files.
       stack: deletes the temporary files of the source when it is closed.
+      image_name: the name or digest of the images to open; "" for all.
 
     Raises:
       InputError: there is no image at the path, or it is not valid.
@@ -113,19 +115,21 @@ def open_source(name: str, path: str, stack: ExitStack) -> Source:
     """
     try:
         if os.path.isdir(path):
-            return _open_layout(name, path, ReadBudget(blobs=True))
+            return _open_layout(name, path, ReadBudget(blobs=True), image_name)
         tar = _examine_file(name, path)
     except InputError as error:
         raise InputError(
             text.replace("base: ", "image: ", 1).replace(quote(path), quote(name)) for text in error.problems
         ) from None
     if not tar.evidence:
+        if image_name:
+            raise InputError([format_problem(IMAGE_FLAG, image_name, f"{quote(name)} is a tar of files, which has no name")])
         return _make_tar_source(name, path, tar)
     layout = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="image_diff-")), "layout")
     progress.begin_step("unpacking", tar.size)
     try:
-        has_manifests = import_archive(layout, path, attribute="image").has_manifests
-        source = _open_layout(name, layout, ReadBudget(tar.size), has_manifests=has_manifests)
+        archive = import_archive(layout, path, attribute="image")
+        source = _open_layout(name, layout, ReadBudget(tar.size), image_name, archive)
     except InputError as error:
         texts = [text.replace("base: ", "image: ", 1).replace(quote(layout), quote(name)) for text in error.problems]
         raise InputError(
@@ -236,19 +240,32 @@ def _make_tar_source(name: str, path: str, tar: _ExaminedFile) -> Source:
     return Source(name, path, tar.digest, [image], {}, [])
 
 
-def _open_layout(name: str, layout: str, budget: ReadBudget, *, has_manifests: bool = True) -> Source:
-    """Opens an OCI image layout directory."""
+def _open_layout(name: str, layout: str, budget: ReadBudget, image_name: str, archive: ImportedArchive | None = None) -> Source:
+    """Opens an OCI image layout directory.
+
+    Args:
+      name: the argument as the user wrote it.
+      layout: the path of the directory.
+      budget: counts the reading of the layers.
+      image_name: the name or digest of the images to open; "" for all.
+      archive: the archive from which this process has written the layout; None for a layout of the user.
+    """
+    has_manifests = archive is None or archive.has_manifests
     entries = image_documents.read_layout_images(layout)
     if not entries.images:
         what = f"no image in it{image_documents.describe_non_images(entries.non_images)}"
         raise InputError([format_problem("image", name, what)])
-    images = [_make_image(layout, documents, budget, has_manifests) for documents in entries.images]
+    chosen = entries.images
+    if image_name:
+        docker_names = archive.list_docker_names() if archive else {}
+        chosen = choose_images(name, layout, chosen, image_name, docker_names)
+    images = [_make_image(layout, documents, budget, has_manifests) for documents in chosen]
     top = _read_top_descriptor(layout)
     index: Mapping[str, Any] = {}
     if top and top["mediaType"] in media_types.INDEXES:
         index = _read_json(layout, top["digest"])
     digest = top["digest"] if top else ""
-    if not has_manifests:
+    if not has_manifests or (image_name and not top):
         digest = images[0].digest if len(images) == 1 else ""
     return Source(name, layout, digest, images, index, entries.non_images, has_manifests)
 

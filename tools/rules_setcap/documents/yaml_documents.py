@@ -13,6 +13,8 @@ import yaml
 
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.documents.json_text import FILLER, mask_surrogates
+from rules_setcap.documents.yaml_errors import TEMPLATE, describe_syntax_error
 from rules_setcap.documents.yaml_loader import PLAIN, QUOTED, Loader, RefusedError, check_limits, decode_text
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ _TAG = "tag:yaml.org,2002:"
 _TEXT = _TAG + "str"
 _TAGS = frozenset(_TAG + name for name in ["binary", "bool", "float", "int", "map", "null", "seq", "str", "timestamp"])
 _KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_TEMPLATE = "; if this is a template, render it first, for instance with helm template"
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,13 @@ def parse_documents(data: bytes, file: str, tags: Collection[str] = ()) -> list[
     try:
         if len(data) > limits.YAML:
             raise RefusedError(0, f"is too large (limit YAML: {limits.YAML} bytes)")
-        text = decode_text(data)
+        unmasked = decode_text(data)
+        text = mask_surrogates(unmasked)
         check_limits(text)
         documents = []
         for node in yaml.compose_all(text, Loader):
             if node is not None:
-                converter = _NodeConverter(file, tags)
+                converter = _NodeConverter(file, tags, filler="" if text is unmasked else FILLER)
                 documents.append(Field(converter.convert(node), file, "", converter.problems))
     except UnicodeDecodeError as error:
         byte = data[error.start : error.start + 1].hex()
@@ -212,7 +214,7 @@ def parse_documents(data: bytes, file: str, tags: Collection[str] = ()) -> list[
     except RefusedError as error:
         raise InputError([f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}"]) from None
     except yaml.YAMLError as error:
-        raise InputError([_describe_syntax_error(error, file, data)]) from None
+        raise InputError([describe_syntax_error(error, file, data)]) from None
     return [document for document in documents if not document.node.null]
 
 
@@ -223,9 +225,17 @@ class _NodeConverter:
       problems: the problems of the document, each once, in order.
     """
 
-    def __init__(self, file: str, tags: Collection[str]) -> None:
+    def __init__(self, file: str, tags: Collection[str], filler: str = "") -> None:
+        """Creates a converter.
+
+        Args:
+          file: the name of the file, for messages.
+          tags: the tags that it may have besides those of YAML.
+          filler: a character that is removed from scalars; "" for none.
+        """
         self.problems: dict[str, None] = {}
         self._file = file
+        self._filler = filler
         self._tags = _TAGS.union(tags, ("", PLAIN, QUOTED))
         self._converted: dict[int, Node] = {}  # By identity, because aliases repeat nodes.
 
@@ -240,6 +250,8 @@ class _NodeConverter:
             value = self._convert_mapping(node)
         elif isinstance(node, yaml.SequenceNode):
             value = [self.convert(item) for item in node.value]
+        elif self._filler:
+            value = node.value.replace(self._filler, "")
         plain = isinstance(value, str) and node.tag not in (QUOTED, _TEXT)
         tag = node.tag if node.tag.startswith("!") else ""
         span = (node.start_mark.index, node.end_mark.index)
@@ -253,7 +265,7 @@ class _NodeConverter:
         for key, item in node.value:
             where = f"{self._file}:{key.start_mark.line + 1}"
             if not isinstance(key, yaml.ScalarNode):
-                hint = _TEMPLATE if isinstance(key, yaml.MappingNode) else ""
+                hint = TEMPLATE if isinstance(key, yaml.MappingNode) else ""
                 self.problems.setdefault(f"{where}: a key that is not text{hint}")
             elif key.value == "<<" and key.tag == PLAIN:
                 other = self.convert(item)
@@ -273,12 +285,3 @@ class _NodeConverter:
             for name, value in other.value.items():
                 own.setdefault(name, value)
         return own
-
-
-def _describe_syntax_error(error: yaml.YAMLError, file: str, data: bytes) -> str:
-    """Returns one line for a message of PyYAML, which has several."""
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
-    line = f":{mark.line + 1}" if mark else ""
-    hint = _TEMPLATE if b"{{" in data else ""
-    return f"{file}{line}: invalid YAML: {what}{hint}"

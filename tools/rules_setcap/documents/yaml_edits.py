@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from rules_setcap.documents.json_text import mask_surrogates
 from rules_setcap.documents.yaml_loader import Loader, decode_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def replace_scalars(data: bytes, replacements: Mapping[tuple[int, int], str]) ->
     """
     text = decode_text(data)
     # The span of a node includes its anchor and tag; the token of a scalar does not.
-    tokens = {token.end_mark.index: token for token in yaml.scan(text, Loader=Loader) if isinstance(token, yaml.ScalarToken)}
+    scalars = (token for token in yaml.scan(mask_surrogates(text), Loader=Loader) if isinstance(token, yaml.ScalarToken))
+    tokens = {token.end_mark.index: token for token in scalars}
     pieces, position = [], 0
     for _, end in sorted(replacements):
         token = tokens[end]

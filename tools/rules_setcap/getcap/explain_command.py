@@ -13,10 +13,11 @@ from rules_setcap.containers.settings import Settings
 from rules_setcap.containers.verdict import Plan, make_candidate_plans
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.command_line import CommandParser
-from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.diagnostics.standard_input import reject_repeated_standard_input
 from rules_setcap.getcap import exit_statuses, explain_report
-from rules_setcap.getcap.inputs import IMAGE_HELP, read_file, read_images
+from rules_setcap.getcap.inputs import IMAGE_HELP, describe_choice, read_file, read_images
+from rules_setcap.oci.named_images import IMAGE_FLAG, IMAGE_FLAG_HELP
 
 if TYPE_CHECKING:
     import argparse
@@ -111,6 +112,7 @@ def make_parser(names: ProgramNames) -> CommandParser:
         "--runtime", metavar="NAME[@VERSION]", help="docker, podman, containerd or cri-o; the newest version by default"
     )
     parser.add_argument("--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the image for this platform")
+    parser.add_argument(IMAGE_FLAG, default="", metavar="NAME", dest="image_name", help=IMAGE_FLAG_HELP)
     parser.add_argument(
         "--program", default="", metavar="PATH", help="the container's own program, if the command does not lead to it"
     )
@@ -142,7 +144,7 @@ def _make_plan(options: argparse.Namespace, names: ProgramNames) -> Plan:
     settings = _read_settings(options, engine.name if engine else "", names)
     if engine and engine.name != settings.engine_name:
         raise InputError([format_problem("--runtime", options.runtime, f"the settings are for {settings.engine_name}")])
-    image = _read_only_image(options.image, options.platform, names)
+    image = _read_only_image(options, names)
     return Plan(image, settings, engine or Engine(settings.engine_name), options.program)
 
 
@@ -186,14 +188,13 @@ def _make_default_settings(engine_name: str) -> Settings:
     return Settings(where=where, engine_name=engine_name)
 
 
-def _read_only_image(path: str, platform: str, names: ProgramNames) -> image_reader.Image:
-    """Reads the image at a path.
+def _read_only_image(options: argparse.Namespace, names: ProgramNames) -> image_reader.Image:
+    """Reads the image that the command line chooses.
 
     Raises:
       InputError: there are several images, or none.
     """
-    images = read_images(path, platform, names)
+    images = read_images(options.image, options.platform, names, image_name=options.image_name)
     if len(images) > 1:
-        platforms = ", ".join(quote(image.platform) for image in images)
-        raise InputError([format_problem("image", path, f"has {len(images)} images; write --platform, one of {platforms}")])
+        raise InputError([format_problem("image", options.image, describe_choice(images))])
     return images[0]

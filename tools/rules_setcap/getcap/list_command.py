@@ -5,6 +5,7 @@ With --json it prints one object:
     version      1
     images       a list of objects, one for each image and platform:
       path         the path of the image, as on the command line
+      names        a list of the names of the image in its archive or layout
       platform     os/architecture[/variant]; "" if it is not known
       files        a list of the files with capabilities; the keys of a file are below
       problems     a list of sentences: invalid capabilities, and files about which container engines differ
@@ -29,6 +30,7 @@ from rules_setcap.diagnostics.standard_input import reject_repeated_standard_inp
 from rules_setcap.getcap import exit_statuses
 from rules_setcap.getcap.inputs import read_images
 from rules_setcap.getcap.output import JSON_VERSION
+from rules_setcap.oci.named_images import IMAGE_FLAG, IMAGE_FLAG_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +65,7 @@ def list_capabilities(arguments: Sequence[str], names: ProgramNames) -> int:
     for path in options.paths:
         artifacts: list[image_documents.NonImage] = []
         try:
-            images = read_images(path, options.platform, names, artifacts)
+            images = read_images(path, options.platform, names, artifacts, image_name=options.image_name)
         except InputError as error:
             for message in error.problems:
                 print_error(names.program, message)
@@ -76,6 +78,7 @@ def list_capabilities(arguments: Sequence[str], names: ProgramNames) -> int:
         for artifact in artifacts:
             print_error(names.program, f"note: {escape(path)}: passed over {artifact.digest}: {artifact.description}")
             json_artifacts.append({"path": path, "digest": artifact.digest, "why": artifact.description})
+        have_names = len({image.names for image in images}) > 1
         for image in images:
             json_images.append(_image_to_json(path, image, options.all_layers))
             for message in image.problems:
@@ -83,6 +86,7 @@ def list_capabilities(arguments: Sequence[str], names: ProgramNames) -> int:
                 invalid = True
             if not options.json:
                 prefix = f"{escape(path)}: " if len(options.paths) > 1 else ""
+                prefix += f"{escape(image.names[0])}: " if have_names and image.names else ""
                 prefix += f"{escape(image.platform)}: " if len(images) > 1 else ""
                 for line in _format_image(image, options.layer, options.all_layers):
                     print(prefix + line)
@@ -105,6 +109,7 @@ def make_parser(names: ProgramNames) -> CommandParser:
     parser.add_argument(
         "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
     )
+    parser.add_argument(IMAGE_FLAG, default="", metavar="NAME", dest="image_name", help=IMAGE_FLAG_HELP)
     parser.add_argument("--layer", action="store_true", help="print the digest of the layer that has the file")
     parser.add_argument("--all-layers", action="store_true", help="print the files of each layer, hidden ones too")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -152,6 +157,7 @@ def _image_to_json(path: str, image: image_reader.Image, all_layers: bool) -> di
     layers = image.layers
     result: dict[str, Any] = {
         "path": path,
+        "names": list(image.names),
         "platform": image.platform,
         "files": [{**_file_to_json(*item), "layer": layers[image.origin[item[0]]].digest} for item in image.capabilities.items()],
         "problems": image.problems,

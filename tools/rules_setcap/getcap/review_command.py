@@ -20,12 +20,14 @@ from rules_setcap.getcap.review_json import make_json_report
 from rules_setcap.getcap.review_sarif import make_sarif_log
 from rules_setcap.getcap.review_text import format_report
 from rules_setcap.getcap.reviewed_image import ReviewedImage
+from rules_setcap.oci.named_images import IMAGE_FLAG, IMAGE_FLAG_HELP
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from rules_setcap.diagnostics.program_names import ProgramNames
+    from rules_setcap.oci.image import Image
 
 _DESCRIPTION = """\
 Lists the files of images that have capabilities or set-ID bits, with what an attacker gains from each, whether a container with
@@ -53,12 +55,12 @@ def review_images(arguments: Sequence[str], names: ProgramNames) -> int:
     allowlist = Allowlist()
     if options.allow is not None:
         allowlist = allowlist_format.parse_allowlist(read_file(options.allow, limits.TEXT, "--allow", names), options.allow)
-    reviews: list[tuple[str, str, Review]] = []
+    reviews: list[tuple[str, Image, Review]] = []
     errors: list[str] = []
     for path in options.images:
         try:
-            images = read_images(path, options.platform, names)
-            reviews += [(path, image.platform, review_image(image, engines)) for image in images]
+            images = read_images(path, options.platform, names, image_name=options.image_name)
+            reviews += [(path, image, review_image(image, engines)) for image in images]
         except InputError as error:
             errors += error.problems
         except OSError as error:
@@ -68,7 +70,10 @@ def review_images(arguments: Sequence[str], names: ProgramNames) -> int:
     if options.print_allow:
         print(allowlist_format.format_allowlist((review for _, _, review in reviews), allowlist), end="")
         return 2 if errors else 0
-    reviewed = [ReviewedImage(path, platform, review, allowlist.filter_findings(review)) for path, platform, review in reviews]
+    reviewed = [
+        ReviewedImage(path, image.platform, review, allowlist.filter_findings(review), image.names)
+        for path, image, review in reviews
+    ]
     # An image that cannot be read may need any line.
     stale_lines = [] if errors else list(allowlist.find_stale_lines())
     _print_report(options, reviewed, stale_lines, errors)
@@ -98,6 +103,7 @@ def make_parser(names: ProgramNames) -> CommandParser:
     parser.add_argument(
         "--platform", default="", metavar="OS/ARCH[/VARIANT]", help="of an index, the images for this platform; all by default"
     )
+    parser.add_argument(IMAGE_FLAG, default="", metavar="NAME", dest="image_name", help=IMAGE_FLAG_HELP)
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
         "--print-allow", action="store_true", help="print an allowlist of everything that the images have, and exit with 0"

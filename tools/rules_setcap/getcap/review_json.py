@@ -9,6 +9,7 @@
 
     An image:
     path, platform              the path, as on the command line; os/architecture[/variant], "" if it is not known
+    names                       a list of the names of the image in its archive or layout
     user                        the user of its process, or why it is not known
     files                       a list of the files that give privileges, allowed ones too
     findings                    a list of the findings that the allowlist does not allow, the most severe first
@@ -75,6 +76,7 @@ def _image_to_json(image: ReviewedImage) -> dict[str, Any]:
     paths_with_findings = {finding.path for finding in image.findings}
     return {
         "path": image.path,
+        "names": list(image.names),
         "platform": image.platform,
         "user": image.review.user,
         "files": [{**_file_to_json(file), "allowed": file.path not in paths_with_findings} for file in files],

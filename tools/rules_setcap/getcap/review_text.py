@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rules_setcap.capabilities.names import ALL, NAMES
@@ -40,10 +41,13 @@ def format_report(images: Sequence[ReviewedImage], allowlist_findings: Sequence[
       allowlist_findings: findings about the allowlist.
       width: characters in a line.
     """
+    image_counts = Counter(image.path for image in {(image.path, image.names): image for image in images}.values())
     names_by_body: dict[tuple[str, ...], list[str]] = {}
     for image in images:
         if image.findings:
-            name = escape(image.path) + (f" ({image.platform})" if image.platform else "")
+            # An archive may have several images for one platform.
+            shown = [*(image.names[:1] if image_counts[image.path] > 1 else ()), image.platform]
+            name = escape(image.path) + (f" ({', '.join(map(escape, shown))})" if image.platform else "")
             names_by_body.setdefault(tuple(_format_image(image, width)), []).append(name)
     for body, names in names_by_body.items():
         yield from _wrap(", ".join(names) + ":", width)

@@ -18,9 +18,11 @@ class ReviewedImage:
       platform: os/architecture[/variant]; "" if it is not known.
       review: the review.
       findings: the findings of the review that the allowlist does not allow.
+      names: the names of the image in its archive or layout.
     """
 
     path: str
     platform: str
     review: Review
     findings: list[Finding]
+    names: tuple[str, ...] = ()

@@ -21,8 +21,9 @@ from rules_setcap.containers.engines import parse_engine
 from rules_setcap.diagnostics.errors import INTERNAL, InputError, escape, format_internal_error, quote
 from rules_setcap.diagnostics.files import read_file, write_whole
 from rules_setcap.diagnostics.problems import Problems
+from rules_setcap.documents.yaml_streams import join_files
 from rules_setcap.image_tests.mapped_images import ImageMap, Mapping, check_names, read_image
-from rules_setcap.image_tests.resolved_manifests import ManifestResolver, join_manifests
+from rules_setcap.image_tests.resolved_manifests import ManifestResolver
 from rules_setcap.image_tests.value_files import format_helm_values, format_kustomization
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _make_outputs(options: argparse.Namespace) -> dict[str, bytes]:
     problems.raise_if_any()
     return {
         **dict(zip(options.output, manifests, strict=True)),
-        options.joined: join_manifests(manifests),
+        options.joined: join_files(manifests),
         options.helm: helm_values,
         options.kustomize: format_kustomization(images),
     }

@@ -9,11 +9,10 @@ from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.documents.yaml_edits import replace_scalars
-from rules_setcap.documents.yaml_loader import decode_text
 from rules_setcap.image_tests.mapped_images import describe_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rules_setcap.diagnostics.problems import Problems
     from rules_setcap.image_tests.mapped_images import ImageMap
@@ -70,6 +69,9 @@ class ManifestResolver:
           InputError: the manifest is not valid.
         """
         manifest = parse_manifest(data, file, self._engine_name, placeholders=self._names)
+        for kind in filter(None, (each.get("kind") for each in manifest.kustomizations)):
+            what = "a file for Kustomize, which clusters do not have; give what kustomize build prints"
+            self.problems.add_message(format_problem(kind.where, str(kind.node.value), what))
         replacements = {}
         for field in find_image_fields(manifest):
             text = str(field.node.value)
@@ -86,17 +88,3 @@ class ManifestResolver:
                 replacements[field.node.span] = image.reference
                 self._used.add(image.name)
         return replace_scalars(data, replacements) if replacements else data
-
-
-def join_manifests(manifests: Iterable[bytes]) -> bytes:
-    """Returns manifests as one stream of YAML documents. JSON is YAML."""
-    pieces: list[str] = []
-    for text in map(decode_text, manifests):
-        lines = (line for line in text.splitlines() if line.strip())
-        first = next((line for line in lines if not line.lstrip().startswith("#")), "")
-        if not first.startswith(("---", "%")):
-            pieces.append("---\n")
-        elif first.startswith("%") and pieces:
-            pieces.append("...\n")  # A directive is valid only after the end of a document.
-        pieces.append(text if text.endswith(("\n", "\r")) else text + "\n")
-    return "".join(pieces).encode()

@@ -47,6 +47,7 @@ class ChangedImage(NamedTuple):
       blobs: by digest, the paths of its new layers.
       layers: for each layer that was rewritten, the digests before and after; ("", digest) for a new layer.
       notes: sentences for the user.
+      label: what tells the image from others, for a line of output: its platform, and its name if the images have other names.
     """
 
     plan: Plan
@@ -56,6 +57,7 @@ class ChangedImage(NamedTuple):
     blobs: Mapping[str, str]
     layers: list[tuple[str, str]]
     notes: list[str]
+    label: str = ""
 
 
 def keep_image(plan: Plan, layout: str) -> ChangedImage:

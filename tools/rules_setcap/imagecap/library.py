@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.diagnostics.program_names import IMAGECAP
+from rules_setcap.getcap.inputs import describe_choice
 from rules_setcap.oci import image_reader
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
 
@@ -109,12 +110,13 @@ class Explanation:
     json: dict[str, Any] = field(repr=False)
 
 
-def read_image(path: str | os.PathLike[str], *, platform: str = "") -> Image:
+def read_image(path: str | os.PathLike[str], *, platform: str = "", image_name: str = "") -> Image:
     """Reads the file capabilities of an image.
 
     Args:
       path: an OCI layout directory, an archive of an image, or a tar of files.
       platform: os/architecture[/variant] of the image in an index; "" if there is only one image.
+      image_name: of several images, the name, such as "app:dev", or the digest of the image; "" if there is only one.
 
     Raises:
       InputError: there is not exactly one valid image.
@@ -123,10 +125,9 @@ def read_image(path: str | os.PathLike[str], *, platform: str = "") -> Image:
     name = os.fspath(path)
     reject_image_name(name)
     reject_plain_directory(name, f"{IMAGECAP.get} -")
-    images = image_reader.read_images(name, platform)
+    images = image_reader.read_images(name, platform, name=image_name)
     if len(images) != 1:
-        platforms = ", ".join(quote(image.platform) for image in images)
-        raise InputError([format_problem("image", name, f"has {len(images)} images; pass platform, one of {platforms}")])
+        raise InputError([format_problem("image", name, describe_choice(images, "image_name", "platform"))])
     (image,) = images
     files = [
         File(path, capabilities.to_text(), capabilities.rootid, image.layers[image.origin[path]].digest)
@@ -143,6 +144,7 @@ def set_capabilities(
     rewrite: bool = False,
     only: bool = False,
     platform: str = "",
+    image_name: str = "",
     format: Literal["oci", "oci-archive", "docker-archive"] | None = None,  # noqa: A002 (as the flag)
     compression: Literal["gzip", "zlib", "zstd", "none"] | None = None,
     force: bool = False,
@@ -157,6 +159,7 @@ def set_capabilities(
       rewrite: whether to change the layers that have the files; otherwise the files are copied into a new layer.
       only: whether all other files lose their capabilities.
       platform: of an index, the platform of the images to change; "" for all.
+      image_name: of several images, the name, such as "app:dev", or the digest of the image to change; "" for all.
       format: the kind of the output; None for that of the source.
       compression: how written layers are compressed; None for the default.
       force: whether an existing output is replaced.
@@ -165,11 +168,17 @@ def set_capabilities(
       InputError: the image is not valid, or a file cannot have the capabilities; nothing is written.
       OSError: a file cannot be read or written.
     """
+    from rules_setcap.imagecap.set_arguments import COMPRESSIONS, FORMATS
     from rules_setcap.imagecap.set_report import make_json_report
     from rules_setcap.imagecap.setting import SetRequest, set_image_capabilities
     from rules_setcap.packer.assignments import parse_assignments
 
     problems = Problems()
+    for name, value, known in (("format", format, FORMATS), ("compression", compression, COMPRESSIONS)):
+        if value is not None and value not in known:
+            problems.add(name, value, f"is unknown; pass one of {', '.join(map(quote, known))}")
+    if rewrite and compression in ("zstd", "none"):
+        problems.add("compression", compression, "rewrite keeps the compression of a layer; leave it out")
     assignments = parse_assignments(
         [{"attribute": "capabilities", "path": path, "capabilities": _list_words(value)} for path, value in capabilities.items()],
         problems,
@@ -183,6 +192,7 @@ def set_capabilities(
             rewrite=rewrite,
             removes_others=only,
             platform=platform,
+            image_name=image_name,
             format=format,
             compression=compression or "",
             force=force,
@@ -210,6 +220,7 @@ def explain(
     service: str | None = None,
     runtime: str | None = None,
     platform: str = "",
+    image_name: str = "",
     program: str = "",
 ) -> Explanation:
     """Computes which capabilities the process of a container gets. The arguments are those of `imagecap explain`.
@@ -223,6 +234,7 @@ def explain(
       service: the service in the Compose file.
       runtime: name[@version] of the container runtime.
       platform: os/architecture[/variant] of the image in an index; "" if there is only one image.
+      image_name: of several images, the name, such as "app:dev", or the digest of the image; "" if there is only one.
       program: the container's own program, if its command does not lead to it.
 
     Raises:
@@ -247,6 +259,7 @@ def explain(
         service=service,
         runtime=runtime,
         platform=platform,
+        image_name=image_name,
         program=program,
     )
     report, status = explain_command.make_report(options, IMAGECAP)

@@ -8,6 +8,7 @@ from rules_setcap.diagnostics.command_line import CommandParser
 from rules_setcap.diagnostics.program_names import IMAGECAP
 from rules_setcap.diagnostics.standard_input import STANDARD_INPUT
 from rules_setcap.imagecap import exit_statuses
+from rules_setcap.oci.named_images import IMAGE_FLAG, IMAGE_FLAG_HELP
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +28,7 @@ _EXAMPLES = (
     "imagecap set app.tar new.tar /usr/sbin/nginx=cap_net_bind_service=ep",
     "imagecap set --rewrite image new-image /app/agent=bpf,perfmon /bin/ping=",
     "docker save app | imagecap set - - /app/server=net_bind_service | docker load",
+    "docker save app web | imagecap set --image app - - /app/server=net_bind_service | docker load",
     "imagecap set --strip --rewrite --format oci-archive image stripped.tar",
 )
 _NOTES = (
@@ -65,6 +67,7 @@ def make_parser() -> CommandParser:
         metavar="OS/ARCH[/VARIANT]",
         help="of an index, change the images for this platform; all by default",
     )
+    parser.add_argument(IMAGE_FLAG, default="", metavar="NAME", dest="image_name", help=f"{IMAGE_FLAG_HELP}; all by default")
     parser.add_argument(
         "--format", choices=FORMATS, help="the kind of OUT: a layout directory or an uncompressed archive; that of IN by default"
     )

@@ -41,6 +41,7 @@ def set_capabilities(arguments: Sequence[str]) -> int:
         rewrite=options.rewrite,
         removes_others=options.only or options.strip,
         platform=options.platform,
+        image_name=options.image_name,
         format=options.format,
         compression=options.compression or "",
         force=options.force,

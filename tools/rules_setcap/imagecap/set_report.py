@@ -52,7 +52,7 @@ def format_report(result: SetResult) -> Iterator[str]:
         key = "manifest" if result.has_manifests else "config"
         before, after = described["before"][key], described["after"][key]
         change = f"{before} -> {after}" if before != after else f"{before}, unchanged"
-        yield f"{escape(image.plan.platform)}: {change}"
+        yield f"{image.label or escape(image.plan.platform)}: {change}"
         for file in described["files"]:
             yield f"  {escape(file['path'])} {file['before'] or 'none'} -> {file['after'] or 'none'}"
         for layer in described["layers"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -11,19 +12,28 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import progress
-from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.imagecap import compression
 from rules_setcap.imagecap.changed_images import ChangedImage, LayerRewriter, add_layer, keep_image
 from rules_setcap.imagecap.changed_layouts import ChangedLayout, change_layout
 from rules_setcap.imagecap.plans import plan_changes
-from rules_setcap.imagecap.source_images import Source, name_layout, open_source, read_images
+from rules_setcap.imagecap.source_images import Source, label_images, name_layout, open_source, read_images, verify_other_layers
 from rules_setcap.imagecap.staging import STANDARD_OUTPUT, check_output, open_workspace, place_output
-from rules_setcap.imagecap.writers import make_docker_manifest, name_images, write_archive, write_directory
+from rules_setcap.imagecap.writers import (
+    DockerImage,
+    make_docker_manifest,
+    name_docker_members,
+    name_images,
+    write_archive,
+    write_directory,
+)
+from rules_setcap.oci import media_types
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
-from rules_setcap.oci.platforms import format_platform
+from rules_setcap.oci.named_images import IMAGE_FLAG, describe_names, list_names, list_other_names
 from rules_setcap.oci.root_filesystem import RootFilesystem
+from rules_setcap.packer.assignments import MODE_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +41,9 @@ if TYPE_CHECKING:
 
     from rules_setcap.oci.image_documents import ImageDocuments
     from rules_setcap.packer.assignments import Assignment
+
+_ERRORS_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of write(2), which do not say what is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class SetRequest:
       rewrite: whether to change the layers that have the files; otherwise the files are copied into a new layer.
       removes_others: whether all other files lose their capabilities.
       platform: of an index, the platform of the images to change; "" for all.
+      image_name: of several images, the name or the digest of the image to change; "" for all.
       format: the kind of the output; None for that of the source.
       compression: how written layers are compressed, as --compression has it; "" for the default of the way.
       force: whether an existing output is replaced.
@@ -56,6 +70,7 @@ class SetRequest:
     rewrite: bool = False
     removes_others: bool = False
     platform: str = ""
+    image_name: str = ""
     format: str | None = None
     compression: str = ""
     force: bool = False
@@ -88,26 +103,49 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
     """
     is_directory = request.format == "oci" or (request.format is None and os.path.isdir(request.source))
     check_output(request.output, request.source, is_directory, request.force)
-    codec = _choose_codec(request)
+    codec = compression.choose_codec(request.compression) if request.compression else None
+    try:
+        return _set_in_workspace(request, codec)
+    except OSError as error:
+        if error.filename is None and error.errno in _ERRORS_OF_WRITING:
+            where = "stdout" if request.output == STANDARD_OUTPUT else request.output
+            raise OSError(error.errno, error.strerror, where) from None
+        raise
+
+
+def _set_in_workspace(request: SetRequest, codec: tuple[str, str] | None) -> SetResult:
+    """Writes the new image in a temporary directory, and puts it into its place."""
     with open_workspace(request.output) as workspace:
         source = open_source(request.source, workspace)
         kind = request.format or source.kind
         check_output(request.output, request.source, kind == "oci", request.force)
-        entries = read_images(source, request.platform)
+        entries = read_images(source, request.platform, request.image_name)
+        verify_other_layers(source, entries.images)
         with name_layout(source):
+            codec = codec or _choose_codec(request, source, entries.images)
             images = _change_images(request, source, entries.images, workspace, codec)
             layout = change_layout(source, images)
-            result = SetResult(kind, kind != "docker-archive" or source.has_manifests, images, _collect_notes(images, layout))
+            notes = [*_collect_notes(images, layout), *_describe_other_names(request.image_name, source, entries.images)]
+            result = SetResult(kind, kind != "docker-archive" or source.has_manifests, images, notes)
             progress.begin_step("writing", None)
             _write_output(request, source, layout, result, workspace)
     return result
 
 
-def _choose_codec(request: SetRequest) -> tuple[str, str]:
-    """Returns the compression of a new layer, and the library for it; fails before anything is read if that is missing."""
+def _choose_codec(request: SetRequest, source: Source, images: Sequence[ImageDocuments]) -> tuple[str, str]:
+    """Returns the default compression of a new layer, and the library for it.
+
+    In a Docker archive of layers that are not compressed, a new layer is not either: buildImage of nixpkgs takes the digests of
+    the files for the diff_ids. An image ID does not depend on it.
+
+    Raises:
+      InputError: the library is missing.
+    """
     if request.rewrite:
-        return compression.choose_codec(request.compression) if request.compression else ("", "")
-    return compression.choose_codec(request.compression or "gzip")
+        return "", ""
+    layers = (layer for image in images for layer in image.manifest["layers"])
+    is_plain = not source.has_manifests and all(layer["mediaType"] == media_types.LAYER for layer in layers)
+    return compression.choose_codec("none" if is_plain and request.format in (None, "docker-archive") else "gzip")
 
 
 def _change_images(
@@ -120,13 +158,14 @@ def _change_images(
     problems = Problems()
     changed: list[ChangedImage] = []
     changer = _ImageChanger(request, source, workspace, codec)
-    for number, image in enumerate(images, 1):
+    labels = label_images(source, images)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True), 1):
         progress.begin_step(f"reading image {number} of {len(images)}", None)
         image_problems = Problems()
         with image_problems.collect():
-            changed.append(changer.change_image(image))
-        platform = f" ({format_platform(image.config)})" if len(images) > 1 else ""
-        problems.extend(f"{message}{platform}" for message in image_problems)
+            changed.append(changer.change_image(image)._replace(label=label))
+        suffix = f" ({label})" if len(images) > 1 else ""
+        problems.extend(message.removesuffix(MODE_HINT) + suffix for message in image_problems)
     problems.raise_if_any()
     return changed
 
@@ -170,16 +209,33 @@ class _ImageChanger:
 
 
 def _collect_notes(images: Sequence[ChangedImage], layout: ChangedLayout) -> list[str]:
-    return [*dict.fromkeys(note for image in images for note in image.notes), *layout.notes]
+    unchanged = [
+        f"{quote(change.path)} has no capabilities, so that none are taken away"
+        for image in images
+        for change in image.plan.changes
+        if change.before is None and change.after is None
+    ]
+    return [*dict.fromkeys([*unchanged, *(note for image in images for note in image.notes)]), *layout.notes]
+
+
+def _describe_other_names(image_name: str, source: Source, images: Sequence[ImageDocuments]) -> list[str]:
+    """Returns a sentence for each other name of an image that the user has chosen by a name."""
+    if not image_name:
+        return []
+    others = list_other_names(list_names(source.layout, images, source.docker_names), image_name)
+    return [f"{quote(name)} is a name of the same image, so that it names the new image too" for name in others]
 
 
 def _write_output(request: SetRequest, source: Source, layout: ChangedLayout, result: SetResult, workspace: str) -> None:
     """Writes the new image, and puts it into its place."""
     index = layout.index
     if not source.has_manifests and result.kind != "docker-archive":
+        changed = {image.plan.image.descriptor["digest"]: compute_digest(image.manifest) for image in result.images}
         names = {
-            compute_digest(image.manifest): source.docker_names.get(image.plan.image.manifest["config"]["digest"], [])
-            for image in result.images
+            changed.get(image.descriptor["digest"], image.descriptor["digest"]): source.docker_names.get(
+                image.manifest["config"]["digest"], []
+            )
+            for image in read_images(source, "").images
         }
         index = name_images(index, names)
     complete = os.path.join(workspace, "complete")
@@ -188,40 +244,53 @@ def _write_output(request: SetRequest, source: Source, layout: ChangedLayout, re
         place_output(complete, request.output)
         return
     documents = {"index.json": index, "oci-layout": OCI_LAYOUT} if result.has_manifests else {}
+    members: dict[str, str] = {}
     if result.kind == "docker-archive":
-        documents["manifest.json"] = _make_docker_manifest(source, result)
+        docker_images = _list_docker_images(source, result)
+        members = {} if result.has_manifests else name_docker_members(docker_images)
+        documents["manifest.json"] = make_docker_manifest(docker_images, members)
     codec = source.codec if request.format is None else "none"
     if request.output == STANDARD_OUTPUT:
-        _write_archive(sys.stdout.buffer, source, layout, documents, codec, result)
+        _write_archive(sys.stdout.buffer, source, layout, members, documents, codec, result)
         sys.stdout.buffer.flush()
         return
     with open(complete, "wb") as file:
-        _write_archive(file, source, layout, documents, codec, result)
+        _write_archive(file, source, layout, members, documents, codec, result)
     place_output(complete, request.output)
 
 
 def _write_archive(
-    file: BinaryIO, source: Source, layout: ChangedLayout, documents: dict[str, bytes], codec: str, result: SetResult
+    file: BinaryIO,
+    source: Source,
+    layout: ChangedLayout,
+    members: dict[str, str],
+    documents: dict[str, bytes],
+    codec: str,
+    result: SetResult,
 ) -> None:
     """Writes an archive; a plain Docker archive is without the manifests that were made for it."""
     if not result.has_manifests:
         made = {entry.descriptor["digest"] for entry in read_images(source, "").images}
         layout = layout.without(made | {compute_digest(image.manifest) for image in result.images})
-    write_archive(file, layout, documents, codec)
+    write_archive(file, layout, members, documents, codec)
 
 
-def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
-    """Returns the manifest.json of the output.
+def _list_docker_images(source: Source, result: SetResult) -> list[DockerImage]:
+    """Returns the images that the manifest.json of the output names.
 
     Raises:
       InputError: the source is not a Docker archive, and it is not clear which of its images Docker is to load.
     """
     if source.kind != "docker-archive":
         if len(result.images) != 1:
-            what = f"{len(result.images)} images, and Docker loads one of them; choose it with --platform"
+            documents = [image.plan.image for image in result.images]
+            all_names = list_names(source.layout, documents, source.docker_names)
+            several = len(set(all_names)) > 1
+            flag = f"{IMAGE_FLAG}, one of {describe_names(documents, all_names)}" if several else "--platform"
+            what = f"{len(result.images)} images, and Docker loads one of them; choose it with {flag}"
             raise InputError([format_problem("--format", "docker-archive", what)])
         (image,) = result.images
-        return make_docker_manifest([(compute_digest(image.config), _list_layers(image.manifest), _find_names(image))])
+        return [DockerImage(compute_digest(image.config), _list_layers(image.manifest), _find_names(image))]
     changed = {image.plan.image.descriptor["digest"]: image for image in result.images}
     items = []
     for entry in read_images(source, "").images:
@@ -230,8 +299,8 @@ def _make_docker_manifest(source: Source, result: SetResult) -> bytes:
             names = source.docker_names[config]
             if new := changed.get(entry.descriptor["digest"]):
                 config, layers = compute_digest(new.config), _list_layers(new.manifest)
-            items.append((config, layers, names))
-    return make_docker_manifest(items)
+            items.append(DockerImage(config, layers, names))
+    return items
 
 
 def _list_layers(manifest: bytes) -> list[str]:

@@ -6,17 +6,23 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressionError
+from rules_setcap.archive.reader import TarError
 from rules_setcap.diagnostics import progress
-from rules_setcap.diagnostics.errors import InputError, format_problem, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 from rules_setcap.diagnostics.standard_input import STANDARD_INPUT, copy_standard_input, open_standard_input
 from rules_setcap.oci import image_documents
-from rules_setcap.oci.archive_import import import_archive
+from rules_setcap.oci.archive_import import import_archive, verify_diff_id
+from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
+from rules_setcap.oci.named_images import choose_images, list_names
 from rules_setcap.oci.platforms import format_platform, parse_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rules_setcap.oci.image_documents import ImageDocuments
 
 _LAYER_HINT = "; to add the files of a tar"
 """The beginning of the part of a message that is about rules of Bazel."""
@@ -33,6 +39,7 @@ class Source(NamedTuple):
       has_manifests: whether the image has manifests; a Docker archive may have none, and then the layout has some that were made.
       codec: how the archive is compressed; "none" for a directory.
       docker_names: by the digest of a config, the names of the image in the manifest.json of a Docker archive.
+      unverified: the digests and diff_ids of layers that have not been unpacked to verify them.
     """
 
     name: str
@@ -42,6 +49,7 @@ class Source(NamedTuple):
     has_manifests: bool
     codec: str
     docker_names: dict[str, list[str]]
+    unverified: frozenset[tuple[str, str]] = frozenset()
 
 
 def open_source(name: str, directory: str) -> Source:
@@ -63,28 +71,27 @@ def open_source(name: str, directory: str) -> Source:
         copy_standard_input(stream, path)
     else:
         reject_image_name(name)
-        reject_plain_directory(name, "imagecap get -")
+        reject_plain_directory(name)
         if os.path.isdir(name):
             return Source(name, name, False, "oci", True, "none", {})
     layout = os.path.join(directory, "layout")
     progress.begin_step("unpacking", os.path.getsize(path))
     with _name_source(path, name):
-        archive = import_archive(layout, path, attribute="image")
+        archive = import_archive(layout, path, attribute="image", verify_later=True)
     if path != name:
         os.unlink(path)
     kind = "oci-archive" if archive.docker_images is None else "docker-archive"
-    names: dict[str, list[str]] = {}
-    for digest, more in archive.docker_images or ():
-        names.setdefault(digest, []).extend(more)
-    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names)
+    names = archive.list_docker_names()
+    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names, frozenset(archive.unverified))
 
 
-def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
+def read_images(source: Source, platform: str, image_name: str = "") -> image_documents.LayoutImages:
     """Returns the images of a source for a platform, and the entries of its indexes that are not images.
 
     Args:
       source: the source.
       platform: os/architecture[/variant]; "" for all.
+      image_name: the name or digest of the images; "" for all.
 
     Raises:
       InputError: there is no such image, or an image is not valid.
@@ -95,6 +102,10 @@ def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
         raise InputError([format_problem("platform", platform, str(error))]) from None
     with name_layout(source):
         entries = image_documents.read_layout_images(source.layout, parsed)
+        if entries.images and image_name:
+            return entries._replace(
+                images=choose_images(source.name, source.layout, entries.images, image_name, source.docker_names)
+            )
         if entries.images:
             return entries
         images = image_documents.read_layout_images(source.layout).images
@@ -105,6 +116,39 @@ def read_images(source: Source, platform: str) -> image_documents.LayoutImages:
     raise InputError(
         [format_problem("platform", platform, f"{quote(source.name)} has no image for it; it has {', '.join(existing)}")]
     )
+
+
+def label_images(source: Source, images: Sequence[ImageDocuments]) -> list[str]:
+    """Returns a text for each image that tells it from the others, for a line of output: its first name if the names differ, and its platform."""
+    names = list_names(source.layout, images, source.docker_names)
+    platforms = [escape(format_platform(image.config)) for image in images]
+    if len(set(names)) == 1:
+        return platforms
+    return [", ".join([*map(escape, image_names[:1]), platform]) for image_names, platform in zip(names, platforms, strict=True)]
+
+
+def verify_other_layers(source: Source, images: Sequence[ImageDocuments]) -> None:
+    """Verifies the layers that no image has whose layers are going to be read.
+
+    Args:
+      source: the source.
+      images: the images whose layers are going to be read.
+
+    Raises:
+      InputError: a layer has another diff_id.
+    """
+    pairs = {
+        (layer["digest"], diff_id)
+        for image in images
+        for layer, diff_id in zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
+    }
+    budget = ReadBudget(blobs=True)
+    for digest, diff_id in sorted(source.unverified - pairs):
+        budget.add_blob(digest, os.path.getsize(blob_path(source.layout, digest)))
+        try:
+            verify_diff_id(source.layout, digest, diff_id, budget)
+        except (TarError, DecompressionError) as error:
+            raise InputError([format_problem("image", source.name, str(error))]) from None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rules_setcap.archive import tar
 from rules_setcap.diagnostics.errors import InputError, format_problem
@@ -20,12 +20,26 @@ from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.reference import expand_docker_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import IO
 
     from rules_setcap.imagecap.changed_layouts import ChangedLayout
 
     Write = Callable[[bytes], object]
+
+
+class DockerImage(NamedTuple):
+    """An image in the manifest.json of a Docker archive.
+
+    Attributes:
+      config: the digest of its config.
+      layers: the digests of its layers.
+      names: its names.
+    """
+
+    config: str
+    layers: Sequence[str]
+    names: Sequence[str]
 
 
 def write_directory(path: str, layout: ChangedLayout, index: bytes, *, may_move: bool) -> None:
@@ -57,12 +71,15 @@ def write_directory(path: str, layout: ChangedLayout, index: bytes, *, may_move:
     _write_file(os.path.join(path, "index.json"), index)
 
 
-def write_archive(file: IO[bytes], layout: ChangedLayout, documents: Mapping[str, bytes], codec: str) -> None:
+def write_archive(
+    file: IO[bytes], layout: ChangedLayout, members: Mapping[str, str], documents: Mapping[str, bytes], codec: str
+) -> None:
     """Writes an archive of an image.
 
     Args:
       file: the file that the archive is written to.
       layout: the layout.
+      members: by digest, the paths of blobs that are not at their place in a layout.
       documents: the files beside its blobs: index.json and oci-layout, manifest.json, or all of them.
       codec: how the archive is compressed: "none", "gzip", "zstd", "xz" or "bzip2".
 
@@ -71,11 +88,12 @@ def write_archive(file: IO[bytes], layout: ChangedLayout, documents: Mapping[str
       OSError: a file cannot be read or written.
     """
     with _open_compressed(file, codec) as stream:
-        directory = b"blobs/sha256/"
-        for name in (b"blobs/", directory):
-            stream.write(tar.format_header(name, tar.DIRECTORY, mode=0o755))
-        for digest in layout.list_digests():
-            name = directory + digest.removeprefix("sha256:").encode()
+        digests = layout.list_digests()
+        if not members.keys() >= set(digests):
+            for directory in (b"blobs/", b"blobs/sha256/"):
+                stream.write(tar.format_header(directory, tar.DIRECTORY, mode=0o755))
+        for digest in digests:
+            name = members.get(digest, blob_path("", digest)).encode()
             if digest in layout.documents:
                 _write_member(stream, name, layout.documents[digest])
                 continue
@@ -93,19 +111,32 @@ def write_archive(file: IO[bytes], layout: ChangedLayout, documents: Mapping[str
         stream.write(tar.END)
 
 
-def make_docker_manifest(images: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> bytes:
+def name_docker_members(images: Iterable[DockerImage]) -> dict[str, str]:
+    """Returns the paths of configs and layers in an archive of Docker before 25, by digest.
+
+    buildImage of nixpkgs finds the layers of a base by these paths.
+    """
+    names: dict[str, str] = {}
+    for image in images:
+        names[image.config] = f"{image.config.removeprefix('sha256:')}.json"
+        names.update((layer, f"{layer.removeprefix('sha256:')}/layer.tar") for layer in image.layers)
+    return names
+
+
+def make_docker_manifest(images: Iterable[DockerImage], members: Mapping[str, str]) -> bytes:
     """Returns the manifest.json of `docker save`.
 
     Args:
-      images: for each image, the digest of the config, the digests of the layers, and the names.
+      images: the images.
+      members: by digest, the paths of blobs that are not at their place in a layout.
     """
     items = [
         {
-            "Config": blob_path("", config),
-            "RepoTags": list(names) or None,
-            "Layers": [blob_path("", layer) for layer in layers],
+            "Config": members.get(image.config, blob_path("", image.config)),
+            "RepoTags": list(image.names) or None,
+            "Layers": [members.get(layer, blob_path("", layer)) for layer in image.layers],
         }
-        for config, layers, names in images
+        for image in images
     ]
     return json.dumps(items, separators=(",", ":")).encode()
 

@@ -12,22 +12,49 @@ would not be found. So a tar is an archive if it has a file with the name and th
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from rules_setcap.archive.budget import ReadBudget
+from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
 from rules_setcap.archive.entry import DIRECTORY, FILE
+from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.archive.seeking import SeekingStream
 from rules_setcap.diagnostics import limits, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, BinaryIO
 
-    from rules_setcap.archive.reader import Member, TarReader
+    from rules_setcap.archive.reader import Member
 
 DOCKER_1_9_MEMBER = re.compile(r"/[0-9a-f]{64}/(json|layer\.tar)", re.ASCII)
 """The path of a member in an archive of Docker before 1.10."""
+_ARCHIVE_MEMBER = re.compile(r"/[^/]*|/blobs/[^/]*|/blobs/sha256/[^/]*|/[0-9a-f]{64}/[^/]*", re.ASCII)
+"""The paths that the members of image archives have."""
 
 _SPACE = b" \t\r\n"
+
+
+def find_archive_evidence(file: BinaryIO) -> str:
+    """Finds out whether an uncompressed tar is an image archive, without reading its contents.
+
+    The search ends at a member that image archives do not have, so that it takes little time for a tar of many files.
+
+    Returns:
+      Why the file is an image archive, as a clause. "" does not mean that it is none.
+    """
+    try:
+        if DecompressedStream(file).codec != "none":
+            return ""
+        detector = ArchiveDetector(TarReader(SeekingStream(file), ReadBudget(os.fstat(file.fileno()).st_size)))
+        for member in detector:
+            if detector.evidence or not _ARCHIVE_MEMBER.fullmatch(member.path):
+                break
+    except (TarError, DecompressionError):
+        return ""
+    return detector.evidence
 
 
 class ArchiveDetector:

@@ -8,7 +8,8 @@ Two kinds of archive are read, plain or compressed:
   `<digest>.tar.gz` (crane, ko, kaniko, jib), `blobs/sha256/<digest>` (Docker since 25, BuildKit). Members may be links.
 
 In an archive with both, index.json must have the images of manifest.json: containerd reads index.json, and Docker with the
-classic image store reads manifest.json. The bytes of layers stay as they are.
+classic image store reads manifest.json. apko writes an index.json whose blobs are not in blobs/; engines read manifest.json then.
+The bytes of layers stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import posixpath
 import re
 import shutil
 from collections import namedtuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.decompress import DecompressedStream, DecompressionError
@@ -29,7 +30,7 @@ from rules_setcap.archive.records import CAPABILITY_RECORD, CAPABILITY_TWIN
 from rules_setcap.diagnostics import limits, strict_json
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.files import open_regular, write_whole
-from rules_setcap.oci import image_documents, media_types
+from rules_setcap.oci import image_documents, manifest_checks, media_types
 from rules_setcap.oci.archive_detection import DOCKER_1_9_MEMBER
 from rules_setcap.oci.blobs import BLOBS, HashingReader, blob_path
 from rules_setcap.oci.descriptors import compute_digest, describe_blob, encode_document
@@ -49,22 +50,42 @@ _HINT = "give an OCI layout directory, an OCI archive, or an archive as docker s
 
 _LAYER_HINT = f"{_HINT}; to add the files of a tar to an image, write setcap(name = ..., tar = ...) and give that to layers"
 
-ImportedArchive = namedtuple("ImportedArchive", ("has_manifests", "codec", "docker_images"))
-"""What an archive had. has_manifests: bool, whether the manifests of its images are in it; if not, they are made from its
-manifest.json; codec: str, how it is compressed, as DecompressedStream has it; docker_images: list of (str, list of str), for each
-image of its manifest.json the digest of the config and the names, or None if there is no manifest.json."""
+
+class ImportedArchive(NamedTuple):
+    """What an archive had.
+
+    Attributes:
+      has_manifests: whether the manifests of its images are in it; if not, they are made from its manifest.json.
+      codec: how it is compressed, as DecompressedStream has it.
+      docker_images: for each image of its manifest.json, the digest of the config and the names; None if there is no manifest.json.
+      unverified: the digests of compressed layers of a Docker archive, and the diff_ids that the configs say.
+    """
+
+    has_manifests: bool
+    codec: str
+    docker_images: list[tuple[str, list[str]]] | None
+    unverified: set[tuple[str, str]]
+
+    def list_docker_names(self) -> dict[str, list[str]]:
+        """Returns the names of the images of manifest.json by the digest of the config."""
+        names: dict[str, list[str]] = {}
+        for digest, more in self.docker_images or ():
+            names.setdefault(digest, []).extend(more)
+        return names
+
 
 _DockerImage = namedtuple("_DockerImage", ("config", "layers", "names"))
 """An image that manifest.json names. config: bytes; layers: list of dict, the descriptors of its layers; names: list of str."""
 
 
-def import_archive(output: str, source: str, attribute: str = "base") -> ImportedArchive:
+def import_archive(output: str, source: str, attribute: str = "base", *, verify_later: bool = False) -> ImportedArchive:
     """Writes the layout of the images in an archive.
 
     Args:
       output: the path of the layout directory; what is there is replaced.
       source: the path of the archive.
       attribute: the attribute that names the archive, for messages.
+      verify_later: whether the caller decompresses the layers anyway, and verifies their diff_ids then.
 
     Returns:
       What the archive had.
@@ -76,11 +97,12 @@ def import_archive(output: str, source: str, attribute: str = "base") -> Importe
     try:
         os.makedirs(os.path.join(output, BLOBS), exist_ok=True)
         with open_regular(source) as file:
-            importer = _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size))
+            importer = _ArchiveImporter(output, ReadBudget(os.fstat(file.fileno()).st_size), verify_later)
             stream = DecompressedStream(file)
-            has_manifests, images = importer.import_members(TarReader(stream))
+            with stream.read_ahead() as ahead:
+                has_manifests, images = importer.import_members(TarReader(ahead))
             docker_images = None if images is None else [(compute_digest(image.config), image.names) for image in images]
-            return ImportedArchive(has_manifests, stream.codec, docker_images)
+            return ImportedArchive(has_manifests, stream.codec, docker_images, importer.unverified)
     except (TarError, DecompressionError) as error:
         shutil.rmtree(output, ignore_errors=True)
         hint = _LAYER_HINT if isinstance(error, _NoImageError) else _HINT
@@ -101,11 +123,16 @@ class _NoImageError(TarError):
 
 
 class _ArchiveImporter:
-    """Writes every file of an archive as a blob, and then the manifests and the index that make the blobs a layout."""
+    """Writes every file of an archive as a blob, and then the manifests and the index that make the blobs a layout.
 
-    def __init__(self, output: str, read_budget: ReadBudget) -> None:
-        self._output, self._read_budget = output, read_budget
-        self._layers: dict[str, tuple[str, str]] = {}  # By digest of a layer, its codec and diff_id.
+    Attributes:
+      unverified: as in ImportedArchive.
+    """
+
+    def __init__(self, output: str, read_budget: ReadBudget, verify_later: bool) -> None:
+        self._output, self._read_budget, self._verify_later = output, read_budget, verify_later
+        self.unverified: set[tuple[str, str]] = set()
+        self._layers: dict[str, str] = {}  # By digest of a layer, its codec.
         self._files: dict[str, dict[str, Any]] = {}  # By path of a file, its digest and size.
         self._links: dict[str, str] = {}  # By path of a link, the path of its target.
         self._kept: set[str] = set()  # Digests of the blobs that the layout has.
@@ -140,7 +167,7 @@ class _ArchiveImporter:
             self._parse_file("/manifest.json", strict_json.DOCKER),
         )
         images = None if docker is None else self._read_docker_images(docker)
-        has_manifests = isinstance(index, dict) and bool(index.get("manifests"))
+        has_manifests = isinstance(index, dict) and bool(index.get("manifests")) and not (images and not self._has_layout())
         if has_manifests:
             self._write_file("index.json", self._read_file("/index.json"))
             if images is not None:
@@ -190,6 +217,10 @@ class _ArchiveImporter:
                 raise TarError(f"{quote(member.path)} has digest {digest}")
             self._kept.add(digest)
         return {"digest": digest, "size": member.size}
+
+    def _has_layout(self) -> bool:
+        """Returns whether an engine can take the archive for an OCI image layout: it has oci-layout, or a blob in its place."""
+        return "/oci-layout" in self._files or any(path.startswith("/blobs/") for path in (*self._files, *self._links))
 
     def _check_version(self) -> None:
         value = self._parse_file("/oci-layout", strict_json.LAYOUT)
@@ -257,26 +288,23 @@ class _ArchiveImporter:
 
         The layer must have the diff_id, which is the only digest of a layer in a Docker archive.
         """
+        if not manifest_checks.is_digest(diff_id):
+            raise TarError(f"a layer with digest {blob['digest']}, and its diff_id in the image's config is {quote(diff_id)}")
         if blob["digest"] not in self._layers:
-            self._layers[blob["digest"]] = self._read_layer(blob["digest"])
-        codec, digest = self._layers[blob["digest"]]
-        if digest != diff_id:
-            raise TarError(f"a layer with digest {digest}, and its config has the diff_id {quote(diff_id)}")
-        return {"mediaType": media_types.LAYER + _CODEC_SUFFIXES[codec], **blob}
-
-    def _read_layer(self, digest: str) -> tuple[str, str]:
-        """Returns the codec and the diff_id of a layer."""
-        with open_regular(blob_path(self._output, digest)) as file:
-            stream = DecompressedStream(file, self._read_budget)
-            if stream.codec not in _CODEC_SUFFIXES:
-                what = (
-                    f"a layer compressed by {stream.codec}, which containerd does not read in layers; compress it by gzip or zstd"
-                )
+            with open_regular(blob_path(self._output, blob["digest"])) as file:
+                codec = DecompressedStream(file, self._read_budget).codec
+            if codec not in _CODEC_SUFFIXES:
+                what = f"a layer compressed by {codec}, which containerd does not read in layers; compress it by gzip or zstd"
                 raise TarError(what)
-            if stream.codec == "none":
-                return "none", digest
-            diff_id, _ = HashingReader(stream).read_rest()
-        return stream.codec, diff_id
+            self._layers[blob["digest"]] = codec
+        codec = self._layers[blob["digest"]]
+        if codec == "none" and blob["digest"] != diff_id:
+            raise TarError(f"a layer with digest {blob['digest']}, and its diff_id in the image's config is {quote(diff_id)}")
+        if codec != "none" and (blob["digest"], diff_id) not in self.unverified:
+            self.unverified.add((blob["digest"], diff_id))
+            if not self._verify_later:
+                verify_diff_id(self._output, blob["digest"], diff_id, self._read_budget)
+        return {"mediaType": media_types.LAYER + _CODEC_SUFFIXES[codec], **blob}
 
     def _write_docker_images(self, images: list[_DockerImage]) -> None:
         """Writes OCI manifests and an index for the images that manifest.json names."""
@@ -334,6 +362,25 @@ class _ArchiveImporter:
 
     def _write_file(self, name: str, data: bytes) -> None:
         write_whole(os.path.join(self._output, name), data)
+
+
+def verify_diff_id(layout: str, digest: str, diff_id: str, budget: ReadBudget) -> None:
+    """Verifies that a compressed layer unpacks to a diff_id.
+
+    Args:
+      layout: the path of the layout that has the layer.
+      digest: the digest of the layer.
+      diff_id: the expected digest of its tar.
+      budget: counts what is read.
+
+    Raises:
+      TarError: it has another diff_id.
+      DecompressionError: it is damaged.
+    """
+    with open_regular(blob_path(layout, digest)) as file:
+        actual, _ = HashingReader(DecompressedStream(file, budget)).read_rest()
+    if actual != diff_id:
+        raise TarError(f"a layer with digest {actual}, and its diff_id in the image's config is {quote(diff_id)}")
 
 
 def _write_content(path: str, content: Iterator[bytes], size: int) -> str:

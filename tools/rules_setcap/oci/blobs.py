@@ -74,17 +74,18 @@ class VerifiedBlob:
     The end of the block reads what the block did not, and raises InputError if the digest or the size differs.
     """
 
-    def __init__(self, path: str, descriptor: Mapping[str, Any], place: str) -> None:
+    def __init__(self, path: str, descriptor: Mapping[str, Any], place: str, *, has_digest: bool = False) -> None:
         """Prepares the opening of a blob.
 
         Args:
           path: the path of the blob.
           descriptor: a valid descriptor.
           place: what has the blob, for messages: the path of the layout, or of the blob.
+          has_digest: whether the blob is known to have the digest, so that it is not read for that. Its size is verified.
         """
-        self._path, self._descriptor, self._place = path, descriptor, place
+        self._path, self._descriptor, self._place, self._has_digest = path, descriptor, place, has_digest
 
-    def __enter__(self) -> HashingReader:
+    def __enter__(self) -> Any:
         try:
             self._file = open_regular(self._path)
         except OSError as error:
@@ -92,6 +93,8 @@ class VerifiedBlob:
             if self._descriptor.get("urls"):
                 what += "; the layer is at the URLs of its descriptor, and must be in the layout to be read"
             raise InputError([format_problem("base", self._place, what)]) from None
+        if self._has_digest:
+            return self._file
         self._reader = HashingReader(self._file)
         return self._reader
 
@@ -99,7 +102,10 @@ class VerifiedBlob:
         with self._file:
             if kind is not None:
                 return
-            digest, size = self._reader.read_rest()
+            if self._has_digest:
+                digest, size = self._descriptor["digest"], os.fstat(self._file.fileno()).st_size
+            else:
+                digest, size = self._reader.read_rest()
         if (size, digest) != (self._descriptor["size"], self._descriptor["digest"]):
             what = f"has {size} bytes and digest {digest}"
             raise InputError([format_problem("base", self._place, f"{self._descriptor['digest']} {what}")])

@@ -116,6 +116,7 @@ class Image:
       differences: the files about which engines differ.
       users: uids by name, from /etc/passwd; None if the image does not have it.
       groups: gids by name, from /etc/group; None if the image does not have it.
+      names: the names of the image in its archive or layout.
     """
 
     platform: str
@@ -132,6 +133,7 @@ class Image:
     # By layer and entry: the ELF headers of executable programs that have a loader; see LayerReader.
     _programs: dict[tuple[int, int], ProgramHeaders] = field(default_factory=dict, repr=False)
     groups: dict[str, int] | None = None
+    names: tuple[str, ...] = ()
 
     def find_file(self, path: str) -> File | None:
         """Returns the regular file to which an absolute path leads, with all links followed; None if there is none."""

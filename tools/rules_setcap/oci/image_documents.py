@@ -131,7 +131,10 @@ def check_image_documents(place: str, manifest: Any, config: Any) -> ImageDocume
     layers = []
     for layer in manifest["layers"]:
         media_type = media_types.convert_layer_type(layer["mediaType"])
-        if not media_types.is_layer_type(media_type):
+        if media_type.endswith("+encrypted"):
+            what = f"layer {layer['digest']} is encrypted; decrypt the image first, as with skopeo copy --decryption-key"
+            problems.add("base", place, what)
+        elif not media_types.is_layer_type(media_type):
             problems.add("base", place, f"layer of unknown media type {quote(media_type)}")
         layers.append({**layer, "mediaType": media_type})
     rootfs = config.get("rootfs") if isinstance(config, dict) else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
 from rules_setcap.archive.reader import TarError, TarReader
+from rules_setcap.archive.seeking import SeekingStream
 from rules_setcap.diagnostics import files
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.oci import image_documents
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 
     from rules_setcap.archive.budget import ReadBudget
 
-LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id"))
+LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id", "has_digest"), defaults=(False,))
 """The blob of a layer. path: str, of the file; descriptor: dict; place: str, the path of the layout or of the blob, for
-messages; diff_id: str, from the image's config."""
+messages; diff_id: str, from the image's config; has_digest: bool, whether the file is known to have the digest of the descriptor,
+because this process has written it."""
+
+_SMALL = 1 << 20  # Threads take longer to start than a smaller blob takes to read.
 
 
 def list_layout_layers(layout: str, platform: str, fetched_blobs: Mapping[str, str] | None = None) -> list[LayerBlob]:
@@ -40,13 +45,24 @@ def list_layout_layers(layout: str, platform: str, fetched_blobs: Mapping[str, s
 
 
 def list_image_layers(
-    layout: str, image: image_documents.ImageDocuments, fetched_blobs: Mapping[str, str] | None = None
+    layout: str,
+    image: image_documents.ImageDocuments,
+    fetched_blobs: Mapping[str, str] | None = None,
+    *,
+    have_digests: bool = False,
 ) -> list[LayerBlob]:
-    """Returns the layers of an image that was read from an OCI image layout directory, the lowest first; arguments as above."""
+    """Returns the layers of an image that was read from an OCI image layout directory, the lowest first.
+
+    Args:
+      layout: the path of the directory.
+      image: the documents of the image.
+      fetched_blobs: by digest, the paths of layers that the layout lacks.
+      have_digests: whether this process has written the layout, from blobs that it has verified.
+    """
     paths = fetched_blobs or {}
     pairs = zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
     return [
-        LayerBlob(paths.get(layer["digest"]) or blob_path(layout, layer["digest"]), layer, layout, diff_id)
+        LayerBlob(paths.get(layer["digest"]) or blob_path(layout, layer["digest"]), layer, layout, diff_id, have_digests)
         for layer, diff_id in pairs
     ]
 
@@ -79,9 +95,10 @@ def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
     Raises:
       InputError: the layer is not valid, or has another digest, size or diff_id.
     """
-    with VerifiedBlob(blob.path, blob.descriptor, blob.place) as file:
+    with VerifiedBlob(blob.path, blob.descriptor, blob.place, has_digest=blob.has_digest) as file:
         try:
-            budget.add_blob(blob.descriptor["digest"], os.stat(blob.path).st_size)
+            size = os.stat(blob.path).st_size
+            budget.add_blob(blob.descriptor["digest"], size)
             stream = DecompressedStream(file, budget)
             if stream.codec not in LAYER_CODECS:
                 # Docker and podman read such a layer; containerd takes it for a damaged tar.
@@ -91,11 +108,25 @@ def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
                 # VerifiedBlob verifies the digest, and containerd refuses this layer if its digest is not its diff_id.
                 if blob.descriptor["digest"] != blob.diff_id:
                     raise TarError(f"its diff_id in the image's config is {quote(blob.diff_id)}")
-                yield TarReader(stream, budget)
+                if blob.has_digest:
+                    yield TarReader(SeekingStream(file), budget)
+                elif size < _SMALL:
+                    yield TarReader(stream, budget)
+                else:
+                    with stream.read_ahead() as ahead:
+                        yield TarReader(ahead, budget)
+                        ahead.skip_rest()
             else:
-                reader = HashingReader(stream)
-                yield TarReader(reader, budget)
-                digest, _ = reader.read_rest()
+                if size < _SMALL:
+                    reader = HashingReader(stream)
+                    yield TarReader(reader, budget)
+                    digest, _ = reader.read_rest()
+                else:
+                    hashed = hashlib.sha256()
+                    with stream.read_ahead(hashed.update) as ahead:
+                        yield TarReader(ahead, budget)
+                        ahead.skip_rest()
+                    digest = "sha256:" + hashed.hexdigest()
                 if digest != blob.diff_id:  # Engines refuse such a layer.
                     raise TarError(f"it unpacks to {digest}, and its diff_id in the image's config is {quote(blob.diff_id)}")
         except (TarError, DecompressionError) as error:

@@ -48,6 +48,42 @@ class LayoutReader:
         """Returns the descriptors of images and indexes in index.json."""
         return [entry for entry in self._read_index()["manifests"] if self._is_image_or_index(entry)]
 
+    def list_manifests_by_entry(self) -> list[tuple[Mapping[str, Any], frozenset[str]]]:
+        """Returns each image and index in index.json, with the digests of the manifests that it leads to.
+
+        Raises:
+          InputError: an index is not valid, or names too many manifests.
+        """
+        by_index: dict[str, frozenset[str]] = {}
+        return [
+            (entry, self._list_manifests(entry, by_index, 0))
+            for entry in self._read_index()["manifests"]
+            if entry["mediaType"] in (*media_types.MANIFESTS, *media_types.INDEXES)
+        ]
+
+    def _list_manifests(self, entry: Mapping[str, Any], by_index: dict[str, frozenset[str]], depth: int) -> frozenset[str]:
+        """Returns the digests of the manifests that an entry leads to.
+
+        Args:
+          entry: a descriptor of a manifest or an index.
+          by_index: the results for indexes by digest.
+          depth: the number of indexes above it, without index.json.
+        """
+        digest = entry["digest"]
+        if entry["mediaType"] in media_types.MANIFESTS:
+            return frozenset([digest])
+        if digest not in by_index:
+            if depth > limits.INDEX_DEPTH:
+                raise self._error(f"indexes within indexes, more than {limits.INDEX_DEPTH} deep (limit INDEX_DEPTH)")
+            manifests: set[str] = set()
+            for child in self._read_manifest(entry)["manifests"] if self._has_blob(entry) else ():
+                if child["mediaType"] in (*media_types.MANIFESTS, *media_types.INDEXES):
+                    manifests |= self._list_manifests(child, by_index, depth + 1)
+            by_index[digest] = frozenset(manifests)
+            if sum(map(len, by_index.values())) > 10 * limits.IMAGES:
+                raise self._error(f"indexes that name more than {10 * limits.IMAGES} manifests together (limit IMAGES)")
+        return by_index[digest]
+
     def find_images(self, platform: Mapping[str, str] | None, sparse: bool) -> list[tuple[Any, Any, Mapping[str, Any]]]:
         """Returns manifest, config and descriptor of the images for a platform.
 

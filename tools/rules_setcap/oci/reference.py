@@ -99,6 +99,9 @@ def check_repository(text: str) -> None:
         raise ValueError("names no registry; write its host first, as host/path or host:port/path")
     if not _HOST_WITH_VALID_PORT.fullmatch(host):
         raise ValueError(f"{quote(host)} is not a valid host; write host/path or host:port/path")
+    port = re.search(r":([0-9]+)$", host)
+    if port and not 0 < int(port[1]) < 1 << 16:
+        raise ValueError(f"port {port[1]} is out of range (1 to 65535)")
     if not _PATH.fullmatch(path):
         name, separator, _ = path.partition("@") if "@" in path else path.partition(":")
         if separator and _PATH.fullmatch(name):

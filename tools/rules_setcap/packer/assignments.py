@@ -9,24 +9,27 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from rules_setcap import capabilities
 from rules_setcap.archive.entry import FILE, HARDLINK, SYMLINK, Entry
 from rules_setcap.archive.paths import normalize_path
-from rules_setcap.diagnostics import limits, strict_json
+from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.files import open_regular
 from rules_setcap.executables.formats import BUILD_FOR_LINUX, find_system
 from rules_setcap.packer.unmatched_paths import describe_unmatched_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any
 
+    from rules_setcap import capabilities
     from rules_setcap.diagnostics.problems import Problems
 
 START = 256
 """The number of bytes that find_fault() needs of a file: as many as the kernel reads (BINPRM_BUF_SIZE,
 include/uapi/linux/binfmts.h)."""
+
+MODE_HINT = ': set mode = "0755"'
+"""The end of a message about a file without execute bits: what to write in a rule."""
 
 
 class Assignment:
@@ -51,7 +54,7 @@ class Assignment:
         return Assignment(self.attribute, path, self.value)
 
 
-def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems) -> list[Assignment]:
+def parse_assignments(requests: Collection[Mapping[str, Any]], problems: Problems) -> list[Assignment]:
     """Parses assignments.
 
     Args:
@@ -61,6 +64,10 @@ def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems)
     Returns:
       The assignments, one for each path.
     """
+    if not requests:
+        return []
+    from rules_setcap import capabilities  # Few layers need it, and importing it takes time.
+
     assignments: dict[str, Assignment] = {}
     for request in requests:
         attribute, path, words = request["attribute"], request["path"], request["capabilities"]
@@ -75,7 +82,9 @@ def parse_assignments(requests: Iterable[Mapping[str, Any]], problems: Problems)
             problems.add(attribute, path, str(error))
             continue
         if path in assignments:
-            what = f"has capabilities from {assignments[path].attribute} already; keep one of the two"
+            other = assignments[path].attribute
+            what = f"has capabilities from {other} already" if other != attribute else "is there twice"
+            what += "; keep one of the two"
             problems.add(attribute, path, what)
             continue
         assignments[path] = Assignment(attribute, path, value)
@@ -97,6 +106,8 @@ def read_request(file: str, path: str, problems: Problems) -> list[Mapping[str, 
     Raises:
       OSError: the file cannot be read.
     """
+    from rules_setcap.diagnostics import strict_json
+
     with open_regular(file) as stream:
         data = stream.read(limits.CAPABILITIES_FILE + 1)
     if len(data) > limits.CAPABILITIES_FILE:
@@ -161,8 +172,11 @@ def describe_link(path: str, find_target: Callable[[str], str | None]) -> str:
       find_target: returns the target of the symbolic link at a path; None if there is no symbolic link.
     """
     steps = [path]
-    while len(steps) <= limits.LINKS and (target := find_target(steps[-1])) is not None:
-        steps.append(posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target)))
+    while (target := find_target(steps[-1])) is not None:
+        step = posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target))
+        if step in steps or len(steps) > limits.LINKS:
+            return f"a symbolic link that leads to no file, because links go round at {quote(step)}; name a file"
+        steps.append(step)
     on_the_way = f" ({' -> '.join(map(quote, steps[1:]))})" if len(steps) > 2 else ""
     return f"a symbolic link; the kernel looks at the file it leads to{on_the_way}: name {quote(steps[-1])}"
 
@@ -178,7 +192,7 @@ def find_fault(kind: str, mode: int, start: bytes | None) -> str:
     if kind != FILE:
         return f"a {kind}; capabilities are for programs"
     if mode & 0o111 == 0:
-        return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
+        return f"mode {mode:04o} has no execute bit; capabilities are for programs{MODE_HINT}"
     if start is None or start[:4] == b"\x7fELF":
         return ""
     if start[:2] == b"#!":

@@ -1,32 +1,19 @@
-"""Parses the entries of a layer: a line of the request for each file, directory and link.
-
-rules/private/entries.bzl writes the lines. Each is a JSON object with these fields:
-
-- `path`: absolute path in the image.
-- `type`: "file" (the default), "directory", "symlink" or "hardlink".
-- `source`: the file or directory to copy, or the symbolic link to repeat. A file without a source is empty.
-- `output`: in place of `source` on Bazel 7: an output of an action, which may be an unresolved symlink.
-- `target`: what a link leads to.
-- `mode`: permissions in octal.
-- `uid`, `gid`: numbers; 0 by default.
-- `attribute`: the attribute that the entry is from, for messages.
-"""
+"""Parses the entries of a layer: a line of the request for each file, directory and link (entry_lines.py)."""
 
 from __future__ import annotations
 
 import functools
-import json
-import stat
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, HARDLINK, MAX_ID, MODES, SYMLINK, Entry
 from rules_setcap.archive.paths import check_text, normalize_path
 from rules_setcap.diagnostics.errors import quote
 from rules_setcap.diagnostics.problems import Problems
-from rules_setcap.packer.sources import fill_template, make_entry, read_output, read_source, read_statuses
+from rules_setcap.packer.entry_lines import decode_line, decode_lines, name_fields
+from rules_setcap.packer.sources import fill_template, read_files, read_output, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     Digests = Callable[[], Mapping[str, str]]
@@ -99,7 +86,12 @@ def parse_entries(
     while lines:
         batch = lines[: -_BATCH - 1 : -1]
         del lines[-_BATCH:]
-        for entry in _parse_batch(batch, problems, digests, defaults or {}):
+        parsed = _parse_batch(batch, problems, digests, defaults or {})
+        added = {entry[0]: entry for entry in parsed}
+        if len(added) == len(parsed) and entries.keys().isdisjoint(added.keys()):
+            entries.update(added)
+            continue
+        for entry in parsed:
             first = entries.setdefault(entry[0], entry)
             # Runfiles may have the same file more than once.
             if first is not entry and first[:-1] != entry[:-1]:
@@ -126,36 +118,46 @@ def parse_mode(text: str, attribute: str, path: str, problems: Problems) -> int:
     return mode or 0
 
 
-def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> Iterator[Entry]:
-    """Yields the entries of some lines.
+def _parse_batch(lines: Sequence[str], problems: Problems, digests: Digests, defaults: Mapping[str, Any]) -> list[Entry]:
+    """Returns the entries of some lines.
 
-    A layer may have 100,000 lines that differ in path and source only. So paths and sources are checked all at once, the status
-    of all sources is read at once, and the other fields are checked once for each combination of their values. Lines that do
-    not pass are parsed one by one.
+    Paths and sources are checked all at once, and the other fields once for each combination of their values. Lines that do not
+    pass are parsed one by one.
     """
-    objects = _decode_lines(lines)
-    if defaults:
-        for fields in objects:
-            _add_defaults(fields, defaults)
+    values = decode_lines(lines)
+    if (files := _parse_files(values, defaults)) is not None:
+        return files
+    entries: list[Entry] = []
+    objects = [name_fields(value) for value in values]
     if not _have_plain_paths(objects):
         for line, fields in zip(lines, objects, strict=True):
-            yield from _parse_line(line, fields, problems, digests)
-        return
-    rows = _split_lines(objects)
-    statuses = iter(read_statuses([source for _, source, _, template in rows if source and template]))
-    for line, (path, source, output, template) in zip(lines, rows, strict=True):
-        if template is None:
-            yield from _parse_line(line, _add_defaults(_decode(line), defaults), problems, digests)
-        elif source:
-            status = next(statuses)
-            if template.type == FILE and not isinstance(status, OSError) and stat.S_ISREG(status.st_mode):
-                yield fill_template(path, template, source, status.st_size)
-            else:
-                yield from _list_entries(make_entry(status, source, template, path, problems), template, problems)
-        elif output:
-            yield from _read_input("", output, template, path, problems, digests)
+            entries += _parse_line(line, _add_defaults(fields, defaults), problems, digests)
+        return entries
+    last_fields: Any = None
+    template: Entry | None = None
+    for line, fields in zip(lines, objects, strict=True):
+        path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
+        if fields != last_fields:
+            last_fields, template = fields, _make_template(fields, defaults)
+        if not template or (template.target and (source or output)) or (output and (source or template.type != FILE)):
+            entries += _parse_line(line, _add_defaults(name_fields(decode_line(line)), defaults), problems, digests)
+        elif source or output:
+            entries += _read_input(source, output, template, path, problems, digests)
         else:
-            yield fill_template(path, template)
+            entries.append(fill_template(path, template))
+    return entries
+
+
+def _parse_files(values: Sequence[Any], defaults: Mapping[str, Any]) -> list[Entry] | None:
+    """Returns the entries of lines that are arrays of a file with a source, and differ in paths only; None if one is not."""
+    try:
+        attributes, paths, sources = zip(*values, strict=True)
+        if {*map(type, values)} != {list} or len({*attributes}) != 1 or not all(sources) or not _are_plain(paths, sources):
+            return None
+    except (TypeError, ValueError):
+        return None
+    template = _make_template({"attribute": attributes[0]}, defaults)
+    return read_files(sources, template, paths) if template else None
 
 
 def _add_defaults(fields: Any, defaults: Mapping[str, Any]) -> Any:
@@ -167,58 +169,45 @@ def _add_defaults(fields: Any, defaults: Mapping[str, Any]) -> Any:
     return fields
 
 
-def _split_lines(objects: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, Entry | None]]:
-    """Removes path, source and output of each line, and returns them with a template; None if _parse_line() has to check the line."""
-    rows: list[tuple[str, str, str, Entry | None]] = []
-    last_fields: Any = None
-    template: Entry | None = None
-    for fields in objects:
-        path, source, output = fields.pop("path"), fields.pop("source", ""), fields.pop("output", "")
-        # 1 == True == 1.0, but only one of them is a valid number.
-        if fields != last_fields or "uid" in fields or "gid" in fields:
-            last_fields = fields
-            try:
-                template = _parse_template(**fields)
-            except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
-                template = None
-        if template and (source or output) and (template.target or (source and output)):
-            rows.append((path, source, output, None))
-        else:
-            rows.append((path, source, output, template))
-    return rows
+def _make_template(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> Entry | None:
+    """Returns an entry with what some lines have in common; None if _parse_line() has to check each of them.
 
-
-def _decode_lines(lines: Sequence[str]) -> list[Any]:
-    """Decodes each line as JSON; None if it is not valid. Decoding many at once takes a third of the time."""
-    values = _decode("[" + ",".join(lines) + "]")
-    if isinstance(values, list) and len(values) == len(lines):
-        return values
-    return [_decode(line) for line in lines]
-
-
-def _decode(text: str) -> object:
+    Args:
+      fields: the fields of each line but its path, source and output.
+      defaults: as for parse_entries().
+    """
+    if "uid" in fields or "gid" in fields:
+        return None  # 1 == True == 1.0, but only one of them is a valid number.
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return _parse_template(**_add_defaults({**fields}, defaults))
+    except TypeError:  # A list or an object is not hashable, and of the wrong type anyway.
         return None
 
 
 def _have_plain_paths(objects: Sequence[Any]) -> bool:
     """Returns whether all paths and sources are valid; False also if _parse_line() has to check each."""
     try:
-        names = [fields["path"] for fields in objects]
-        paths = "/\0".join(names) + "/"
-        sources = "".join([fields.get("source", "") + fields.get("output", "") for fields in objects])
+        paths = [fields["path"] for fields in objects]
+        return _are_plain(paths, [fields.get("source", "") + fields.get("output", "") for fields in objects])
     except (AttributeError, KeyError, TypeError):
         return False
-    separators = len(objects) - 1
+
+
+def _are_plain(paths: Sequence[str], sources: Sequence[str]) -> bool:
+    """Returns whether all paths and sources are valid; False also if _parse_line() has to check each.
+
+    Raises:
+      TypeError: one of them is not a string.
+    """
+    joined, joined_sources = "/\0".join(paths) + "/", "".join(sources)
+    separators = len(paths) - 1
     return (
-        all(names)
-        and paths.startswith("/")
-        and paths.count("/\0/") == paths.count("\0") == separators
-        and not ("//" in paths or "/./" in paths or "/../" in paths or "/.wh." in paths or "\0" in sources)
-        and paths.isascii()
-        and sources.isascii()
+        all(paths)
+        and joined.startswith("/")
+        and joined.count("/\0/") == joined.count("\0") == separators
+        and not ("//" in joined or "/./" in joined or "/../" in joined or "/.wh." in joined or "\0" in joined_sources)
+        and joined.isascii()
+        and joined_sources.isascii()
     )
 
 

@@ -89,7 +89,8 @@ def write_layer(
                 contents.add_start(path, mode, _write_content(blob, entry))
         blob.write(tar.END)
     contents.add_entries(entries, named)
-    programs = {entry.path: _read_headers(entry.source) for entry in entries if entry.path in assigned or entry.path == program}
+    described = {program, *assigned}
+    programs = {entry.path: _read_headers(entry.source) for entry in entries if entry.path in described}
     return describe_layer(blob, compression, assigned, created_by, contents, programs)
 
 

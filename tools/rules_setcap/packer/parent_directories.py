@@ -40,10 +40,11 @@ def add_parent_directories(entries: dict[str, Entry], lower: MergedContents, whi
         if path not in entries:
             entries[path] = _copy_directory(path, lower, "layers")
     last_parent = ""
-    for below, entry in list(entries.items()):
-        parent = path = below.rpartition("/")[0]
+    for below in list(entries):
+        parent = path = below[: below.rindex("/")]
         if parent == last_parent:
             continue  # Most entries follow another one of their directory.
+        entry = entries[below]
         while path and path not in entries:
             if path in lower.directories:
                 if which == ALL:

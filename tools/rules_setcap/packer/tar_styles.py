@@ -20,24 +20,33 @@ entries are sorted by; directory_mode: int, the permissions of directories that 
 def sort_entries(entries: Iterable[Entry], style: TarStyle) -> list[Entry]:
     """Returns the entries in the order that they have in a layer: hard links come last, after the files that they link to."""
     ordered = sorted(entries, key=style.sort_key)
-    ordered.sort(key=lambda entry: entry.type == HARDLINK)
+    if links := [entry for entry in ordered if entry.type == HARDLINK]:
+        return [entry for entry in ordered if entry.type != HARDLINK] + links
     return ordered
 
 
 def set_directory_mode(entries: dict[str, Entry], mode: int) -> None:
     """Gives directories that have the default permissions those of a tar style."""
+    if mode == MODES[DIRECTORY]:
+        return
     for path, entry in entries.items():
         if entry.type == DIRECTORY and entry.mode == MODES[DIRECTORY]:
             entries[path] = entry._replace(mode=mode)
 
 
 def _name_plain(entry: Entry) -> bytes:
-    """Returns the name of an entry as Docker and BuildKit write it: without the leading slash.
-
-    Directories end with a slash, so that they are before their contents if the entries are sorted by this name.
-    """
+    """Returns the name of an entry as Docker and BuildKit write it: without the leading slash; directories end with a slash."""
     name: bytes = entry.path[1:].encode()
     return name + b"/" if entry.type == DIRECTORY else name
+
+
+def _end_directory_with_slash(entry: Entry) -> str:
+    """Returns the path of an entry; that of a directory ends with a slash, so that it is before its contents.
+
+    Sorted by them, entries have the order of their plain names, because the order of UTF-8 is that of code points.
+    """
+    path: str = entry.path
+    return path + "/" if entry.type == DIRECTORY else path
 
 
 def _name_as_ko(entry: Entry) -> bytes:
@@ -56,7 +65,7 @@ def _split_path(entry: Entry) -> list[bytes]:
 
 TAR_STYLES = {
     "ko": TarStyle(_name_as_ko, _split_path, 0o555),
-    "plain": TarStyle(_name_plain, _name_plain, 0o755),
+    "plain": TarStyle(_name_plain, _end_directory_with_slash, 0o755),
 }
 """The tar styles by name. With `ko`, a layer has the diff_id that ko gives to the same files (tarBinary and tarKoData of
 ko's pkg/build)."""

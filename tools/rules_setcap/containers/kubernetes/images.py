@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from rules_setcap.containers.kubernetes.manifests import Manifest
 from rules_setcap.documents.yaml_documents import Field
 from rules_setcap.oci.reference import names_same_image, parse_reference
 
+_IMAGE_PATH = re.compile(r"(^|\.)image(\.reference)?$", re.ASCII)
 _MAX_REFERENCE = 1024  # A longer text cannot be the name of an image.
 
 
@@ -37,8 +39,8 @@ def find_image_fields(manifest: Manifest) -> Iterator[Field]:
 
 
 def find_custom_image_fields(manifest: Manifest) -> Iterator[Field]:
-    """Yields the texts of fields called `image` in objects of unknown kinds, outside their pod templates."""
-    return (field for field in _find_other_texts(manifest) if field.path.rpartition(".")[2] == "image")
+    """Yields the texts of fields called `image` or `image.reference` in objects of unknown kinds, outside their pod templates."""
+    return (field for field in _find_other_texts(manifest) if _IMAGE_PATH.search(field.path))
 
 
 def find_mentions(manifest: Manifest, image: str) -> Iterator[Field]:

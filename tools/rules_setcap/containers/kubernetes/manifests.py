@@ -33,6 +33,7 @@ _REMOVED = {
     "batch/v2alpha1": "batch/v1",
     "extensions/v1beta1": "apps/v1",
 }
+_KUSTOMIZE = "kustomize.config.k8s.io/"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class Manifest:
       pods: all pods and pod templates.
       others: the objects whose kind is not known here.
       problems: the problems that do not belong to a pod.
+      kustomizations: the objects that Kustomize reads, and that no cluster has.
     """
 
     pods: list[Pod]
     others: list[Field]
     problems: tuple[str, ...] = ()
+    kustomizations: tuple[Field, ...] = ()
 
 
 def parse_manifest(
@@ -79,7 +82,8 @@ def parse_manifest(
     if problems and not partial:
         raise InputError(dict.fromkeys(problems))
     problems_of_pods = {text for pod in pods for text in pod.problems}
-    return Manifest(pods, collector.others, tuple(text for text in problems if text not in problems_of_pods))
+    problems_of_none = tuple(text for text in problems if text not in problems_of_pods)
+    return Manifest(pods, collector.others, problems_of_none, tuple(collector.kustomizations))
 
 
 def read_pods(data: bytes, file: str, engine_name: str = "containerd") -> list[Pod]:
@@ -112,6 +116,8 @@ def _read_object(field: Field, collector: Collector, kind: str = "", version: st
         (field.get("apiVersion") or field).problem(f'no longer served; write "{_REMOVED[version]}"', version)
     elif version in _PODS and kind in _PODS[version]:
         return read_pod(field, kind, _PODS[version][kind], collector)
+    elif version.startswith(_KUSTOMIZE):
+        collector.kustomizations.append(field)
     elif version in _PODS and kind not in _OTHERS[version]:
         _report_unknown_kind(field, version, kind)
     elif _is_custom(version):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from rules_setcap.containers.kubernetes import security
 from rules_setcap.containers.settings import Settings
 from rules_setcap.documents.yaml_documents import Field
+from rules_setcap.documents.yaml_errors import describe_placeholder
 from rules_setcap.oci.reference import parse_reference
 
 _SECTIONS = ("initContainers", "containers", "ephemeralContainers")
@@ -66,11 +67,13 @@ class Collector:
       others: the objects whose kind is not known here.
       problems: the problems of each object and container, in order; not those of pod templates in unknown kinds.
       placeholders: texts that are accepted as images, although they are not valid names.
+      kustomizations: the objects that Kustomize reads.
     """
 
     engine_name: str
     placeholders: Collection[str] = ()
     others: list[Field] = dataclasses.field(default_factory=list)
+    kustomizations: list[Field] = dataclasses.field(default_factory=list)
     problems: list[dict[str, None]] = dataclasses.field(default_factory=list)
 
     def separate(self, field: Field) -> Field:
@@ -168,6 +171,6 @@ def _read_container(
         try:
             parse_reference(reference)
         except ValueError as error:
-            image.problem(str(error))
+            image.problem(str(error) + describe_placeholder(reference))
     settings = security.read_settings(field, text or "", spec, volumes, collector.engine_name)
     return Container(field, section, text or "", reference or "", settings) if text or not is_strict else None

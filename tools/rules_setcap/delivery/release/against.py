@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rules_setcap.delivery.errors import DeliveryError
 from rules_setcap.delivery.release.report import VERSION
 from rules_setcap.diagnostics import files, strict_json
-from rules_setcap.diagnostics.errors import escape, quote
+from rules_setcap.diagnostics.errors import InputError, escape, format_problem, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,7 @@ def read_digests(path: str) -> list[RecordedImage]:
       path: the path of the file.
 
     Raises:
-      DeliveryError: the file cannot be read, or is not a file of digests.
+      InputError: the file cannot be read, or is not a file of digests.
     """
     try:
         with files.open_regular(path) as file:
@@ -77,9 +76,9 @@ def read_digests(path: str) -> list[RecordedImage]:
             raise ValueError(f"has the version {quote(document.get('version'))}; this program reads version {VERSION}")
         return [_parse_image(image) for image in document["images"]]
     except OSError as error:
-        raise DeliveryError(f"--against: {quote(path)}: cannot be read: {error.strerror}") from None
+        raise InputError([format_problem("--against", path, f"cannot be read: {error.strerror}")]) from None
     except ValueError as error:
-        raise DeliveryError(f"--against: {quote(path)}: {error}") from None
+        raise InputError([format_problem("--against", path, str(error))]) from None
 
 
 def _parse_image(value: Any) -> RecordedImage:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import threading
 from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import UnreadableRegistryError
+from rules_setcap.diagnostics.programs import HangingError, format_last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rules_setcap.delivery.release.running_programs import RunningPrograms
 
 _TIMEOUT = 120.0
 """The longest time that the client may take, in seconds: a credential helper may ask the user."""
@@ -20,13 +22,15 @@ _TIMEOUT = 120.0
 class Authorizer:
     """The values of the header Authorization. They are kept in memory only."""
 
-    def __init__(self, crane: str, *, insecure: bool) -> None:
+    def __init__(self, crane: str, programs: RunningPrograms, *, insecure: bool) -> None:
         """Creates an instance.
 
         Args:
           crane: the path of crane; "" if the client is another one, which gives no tokens.
+          programs: runs crane.
           insecure: whether crane may use plain HTTP.
         """
+        self._programs = programs
         self._command = [crane, *(["--insecure"] if insecure else [])] if crane else []
         self._headers: dict[tuple[str, bool, str], str] = {}
         self._host_headers: dict[str, str] = {}
@@ -61,7 +65,7 @@ class Authorizer:
                 return header
             kind = challenge.partition(" ")[0].lower()
             if not self._command or kind not in ("basic", "bearer"):
-                raise UnreadableRegistryError("the client gives no tokens")
+                raise UnreadableRegistryError("skopeo gives no credentials")
             host = repository.partition("/")[0]
             if kind == "basic":
                 if refused:
@@ -81,17 +85,18 @@ class Authorizer:
 
     def _run(self, arguments: Sequence[str]) -> dict[str, str]:
         """Returns the JSON object that crane prints."""
+        what = f"crane {arguments[0]} {arguments[1]}"
         try:
-            done = subprocess.run(
-                [*self._command, *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_TIMEOUT,
-                check=True,
-            )
-            answer = json.loads(done.stdout)
-        except (OSError, ValueError, subprocess.SubprocessError):
+            outcome = self._programs.call([*self._command, *arguments], None, min(_TIMEOUT, self._programs.limit))
+        except HangingError as error:
+            raise UnreadableRegistryError(f"{what} {error}") from None
+        except OSError as error:
+            raise UnreadableRegistryError(f"{what} cannot be started: {error.strerror}") from None
+        try:
+            answer = json.loads(outcome.output)
+        except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise UnreadableRegistryError(f"crane {arguments[0]} {arguments[1]} gives no authorization")
+        if outcome.status or not isinstance(answer, dict):
+            lines = format_last_lines(outcome.messages)
+            raise UnreadableRegistryError(f"{what} gives no authorization{f': {lines}' if lines else ''}")
         return answer

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rules_setcap.delivery.program_flags import CREDENTIALS_NOTE, INSECURE_HELP, add_timeout
 from rules_setcap.delivery.release import selection
 from rules_setcap.delivery.release.hooks import find_hook
-from rules_setcap.diagnostics.command_line import SHARED_STATUSES, CommandParser
-from rules_setcap.diagnostics.errors import quote
+from rules_setcap.delivery.release.local_blobs import check_command
+from rules_setcap.diagnostics.command_line import SHARED_STATUSES, CommandParser, parse_number
 from rules_setcap.oci import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Sequence
 
 STATUSES = {
     0: "all images are in their registries, with their tags; or --against has printed its report",
@@ -26,14 +27,16 @@ STATUSES = {
 def parse_flags(target: str, flags: Sequence[str]) -> argparse.Namespace:
     """Parses the user's flags for a target of image_release; prints an error and exits with 2 if they are not valid."""
     parser = make_parser(target)
-    options = parser.parse_command(flags)
-    if options.diff and not options.against:
-        parser.error("argument --diff: has no effect without --against; add --against FILE")
-    for name in ("output", "hooks", "attach_capabilities", "dry_run"):
-        if options.against and getattr(options, name):
-            flag = "--hook" if name == "hooks" else f"--{name.replace('_', '-')}"
-            parser.error(f"argument {flag}: has no effect with --against, which pushes nothing; remove one of them")
-    return options
+
+    def check(options: argparse.Namespace) -> None:
+        if options.diff and not options.against:
+            parser.add_problem("argument --diff: has no effect without --against; add --against FILE")
+        for name in ("output", "hooks", "attach_capabilities", "dry_run"):
+            if options.against and getattr(options, name):
+                flag = "--hook" if name == "hooks" else f"--{name.replace('_', '-')}"
+                parser.add_problem(f"argument {flag}: has no effect with --against, which pushes nothing; remove one of them")
+
+    return parser.parse_command(flags, check)
 
 
 def make_parser(target: str) -> CommandParser:
@@ -49,22 +52,22 @@ def make_parser(target: str) -> CommandParser:
             f"{run} -- --repository-prefix localhost:5000/test",
         ],
         statuses=STATUSES,
-        notes=["The client for registries, crane or skopeo, uses its own credentials."],
+        notes=[CREDENTIALS_NOTE],
         program="image_release",
         message_prefix=target,
     )
-    add = parser.add_argument
-    add(
+    add, add_checked = parser.add_argument, parser.add_checked_argument
+    add_checked(
         "--tag",
+        reference.check_tag,
         dest="tags",
         action="append",
-        type=make_type(reference.check_tag),
         help="a tag of all images, in place of those of the targets; may be repeated",
     )
-    add(
+    add_checked(
         "--repository-prefix",
+        selection.check_prefix,
         metavar="PREFIX",
-        type=make_type(selection.check_prefix),
         help="a registry, and a path in it, in place of the registry of each target; without a repository, an image has the path of its package",
     )
     add(
@@ -75,54 +78,51 @@ def make_parser(target: str) -> CommandParser:
         help="only the images of matching targets, such as //services/..., or of matching repositories, such as *-web; may be repeated",
     )
     add("--dry-run", action="store_true", help="ask the registries what they lack, and push nothing")
-    add(
+    add_checked(
         "--output",
+        _check_path,
         metavar="FILE",
-        default="",
         help="write repository, tags, digest, status and capabilities of each image to a JSON file",
     )
-    add(
+    add_checked(
         "--against",
+        _check_path,
         metavar="FILE",
-        default="",
         help="push nothing, and print how the images differ from those in the --output of an earlier release",
     )
     add(
         "--diff", action="store_true", help="with --against, also compare the images as image_diff does, by those in the registry"
     )
     add("--attach-capabilities", action="store_true", help="attach the capabilities of each image as an OCI referrer artifact")
-    add(
+    add_checked(
         "--hook",
+        find_hook,
         dest="hooks",
         action="append",
         metavar="PROGRAM",
         default=[],
-        type=make_type(find_hook),
         help="run a program on each pushed image, repository@digest, before the tags move; may be repeated",
     )
-    add(
+    add_checked(
         "--jobs",
-        type=make_type(_parse_jobs),
+        _parse_jobs,
         metavar="N",
         default=8,
         help="the number of images that are pushed at the same time (default: 8)",
     )
-    add(
+    add_checked(
         "--retries",
-        type=make_type(_parse_retries),
+        _parse_retries,
         metavar="N",
         default=5,
         help="the number of retries of what may pass (default: 5)",
     )
-    add(
-        "--insecure",
-        action="store_true",
-        help="allow plain HTTP, and certificates that cannot be verified; always set for a registry on this machine",
-    )
-    add(
+    add_timeout(parser, "the longest time in seconds that a client or Bazel may make no progress, and that a hook may take")
+    add("--insecure", action="store_true", help=INSECURE_HELP)
+    add_checked(
         "--bazel",
+        check_command,
         metavar="COMMAND",
-        default="",
         help="the command that downloads blobs from the remote cache (default: $BAZEL, bazelw, bazelisk or bazel)",
     )
     add(
@@ -136,32 +136,19 @@ def make_parser(target: str) -> CommandParser:
     return parser
 
 
-def make_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Returns the type of an argument.
+def _check_path(text: str) -> None:
+    """Checks the path of a file. An empty one is often that of a variable without a value.
 
-    Args:
-      parse: returns the value of the argument, None for the text itself; raises ValueError if it is not valid.
+    Raises:
+      ValueError: it is empty.
     """
-
-    def convert(text: str) -> Any:
-        try:
-            value = parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{quote(text)}: {error}") from None
-        return text if value is None else value
-
-    return convert
+    if not text:
+        raise ValueError("is not a file; give its path, or leave the flag out")
 
 
 def _parse_jobs(text: str) -> int:
-    return _parse_number(text, 1, 256)
+    return parse_number(text, 1, 256)
 
 
 def _parse_retries(text: str) -> int:
-    return _parse_number(text, 0, 20)
-
-
-def _parse_number(text: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 9 and low <= int(text) <= high):
-        raise ValueError(f"must be a number from {low} to {high}")
-    return int(text)
+    return parse_number(text, 0, 20)

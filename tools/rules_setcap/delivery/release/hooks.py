@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
+from rules_setcap.diagnostics.programs import HangingError
+
+if TYPE_CHECKING:
+    from rules_setcap.delivery.release.running_programs import RunningPrograms
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +29,26 @@ class Hook:
     path: str
     runfiles: str = ""
 
-    def run(self, reference: str) -> None:
+    def run(self, reference: str, programs: RunningPrograms) -> None:
         """Runs the program.
 
         Args:
           reference: the only argument, repository@digest.
+          programs: runs it.
 
         Raises:
-          DeliveryError: it fails.
+          DeliveryError: it fails, or takes too long.
         """
         environment = {**os.environ, "RUNFILES_DIR": self.runfiles} if self.runfiles else None
+        command = [self.path, reference]
         try:
-            done = subprocess.run(
-                [self.path, reference], env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-            )
+            status = programs.run(command, stdout=sys.stderr, environment=environment, longest=programs.limit)
+        except HangingError as error:
+            raise DeliveryError(f"hook {self.name} {reference}: it {error}; --timeout sets this limit") from None
         except OSError as error:
             raise DeliveryError(f"hook {self.name}: cannot be started: {error.strerror}") from None
-        if done.returncode:
-            raise DeliveryError(f"hook {self.name} {reference}: exit code {done.returncode}")
+        if status:
+            raise DeliveryError(f"hook {self.name} {reference}: exit code {status}")
 
 
 def find_hook(text: str) -> Hook:
@@ -54,7 +60,8 @@ def find_hook(text: str) -> Hook:
     Raises:
       ValueError: the program does not exist, or is not executable; the message is a sentence.
     """
-    path = shutil.which(text)
+    # `bazel run` starts this program in its runfiles.
+    path = shutil.which(os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", ""), text) if os.sep in text else text)
     if path is None:
         raise ValueError("is not an executable file; give the path of a program, or the name of one on PATH")
     return Hook(text, os.path.abspath(path))

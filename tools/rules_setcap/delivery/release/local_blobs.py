@@ -7,19 +7,21 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rules_setcap.delivery.errors import DeliveryError
+from rules_setcap.diagnostics.errors import quote
+from rules_setcap.diagnostics.programs import HangingError
 from rules_setcap.oci.blobs import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rules_setcap.delivery.release.model import ReleaseImage
+    from rules_setcap.delivery.release.running_programs import RunningPrograms
 
 _REGEX_SIZE = 60_000
 """The longest regular expression in one argument; Linux takes 131,072 bytes (MAX_ARG_STRLEN)."""
@@ -42,14 +44,15 @@ class NestedBuild:
 class LocalBlobs:
     """The blobs of a release on this machine."""
 
-    def __init__(self, execution_root: str, build: NestedBuild) -> None:
+    def __init__(self, execution_root: str, build: NestedBuild, programs: RunningPrograms) -> None:
         """Creates an instance.
 
         Args:
           execution_root: the path of Bazel's execution root; "" if it is not known.
           build: how Bazel is called.
+          programs: runs Bazel.
         """
-        self._root, self._build = execution_root, build
+        self._root, self._build, self._programs = execution_root, build, programs
         self._paths: dict[str, str] = {}
 
     def find(self, image: ReleaseImage, digest: str, size: int) -> str:
@@ -89,18 +92,18 @@ class LocalBlobs:
             arguments = [*command, "build", *self._build.flags, "--output_groups=layers", *flags, "--show_result=0"]
             print(f"downloading {len(missing)} blobs by {shlex.join(command)} build", file=sys.stderr)
             try:
-                done = subprocess.run(
-                    [*arguments, f"--target_pattern_file={targets.name}"],
-                    cwd=workspace,
-                    stdin=subprocess.DEVNULL,
-                    stdout=sys.stderr,
-                    check=False,
+                # A build may take long. While its server works, the client that is started here gets messages from it.
+                status = self._programs.run(
+                    [*arguments, f"--target_pattern_file={targets.name}"], stdout=sys.stderr, directory=workspace, rate=0
                 )
+            except HangingError as error:
+                what = f"it {error}, and has not downloaded the blobs; --timeout sets this limit"
+                raise DeliveryError(f"{shlex.join(command)} build: {what}") from None
             except OSError as error:
                 raise DeliveryError(f"{command[0]} cannot be started: {error.strerror}; set --bazel") from None
-        if done.returncode:
+        if status:
             raise DeliveryError(
-                f"{shlex.join(command)} build has not downloaded the blobs (exit code {done.returncode}); if bazel run has flags, "
+                f"{shlex.join(command)} build has not downloaded the blobs (exit code {status}); if bazel run has flags, "
                 "such as --config, repeat them as --build-flag=--config=..."
             )
         lacking = [digest for digest, (image, size) in missing.items() if not self.find(image, digest, size)]
@@ -155,12 +158,30 @@ def find_bazel(command: str, workspace: str) -> list[str]:
       DeliveryError: no Bazel is found.
     """
     if chosen := command or os.environ.get("BAZEL", ""):
+        try:
+            check_command(chosen)
+        except ValueError as error:
+            raise DeliveryError(f"$BAZEL: {quote(chosen)}: {error}") from None
         return shlex.split(chosen)
     wrapper = os.path.join(workspace, "bazelw")
     for path in (wrapper if os.access(wrapper, os.X_OK) else None, shutil.which("bazelisk"), shutil.which("bazel")):
         if path:
             return [path]
     raise DeliveryError("neither bazelisk nor bazel is on PATH, to download blobs; set --bazel")
+
+
+def check_command(text: str) -> None:
+    """Checks the command that runs Bazel.
+
+    Raises:
+      ValueError: it is not one; the message is a sentence.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"is not a command: {str(error).lower()}; write it as in a shell") from None
+    if not words:
+        raise ValueError("is not a command; write it as in a shell, or leave the flag out")
 
 
 def list_download_flags(paths: Iterable[str]) -> list[str]:

@@ -83,21 +83,24 @@ class ImagePlan:
       image: the image.
       moving_tags: by tag that does not name the image yet, the digest that it names; "" if the tag does not exist.
       missing_blobs: the sizes of the configs and layers that the registry lacks, by digest.
-      is_read: whether the registry could be asked. If it could not, everything counts as missing, and the client finds out.
+      is_read: whether somebody could ask the registry for manifests and tags. If not, everything counts as missing, and the client
+        finds out.
+      has_known_blobs: whether the registry could be asked for blobs. If not, all blobs of missing manifests count as missing.
       status: PUSHED, TAGGED, UNCHANGED or FAILED.
       error: why the image failed; "" if it did not.
       uploaded: the number of bytes that travelled.
-      moved_tags: the number of tags that have moved.
+      moved_tags: the tags that the registry has moved; those of them that are in moving_tags too are not confirmed.
     """
 
     image: ReleaseImage
     moving_tags: dict[str, str] = field(default_factory=dict)
     missing_blobs: dict[str, int] = field(default_factory=dict)
     is_read: bool = True
+    has_known_blobs: bool = True
     status: str = UNCHANGED
     error: str = ""
     uploaded: int = 0
-    moved_tags: int = 0
+    moved_tags: list[str] = field(default_factory=list)
 
     def fail(self, error: str) -> None:
         """Records that the image failed."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rules_setcap.delivery.release.model import ImagePlan, ReleaseImage
-    from rules_setcap.delivery.release.registry import Registry
+    from rules_setcap.delivery.release.registry_access import RegistryAccess
 
 
-def plan_image(plan: ImagePlan, registry: Registry) -> None:
+def plan_image(plan: ImagePlan, registry: RegistryAccess) -> None:
     """Finds out what a registry lacks of an image.
 
     An image that has its tags costs one request for each tag. A manifest that the registry has is complete: a registry takes a
@@ -33,14 +33,14 @@ def plan_image(plan: ImagePlan, registry: Registry) -> None:
     try:
         _ask_registry(plan, plan.image, registry)
     except UnreadableRegistryError:
-        plan.is_read, plan.status = False, PUSHED
+        plan.is_read, plan.has_known_blobs, plan.status = False, False, PUSHED
         plan.moving_tags = dict.fromkeys(plan.image.tags, "")
         plan.missing_blobs.clear()
         for manifest in plan.image.manifests:
             _add_missing(plan, manifest)
 
 
-def _ask_registry(plan: ImagePlan, image: ReleaseImage, registry: Registry) -> None:
+def _ask_registry(plan: ImagePlan, image: ReleaseImage, registry: RegistryAccess) -> None:
     named = {tag: registry.find_manifest(image.repository, tag) for tag in image.tags}
     plan.moving_tags = {tag: digest for tag, digest in named.items() if digest != image.digest}
     if image.digest in named.values() or registry.find_manifest(image.repository, image.digest):
@@ -50,9 +50,12 @@ def _ask_registry(plan: ImagePlan, image: ReleaseImage, registry: Registry) -> N
     for manifest in image.manifests:
         if manifest is image.manifests[-1] or not registry.find_manifest(image.repository, manifest["digest"]):
             _add_missing(plan, manifest)
-    plan.missing_blobs = {
-        digest: size for digest, size in plan.missing_blobs.items() if not registry.has_blob(image.repository, digest)
-    }
+    try:
+        plan.missing_blobs = {
+            digest: size for digest, size in plan.missing_blobs.items() if not registry.has_blob(image.repository, digest)
+        }
+    except UnreadableRegistryError:
+        plan.has_known_blobs = False  # The client skips those that the registry has.
 
 
 def _add_missing(plan: ImagePlan, descriptor: Mapping[str, Any]) -> None:

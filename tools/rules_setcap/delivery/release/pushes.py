@@ -41,7 +41,7 @@ def _find_sources(plans: Sequence[ImagePlan]) -> _Sources:
     for plan in plans:
         for digest, repository in plan.image.base_repositories.items():
             sources.setdefault((repository.partition("/")[0], digest), repository)
-        for digest in _list_all_blobs(plan.image) if plan.is_read else ():
+        for digest in _list_all_blobs(plan.image) if plan.has_known_blobs else ():
             if digest not in plan.missing_blobs:
                 sources[plan.image.host, digest] = plan.image.repository
     return sources
@@ -59,7 +59,7 @@ def _list_all_blobs(image: ReleaseImage) -> set[str]:
 def _mount_blobs(session: Session, plan: ImagePlan, sources: _Sources) -> None:
     """Has the registry mount the missing blobs that other repositories have. Blobs that it does not mount are uploaded later."""
     image, registry = plan.image, session.get_registry(plan.image)
-    if not plan.is_read:
+    if not plan.has_known_blobs:
         return
     for digest in list(plan.missing_blobs):
         source = sources.get((image.host, digest), image.repository)
@@ -99,7 +99,7 @@ def _push_in_order(session: Session, plans: Sequence[ImagePlan], sources: _Sourc
             if len(running) >= session.jobs:
                 break
             blobs = {(plan.image.host, digest) for digest in plan.missing_blobs}
-            if plan.is_read and session.get_registry(plan.image).mounts and not travelling.isdisjoint(blobs):
+            if plan.has_known_blobs and session.get_registry(plan.image).mounts and not travelling.isdisjoint(blobs):
                 continue
             waiting.remove(plan)
             travelling |= blobs

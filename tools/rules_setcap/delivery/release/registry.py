@@ -8,49 +8,35 @@ A registry is not trusted: its answers have limits, and no request follows it to
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import http.client
 import re
+import socket
 import ssl
 import threading
 import time
 import urllib.parse
-import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from rules_setcap.delivery.errors import DeliveryError, TransientError, UnreadableRegistryError
-from rules_setcap.delivery.release.deadlines import LimitedResponse
-from rules_setcap.diagnostics import limits
+from rules_setcap.delivery.errors import DeliveryError, TransientError, UnansweredError, UnreadableRegistryError
+from rules_setcap.delivery.release.answers import exchange
+from rules_setcap.delivery.release.connections import list_openers
 from rules_setcap.diagnostics.errors import printable, quote
-from rules_setcap.oci import manifest_checks, media_types, reference
+from rules_setcap.oci import manifest_checks, media_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from rules_setcap.delivery.release.answers import Answer
     from rules_setcap.delivery.release.authorization import Authorizer
+    from rules_setcap.delivery.release.connections import Opener
     from rules_setcap.delivery.release.retries import Retries
 
 _TIMEOUT = 30.0
-"""The longest wait for bytes of a registry, in seconds."""
+"""The longest wait for bytes of a registry, in seconds, if the user sets no shorter one."""
 _ANSWER_TIMEOUT = 60.0
-"""The longest time for a whole answer, in seconds."""
+"""The longest time for a whole answer, in seconds, likewise."""
 _ACCEPT = ", ".join([*media_types.MANIFESTS, *media_types.INDEXES])
 _TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
-
-
-class _Answer(NamedTuple):
-    """An answer to a request.
-
-    Attributes:
-      status: the status code.
-      headers: the headers.
-      body: the body; b"" if it was not requested.
-    """
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
 
 
 class Registry:
@@ -60,7 +46,16 @@ class Registry:
     cannot ask it; and DeliveryError for other answers.
     """
 
-    def __init__(self, host: str, authorizer: Authorizer, retries: Retries, *, insecure: bool) -> None:
+    def __init__(
+        self,
+        host: str,
+        authorizer: Authorizer,
+        retries: Retries,
+        *,
+        insecure: bool,
+        client: str = "crane",
+        limit: float = _TIMEOUT,
+    ) -> None:
         """Creates a client.
 
         Args:
@@ -68,13 +63,23 @@ class Registry:
           authorizer: where the value of the header Authorization comes from.
           retries: retries requests.
           insecure: whether to allow plain HTTP, and certificates that cannot be verified.
+          client: the name of the user's client, whose certificates are trusted.
+          limit: the longest wait for an answer, in seconds; _TIMEOUT and _ANSWER_TIMEOUT if they are shorter.
         """
         self._host = "index.docker.io" if host == "docker.io" else host
-        self._authorizer, self._retries, self._insecure = authorizer, retries, insecure
+        self._authorizer, self._retries, self._insecure, self._client = authorizer, retries, insecure, client
+        self._limit = limit
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: Callable[[], http.client.HTTPConnection] | None = None
-        self.mounts = True
+        self._open: Opener | None = None
+        self._unreadable = ""
+        self._failure: tuple[float, OSError] = 0.0, OSError()
+        self._has_mounts = True
+
+    @property
+    def mounts(self) -> bool:
+        """Whether the registry mounts blobs, as far as is known."""
+        return self._has_mounts and not self._unreadable
 
     def find_manifest(self, repository: str, name: str) -> str:
         """Returns the digest of a manifest or index; "" if the repository does not have it.
@@ -130,7 +135,7 @@ class Registry:
             location = urllib.parse.urlsplit(answer.headers.get("Location", ""))
             if location.path.startswith("/v2/") and location.netloc in ("", self._host):
                 self._ask("DELETE", urllib.parse.urlunsplit(("", "", *location[2:4], "")), repository, push=True, mount=source)
-        self.mounts = False
+        self._has_mounts = False
         return False
 
     def close(self) -> None:
@@ -142,10 +147,10 @@ class Registry:
         path = repository.partition("/")[2]
         return f"library/{path}" if self._host == "index.docker.io" and "/" not in path else path
 
-    def _ask(self, method: str, path: str, repository: str, *, push: bool = False, mount: str = "") -> _Answer:
+    def _ask(self, method: str, path: str, repository: str, *, push: bool = False, mount: str = "") -> Answer:
         """Sends a request with the authorization that the registry demands."""
 
-        def ask_once() -> _Answer:
+        def ask_once() -> Answer:
             header = self._authorizer.find(repository, push, mount)
             answer = self._send(method, path, header)
             if answer.status == 401:
@@ -161,7 +166,7 @@ class Registry:
 
         return self._retries.call(self._host, ask_once)
 
-    def _send(self, method: str, path: str, authorization: str) -> _Answer:
+    def _send(self, method: str, path: str, authorization: str) -> Answer:
         """Sends a request; tries again if the registry has closed the connection in the meantime.
 
         Raises:
@@ -175,92 +180,90 @@ class Registry:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             try:
-                return _exchange(connection, method, path, headers)
+                return self._exchange(connection, method, path, headers)
             except (http.client.HTTPException, OSError):
                 connection.close()  # The registry closes idle connections.
                 self._local.connection = None
         try:
             connection = self._local.connection = self._connect()
-            return _exchange(connection, method, path, headers)
+            return self._exchange(connection, method, path, headers)
         except (http.client.HTTPException, OSError) as error:
             if connection is not None:
                 connection.close()
             self._local.connection = None
-            raise TransientError(f"{self._host} does not answer: {describe_error(error)}") from None
+            kind = UnansweredError if isinstance(error, TimeoutError) else TransientError
+            raise kind(f"{self._host} does not answer: {describe_error(error)}") from None
 
     def _connect(self) -> http.client.HTTPConnection:
         """Returns a connection, by the first protocol that the registry speaks.
 
         Raises:
-          UnreadableRegistryError: it speaks none that is allowed.
+          UnreadableRegistryError: it speaks none that is allowed, or we cannot connect as the client does.
           OSError: the registry cannot be reached.
         """
+        began = time.monotonic()
         with self._lock:
             if self._open:
                 return self._open()
-            errors = []
-            for opener in self._list_openers():
-                connection = opener()
-                try:
-                    answer = _exchange(connection, "GET", "/v2/", {"User-Agent": "rules_setcap"})
-                except (ssl.SSLError, http.client.HTTPException) as error:
-                    errors.append(describe_error(error))
-                    connection.close()
-                    continue
-                if answer.status == 400:  # The answer of an HTTPS server to plain HTTP.
-                    connection.close()
-                    continue
-                self._open = opener
-                return connection
-        raise UnreadableRegistryError(f"{self._host}: {', '.join(errors) or 'it does not speak HTTP'}")
+            if self._unreadable:
+                raise UnreadableRegistryError(self._unreadable)
+            failed, failure = self._failure
+            if failed > began:  # Another thread has tried while this one waited.
+                raise failure
+            try:
+                return self._choose_protocol()
+            except OSError as error:
+                self._failure = time.monotonic(), error
+                raise
 
-    def _list_openers(self) -> Iterator[Callable[[], http.client.HTTPConnection]]:
-        """Yields functions that return a connection, one for each protocol that is allowed."""
-        is_loopback = reference.is_loopback(self._host + "/")
-        proxy = None if is_loopback or urllib.request.proxy_bypass(self._host) else urllib.request.getproxies().get("https")
-        verified = ssl.create_default_context()
-        unverified = ssl.create_default_context()
-        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    def _choose_protocol(self) -> http.client.HTTPConnection:
+        """Returns the first connection to the registry, and keeps the protocol; errors are those of _connect()."""
+        errors: list[Exception] = []
+        try:
+            for opener in list_openers(self._host, self._client, min(_TIMEOUT, self._limit), insecure=self._insecure):
+                if self._speaks(opener, errors):
+                    self._open = opener
+                    return opener()
+        except UnreadableRegistryError as error:
+            errors.append(error)
+        if any(isinstance(error, ConnectionError) for error in errors):
+            raise ConnectionError(", ".join(map(describe_error, errors)))
+        self._unreadable = f"{self._host}: {', '.join(map(describe_error, errors)) or 'it does not speak HTTP'}"
+        raise UnreadableRegistryError(self._unreadable)
 
-        def open_plain() -> http.client.HTTPConnection:
-            return http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
+    def _speaks(self, opener: Opener, errors: list[Exception]) -> bool:
+        """Returns whether the registry speaks a protocol; adds the error if there is one.
 
-        def open_tls(context: ssl.SSLContext) -> http.client.HTTPConnection:
-            if not proxy:
-                return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT, context=context)
-            address = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-            if address.scheme not in ("", "http") or address.username or not address.hostname:
-                raise UnreadableRegistryError("the proxy needs more than HTTP without a password")
-            connection = http.client.HTTPSConnection(address.hostname, address.port or 80, timeout=_TIMEOUT, context=context)
-            connection.set_tunnel(self._host if re.search(r":\d+$", self._host) else f"{self._host}:443")
-            return connection
+        Raises:
+          UnreadableRegistryError: another protocol does not help either.
+          OSError: the registry cannot be reached.
+        """
+        # Proxies may close a connection after the first answer, so requests have another.
+        with contextlib.closing(opener()) as connection:
+            try:
+                answer = self._exchange(connection, "GET", "/v2/", {"User-Agent": "rules_setcap"})
+            except (ssl.SSLError, http.client.HTTPException) as error:
+                errors.append(error)
+                return False
+            except socket.gaierror as error:
+                if error.errno != socket.EAI_NONAME:
+                    raise
+                raise UnreadableRegistryError(f"no address of {connection.host} is known") from None
+            except OSError as error:
+                # http.client, HTTPConnection._tunnel
+                if re.match(r"Tunnel connection failed: 4\d\d", str(error)):
+                    raise UnreadableRegistryError(f"the proxy refuses: {describe_error(error)}") from None
+                raise
+        return answer.status != 400  # The answer of an HTTPS server to plain HTTP.
 
-        if is_loopback:
-            yield open_plain
-        yield lambda: open_tls(unverified if self._insecure else verified)
-        if self._insecure and not is_loopback:
-            yield open_plain
+    def _exchange(self, connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]) -> Answer:
+        return exchange(connection, method, path, headers, min(_ANSWER_TIMEOUT, self._limit))
 
-    def _describe_answer(self, answer: _Answer, path: str) -> DeliveryError:
+    def _describe_answer(self, answer: Answer, path: str) -> DeliveryError:
         """Returns the error for an answer that the specification does not have."""
         if 300 <= answer.status < 400:
             return UnreadableRegistryError(f"{self._host} redirects {path}")
         return DeliveryError(f"{self._host} answers with status {answer.status} for {path}")
-
-
-def _exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]) -> _Answer:
-    """Sends a request and returns the answer, with a body of a limited size."""
-    connection.response_class = functools.partial(LimitedResponse, seconds=_ANSWER_TIMEOUT)  # type: ignore[assignment]
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = b""
-    while piece := answer.read(min(1 << 16, limits.JSON + 1 - len(body))):
-        body += piece
-        if len(body) > limits.JSON:
-            raise http.client.HTTPException(f"an answer of more than {limits.JSON} bytes (limit JSON)")
-    if answer.length:
-        raise http.client.HTTPException("its answer ends too early")
-    return _Answer(answer.status, answer.headers, body)
 
 
 def parse_retry_after(text: str) -> float | None:

@@ -52,6 +52,11 @@ class Reporter:
             if text:
                 print_line(printable(f"[{self._done}/{self._total}] {text}"))
 
+    def print_remark(self, text: str) -> None:
+        """Prints a line about a registry."""
+        with self._lock:
+            print_line(printable(text))
+
     def describe(self) -> str:
         """Returns the line of the progress."""
         return f"{self._phase}: {self._done} of {self._total} images"
@@ -75,7 +80,8 @@ def format_table(plans: Sequence[ImagePlan], *, dry_run: bool) -> list[str]:
     if dry_run:
         size = sum(sum(plan.missing_blobs.values()) for plan in plans)
         return [*lines, f"{total}; nothing was pushed (--dry-run), at most {format_size(size)} would be uploaded"]
-    return [*lines, f"{total}; {format_size(sum(plan.uploaded for plan in plans))} uploaded"]
+    most = "" if all(plan.has_known_blobs for plan in plans) else "at most "
+    return [*lines, f"{total}; {most}{format_size(sum(plan.uploaded for plan in plans))} uploaded"]
 
 
 def build_digests(plans: Sequence[ImagePlan], *, dry_run: bool) -> dict[str, Any]:

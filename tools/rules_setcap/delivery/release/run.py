@@ -42,7 +42,7 @@ def run_release(
             _finish(session, hooks, attaches)
     except BaseException:
         session.retries.stop.set()
-        session.uploader.stop()
+        session.programs.stop()
         for pool in (session.readers, session.writers):
             pool.shutdown(cancel_futures=True)
         raise
@@ -61,7 +61,7 @@ def _finish(session: Session, hooks: Sequence[Hook], attaches: bool) -> None:
     if hooks and not session.has_failed():
         # An image without tags is complete as soon as it is pushed, so nothing tells whether its hooks have run.
         hooked = [plan for plan in session.plans if plan.status == PUSHED or plan.moving_tags or not plan.image.tags]
-        session.attempt_all("running hooks", hooked, lambda plan: _run_hooks(hooks, plan))
+        session.attempt_all("running hooks", hooked, lambda plan: _run_hooks(session, hooks, plan))
     if not session.has_failed():
         moving = [plan for plan in session.plans if plan.moving_tags]
         session.attempt_all("checking tags", moving, lambda plan: _check_tags(session, plan), session.readers)
@@ -69,9 +69,9 @@ def _finish(session: Session, hooks: Sequence[Hook], attaches: bool) -> None:
         session.attempt_all("moving tags", [plan for plan in moving if plan.moving_tags], lambda plan: _move_tags(session, plan))
 
 
-def _run_hooks(hooks: Sequence[Hook], plan: ImagePlan) -> str:
+def _run_hooks(session: Session, hooks: Sequence[Hook], plan: ImagePlan) -> str:
     for hook in hooks:
-        hook.run(plan.image.reference)
+        hook.run(plan.image.reference, session.programs)
     return ""
 
 
@@ -96,7 +96,7 @@ def _move_tags(session: Session, plan: ImagePlan) -> str:
     tags = list(plan.moving_tags)
     for tag in tags:
         session.move_tag(image, tag)
-        plan.moved_tags += 1
+        plan.moved_tags.append(tag)
         if plan.is_read:
             digest = session.get_registry(image).find_manifest(image.repository, tag)
             if digest != image.digest:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 from typing import TYPE_CHECKING
 
-from rules_setcap.delivery.errors import DeliveryError
-from rules_setcap.diagnostics.errors import format_problem, quote
+from rules_setcap.diagnostics.errors import format_problem
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci import reference
 
@@ -26,16 +26,16 @@ def select_images(images: Sequence[ReleaseImage], patterns: Sequence[str]) -> li
       patterns: target patterns, such as //services/..., or patterns of repositories as fnmatch(3) has them; none for all images.
 
     Raises:
-      DeliveryError: a pattern matches nothing.
+      InputError: patterns match nothing.
     """
     if not patterns:
         return list(images)
+    problems = Problems()
     for pattern in patterns:
         if not any(matches_pattern(image, pattern) for image in images):
             labels = ", ".join(image.label for image in images[:3])
-            raise DeliveryError(
-                f"--only: {quote(pattern)}: matches no image; the release has {labels}{', ...' if len(images) > 3 else ''}"
-            )
+            problems.add("--only", pattern, f"matches no image; the release has {labels}{', ...' if len(images) > 3 else ''}")
+    problems.raise_if_any()
     return [image for image in images if matches_any(image, patterns)]
 
 
@@ -49,6 +49,7 @@ def matches_pattern(image: ReleaseImage | RecordedImage, pattern: str) -> bool:
     if not pattern.startswith(("//", "@")):
         return fnmatch.fnmatchcase(image.repository, pattern)
     package, _, name = image.label.partition(":")
+    pattern = re.sub(r"/\.\.\.:(all|\*|all-targets)$", "/...", pattern)
     if pattern.endswith("/..."):
         prefix = pattern.removesuffix("...")
         return package.startswith(prefix) or package == prefix.rstrip("/")

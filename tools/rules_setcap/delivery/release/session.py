@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from rules_setcap.delivery.release.local_blobs import LocalBlobs
     from rules_setcap.delivery.release.model import ReleaseImage
-    from rules_setcap.delivery.release.registry import Registry
+    from rules_setcap.delivery.release.registry_access import RegistryAccess
     from rules_setcap.delivery.release.report import Reporter
     from rules_setcap.delivery.release.retries import Retries
+    from rules_setcap.delivery.release.running_programs import RunningPrograms
     from rules_setcap.delivery.release.uploads import Uploader
 
 
@@ -27,7 +28,8 @@ class Session:
     Attributes:
       registries: the registries by host.
       insecure_hosts: the hosts with which the connection may be insecure.
-      uploader: runs the user's client.
+      programs: runs the user's client, hooks and Bazel.
+      uploader: uploads by the user's client.
       blobs: the blobs on this machine.
       retries: retries what may pass.
       reporter: prints what happens.
@@ -37,8 +39,9 @@ class Session:
       plans: what becomes of each image.
     """
 
-    registries: Mapping[str, Registry]
+    registries: Mapping[str, RegistryAccess]
     insecure_hosts: Collection[str]
+    programs: RunningPrograms
     uploader: Uploader
     blobs: LocalBlobs
     retries: Retries
@@ -48,7 +51,7 @@ class Session:
     writers: concurrent.futures.Executor
     plans: list[ImagePlan] = field(default_factory=list)
 
-    def get_registry(self, image: ReleaseImage) -> Registry:
+    def get_registry(self, image: ReleaseImage) -> RegistryAccess:
         """Returns the registry of an image."""
         return self.registries[image.host]
 

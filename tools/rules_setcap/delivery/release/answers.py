@@ -1,17 +1,61 @@
-"""Answers of HTTP servers with a limit of time."""
+"""Answers of HTTP servers, with limits of time and size."""
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rules_setcap.diagnostics import limits
 
 if TYPE_CHECKING:
     import socket
 
 
-class LimitedResponse(http.client.HTTPResponse):
+class Answer(NamedTuple):
+    """An answer to a request.
+
+    Attributes:
+      status: the status code.
+      headers: the headers.
+      body: the body; b"" if it was not requested.
+    """
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], seconds: float) -> Answer:
+    """Sends a request, and returns the answer.
+
+    Args:
+      connection: the connection.
+      method: the method.
+      path: the path with the query.
+      headers: the headers.
+      seconds: the longest time for the whole answer.
+
+    Raises:
+      http.client.HTTPException: the answer is not valid, or has more than limits.JSON bytes.
+      OSError: the connection breaks, or the answer does not come in time.
+    """
+    connection.response_class = functools.partial(_LimitedResponse, seconds=seconds)  # type: ignore[assignment]
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    body = b""
+    while piece := answer.read(min(1 << 16, limits.JSON + 1 - len(body))):
+        body += piece
+        if len(body) > limits.JSON:
+            raise http.client.HTTPException(f"an answer of more than {limits.JSON} bytes (limit JSON)")
+    if answer.length:
+        raise http.client.HTTPException("its answer ends too early")
+    return Answer(answer.status, answer.headers, body)
+
+
+class _LimitedResponse(http.client.HTTPResponse):
     """A response that must be complete in time: status line, interim responses, headers, body and trailers together.
 
     The timeout of a socket limits only the wait for the next bytes, so a server that sends a byte now and then, or interim responses
