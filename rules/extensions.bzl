@@ -16,7 +16,7 @@ Then `base = "@debian"` in an `image`. Bazel fetches the manifest and the config
 action reads it. See [bases](../bases.md).
 """
 
-load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_ATTRS", "CLIENT_LABEL", "CLIENT_REPOSITORY", "client_repository")
 load("//rules/private:messages.bzl", "format_problem")
 load("//rules/private:pull.bzl", "PULL_ATTRS", "pull_repository")
 
@@ -39,12 +39,12 @@ def _bases_impl(ctx):
             if pulls.setdefault(tag.name, values) != values:
                 fail("bases.pull: name: \"{}\": is the name of two different images; module {} must choose another one".format(tag.name, module.name))
             if module.is_root:
-                direct[tag.name] = ctx.is_dev_dependency(tag)
+                direct[tag.name] = direct.get(tag.name, True) and ctx.is_dev_dependency(tag)
     for name, values in pulls.items():
         pull_repository(
             name = name,
             apparent_name = name,
-            client = "@{}//:client.json".format(CLIENT_REPOSITORY),
+            client = CLIENT_LABEL,
             **values
         )
     return ctx.extension_metadata(
@@ -64,7 +64,8 @@ bases = module_extension(
         "pull": tag_class(
             attrs = PULL_ATTRS | {
                 "name": attr.string(
-                    doc = "The name of the repository, for `use_repo`; `base = \"@name\"` is the image.",
+                    doc = """The name of the repository, for `use_repo`; `base = "@name"` is the image. All modules of a build share these names, so a \
+module that others depend on should begin them with its own name.""",
                     mandatory = True,
                 ),
             },

@@ -27,6 +27,7 @@ ImageInfo = provider(
         "base_contents": "list of File: JSON, the list of the files of the base's layers that Bazel did not build; one file or none.",
         "base_layout_files": "depset of File: the inputs of an action that reads `base_layouts`, whose blobs may be links.",
         "base_layouts": "list of File: OCI layout directories that have the layers of the base, except `base_blobs`.",
+        "base_search": "struct: how actions of these rules find files in `base_blobs`; None if there are none. Its fields may change.",
         "base_sources": "list of struct of `image` (str, the repository in the registry), `digest` (str, of the manifest) and `insecure` (bool): where `base_blobs` come from.",
         "config": "File: the OCI image config.",
         "descriptor": "File: the OCI descriptor of the manifest, with the platform.",
@@ -56,7 +57,7 @@ PulledImageInfo = provider(
         "image": "str: the repository in the registry, `host/path`.",
         "images": """list of struct, one for each platform: `platform` (str: os/architecture or os/architecture/variant), `digest` (str, \
 of the manifest), `layers` (list of File, the lowest first, each of which an action fetches) and `contents` (File: JSON, the list of \
-the files of the image).""",
+the files of the image). Other fields may change.""",
         "insecure": "bool: whether the registry may have plain HTTP.",
     },
 )

@@ -43,7 +43,7 @@ build --@rules_setcap//rules:gzip_library=@rules_setcap//rules:zlib
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
-load("//rules/private:client_repository.bzl", "CLIENT_REPOSITORY", "client_repository")
+load("//rules/private:client_repository.bzl", "CLIENT_LABEL", "CLIENT_REPOSITORY", "client_repository")
 load("//rules/private:pull.bzl", "pull_repository")
 
 # buildifier: disable=unnamed-macro
@@ -89,7 +89,7 @@ def pull_base(name, image, digest = "", platforms = [], insecure = False, tag = 
     pull_repository(
         name = name,
         apparent_name = name,
-        client = "@{}//:client.json".format(CLIENT_REPOSITORY),
+        client = CLIENT_LABEL,
         digest = digest,
         image = image,
         insecure = insecure,

@@ -77,6 +77,7 @@ _NO_BASE = struct(
     layouts = [],
     manifest = None,
     platform = "",
+    search = None,
     sources = [],
 )
 
@@ -100,6 +101,7 @@ def base_image(ctx, platform, problems):
         layouts: list of File, OCI layout directories that have the layers that Bazel did not build; one or none.
         manifest: File, the manifest of an `image` of these rules; None otherwise.
         platform: str, the platform of an `image` of these rules; "" if it is not known.
+        search: struct, as add_client() of base_search.bzl takes it, with the tool that finds files in `blobs`; None if there are none.
         sources: list of struct of digest, image and insecure, the images in registries that have `blobs`; one or none.
     """
     if not ctx.attr.base:
@@ -117,6 +119,7 @@ def base_image(ctx, platform, problems):
             layouts = info.base_layouts,
             manifest = info.manifest,
             platform = info.platform,
+            search = info.base_search,
             sources = info.base_sources,
         )
     if PulledImageInfo in ctx.attr.base:
@@ -139,6 +142,7 @@ def base_image(ctx, platform, problems):
         layouts = [prepared.layout],
         manifest = None,
         platform = "",
+        search = None,
         sources = [],
     )
 
@@ -154,7 +158,7 @@ def _use_pulled_image(label, info, platform):
     documents = depset([info.documents])
 
     # Without exactly one image, the actions that read the documents report it, with the platforms that there are.
-    image = images[0] if len(images) == 1 else struct(contents = None, digest = "", layers = [])
+    image = images[0] if len(images) == 1 else struct(contents = None, digest = "", layers = [], search = None)
     return struct(
         blobs = image.layers,
         config = None,
@@ -166,6 +170,7 @@ def _use_pulled_image(label, info, platform):
         layouts = [info.documents],
         manifest = None,
         platform = "",
+        search = image.search,
         sources = [struct(digest = image.digest, image = info.image, insecure = info.insecure)] if image.digest else [],
     )
 

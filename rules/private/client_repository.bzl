@@ -7,6 +7,11 @@ visibility(["//rules/...", "//tests/...", "//tools/..."])
 # The repository that has the path and the environment of the client. There is one for all images.
 CLIENT_REPOSITORY = "rules_setcap_registry_client"
 
+_CLIENT_FILE = "private/client.json"
+
+# The file of client_repository.
+CLIENT_LABEL = "@{}//:{}".format(CLIENT_REPOSITORY, _CLIENT_FILE)
+
 # The variables that crane, skopeo and their credential helpers read.
 _VARIABLES = [
     "ALL_PROXY",
@@ -57,12 +62,14 @@ def _client_repository_impl(ctx):
         "path": found.path,
     }
 
-    # Bazel 7 would encode the bytes of the environment as UTF-8 again.
-    ctx.file("client.json", json.encode_indent(client), executable = False, legacy_utf8 = False)
-    ctx.file("BUILD.bazel", "exports_files([\"client.json\"])\n", executable = False)
+    # A proxy's address may have a password, so no other user may read the file, not even before its mode is set.
+    made = ctx.execute(["mkdir", "-m", "700", "private"])
+    if made.return_code:
+        fail("bases.client: mkdir has not made a directory that only you can read: " + made.stderr)
 
-    # A proxy's address may have a password.
-    ctx.execute(["chmod", "600", "client.json"])
+    # Bazel 7 would encode the bytes of the environment as UTF-8 again.
+    ctx.file(_CLIENT_FILE, json.encode_indent(client), executable = False, legacy_utf8 = False)
+    ctx.file("BUILD.bazel", "exports_files([{}])\n".format(repr(_CLIENT_FILE)), executable = False)
 
 def _find_program(ctx):
     """Returns the path of the program that the user names, and fails if it cannot run."""

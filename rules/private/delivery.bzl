@@ -44,6 +44,9 @@ _delivery_check = rule(
     },
 )
 
+# The attributes of every rule that allow only some targets to depend on a target.
+_RESTRICTIONS = ["compatible_with", "restricted_to", "testonly"]
+
 def declare_program(rule, name, attributes):
     """Declares a program for `bazel run`, and a target that checks its destination.
 
@@ -55,7 +58,7 @@ def declare_program(rule, name, attributes):
       name: str, the name of the target.
       attributes: dict, the attributes of the rule besides its name.
     """
-    tags = attributes.pop("tags", None) or []
+    tags = list(attributes.pop("tags", None) or [])
     rule(
         name = name,
         tags = tags + ["manual"],
@@ -65,8 +68,8 @@ def declare_program(rule, name, attributes):
         name = name + ".check",
         program = name,
         tags = tags,
-        testonly = attributes.get("testonly"),
         visibility = ["//visibility:private"],
+        **{name: attributes[name] for name in _RESTRICTIONS if name in attributes}
     )
 
 def find_layout(ctx, problems):

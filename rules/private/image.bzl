@@ -1,8 +1,9 @@
 """The rule image."""
 
-load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo")
+load("//rules:providers.bzl", "ImageIndexInfo", "ImageInfo", "LayerInfo", "PulledImageInfo")
 load(":attributes.bzl", "IMAGE_FILE_ATTRS", "check_image_effect", "resolve_attributes")
 load(":base.bzl", "base_image", "prepare_base")
+load(":base_search.bzl", "search_base")
 load(":checks.bzl", "CHECK_ATTRS", "check_programs")
 load(":entries.bzl", "list_program")
 load(":image_actions.bzl", "assemble_image", "write_layout")
@@ -44,16 +45,22 @@ def _image_impl(ctx):
     elif repeats_directories:
         info = pack_layer(ctx, ctx.label.name + "_directories", problems_file = attributes.problems, lower = lower, sets_entries = False)
         own_layers.append(struct(attribute = "layers", info = info))
+    found = None
     if copies_files:
+        capabilities = list_file_capabilities(ctx, removable = True)
+        if _can_search(ctx, lower, binary_path):
+            found = search_base(ctx, ctx.label.name + ".found", base, platform, capabilities)
+
         # A layer of its own, so that another binary does not make Bazel read the base again.
         info = copy_lower_files(
             ctx,
             ctx.label.name + "_copied",
             attributes.problems,
-            capabilities = list_file_capabilities(ctx, removable = True),
+            capabilities = capabilities,
             platform = platform,
             lower = lower,
             unmatched_paths = unmatched_paths,
+            found = found.files if found else None,
         )
         own_layers.append(struct(attribute = "file_capabilities", info = info))
 
@@ -74,13 +81,14 @@ def _image_impl(ctx):
             manifest = [assembled.manifest],
             oci_layout = [layout],
             runtime_settings = settings,
-            _validation = _check_programs(ctx, lower, own_layers, binary_path, assembled.config),
+            _validation = _check_programs(ctx, lower, own_layers, binary_path, found, assembled.config),
         ),
         ImageInfo(
             base_blobs = base.blobs,
             base_contents = base.contents,
             base_layout_files = base.layout_files,
             base_layouts = base.layouts,
+            base_search = base.search,
             base_sources = base.sources,
             config = assembled.config,
             descriptor = assembled.descriptor,
@@ -100,7 +108,7 @@ def _list_layers(ctx, problems):
             layers.append(struct(attribute = "layers", info = target[LayerInfo], label = target.label))
             continue
         label = format_label(target.label)
-        if ImageInfo in target or ImageIndexInfo in target:
+        if ImageInfo in target or ImageIndexInfo in target or PulledImageInfo in target:
             problems.append(format_problem("layers", label, "is an image, not a layer; use it as base"))
         else:
             instead = "setcap(name = ..., tar = \"{}\") for a tar, or layer(name = ..., srcs = ...) for files, and give that"
@@ -161,7 +169,11 @@ def _pack_binary(ctx, path, lower, unmatched_paths, problems_file):
         unmatched_paths = unmatched_paths,
     )
 
-def _check_programs(ctx, lower, own_layers, binary_path, config):
+def _can_search(ctx, lower, binary_path):
+    """Returns whether layers of the base need not be fetched, because nothing but file_capabilities reads files of the base."""
+    return lower.base.search and not lower.blobs and not binary_path and not ctx.attr.annotate_capabilities
+
+def _check_programs(ctx, lower, own_layers, binary_path, found, config):
     """Declares the validation action of the image, and returns its outputs."""
     layers = [
         struct(
@@ -178,10 +190,14 @@ def _check_programs(ctx, lower, own_layers, binary_path, config):
     program_attribute = "entrypoint" if ctx.attr.entrypoint else "cmd" if ctx.attr.cmd and not binary_path else None
     if lower.base.blobs and not layers and not program_attribute:
         return check_programs(ctx, [])  # There is no program to check, and the contents would fetch the layers of the base.
+
+    # If the command is a program that has been found, the list of the files that have been read is enough.
+    command = ctx.attr.entrypoint or ctx.attr.cmd
+    is_found = found and (not program_attribute or command[0] in ctx.attr.file_capabilities)
     return check_programs(
         ctx,
         layers,
-        base_contents = lower.contents,
+        base_contents = [found.contents] if is_found else lower.contents,
         config = config,
         binary = binary_path,
         program_attribute = program_attribute,

@@ -178,7 +178,7 @@ report has the digests of the parts of the image.""",
     test = True,
 )
 
-def check_kubernetes(ctx, args, report, image, name, manifests, programs):
+def check_kubernetes(ctx, args, report, image, name, manifests, programs, bundle = None):
     """Declares the action that checks the containers of an image in manifests.
 
     Args:
@@ -187,12 +187,15 @@ def check_kubernetes(ctx, args, report, image, name, manifests, programs):
       report: File, the output. It is empty if there are no findings.
       image: struct from find_image(), without problems.
       name: str, the name of the image in the manifests.
-      manifests: list of File.
+      manifests: list of File; [] if there is a bundle.
       programs: list of str, the paths of the programs that the containers run; [] to find them.
+      bundle: File with manifests, which manifest_bundles.py has written.
     """
+    if bundle:
+        args.add(bundle, format = "--bundle=%s")
     add_image_files(args, "--image", image)
     _add_kubernetes_flags(ctx, args, name, manifests, programs)
-    _run_check(ctx, "kubernetes", args, report, depset(manifests, transitive = [image.files]), "Checking the manifests of %{label}")
+    _run_check(ctx, "kubernetes", args, report, depset(manifests + ([bundle] if bundle else []), transitive = [image.files]), "Checking the manifests of %{label}")
 
 def _add_kubernetes_flags(ctx, args, name, manifests, programs):
     """Adds the flags of the subcommand `kubernetes`, without the image; the arguments are those of check_kubernetes()."""

@@ -15,8 +15,9 @@ ANY_IMAGE = """an `image`, an `image_index`, or an image of another ruleset. Tha
 `oci_pull`, `crane pull --format=oci`, `skopeo copy ... oci:`), a `filegroup` of the files of a checked-in one, a target with the \
 output group `oci_layout`, or an image archive (`docker save`, `podman save`, `crane pull`, `skopeo copy`, ko, Nix and others)"""
 
-# How the names of the default outputs of an image or an index of these rules end, which a filegroup of it has.
+# How the names of default outputs end, which a filegroup has: of an image or an index of these rules, and of an image in a registry.
 _DOCUMENTS = (".manifest.json", ".config.json", ".index.json", ".descriptor.json")
+_DIRECTORIES = (".documents",)
 
 _DOCUMENTS_ALONE = """has the documents of an image without its layers; give the image itself, or a filegroup with \
 output_group = "oci_layout\""""
@@ -53,7 +54,7 @@ def find_image(attribute, target, problems):
 
     # An image of another ruleset has few files, and images that have it as their base do not look for it again.
     names = files.to_list()
-    if names and not [file for file in names if file.is_directory or not file.basename.endswith(_DOCUMENTS)]:
+    if names and not [file for file in names if not file.basename.endswith(_DIRECTORIES if file.is_directory else _DOCUMENTS)]:
         return _report_image(attribute, target, _DOCUMENTS_ALONE, problems)
     if len(names) == 1:
         return _describe_image(target, names[0], files)

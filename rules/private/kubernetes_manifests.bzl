@@ -35,6 +35,8 @@ def _kubernetes_manifests_impl(ctx):
     args.add_all(["--digests-required"] if ctx.attr.require_digests else [])
     args.add_all(problems, format_each = "--problem=%s")
     inputs = []
+    checked = {image.name: None for image in images if is_checked and image.source.file}
+    bundles = _divide_manifests(ctx, checked.keys(), sources)
     for number, image in enumerate(images):
         args.add(json.encode([number, image.name, image.label]), format = "--image=%s")
         for flag, file in {"descriptor": image.descriptor, "destination": image.destination}.items():
@@ -44,8 +46,8 @@ def _kubernetes_manifests_impl(ctx):
         if not image.descriptor and image.source.file:
             args.add_all([image.source.file], format_each = "--layout={}=%s".format(number), expand_directories = False)
             inputs.append(image.source.files)
-        if is_checked and image.source.file:
-            report = _check_image(ctx, number, image, sources)
+        if image.name in checked:
+            report = _check_image(ctx, number, image, sources, bundles.get(image.name))
             args.add(report, format = "--report={}=%s".format(number))
             inputs.append(depset([report]))
     args.add_all(sources, format_each = "--manifest=%s")
@@ -110,7 +112,44 @@ def _find_mapped_image(name, target, problems):
         source = find_image("images", target, problems),
     )
 
-def _check_image(ctx, number, image, sources):
+def _divide_manifests(ctx, names, sources):
+    """Declares the action that divides the manifests by images, so that a manifest that changes is an input of few checks.
+
+    Args:
+      ctx: the context.
+      names: list of str, the names of the images.
+      sources: list of File, the manifests.
+
+    Returns:
+      dict of str to File: the manifests that may name an image, by its name. It is empty if there are not several of both.
+    """
+    if len(names) < 2 or len(sources) < 2:
+        return {}
+    bundles = {
+        name: ctx.actions.declare_file("{}.{}.manifests.json".format(ctx.label.name, number))
+        for number, name in enumerate(names)
+    }
+    args = ctx.actions.args()
+    args.use_param_file("@%s")
+    args.set_param_file_format("multiline")
+    args.add_all(names, format_each = "--name=%s")
+    args.add_all(bundles.values(), format_each = "--bundle=%s")
+    args.add_all(sources, format_each = "--manifest=%s")
+    ctx.actions.run(
+        executable = ctx.executable._command,
+        arguments = ["divide", args],
+        inputs = sources,
+        outputs = bundles.values(),
+        mnemonic = "SetcapDivideManifests",
+        progress_message = "Dividing the manifests of %{label}",
+        env = {},
+        use_default_shell_env = False,
+        toolchain = None,
+        execution_requirements = PATH_MAPPING,
+    )
+    return bundles
+
+def _check_image(ctx, number, image, sources, bundle):
     """Declares the action that checks the containers of an image.
 
     Args:
@@ -118,13 +157,14 @@ def _check_image(ctx, number, image, sources):
       number: int, the number of the image.
       image: struct from _find_mapped_image().
       sources: list of File, the manifests.
+      bundle: File, the manifests that may name the image; None for all.
 
     Returns:
       File: the report.
     """
     report = ctx.actions.declare_file("{}.{}.report.txt".format(ctx.label.name, number))
     args = ctx.actions.args()
-    args.add_all(ctx.attr.images.keys(), format_each = "--mapped=%s")
+    args.add("--mapped")
     args.add_all(["--custom-resources"] if "custom_resources" in ctx.attr.disabled_checks else [])
     check_kubernetes(
         ctx,
@@ -132,7 +172,8 @@ def _check_image(ctx, number, image, sources):
         report,
         image = image.source,
         name = image.name,
-        manifests = sources,
+        bundle = bundle,
+        manifests = [] if bundle else sources,
         programs = ctx.attr.programs.get(image.name, []),
     )
     return report

@@ -89,7 +89,7 @@ def pack_layer(
     )
     return info
 
-def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, unmatched_paths):
+def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, unmatched_paths, found = None):
     """Declares the action that copies files of lower layers into a layer, with other capabilities.
 
     Args:
@@ -102,26 +102,32 @@ def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, un
         base: struct from base_image().
         blobs: list of LayerInfo, the lower layers that Bazel builds, the lowest first.
       unmatched_paths: File, the paths of `capabilities` to copy; None for all of them.
+      found: File, the directory of search_base(), which has the files; None to find them in the lower layers.
 
     Returns:
       LayerInfo.
     """
     info = _declare_layer(ctx, name)
-    metadata = [layer.metadata for layer in lower.blobs]
-    blobs = [layer.blob for layer in lower.blobs]
     status_files = _list_mtime_files(ctx)
-    inputs = metadata + blobs + status_files
+    inputs = list(status_files)
     request = start_request(ctx, "copy")
     _add_blob_flags(ctx, request, info, capabilities)
     _add_mtime(ctx, request, status_files)
     request.add_all(_list_changes(ctx))
     add_base_labels(request, lower.base)
-    if lower.base.layouts:
-        request.add(platform, format = "--platform=%s")
-    request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
-    request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
-    request.add_all(metadata, format_each = "--lower-metadata=%s")
-    request.add_all(blobs, format_each = "--lower-blob=%s")
+    if found:
+        request.add_all([found], format_each = "--found=%s", expand_directories = False)
+        inputs.append(found)
+    else:
+        metadata = [layer.metadata for layer in lower.blobs]
+        blobs = [layer.blob for layer in lower.blobs]
+        inputs += metadata + blobs
+        if lower.base.layouts:
+            request.add(platform, format = "--platform=%s")
+        request.add_all(lower.base.layouts, format_each = "--lower-layout=%s", expand_directories = False)
+        request.add_all(lower.base.blobs, format_each = "--layer-blob=%s")
+        request.add_all(metadata, format_each = "--lower-metadata=%s")
+        request.add_all(blobs, format_each = "--lower-blob=%s")
     if unmatched_paths:
         request.add(unmatched_paths, format = "--unmatched-paths=%s")
         inputs.append(unmatched_paths)
@@ -131,7 +137,7 @@ def copy_lower_files(ctx, name, problems_file, capabilities, platform, lower, un
         request,
         outputs = [info.blob, info.metadata],
         inputs = inputs,
-        transitive_inputs = [lower.base.layout_files],
+        transitive_inputs = [] if found else [lower.base.layout_files],
         tools = ctx.files._gzip_library,
         threads = thread_count(ctx),
         mnemonic = "SetcapCopy",

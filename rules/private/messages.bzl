@@ -18,6 +18,17 @@ def format_label(label):
     text = str(label)
     return text[2:] if text.startswith("@@//") else text[1:] if text.startswith("@//") else text
 
+def remove_controls(text):
+    """Returns text from outside that a terminal shows as it is.
+
+    Args:
+      text: str.
+
+    Returns:
+      str: one line of ASCII. "?" stands for every other character, because some control characters are not ASCII.
+    """
+    return "".join([character if " " <= character and character <= "~" else "?" for character in text.elems()])
+
 def format_problem(attribute, value, explanation):
     """Returns the message for one problem.
 

@@ -1,7 +1,7 @@
 """Repositories with the documents of images in registries: indexes, manifests and configs, and no layer."""
 
 load(":client_repository.bzl", "find_client")
-load(":messages.bzl", "format_problem")
+load(":messages.bzl", "format_problem", "remove_controls")
 load(
     ":pulled_documents.bzl",
     "INDEX",
@@ -12,6 +12,7 @@ load(
     "find_index_fault",
     "find_manifest_fault",
     "find_platform_fault",
+    "find_platform_name_fault",
     "find_tag_fault",
     "format_platform",
     "is_index",
@@ -131,6 +132,7 @@ def _fetch_image(ctx, client, entry, manifest):
     digest = manifest["config"]["digest"]
     config = _fetch_document(ctx, client, digest, entry["digest"])
     platform = entry.get("platform") if type(entry.get("platform")) == "dict" else config
+    _check_document(ctx, digest, find_platform_name_fault(platform))
     return struct(
         digest = entry["digest"],
         layers = [struct(digest = layer["digest"], size = layer["size"]) for layer in manifest.get("layers") or []],
@@ -274,12 +276,12 @@ def _file_url(ctx, path):
 def _quote_output(done):
     """Returns the last lines that the client printed, as one line."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return " / ".join(lines[-3:]) or "exit code {}".format(done.return_code)
+    return remove_controls(" / ".join(lines[-3:])) or "exit code {}".format(done.return_code)
 
 def _check_document(ctx, digest, fault):
     """Fails if there is a fault."""
     if fault:
-        _fail(ctx, "image", ctx.attr.image, "{} {}".format(digest, fault))
+        _fail(ctx, "image", ctx.attr.image, remove_controls("{} {}".format(digest, fault)))
 
 def _fail(ctx, attribute, value, fault):
     fail("\n" + _format(ctx, attribute, value, fault))

@@ -44,7 +44,7 @@ def find_index_fault(index):
     if len(entries) > _IMAGES:
         return "is an index of {} manifests (limit IMAGES: {})".format(len(entries), _IMAGES)
     for entry in entries:
-        fault = _find_descriptor_fault(entry)
+        fault = _find_descriptor_fault(entry) or find_platform_name_fault(entry.get("platform"))
         if fault:
             return fault
     return None
@@ -188,6 +188,20 @@ def format_platform(platform):
     fields = platform if type(platform) == "dict" else {}
     words = [fields.get(name) for name in ["os", "architecture", "variant"]]
     return "/".join([word for word in words if type(word) == "string" and word])
+
+def find_platform_name_fault(platform):
+    """Returns what is wrong with the names in a platform, as the end of a sentence; None if actions can take them as arguments.
+
+    Args:
+      platform: a value from outside, as format_platform() takes it.
+
+    Returns:
+      str.
+    """
+    name = format_platform(platform)
+    if not _consists_of(name.lower(), _LOWER_CASE + _DIGITS + "._-/"):
+        return "has a platform that is not valid: " + json.encode(name)[:200]
+    return None
 
 def matches_platform(platform, wanted):
     """Returns whether an image is for a platform; variants are compared if both have one.

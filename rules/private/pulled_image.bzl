@@ -1,6 +1,8 @@
 """The target of an image in a registry. Its layers are fetched by actions, which run if something reads the layers."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "ClientInfo", "PulledImageInfo")
+load(":base_search.bzl", "FETCHING", "add_client")
 load(":python_tool.bzl", "PythonToolInfo", "run_python_tool")
 load(":request.bzl", "LOCAL_LINKS", "add_label", "run_request", "start_request", "tool_attrs")
 
@@ -24,31 +26,33 @@ _for_fetching = transition(
     ],
 )
 
-# The output depends on the digest alone, so any cache may have it. The inputs do not have the credentials and the
-# configuration of the client, so it runs neither in a sandbox nor on another machine.
-_FETCHING = {
-    "no-remote-exec": "1",
-    "no-sandbox": "1",
-    "requires-network": "1",
-}
-
 def _pulled_image_impl(ctx):
     documents = _copy_documents(ctx)
     blobs = {}
     images = []
     for number, text in enumerate(ctx.attr.images):
         image = json.decode(text)
+        source = struct(
+            client = ctx.file.client,
+            client_info = ctx.attr._client[ClientInfo],
+            digest = image["digest"],
+            image = ctx.attr.image,
+            insecure = ctx.attr.insecure,
+            store = _find_store(ctx),
+            tool = ctx.attr._search_tool[PythonToolInfo],
+        )
         layers = []
         for layer in image["layers"]:
             digest = layer["digest"]
             if digest not in blobs:
-                blobs[digest] = _fetch_layer(ctx, image["digest"], digest, layer["size"])
+                blobs[digest] = _fetch_layer(ctx, source, digest, layer["size"])
             layers.append(blobs[digest])
         images.append(struct(
             contents = _list_contents(ctx, documents, number, image, layers),
             digest = image["digest"],
             layers = layers,
             platform = image["platform"],
+            search = source if ctx.attr._search_layers[BuildSettingInfo].value else None,
         ))
     layout = _link_layout(ctx, blobs.values())
     return [
@@ -70,6 +74,8 @@ def _pulled_image_impl(ctx):
 
 def _copy_documents(ctx):
     """Declares the action that copies the documents into an OCI layout directory, and verifies their digests."""
+
+    # input_images.bzl knows it by its name.
     directory = ctx.actions.declare_directory(ctx.label.name + ".documents")
     request = start_request(ctx, "unpack")
     add_label(request, "image", ctx.label, ctx.file.index)
@@ -87,22 +93,17 @@ def _copy_documents(ctx):
     )
     return directory
 
-def _fetch_layer(ctx, manifest_digest, digest, size):
+def _find_store(ctx):
+    """Returns the path of a directory beside the outputs, in which the actions that fetch layers keep them for each other."""
+    return "/".join([part for part in [ctx.bin_dir.path, ctx.label.workspace_root, ctx.label.package, "fetched"] if part])
+
+def _fetch_layer(ctx, source, digest, size):
     """Declares the action that fetches a layer."""
     blob = ctx.actions.declare_file("layers/" + digest.removeprefix("sha256:"))
-    client = ctx.attr._client[ClientInfo]
     request = start_request(ctx, "fetch")
-    request.add(ctx.attr.image, format = "--image=%s")
-    request.add(manifest_digest, format = "--manifest=%s")
+    tools = add_client(request, source)
     request.add(digest, format = "--digest=%s")
     request.add(size, format = "--size=%s")
-    request.add("yes" if ctx.attr.insecure else "no", format = "--insecure=%s")
-
-    # Not an input: it says how to fetch, and it differs from user to user.
-    request.add(ctx.file.client.path, format = "--client=%s")
-    if client.program:
-        request.add(client.program, format = "--program=%s")
-        request.add(client.kind, format = "--kind=%s")
     request.add(blob, format = "--output=%s")
     run_python_tool(
         ctx,
@@ -112,8 +113,8 @@ def _fetch_layer(ctx, manifest_digest, digest, size):
         inputs = [],
         mnemonic = "SetcapFetch",
         progress_message = "Fetching {} MB of {}".format((size + 999999) // 1000000, ctx.attr.image),
-        tools = [client.program] if client.program else [],
-        execution_requirements = _FETCHING,
+        tools = tools,
+        execution_requirements = FETCHING,
     )
     return blob
 
@@ -195,6 +196,14 @@ pulled_image = rule(
         ),
         "_fetch_tool": attr.label(
             default = "//tools/rules_setcap/bases:fetch_tool",
+            providers = [PythonToolInfo],
+        ),
+        "_search_layers": attr.label(
+            default = "//rules:search_layers",
+            providers = [BuildSettingInfo],
+        ),
+        "_search_tool": attr.label(
+            default = "//tools/rules_setcap/bases:search_tool",
             providers = [PythonToolInfo],
         ),
     },

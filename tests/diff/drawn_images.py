@@ -19,7 +19,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-_NAMES = ("cap_net_bind_service", "cap_sys_admin", "cap_net_raw", "cap_setuid", "cap_bpf", "cap_ipc_owner")
+CAPABILITY_NAMES = ("cap_net_bind_service", "cap_sys_admin", "cap_net_raw", "cap_setuid", "cap_bpf", "cap_ipc_owner")
 
 
 @dataclass
@@ -146,7 +146,7 @@ def draw_image(rng: random.Random) -> Image:
             path = f"{folder}/{rng.choice(('file', 'bin', 'data'))}{index}"
             entry = Entry(path, content=rng.randbytes(rng.choice((0, 1, 511, 512, 3000))), mode=rng.choice((0o644, 0o755)))
             if rng.random() < 0.3:
-                entry.set_capabilities(f"{rng.choice(_NAMES)}={rng.choice(('p', 'ep', 'ei'))}")
+                entry.set_capabilities(f"{rng.choice(CAPABILITY_NAMES)}={rng.choice(('p', 'ep', 'ei'))}")
             entries.append(entry)
         entries.append(Entry(f"{folder}/link", tarfile.SYMTYPE, link="file0", mode=0o777))
         entries.append(Entry(f"{folder}/first", content=b"first"))

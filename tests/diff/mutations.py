@@ -6,7 +6,7 @@ import random
 import tarfile
 from collections.abc import Callable
 
-from drawn_images import _NAMES, Entry, Image, Layer
+from drawn_images import CAPABILITY_NAMES, Entry, Image, Layer
 
 from support.image import RECORD
 
@@ -153,7 +153,7 @@ def _change_mode(image: Image, rng: random.Random) -> tuple[str, str]:
 
 def _add_capability(image: Image, rng: random.Random) -> tuple[str, str]:
     entry = _choose_file(image, rng)
-    entry.set_capabilities(f"{rng.choice(_NAMES)},cap_sys_ptrace=p", rng.choice((0, 0, 1000)))
+    entry.set_capabilities(f"{rng.choice(CAPABILITY_NAMES)},cap_sys_ptrace=p", rng.choice((0, 0, 1000)))
     return "capabilities", entry.path
 
 

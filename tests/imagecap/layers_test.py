@@ -13,7 +13,7 @@ import tarfile
 import pytest
 from layouts import ELF, LAYER, Layout, program_layer, read_blob, read_index
 from running import run_imagecap, set_capabilities
-from samples import GRANT, LOWER, UPPER, read_capabilities
+from samples import GRANT, LOWER, UPPER, read_capabilities, way  # noqa: F401 (way is a fixture)
 
 from support import require
 from support.image import tar
@@ -125,3 +125,14 @@ def test_a_file_that_engines_would_read_differently_is_not_rewritten(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["image"]
     set_capabilities("--layer", "--compression=zlib", image, tmp_path / "new", GRANT)
     assert read_capabilities(tmp_path / "new") == {"/usr/bin/nginx": "cap_net_bind_service=ep"}
+
+
+def test_an_encrypted_layer_is_named(tmp_path, way):
+    layout = Layout(tmp_path / "image")
+    entry = layout.put_image(LOWER)
+    manifest = read_blob(layout.path, entry["digest"])
+    manifest["layers"] = [layout.put(b"encrypted", f"{LAYER}+encrypted")]
+    image = layout.write_index(layout.put(manifest, entry["mediaType"], platform=entry["platform"]))
+    done = run_imagecap("set", *way, image, tmp_path / "new", GRANT)
+    what = f"layer {manifest['layers'][0]['digest']} is encrypted; decrypt the image first, as with skopeo copy --decryption-key"
+    assert (done.status, done.stderr) == (2, f'imagecap: image: "{image}": {what}\n')

@@ -12,7 +12,9 @@ import time
 import pytest
 from layouts import ELF, LAYER, Layout, program_layer, read_blob
 from running import run_imagecap, set_capabilities
-from samples import GRANT, LOWER, image, read_capabilities  # noqa: F401 (image and way are fixtures)
+from samples import GRANT, LOWER, image, read_capabilities, way  # noqa: F401 (image and way are fixtures)
+
+from support import require
 
 
 def test_an_output_that_exists_is_kept_without_force(tmp_path, image):
@@ -98,3 +100,28 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, number):
         assert process.wait() == 128 + number
         assert process.stderr.read() == b""
     assert sorted(os.listdir(tmp_path)) == ["image"]
+
+
+@pytest.mark.parametrize("output", ["new", "new.tar"])
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, way, output):
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(program_layer("/usr/bin/nginx", content=ELF + os.urandom(1 << 20))))
+    (tmp_path / "full").mkdir()
+    require.root()
+    place = tmp_path / "full" / output
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", tmp_path / "full"], check=True)
+    try:
+        flags = ["--format=oci-archive"] if output.endswith(".tar") else []
+        done = run_imagecap("set", *way, *flags, image, place, GRANT)
+        assert done == (2, "", f"imagecap: {place}: No space left on device\n")
+        assert os.listdir(tmp_path / "full") == []
+    finally:
+        subprocess.run(["umount", tmp_path / "full"], check=True)
+
+
+def test_a_full_standard_output_is_named(tmp_path, image):
+    command = [sys.executable, "-m", "rules_setcap.imagecap", "set", "--rewrite", "--format=oci-archive", str(image), "-", GRANT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "imagecap: stdout: No space left on device\n")

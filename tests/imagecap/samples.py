@@ -19,6 +19,8 @@ LOWER = tar(
     ("/usr/bin/nginx", None, ELF),
     ("/usr/bin/alias", None, "=/usr/bin/nginx"),
     ("/usr/bin/link", None, ">nginx"),
+    ("/usr/bin/loop", None, ">round"),
+    ("/usr/bin/round", None, ">loop"),
     ("/usr/bin/script", None, b"#!/bin/sh\n"),
     ("/usr/bin/data", None, b"data", {"mode": 0o644}),
     ("/usr/bin/text", None, b"text"),

@@ -7,7 +7,7 @@ import os
 import pytest
 from layouts import ELF, Layout
 from running import run_imagecap, set_capabilities
-from samples import LOWER, NET, WAYS, image, read_capabilities, way  # noqa: F401 (image and way are fixtures)
+from samples import GRANT, LOWER, NET, WAYS, image, read_capabilities, way  # noqa: F401 (image and way are fixtures)
 
 from support.image import tar
 
@@ -69,6 +69,14 @@ PROBLEMS = {
     "/usr/bin/nginx=net_bind_servce": 'file: "/usr/bin/nginx": "net_bind_servce": unknown capability; did you mean',
     "/usr/bin/nginx=cap_bpf=ep cap_chown=p": 'file: "/usr/bin/nginx": "cap_bpf=ep cap_chown+p": effective for some capabilities only',
     "usr/bin/nginx=bpf": 'file: "usr/bin/nginx": must be absolute; write "/usr/bin/nginx"',
+    "nginx=bpf": 'file: "nginx=bpf": must begin with an absolute path; write "/nginx=bpf"',
+    "./usr/bin/nginx=bpf": 'file: "./usr/bin/nginx": must be absolute; write "/usr/bin/nginx"',
+    "=bpf": 'file: "=bpf": must be an absolute path, =, and capability text; for instance "/app/server=cap_net_bind_service=p"',
+    "": 'file: "": must be an absolute path, =, and capability text; for instance "/app/server=cap_net_bind_service=p"',
+    "/=bpf": 'file: "/": must not be the root directory',
+    "/usr/bin/*=bpf": 'file: "/usr/bin/*": no file of the image has this path',
+    "/usr/bin/nginx=cap_bpf=p [rootid=5]": '"cap_bpf=p [rootid=5]": a rootid cannot be assigned; leave out [rootid=...]',
+    "/usr/bin/loop=bpf": 'file: "/usr/bin/loop": a symbolic link that leads to no file, because links go round at "/usr/bin/loop"',
     "/usr/bin/nginx": 'file: "/usr/bin/nginx": must be an absolute path, =, and capability text',
     "/usr/bin/../bin/nginx=bpf": 'must not have "//", "/./" or "/../"',
 }
@@ -88,6 +96,19 @@ def test_all_problems_are_reported_at_once(tmp_path, image, way):
     done = run_imagecap("set", *way, image, tmp_path / "new", "/usr/bin/ngin=bpf", "/usr/bin/link=bpf", "/x=bpf")
     assert done.status == 2
     assert [line.split('"')[1] for line in done.stderr.splitlines()] == ["/usr/bin/ngin", "/usr/bin/link", "/x"]
+
+
+def test_messages_have_no_words_of_rules(tmp_path, image, way):
+    done = run_imagecap("set", *way, image, tmp_path / "new", "/usr/bin/data=bpf", GRANT, GRANT)
+    assert done.stderr == 'imagecap: file: "/usr/bin/nginx": is there twice; keep one of the two\n'
+    done = run_imagecap("set", *way, image, tmp_path / "new", "/usr/bin/data=bpf")
+    assert done.stderr == 'imagecap: file: "/usr/bin/data": mode 0644 has no execute bit; capabilities are for programs\n'
+
+
+def test_taking_away_nothing_is_noted(tmp_path, image, way):
+    report = set_capabilities(*way, image, tmp_path / "new", "/usr/bin/nginx=", "/usr/bin/ping=")
+    assert [note for note in report["notes"] if "/ping" in note] == []
+    assert '"/usr/bin/nginx" has no capabilities, so that none are taken away' in report["notes"]
 
 
 def test_a_file_is_not_set_twice(tmp_path, image, way):

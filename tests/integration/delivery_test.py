@@ -86,6 +86,28 @@ def test_a_toolchain_can_name_the_engine(workspace):
     assert "\nblobs/sha256/" in done.stderr and "\nmanifest.json\n" in done.stderr
 
 
+RESTRICTED = """\
+load("@rules_setcap//rules:image.bzl", "image")
+load("@rules_setcap//rules:load.bzl", "image_load")
+load("@rules_setcap//rules:push.bzl", "image_push")
+
+environment(name = "server")
+environment(name = "desktop")
+environment_group(name = "devices", environments = [":server", ":desktop"], defaults = [":desktop"])
+
+image(name = "image", restricted_to = [":server"], testonly = True)
+image_load(name = "load", image = ":image", restricted_to = [":server"], tag = "app", testonly = True)
+image_push(name = "push", image = ":image", repository = "registry.example/app", restricted_to = [":server"], testonly = True)
+image(name = "everywhere", compatible_with = [":server"])
+image_push(name = "push_everywhere", image = ":everywhere", compatible_with = [":server"], repository = "registry.example/app")
+"""
+
+
+def test_targets_that_only_some_may_depend_on_can_be_delivered(workspace):
+    workspace.write("restricted/BUILD.bazel", RESTRICTED)
+    workspace.run("build", "//restricted:all", "//restricted:push", "//restricted:load", "//restricted:push_everywhere")
+
+
 MISTAKES = {
     "push_unknown_key": '//app:push_unknown_key: remote_tags: "{STABLE_VERSIO}": '
     'the workspace status has no "STABLE_VERSIO"; it has ',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import pathlib
@@ -10,7 +11,7 @@ import subprocess
 
 import pytest
 
-from support.bazel import Workspace
+from support.bazel import Workspace, read_actions
 
 DEPLOY = """\
 # The Deployment of registry.example/app.
@@ -158,6 +159,14 @@ def test_no_layer_is_an_input_of_the_action_that_writes(workspace):
     (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith("Inputs: [")]
     inputs = [path for path in line.partition("[")[2].rstrip("]").split(", ") if "/app/" in path or path.startswith("app/")]
     assert [pathlib.PurePath(path).name for path in inputs] == ["refused.yaml", "image.descriptor.json", "unchecked.0.report.txt"]
+
+
+def test_a_change_of_a_manifest_checks_only_the_images_that_it_names(workspace, tmp_path):
+    workspace.run("build", STATUS, "//app:deploy")
+    workspace.write("app/sub/pod.json", json.dumps(POD, indent=2))
+    workspace.run("build", STATUS, "//app:deploy", f"--execution_log_json_file={tmp_path}/log")
+    run = collections.Counter(action["mnemonic"] for action in read_actions(tmp_path / "log"))
+    assert run == {"SetcapDivideManifests": 1, "SetcapImageTest": len(IMAGES), "SetcapManifests": 1}
 
 
 def _build_failing(workspace: Workspace, target: str) -> list[str]:

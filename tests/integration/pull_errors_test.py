@@ -88,7 +88,7 @@ def test_the_platform_of_the_image_is_not_in_the_index(consumer):
 
 
 def test_a_missing_client_is_reported(consumer, tmp_path):
-    for name in ("sh", "head", "chmod", "wc"):
+    for name in ("sh", "head", "mkdir", "wc"):
         (tmp_path / name).symlink_to(require.tool(name))
     consumer.pull_new("no-client")
     stderr = consumer.fail("//:config", f"--repo_env=PATH={tmp_path}")
@@ -147,6 +147,25 @@ def test_a_layer_that_cannot_be_fetched_is_reported(consumer, tmp_path_factory):
     assert re.search(rf'image: "{stopped.host}/base": crane has not fetched sha256:[0-9a-f]+: .*connection refused', stderr), (
         stderr
     )
+
+
+WRONG_PLACES = """\
+load("@rules_setcap//rules:image.bzl", "image")
+
+filegroup(name = "documents", srcs = ["@base"])
+image(name = "as_layer", layers = ["@base"])
+image(name = "of_documents", base = ":documents")
+"""
+
+
+def test_an_image_that_is_used_in_a_wrong_place_is_reported(consumer):
+    consumer.workspace.write("wrong/BUILD.bazel", WRONG_PLACES)
+    consumer.pull_new("wrong-place")
+    assert "is an image, not a layer; use it as base\n" in consumer.fail("//wrong:as_layer")
+    what = (
+        'has the documents of an image without its layers; give the image itself, or a filegroup with output_group = "oci_layout"'
+    )
+    assert f'//wrong:of_documents: base: "//wrong:documents": {what}\n' in consumer.fail("//wrong:of_documents")
 
 
 def test_two_images_cannot_have_one_name(consumer):
@@ -252,16 +271,30 @@ def test_documents_may_have_any_text(consumer, hostile):
     consumer.workspace.run("build", "//:app_amd64")
 
 
-def test_what_a_platform_says_is_text(consumer, hostile):
-    """Values of documents are written into a BUILD file."""
+@pytest.mark.parametrize("evil", ['"\n)\nfail("injected")\n#\\', "v1\n--output=injected", "\x1b[31m", "é"])
+def test_a_platform_is_no_code_and_no_flag(consumer, hostile, evil):
+    """Platforms of documents are written into a BUILD file, and into the arguments of actions."""
     manifest = hostile.add_manifest()
-    evil = '"\n)\nfail("injected")\n#\\'
     entry = {"mediaType": archives.MANIFEST, "digest": manifest, "size": len(hostile.registry.documents[manifest][0])}
-    index = {"schemaVersion": 2, "manifests": [{**entry, "platform": {"os": "linux", "architecture": evil}}]}
-    digest = hostile.registry.add_document(json.dumps(index).encode(), INDEX)
-    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=digest)
-    stderr = consumer.fail("//:config", "--output_groups=manifest")
-    assert "has no image for linux/amd64" in stderr and "injected" not in stderr
+    for platform in ({"os": "linux", "architecture": evil}, {"os": "linux", "architecture": "amd64", "variant": evil}):
+        index = {"schemaVersion": 2, "manifests": [{**entry, "platform": platform}]}
+        digest = hostile.registry.add_document(json.dumps(index).encode(), INDEX)
+        consumer.pull(image=f"{hostile.registry.host}/hostile", digest=digest)
+        stderr = consumer.fail("//:config", "--output_groups=manifest")
+        assert f'{digest} has a platform that is not valid: "linux/' in stderr
+        assert "\x1b" not in stderr and "--output" not in re.sub('not valid: ".*', "", stderr)
+    config = archives.config(b"", architecture=evil)
+    hostile.manifest["config"] = {"mediaType": archives.CONFIG, **hostile.registry.add_blob(json.dumps(config).encode())}
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest=hostile.add_manifest())
+    assert "has a platform that is not valid: " in consumer.fail("//:config", "--output_groups=manifest")
+
+
+def test_messages_of_registries_cannot_control_the_terminal(consumer, hostile):
+    hostile.registry.message = "\x1b]0;title\x07\nERROR: invented"
+    consumer.pull(image=f"{hostile.registry.host}/hostile", digest="sha256:" + "0" * 64)
+    stderr = consumer.fail("//:config")
+    assert "crane has not fetched sha256:" in stderr and "?]0;title? / ERROR: invented" in stderr
+    assert "\x1b" not in stderr and "\nERROR: invented" not in stderr
 
 
 def test_an_index_can_have_one_manifest_for_two_platforms(consumer, hostile):

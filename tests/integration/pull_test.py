@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pathlib
 import re
 import subprocess
 import tarfile
@@ -217,6 +218,15 @@ def test_a_file_can_be_the_client(consumer, tmp_path):
     )
     consumer.pull("file", more='bases.client(program = "//tools:our-crane")\n')
     assert 'bases.client: kind: "": must be set; write which program //tools:our-crane is' in consumer.fail("//:config")
+
+
+def test_only_the_user_can_read_the_environment_of_the_client(consumer):
+    consumer.pull_new("environment")
+    consumer.workspace.run("build", "//:config", "--repo_env=HTTPS_PROXY=http://user:secret@registry.example:1")
+    base = pathlib.Path(consumer.workspace.run("info", "output_base").stdout.strip())
+    (file,) = (base / "external").glob("*rules_setcap_registry_client/*/client.json")
+    assert "user:secret" in file.read_text()
+    assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_credentials_are_those_of_the_client(consumer, tmp_path, tmp_path_factory):

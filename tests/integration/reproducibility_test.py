@@ -97,7 +97,7 @@ def every(workspace: Workspace) -> Workspace:
 
 
 MAPPED = {"SetcapAttributes", "SetcapCheck", "SetcapContents", "SetcapCopy", "SetcapDestination", "SetcapExport"}
-MAPPED |= {"SetcapImage", "SetcapIndex", "SetcapKo", "SetcapManifests", "SetcapPush"}
+MAPPED |= {"SetcapDivideManifests", "SetcapImage", "SetcapIndex", "SetcapKo", "SetcapManifests", "SetcapPush"}
 MAPPED |= {"SetcapLayer", "SetcapSettings", "SetcapTar", "SetcapUnpack", "SetcapImageTest"}
 
 

@@ -64,6 +64,12 @@ def test_the_digest_is_that_of_the_bazel_rule(store):
     assert _read_digest(made) == index["manifests"][0]["digest"]
 
 
+def _read_members(archive: pathlib.Path) -> dict[str, bytes]:
+    """Returns the files in an archive."""
+    with tarfile.open(archive) as opened:
+        return {member.name: file.read() for member in opened if (file := opened.extractfile(member))}
+
+
 @pytest.mark.parametrize("rewrite", [False, True])
 @pytest.mark.parametrize("file", ["app.tar", "app.tar.gz"])
 def test_the_kind_and_the_name_of_the_file_are_kept(store, file, rewrite):
@@ -77,8 +83,17 @@ def test_the_kind_and_the_name_of_the_file_are_kept(store, file, rewrite):
     assert len(document["Layers"]) == (2 if rewrite else 3)
     assert document["RepoTags"] == json.loads(archives.nix(LAYERED)["manifest.json"])[0]["RepoTags"]
     assert "index.json" not in names
-    # buildImage lists the files of its fromImage from these.
-    assert all(name.endswith("/layer.tar") and name in names for name in document["Layers"])
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_the_result_can_be_the_base_of_an_image(store, rewrite):
+    """buildImage of nixpkgs lists the files of its fromImage from `*/layer.tar`, and takes their digests for the diff_ids."""
+    (made,) = store.build(_set(store, "app.tar.gz", f"rewrite = {json.dumps(rewrite)};"))
+    members = _read_members(made)
+    (document,) = json.loads(members["manifest.json"])
+    assert all(name.endswith("/layer.tar") for name in document["Layers"])
+    config = json.loads(members[document["Config"]])
+    assert config["rootfs"]["diff_ids"] == [archives.digest(members[name]) for name in document["Layers"]]
 
 
 def test_rewriting_keeps_the_bytes_of_a_file_once(store):

@@ -185,6 +185,7 @@ class Workspace(Project):
         self.write("every/BUILD.bazel", pathlib.Path("tests/integration/consumer/BUILD.every").read_text())
         self.write("every/ko.yaml", "builds:\n- linux_capabilities: [net_bind_service]\n")
         self.write("every/pod.yaml", _POD)
+        self.write("every/other.yaml", _POD.replace("image: app", "image: other"))
 
     def write_links(self) -> None:
         """Writes //links, whose layers have links of every kind."""

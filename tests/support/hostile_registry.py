@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ class HostileRegistry:
       host: its address and port.
       documents: the manifests and indexes by digest, and their media types.
       blobs: the blobs by digest. A digest need not be that of its blob.
+      message: the message of the error for everything else.
       sent: the number of bytes of blobs that were sent so far.
     """
 
@@ -28,6 +30,7 @@ class HostileRegistry:
         self.host = host
         self.documents: dict[str, tuple[bytes, str]] = {}
         self.blobs: dict[str, bytes] = {}
+        self.message = ""
         self.sent = 0
 
     def add_document(self, data: bytes, media_type: str = _MANIFEST) -> str:
@@ -63,15 +66,16 @@ def serve() -> Iterator[HostileRegistry]:
             elif kind.endswith("/blobs") and digest in registry.blobs:
                 self._send(registry.blobs[digest], "application/octet-stream")
             else:
-                self.send_error(404)
+                errors = [{"code": "MANIFEST_UNKNOWN", "message": registry.message}]
+                self._send(json.dumps({"errors": errors}).encode(), "application/json", 404)
 
         do_HEAD = do_GET  # noqa: N815, the name is that of http.server
 
         def log_message(self, *_arguments: object) -> None:
             """Prints nothing."""
 
-        def _send(self, data: bytes, media_type: str) -> None:
-            self.send_response(200)
+        def _send(self, data: bytes, media_type: str, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -12,7 +12,7 @@ def normalize_path(path: str) -> str:
       ValueError: the path is not valid; the text says why.
     """
     if not path.startswith("/"):
-        raise ValueError(f"must be absolute; write {quote('/' + path)}")
+        raise ValueError(f"must be absolute; write {quote('/' + path.removeprefix('./').lstrip('/'))}")
     normalized = path.rstrip("/")
     if not normalized:
         raise ValueError("must not be the root directory")

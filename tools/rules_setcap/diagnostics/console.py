@@ -45,11 +45,16 @@ def run_program(program: str, command: Callable[[Sequence[str]], int], arguments
         for message in error.problems:
             print_error(program, message)
     except BrokenPipeError:
-        # The reader of stdout has exited. Without this, the interpreter's flush at exit would report the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # The reader of stdout has exited.
         return CLOSED
     except OSError as error:
-        print_error(program, f"{escape(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+        print_error(
+            program, f"{escape(str(error.filename))}: {error.strerror}" if error.filename else error.strerror or str(error)
+        )
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
@@ -57,6 +62,11 @@ def run_program(program: str, command: Callable[[Sequence[str]], int], arguments
         print_error(program, format_internal_error(error))
         return INTERNAL
     return 2
+
+
+def _discard_output() -> None:
+    """Discards the rest of stdout, which cannot be written: the interpreter's flush at exit would report the error again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(program: str, message: str) -> None:

@@ -3,13 +3,18 @@
     capabilities --target=LABEL --report=FILE --image=IMAGE --expected=JSON
     digest --target=LABEL --report=FILE --digest=DIGEST --image-name=NAME --image=IMAGE
         [--expected-image=IMAGE --expected-name=NAME]
-    kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL --manifest=FILE...
-        [--program=PATH...] [--mapped=NAME...] [--custom-resources]
+    kubernetes --target=LABEL --report=FILE --image=IMAGE --name=NAME --runtime=RUNTIME --level=LEVEL [--manifest=FILE...]
+        [--program=PATH...] [--mapped] [--bundle=FILE] [--custom-resources]
 
 IMAGE is an OCI layout directory, the index.json of one, or an archive of an image. An image that Bazel built has its single
 files instead: --image-descriptor=FILE --image-document=FILE... --image-metadata=FILE... --image-blob=FILE...
---image-base-blob=FILE... --image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs no blobs. NAME is a JSON list of the label and the path of an image, as users type them. --problem=TEXT is a problem that the rule found. --mapped has the names of all images of a target of kubernetes_manifests, which reads the report; resolve.py is its
-subcommand `resolve`.
+--image-base-blob=FILE... --image-base-layout=DIRECTORY..., as BuiltImage describes them. Without --expected-image, `digest` needs
+no blobs. NAME is a JSON list of the label and the path of an image, as users type them; in `kubernetes`, the name of the image in
+the manifests. --problem=TEXT is a problem that the rule found.
+
+--mapped is for an image of kubernetes_manifests. The action of that rule which writes the manifests reads the report, too. --bundle
+has manifests that manifest_bundles.py has written. The tool of Kubernetes has the subcommands `divide` (manifest_bundles.py) and
+`resolve` (resolve.py) besides.
 
 Findings about images and manifests are written to the report, so that they fail the test and not the build. Invalid
 attributes fail the build. The exit code is 0 with a report; 1 without one, if attributes are invalid; 2 if the command line
@@ -42,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     for flag in ("target", "report"):
         parser.add_argument(f"--{flag}", required=True)
     for flag in (
+        "bundle",
         "digest",
         "level",
         "name",
@@ -54,13 +60,13 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{flag}", type=json.loads, default=("", ""))
     for flag in (
         "manifest",
-        "mapped",
         "problem",
         "program",
         *(f"{image}-{part}" for image in _IMAGES for part in built_images.PARTS),
     ):
         parser.add_argument(f"--{flag}", action="append", default=[])
-    parser.add_argument("--custom-resources", action="store_true")
+    for flag in ("custom-resources", "mapped"):
+        parser.add_argument(f"--{flag}", action="store_true")
     options = parser.parse_args(arguments)
     try:
         if options.problem:
@@ -148,13 +154,18 @@ def _check_image(options: argparse.Namespace, image: str, expected_image: str) -
             options.runtime,
             options.level,
             options.program,
-            mapped=options.mapped,
+            is_mapped=options.mapped,
             allows_custom_resources=options.custom_resources,
         )
     except InputError as error:
         if options.mapped:
             return error.problems  # The reader of the report has problems of its own, and reports all at once.
         raise
+    if options.bundle:
+        from rules_setcap.image_tests import manifest_bundles
+
+        manifests = manifest_bundles.read_bundle(options.bundle)
+        return _check_images(image, lambda images: kubernetes_manifests.check_texts(images, manifests, attributes))
     return _check_images(image, lambda images: kubernetes_manifests.check_manifests(images, options.manifest, attributes))
 
 

@@ -19,7 +19,7 @@ from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.oci.reference import parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rules_setcap.oci.image_reader import Image
 
@@ -33,7 +33,7 @@ class KubernetesTestAttributes:
       runtime: the container runtime of the nodes.
       level: the level of the Pod Security Standards that the pods must satisfy.
       programs: the paths of the programs that the containers run; empty if the test must find them.
-      mapped: the names of all images of kubernetes_manifests; empty for a kubernetes_test.
+      is_mapped: whether it is an image of kubernetes_manifests, which reports names of images that are not valid itself.
       allows_custom_resources: whether fields of custom resources outside pod templates may name the image.
     """
 
@@ -41,7 +41,7 @@ class KubernetesTestAttributes:
     runtime: Engine
     level: str
     programs: tuple[str, ...] = ()
-    mapped: frozenset[str] = frozenset()
+    is_mapped: bool = False
     allows_custom_resources: bool = False
 
 
@@ -51,7 +51,7 @@ def parse_test_attributes(
     level: str,
     programs: Sequence[str] = (),
     *,
-    mapped: Collection[str] = (),
+    is_mapped: bool = False,
     allows_custom_resources: bool = False,
 ) -> KubernetesTestAttributes:
     """Parses the attributes of a kubernetes_test, or of one image of kubernetes_manifests.
@@ -61,7 +61,7 @@ def parse_test_attributes(
       runtime: the attribute runtime.
       level: the attribute pod_security.
       programs: the attribute programs.
-      mapped: as KubernetesTestAttributes.mapped. With names, `name` is one of them, and mapped_images.check_names() checks it.
+      is_mapped: as KubernetesTestAttributes.is_mapped. If so, mapped_images.check_names() checks the name.
       allows_custom_resources: as KubernetesTestAttributes.allows_custom_resources.
 
     Raises:
@@ -69,7 +69,7 @@ def parse_test_attributes(
     """
     problems = Problems()
     try:
-        if not mapped:
+        if not is_mapped:
             parse_reference(name)
     except ValueError as error:
         problems.add("image_name", name, str(error))
@@ -83,15 +83,24 @@ def parse_test_attributes(
         if not path.startswith("/"):
             problems.add("programs", path, f"must be absolute; write {quote('/' + path)}")
     problems.raise_if_any()
-    return KubernetesTestAttributes(name, known, level, tuple(programs), frozenset(mapped), allows_custom_resources)
+    return KubernetesTestAttributes(name, known, level, tuple(programs), is_mapped, allows_custom_resources)
 
 
-def check_manifests(images: Sequence[Image], manifests: Sequence[str], attributes: KubernetesTestAttributes) -> list[str]:
+def check_manifests(images: Sequence[Image], paths: Iterable[str], attributes: KubernetesTestAttributes) -> list[str]:
+    """Checks the containers that run an image, in manifests that are given by their paths; the rest is as for check_texts()."""
+    manifests = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            manifests[path] = file.read(limits.YAML + 1)
+    return check_texts(images, manifests, attributes)
+
+
+def check_texts(images: Sequence[Image], manifests: Mapping[str, bytes], attributes: KubernetesTestAttributes) -> list[str]:
     """Checks the containers that run an image.
 
     Args:
       images: the images, one for each platform.
-      manifests: the paths of YAML or JSON files.
+      manifests: the bytes of YAML or JSON files by their paths.
       attributes: the attributes of the test.
 
     Returns:
@@ -103,7 +112,7 @@ def check_manifests(images: Sequence[Image], manifests: Sequence[str], attribute
     for manifest in parsed:
         if not attributes.allows_custom_resources:
             findings += _describe_mentions(manifest, attributes)
-    if not containers and not findings and not attributes.mapped:
+    if not containers and not findings and not attributes.is_mapped:
         names = sorted({container.image for pod in pods for container in pod.containers if container.image})
         what = "no container of the manifests runs it; they run " + (", ".join(map(quote, names[:20])) or "no image")
         findings.append(format_problem("image_name", attributes.name, what))
@@ -129,7 +138,7 @@ def check_manifests(images: Sequence[Image], manifests: Sequence[str], attribute
 
 def _describe_mentions(manifest: Manifest, attributes: KubernetesTestAttributes) -> Iterator[str]:
     """Yields the findings about the fields that name the image, and are not those of containers."""
-    if attributes.mapped:
+    if attributes.is_mapped:
         fix = 'add "custom_resources" to disabled_checks if it may stay unchecked'
     else:
         fix = "leave the manifest out if it runs no container"
@@ -138,15 +147,21 @@ def _describe_mentions(manifest: Manifest, attributes: KubernetesTestAttributes)
         yield format_problem(field.where, field.node.value, what)
 
 
-def _parse_manifests(paths: Sequence[str], attributes: KubernetesTestAttributes) -> tuple[list[str], list[Manifest]]:
+class _AnyName(frozenset[str]):
+    """Every text as the name of an image."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _parse_manifests(manifests: Mapping[str, bytes], attributes: KubernetesTestAttributes) -> tuple[list[str], list[Manifest]]:
     """Returns the problems of the manifests, and those manifests that have none."""
     findings: list[str] = []
     parsed = []
-    for path in paths:
+    placeholders = _AnyName() if attributes.is_mapped else frozenset[str]()
+    for path, data in manifests.items():
         try:
-            with open(path, "rb") as file:
-                data = file.read(limits.YAML + 1)
-            parsed.append(parse_manifest(data, path, attributes.runtime.name, placeholders=attributes.mapped))
+            parsed.append(parse_manifest(data, path, attributes.runtime.name, placeholders=placeholders))
         except InputError as error:
             findings += error.problems
     return findings, parsed

@@ -34,11 +34,19 @@ def parse_grants(arguments: Iterable[str], problems: Problems) -> list[Assignmen
     for argument in arguments:
         directory, slash, last = argument.rpartition("/")
         name, equals, clauses = last.partition("=")
+        if not slash and argument.partition("=")[0] and "=" in argument:
+            problems.add(ATTRIBUTE, argument, f"must begin with an absolute path; write {quote('/' + argument)}")
+            continue
         if not equals or not slash:
-            example = quote(f"{argument if slash else '/' + argument}=cap_net_bind_service=p")
+            example = quote(
+                f"/{argument.strip('/') if '=' not in argument and argument.strip('/') else 'app/server'}=cap_net_bind_service=p"
+            )
             problems.add(ATTRIBUTE, argument, f"must be an absolute path, =, and capability text; for instance {example}")
             continue
         path, words = f"{directory}/{name}", [clauses] if clauses.strip() else []
+        if "[rootid=" in clauses:
+            problems.add(ATTRIBUTE, path, f"{quote(clauses)}: a rootid cannot be assigned; leave out [rootid=...]")
+            continue
         try:
             capabilities.from_list(words)
         except capabilities.CapabilityError as error:

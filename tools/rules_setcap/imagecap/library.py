@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rules_setcap.diagnostics.errors import InputError, format_problem
+from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 from rules_setcap.diagnostics.program_names import IMAGECAP
 from rules_setcap.getcap.inputs import describe_choice
@@ -168,11 +168,17 @@ def set_capabilities(
       InputError: the image is not valid, or a file cannot have the capabilities; nothing is written.
       OSError: a file cannot be read or written.
     """
+    from rules_setcap.imagecap.set_arguments import COMPRESSIONS, FORMATS
     from rules_setcap.imagecap.set_report import make_json_report
     from rules_setcap.imagecap.setting import SetRequest, set_image_capabilities
     from rules_setcap.packer.assignments import parse_assignments
 
     problems = Problems()
+    for name, value, known in (("format", format, FORMATS), ("compression", compression, COMPRESSIONS)):
+        if value is not None and value not in known:
+            problems.add(name, value, f"is unknown; pass one of {', '.join(map(quote, known))}")
+    if rewrite and compression in ("zstd", "none"):
+        problems.add("compression", compression, "rewrite keeps the compression of a layer; leave it out")
     assignments = parse_assignments(
         [{"attribute": "capabilities", "path": path, "capabilities": _list_words(value)} for path, value in capabilities.items()],
         problems,

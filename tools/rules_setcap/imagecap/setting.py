@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -27,10 +28,12 @@ from rules_setcap.imagecap.writers import (
     write_archive,
     write_directory,
 )
+from rules_setcap.oci import media_types
 from rules_setcap.oci.descriptors import compute_digest
 from rules_setcap.oci.layout_writer import OCI_LAYOUT
 from rules_setcap.oci.named_images import IMAGE_FLAG, describe_names, list_names, list_other_names
 from rules_setcap.oci.root_filesystem import RootFilesystem
+from rules_setcap.packer.assignments import MODE_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
     from rules_setcap.oci.image_documents import ImageDocuments
     from rules_setcap.packer.assignments import Assignment
+
+_ERRORS_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of write(2), which do not say what is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,18 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
     """
     is_directory = request.format == "oci" or (request.format is None and os.path.isdir(request.source))
     check_output(request.output, request.source, is_directory, request.force)
-    codec = _choose_codec(request)
+    codec = compression.choose_codec(request.compression) if request.compression else None
+    try:
+        return _set_in_workspace(request, codec)
+    except OSError as error:
+        if error.filename is None and error.errno in _ERRORS_OF_WRITING:
+            where = "stdout" if request.output == STANDARD_OUTPUT else request.output
+            raise OSError(error.errno, error.strerror, where) from None
+        raise
+
+
+def _set_in_workspace(request: SetRequest, codec: tuple[str, str] | None) -> SetResult:
+    """Writes the new image in a temporary directory, and puts it into its place."""
     with open_workspace(request.output) as workspace:
         source = open_source(request.source, workspace)
         kind = request.format or source.kind
@@ -105,6 +122,7 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
         entries = read_images(source, request.platform, request.image_name)
         verify_other_layers(source, entries.images)
         with name_layout(source):
+            codec = codec or _choose_codec(request, source, entries.images)
             images = _change_images(request, source, entries.images, workspace, codec)
             layout = change_layout(source, images)
             notes = [*_collect_notes(images, layout), *_describe_other_names(request.image_name, source, entries.images)]
@@ -114,11 +132,20 @@ def set_image_capabilities(request: SetRequest) -> SetResult:
     return result
 
 
-def _choose_codec(request: SetRequest) -> tuple[str, str]:
-    """Returns the compression of a new layer, and the library for it; fails before anything is read if that is missing."""
+def _choose_codec(request: SetRequest, source: Source, images: Sequence[ImageDocuments]) -> tuple[str, str]:
+    """Returns the default compression of a new layer, and the library for it.
+
+    In a Docker archive of layers that are not compressed, a new layer is not either: buildImage of nixpkgs takes the digests of
+    the files for the diff_ids. An image ID does not depend on it.
+
+    Raises:
+      InputError: the library is missing.
+    """
     if request.rewrite:
-        return compression.choose_codec(request.compression) if request.compression else ("", "")
-    return compression.choose_codec(request.compression or "gzip")
+        return "", ""
+    layers = (layer for image in images for layer in image.manifest["layers"])
+    is_plain = not source.has_manifests and all(layer["mediaType"] == media_types.LAYER for layer in layers)
+    return compression.choose_codec("none" if is_plain and request.format in (None, "docker-archive") else "gzip")
 
 
 def _change_images(
@@ -138,7 +165,7 @@ def _change_images(
         with image_problems.collect():
             changed.append(changer.change_image(image)._replace(label=label))
         suffix = f" ({label})" if len(images) > 1 else ""
-        problems.extend(f"{message}{suffix}" for message in image_problems)
+        problems.extend(message.removesuffix(MODE_HINT) + suffix for message in image_problems)
     problems.raise_if_any()
     return changed
 
@@ -182,7 +209,13 @@ class _ImageChanger:
 
 
 def _collect_notes(images: Sequence[ChangedImage], layout: ChangedLayout) -> list[str]:
-    return [*dict.fromkeys(note for image in images for note in image.notes), *layout.notes]
+    unchanged = [
+        f"{quote(change.path)} has no capabilities, so that none are taken away"
+        for image in images
+        for change in image.plan.changes
+        if change.before is None and change.after is None
+    ]
+    return [*dict.fromkeys([*unchanged, *(note for image in images for note in image.notes)]), *layout.notes]
 
 
 def _describe_other_names(image_name: str, source: Source, images: Sequence[ImageDocuments]) -> list[str]:

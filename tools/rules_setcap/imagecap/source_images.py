@@ -71,7 +71,7 @@ def open_source(name: str, directory: str) -> Source:
         copy_standard_input(stream, path)
     else:
         reject_image_name(name)
-        reject_plain_directory(name, "imagecap get -")
+        reject_plain_directory(name)
         if os.path.isdir(name):
             return Source(name, name, False, "oci", True, "none", {})
     layout = os.path.join(directory, "layout")

@@ -20,6 +20,7 @@ from rules_setcap.oci.reference import is_loopback
 _STORE_TRANSPORTS = ("docker", "docker-daemon", "containers-storage")
 _FILE_TRANSPORTS = ("dir", "docker-archive", "oci", "oci-archive")
 _DOCUMENT = 1 << 16  # The bytes that are read of a descriptor, and of the index.json of a layout that Bazel built.
+_ARCHIVE_NAME = re.compile(r"\.(tar(\.\w+)?|tgz|tzst)$", re.ASCII)  # An image is hardly called so.
 # An approximation of the grammar of github.com/distribution/reference.
 _REFERENCE = re.compile(
     r"(?:[\w.-]+(?::[0-9]+)?/)*[a-z0-9][a-z0-9._-]*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?", re.ASCII
@@ -43,7 +44,11 @@ def reject_image_name(path: str) -> None:
         )
     if colon and transport in _STORE_TRANSPORTS and rest:
         source, reference = path, rest.removeprefix("//")
-    elif _REFERENCE.fullmatch(path) and (os.path.dirname(path) == "" or not os.path.isdir(os.path.dirname(path))):
+    elif (
+        _REFERENCE.fullmatch(path)
+        and not _ARCHIVE_NAME.search(path)
+        and (os.path.dirname(path) == "" or not os.path.isdir(os.path.dirname(path)))
+    ):
         source, reference = "docker://" + path, path
     else:
         return
@@ -85,22 +90,22 @@ def _read_digests(path: str) -> list[str]:
     return [digest.decode() for digest in re.findall(rb'"digest": ?"(sha256:[0-9a-f]{64})"', data)]
 
 
-def reject_plain_directory(path: str, reader: str) -> None:
+def reject_plain_directory(path: str, reader: str = "") -> None:
     """Reports a directory that has nothing of an OCI image layout.
 
     Args:
       path: the path of the directory.
-      reader: the command that reads a tar from standard input.
+      reader: the command that reads a tar of files from standard input; "" if the program reads none.
 
     Raises:
-      InputError: with the command that reads its files as one layer, as `getcap -r` of libcap would.
+      InputError: with the command that reads its files as one layer, as `getcap -r` of libcap would, if there is one.
     """
     if not os.path.isdir(path) or any(
         os.path.lexists(os.path.join(path, name)) for name in ("index.json", "oci-layout", "blobs")
     ):
         return
     hint = describe_layout_hint(path)
-    if not hint.endswith("..."):
+    if reader and not hint.endswith("..."):
         tar = "tar --xattrs --xattrs-include=security.capability"
         hint += f', or the files of a directory as a tar: "{tar} -cC {shlex.quote(path)} . | {reader}"'
     raise InputError([format_problem("image", path, f"index.json cannot be read: {os.strerror(errno.ENOENT)}{hint}")])

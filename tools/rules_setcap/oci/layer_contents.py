@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from rules_setcap.archive.entry import DIRECTORY, FILE, SYMLINK
 from rules_setcap.archive.paths import is_utf8
-from rules_setcap.archive.records import XATTR
+from rules_setcap.archive.records import OVERLAY, XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.executables import elf
 from rules_setcap.oci.nodes import OPAQUE, WHITEOUT
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rules_setcap.archive.entry import Entry
     from rules_setcap.archive.reader import Member
     from rules_setcap.oci.root_filesystem import RootFilesystem
+
+_OVERLAY = OVERLAY.removeprefix(XATTR)
 
 
 class LayerContents:
@@ -161,6 +163,11 @@ class LayerContents:
             self._budget.spend_memory(sum(200 + 4 * len(text) for text in texts if text))
 
     def _add_xattrs(self, path: str, values: Mapping[bytes, bytes]) -> None:
+        """Adds the attributes of a directory, which a layer above repeats with it.
+
+        Those of overlayfs are about the layer that has them: repeated, they would hide the files of the layers below.
+        """
+        values = {name: value for name, value in values.items() if not name.startswith(_OVERLAY)}
         if self._budget is not None:
             self._budget.spend_memory(sum(200 + 6 * (len(name) + len(value)) for name, value in values.items()))
         texts = {name.decode("utf-8", "replace"): value.hex() for name, value in sorted(values.items())}

@@ -28,6 +28,9 @@ START = 256
 """The number of bytes that find_fault() needs of a file: as many as the kernel reads (BINPRM_BUF_SIZE,
 include/uapi/linux/binfmts.h)."""
 
+MODE_HINT = ': set mode = "0755"'
+"""The end of a message about a file without execute bits: what to write in a rule."""
+
 
 class Assignment:
     """The capabilities that an attribute assigns to a path.
@@ -79,7 +82,9 @@ def parse_assignments(requests: Collection[Mapping[str, Any]], problems: Problem
             problems.add(attribute, path, str(error))
             continue
         if path in assignments:
-            what = f"has capabilities from {assignments[path].attribute} already; keep one of the two"
+            other = assignments[path].attribute
+            what = f"has capabilities from {other} already" if other != attribute else "is there twice"
+            what += "; keep one of the two"
             problems.add(attribute, path, what)
             continue
         assignments[path] = Assignment(attribute, path, value)
@@ -167,8 +172,11 @@ def describe_link(path: str, find_target: Callable[[str], str | None]) -> str:
       find_target: returns the target of the symbolic link at a path; None if there is no symbolic link.
     """
     steps = [path]
-    while len(steps) <= limits.LINKS and (target := find_target(steps[-1])) is not None:
-        steps.append(posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target)))
+    while (target := find_target(steps[-1])) is not None:
+        step = posixpath.normpath(posixpath.join(posixpath.dirname(steps[-1]), target))
+        if step in steps or len(steps) > limits.LINKS:
+            return f"a symbolic link that leads to no file, because links go round at {quote(step)}; name a file"
+        steps.append(step)
     on_the_way = f" ({' -> '.join(map(quote, steps[1:]))})" if len(steps) > 2 else ""
     return f"a symbolic link; the kernel looks at the file it leads to{on_the_way}: name {quote(steps[-1])}"
 
@@ -184,7 +192,7 @@ def find_fault(kind: str, mode: int, start: bytes | None) -> str:
     if kind != FILE:
         return f"a {kind}; capabilities are for programs"
     if mode & 0o111 == 0:
-        return f'mode {mode:04o} has no execute bit; capabilities are for programs: set mode = "0755"'
+        return f"mode {mode:04o} has no execute bit; capabilities are for programs{MODE_HINT}"
     if start is None or start[:4] == b"\x7fELF":
         return ""
     if start[:2] == b"#!":

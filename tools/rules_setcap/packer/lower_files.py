@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.archive.entry import FILE, SYMLINK, Entry
-from rules_setcap.archive.records import CAPABILITY_RECORD, XATTR
-from rules_setcap.oci import layer_blobs, layer_merge
+from rules_setcap.archive.records import CAPABILITY_RECORD, OVERLAY, XATTR
+from rules_setcap.oci import extraction, found_files, layer_blobs, layer_merge
 from rules_setcap.packer.assignments import describe_link, find_fault
 from rules_setcap.packer.unmatched_paths import describe_unmatched_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rules_setcap.archive.reader import Member, TarReader
     from rules_setcap.diagnostics.problems import Problems
+    from rules_setcap.oci.extraction import ExtractedFile
     from rules_setcap.oci.nodes import Node
     from rules_setcap.oci.root_filesystem import RootFilesystem
     from rules_setcap.packer.assignments import Assignment
@@ -30,9 +29,6 @@ path that file_capabilities has for it."""
 LocatedFile = namedtuple("LocatedFile", ("assignment", "path", "node"))
 """A file of lower layers that an assignment names. assignment: Assignment; path: str, the path of the file, with the symbolic links
 of its parent directories resolved; node: Node."""
-
-ExtractedFile = namedtuple("ExtractedFile", ("source", "records"))
-"""The content of an entry of a lower layer. source: str, the path of the copy; records: dict, the pax records of the entry."""
 
 
 def copy_lower_files(
@@ -53,6 +49,27 @@ def copy_lower_files(
     read_budget = ReadBudget(blobs=True)
     tree = layer_merge.merge_layers(blobs, read_budget)
     return copy_files(tree, locate_files(tree, assignments, problems, describe_unmatched_file), blobs, directory, read_budget)
+
+
+def copy_found_files(directory: str, assignments: Iterable[Assignment], problems: Problems) -> LowerFiles:
+    """Copies the files that a search in the layers of a base has found; nothing is copied on disk.
+
+    Args:
+      directory: what the search has written; see found_files.py.
+      assignments: the assignments, from parse_assignments().
+      problems: the collector of problems, as for copy_lower_files().
+
+    Raises:
+      InputError: the base cannot be read.
+      OSError: a file cannot be read.
+    """
+    found = found_files.read_found(directory)
+
+    def describe_unmatched(path: str, _files: Iterable[str]) -> str:
+        return describe_unmatched_file(path, found.files)
+
+    located = locate_files(found.root, assignments, problems, describe_unmatched)
+    return copy_files(found.root, located, (), directory, ReadBudget(), found.extracted)
 
 
 def locate_files(
@@ -115,7 +132,10 @@ def copy_files(
     """
     located = list(located)
     nodes = {file.path: file.node for file in located}
-    entries = _extract_files(nodes, blobs, directory, read_budget, extracted or {})
+    contents = dict(extracted or {})
+    missing = {(node.layer, node.entry) for node in nodes.values()} - contents.keys()
+    contents |= extraction.extract_files(missing, blobs, directory, read_budget)
+    entries = {path: _make_entry(path, node, *contents[node.layer, node.entry]) for path, node in nodes.items()}
     for path in nodes:
         while (path := path.rpartition("/")[0]) and path not in entries:
             if match := tree.find_node(path):
@@ -145,70 +165,16 @@ def _find_link_target(tree: RootFilesystem, path: str) -> str | None:
     return match[1].link if match and match[1].type == SYMLINK else None
 
 
-def _extract_files(
-    nodes: Mapping[str, Node],
-    blobs: Sequence[layer_blobs.LayerBlob],
-    directory: str,
-    read_budget: ReadBudget,
-    extracted: Mapping[tuple[int, int], ExtractedFile],
-) -> dict[str, Entry]:
-    """Writes the contents of files to `directory`. Each layer that has some of them is read once more.
-
-    Args:
-      nodes: the files by path.
-      blobs: the lower layers, the lowest first.
-      directory: an empty directory.
-      read_budget: the limit of the work.
-      extracted: as for copy_files().
-
-    Returns:
-      The entries by path.
-    """
-    entries = {
-        path: _make_entry(path, node, file.source, file.records)
-        for path, node in nodes.items()
-        if (file := extracted.get((node.layer, node.entry)))
-    }
-    for number, blob in enumerate(blobs):
-        paths: dict[int, list[str]] = {}  # By position in the layer. Hard links share one.
-        for path, node in nodes.items():
-            if node.layer == number and path not in entries:
-                paths.setdefault(node.entry, []).append(path)
-        if not paths:
-            continue
-        with layer_blobs.open_layer(blob, read_budget) as archive:
-            for position, member in enumerate(archive):
-                if position not in paths:
-                    continue
-                file = extract_file(archive, member, os.path.join(directory, f"{number}-{position}"))
-                for path in paths[position]:
-                    entries[path] = _make_entry(path, nodes[path], file.source, file.records)
-    return entries
-
-
-def extract_file(archive: TarReader, member: Member, output: str) -> ExtractedFile:
-    """Copies the content of an entry.
-
-    Args:
-      archive: the layer, whose last entry is `member`.
-      member: the entry.
-      output: the path of the copy.
-
-    Raises:
-      OSError: the copy cannot be written.
-    """
-    left = member.size
-    with open(output, "wb") as file:
-        for piece in archive.read_content():
-            file.write(piece[:left])  # The last piece has padding.
-            left -= min(left, len(piece))
-    return ExtractedFile(output, member.records)
-
-
 def _make_entry(path: str, node: Node, source: str, records: Mapping[bytes, bytes]) -> Entry:
-    """Returns an entry like that of a lower layer, but without its capabilities."""
-    xattr_records = {name: value for name, value in records.items() if name.startswith(XATTR) and name != CAPABILITY_RECORD}
-    xattrs = [(name[len(XATTR) :].decode("utf-8", "surrogateescape"), value) for name, value in xattr_records.items()]
+    """Returns an entry like that of a lower layer, but without its capabilities.
+
+    The attributes of overlayfs are about the layer that has them: repeated, they would hide the files of the layers below.
+    """
+    xattrs = [
+        (name[len(XATTR) :].decode("utf-8", "surrogateescape"), value)
+        for name, value in records.items()
+        if name.startswith(XATTR) and name != CAPABILITY_RECORD and not name.startswith(OVERLAY)
+    ]
     return Entry(
         path,
         node.type,

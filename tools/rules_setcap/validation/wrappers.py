@@ -22,7 +22,10 @@ def find_loss(first: str, path: str, image: CheckedImage) -> str:
     """
     merged = image.merged
     script = merged.scripts.get(first)
-    executed = merged.find_file(script.split(None, 1)[0]) if script else first  # The kernel executes the interpreter of a script.
+    executed = first
+    if script:
+        interpreter = script.split(None, 1)[0]  # The kernel executes the interpreter of a script.
+        executed = merged.find_file(interpreter) or interpreter
     permitted = _parse_permitted(path, merged)
     if not permitted & ~_parse_permitted(executed, merged):
         return ""

@@ -1,6 +1,7 @@
-"""The command that fetches a layer of a base from a registry.
+"""The commands that fetch layers of a base from a registry.
 
-fetch  fetches a layer by its digest
+fetch   fetches a layer by its digest
+search  fetches layers from the highest one down, until files have been found
 """
 
-NAMES = ("fetch",)
+NAMES = ("fetch", "search")

@@ -44,14 +44,16 @@ def run_command(arguments: Arguments, problems: Problems) -> None:
         assigned = [assignment for assignment in assigned if assignment.path in paths]
     layouts, platform = arguments.take_values("lower-layout"), arguments.take_value("platform", "")
     lower_metadata, lower_blobs = arguments.take_values("lower-metadata"), arguments.take_values("lower-blob")
-    fetched_blobs = map_fetched_blobs(arguments.take_values("layer-blob"))
+    fetched_blobs, found = map_fetched_blobs(arguments.take_values("layer-blob")), arguments.take_value("found", "")
     arguments.check_all_taken()
     if problems.concern("base", "platform"):
         problems.raise_if_any()  # The base cannot be read.
 
     with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".") as directory:
         copied = lower_files.LowerFiles({}, [], {})
-        if assigned:
+        if assigned and found:
+            copied = lower_files.copy_found_files(found, assigned, problems)
+        elif assigned:
             blobs = [each for layout in layouts for each in layer_blobs.list_layout_layers(layout, platform, fetched_blobs)]
             blobs += layer_blobs.list_built_layers(lower_metadata, lower_blobs)
             copied = lower_files.copy_lower_files(assigned, blobs, directory, problems)

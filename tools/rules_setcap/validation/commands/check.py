@@ -38,8 +38,11 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
     """
     output, disabled = arguments.take_value("output"), json.loads(arguments.take_value("disabled-checks"))
     merged = MergedContents()
+    is_partial = False  # Whether layers of the base have not been read, because they decide about no file that is copied.
     for path in arguments.take_values("base-contents"):
-        merged.apply_layer(files.read_json(path))
+        contents = files.read_json(path)
+        is_partial |= contents.get("unread", 0) > 0
+        merged.apply_layer(contents)
     layers = []
     for path, text in zip(arguments.take_values("layer"), arguments.take_values("layer-settings"), strict=True):
         metadata = files.read_json(path)
@@ -52,6 +55,10 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
     if merged.problems:
         problems.extend(merged.problems)
         problems.raise_if_any()
+    checks.check_names(disabled, problems)
+    if is_partial:
+        # The loader may be in a layer that has not been read. The base has the program too, so the loader is the base's affair.
+        disabled = [*disabled, checks.LOADER]
 
     image = CheckedImage(files.read_json(config), merged) if config else None
     if image:
@@ -62,7 +69,6 @@ def run_command(arguments: Arguments, problems: Problems) -> list[str]:
             del programs[path]  # This layer replaces it.
         for program in _list_programs(metadata, settings, disabled, merged, binary):
             programs[program.path] = program
-    checks.check_names(disabled, problems)
     if image:
         problems.extend(merged.describe_uncertain_files())
     for program in programs.values():
