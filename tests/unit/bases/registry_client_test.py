@@ -9,6 +9,7 @@ import os
 import pathlib
 import pwd
 import tempfile
+import traceback
 
 import pytest
 
@@ -86,6 +87,8 @@ def test_a_user_without_an_entry_in_passwd_can_fetch(monkeypatch):
             client.find_digest("registry.example/x:1", insecure=False)
         except RegistryError:  # The program fails.
             os._exit(3)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
