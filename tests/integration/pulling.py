@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +90,12 @@ class Consumer:
         self.workspace.write("MODULE.bazel", self._module + MODULE.format(attributes="".join(lines)) + more)
 
     def pull_new(self, name: str, **options: Any) -> str:
-        """Pushes the base to a repository that no test has used, pulls it from there, and returns its name."""
+        """Pushes the base to a repository that no test has used, pulls it from there, and returns its name.
+
+        Forgets the layers that other tests have fetched. Actions keep them for each other beside their outputs.
+        """
+        for directory in (self.workspace.directory / "bazel-out").glob("*/bin/external/*/fetched"):
+            shutil.rmtree(directory)
         self.base.push(f"{self.registry.host}/{name}:13")
         self.pull(name, **options)
         return name
