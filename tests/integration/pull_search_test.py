@@ -257,8 +257,8 @@ def test_a_hard_link_to_a_file_of_a_lower_layer_needs_all_layers(tmp_path_factor
 
 def test_a_layer_that_is_not_valid_is_a_problem_of_the_image(tmp_path_factory):
     with contextlib.contextmanager(_open)(tmp_path_factory, LAYERS, is_valid=False) as pulled:
-        served, messages, whole = pulled.fail({"/usr/bin/top": "cap_net_raw=ep"})
+        served, messages, _ = pulled.fail({"/usr/bin/top": "cap_net_raw=ep"})
         assert served == [4]
         what = f"layer sha256:{pulled.layers[4]}: its diff_id in the image's config is"
-        assert len(messages) == len(whole) == 2  # Of the action that copies the file, and of the checks.
-        assert all(re.match(f'base: "@@[^"]*": {what} ', message) for message in messages), messages
+        # The action that copies the file reports it, and the checks if they run.
+        assert messages and all(re.match(f'base: "@@[^"]*": {what} ', message) for message in messages), messages
