@@ -10,6 +10,7 @@ import pathlib
 import pwd
 import tempfile
 import traceback
+from collections.abc import Iterator
 
 import pytest
 
@@ -76,9 +77,17 @@ def test_the_client_gets_the_environment_of_the_settings_only(tmp_path, monkeypa
         assert {"A=b", f"HOME={home}"} <= lines and "SECRET=x" not in lines
 
 
-def test_a_user_without_an_entry_in_passwd_can_fetch(monkeypatch):
+@pytest.fixture
+def public_directory() -> Iterator[str]:
+    """Yields a directory in which all users may write; in a sandbox of Bazel, /tmp is not one."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chmod(directory, 0o777)
+        yield directory
+
+
+def test_a_user_without_an_entry_in_passwd_can_fetch(monkeypatch, public_directory):
     require.root()
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", public_directory)
     client = RegistryClient("crane", require.tool("false"), {})
     child = os.fork()
     if not child:
