@@ -79,7 +79,7 @@ def test_the_client_gets_the_environment_of_the_settings_only(tmp_path, monkeypa
 
 @pytest.fixture
 def public_directory() -> Iterator[str]:
-    """Yields a directory in which all users may write; in a sandbox of Bazel, /tmp is not one."""
+    """Yields a directory in which all users may write."""
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         os.chmod(directory, 0o777)
         yield directory
