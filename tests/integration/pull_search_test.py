@@ -116,13 +116,8 @@ class Pulled(NamedTuple):
 
     def remove_outputs(self) -> None:
         """Removes the outputs of images, and the layers that actions keep for each other."""
-        for outputs in (self.consumer.workspace.output("searched"), *self.list_stores()):
-            shutil.rmtree(outputs, ignore_errors=True)
-
-    def list_stores(self) -> list[pathlib.Path]:
-        """Returns the directories in which actions keep layers for each other."""
-        configurations = self.consumer.workspace.output("").resolve().parent.parent
-        return list(configurations.glob("*/bin/external/*/fetched"))
+        shutil.rmtree(self.consumer.workspace.output("searched"), ignore_errors=True)
+        self.consumer.remove_fetched_layers()
 
     def write(self, capabilities: dict[str, str], more: str = "") -> None:
         """Writes an image over the base in the registry, and the same image over the whole layout."""
@@ -240,7 +235,7 @@ def test_a_second_machine_with_the_cache_fetches_nothing(pulled, tmp_path):
 
 def test_a_damaged_layer_in_the_output_tree_is_fetched_again(pulled):
     assert pulled.build({"/usr/bin/top": "cap_net_raw=ep"}) == [4]
-    (stored,) = [path / pulled.layers[4] for path in pulled.list_stores()]
+    (stored,) = [path / pulled.layers[4] for path in pulled.consumer.list_stores()]
     size = stored.stat().st_size
     stored.unlink()
     stored.write_bytes(bytes(size))
