@@ -91,6 +91,11 @@ REFUSED: dict[str, tuple[archives.Members, str]] = {
         {name: data for name, data in INDEX.items() if b"layers" not in data or b"rootfs" in data},
         "cannot be read",
     ),
+    "an index of a layout without its manifest": (
+        {**archives.apko(IMAGE), "oci-layout": b'{"imageLayoutVersion":"1.0.0"}'},
+        "cannot be read",
+    ),
+    "an index beside a blob, without its manifest": ({**archives.apko(IMAGE), "blobs/sha256/other": b""}, "cannot be read"),
     "another version": ({**INDEX, "oci-layout": b'{"imageLayoutVersion":"2.0.0"}'}, 'imageLayoutVersion "2.0.0"'),
     "no version": ({**BOTH, "oci-layout": b"{}"}, "only version 1.0.0 is read"),
     "only a version": ({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}, "has neither index.json nor manifest.json"),
@@ -113,7 +118,7 @@ def test_a_damaged_archive_is_refused(tmp_path: pathlib.Path, name: str):
         (text,) = refused.value.problems
         assert text.startswith(f'image: "{path}": ') and expected in text
         assert "taken for an image archive, because" in text or "blobs/" in text or ": layer sha256:" in text
-    if name == "an index without its manifest":
+    if name.endswith("without its manifest"):
         return  # A base may lack images for other platforms.
     status, output = packer.run_here(["unpack", "--target=//x", f"--output={tmp_path}/layout", f"--archive={path}"])
     assert status == 1 and output.startswith(f'//x: base: "{path}": ') and expected in output and output.count("\n") == 1

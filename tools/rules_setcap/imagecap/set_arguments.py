@@ -74,7 +74,8 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--compression",
         choices=COMPRESSIONS,
-        help="how written layers are compressed: gzip (by libdeflate) by default; zlib, which is gzip by Python's zlib; zstd; none. "
+        help="how written layers are compressed: gzip (by libdeflate) by default; zlib, which is gzip by Python's zlib; zstd; none, "
+        "the default in a Docker archive of layers that are not compressed. "
         "With --rewrite, gzip or zlib (the default) for layers that are gzip; others stay as they are",
     )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
