@@ -38,6 +38,8 @@ _WORDS = {HARDLINK: "hard link", SYMLINK: "symbolic link"}
 _LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _FILE, _OLD_FILE, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"0", b"\0", b"S"
 _CHUNK = 1 << 20
 _ZERO = bytes(BLOCK)
+_STARGZ_INDEX = b"stargz.index.json"
+"""The name of the table of contents of an eStargz layer in its header (estargz.md of stargz-snapshotter)."""
 
 
 class Member:
@@ -193,17 +195,26 @@ class TarReader:
     def read_rest(self) -> Iterator[bytes]:
         """Yields the end-of-archive marker and the bytes that follow it, after all members were read.
 
+        BuildKit writes the table of contents of an eStargz layer there, an entry that engines do not see.
+
         Raises:
-          TarError: the bytes are not all zeros: some programs read a second archive there.
+          TarError: other bytes are not all zeros: some programs read a second archive there.
         """
-        data = self._rest
-        yield data
-        while data := self._stream.read(_CHUNK):
+        yield self._rest
+        data = self._stream.read(BLOCK) if self.ended else b""
+        if size := _read_index_size(data):
+            self._offset += BLOCK
+            self._left, self._padding = size, -size % BLOCK
+            yield data
+            yield from self.read_content()
+            data = b""
+        while data := data or self._stream.read(_CHUNK):
             if data.strip(b"\0"):
                 at = self._offset + len(data) - len(data.lstrip(b"\0"))
                 raise TarError(f"has something after its end, at byte {at}")
             self._offset += len(data)
             yield data
+            data = b""
 
     def check_end(self, codec: str) -> None:
         """Raises TarError if a part may be missing, after all members were read; `codec` is that of the stream."""
@@ -330,6 +341,17 @@ class _PrecedingHeaders:
             raise HeaderError(f"long name or target {quote_bytes(content)} is empty or has a NUL")
         if self.texts.setdefault(kind, name) != name:
             raise HeaderError("a second long name or target for one entry")
+
+
+def _read_index_size(block: bytes) -> int:
+    """Returns the size of the table of contents of an eStargz layer from its header; 0 for any other block."""
+    if len(block) < BLOCK or not block.startswith(_STARGZ_INDEX):
+        return 0
+    try:
+        header = headers.parse_header(block)
+    except HeaderError:
+        return 0
+    return header.size if (header.kind, header.name) == (_FILE, _STARGZ_INDEX) else 0
 
 
 def _make_member(header: Header, preceding: _PrecedingHeaders) -> Member:
