@@ -39,7 +39,7 @@ def _bases_impl(ctx):
             if pulls.setdefault(tag.name, values) != values:
                 fail("bases.pull: name: \"{}\": is the name of two different images; module {} must choose another one".format(tag.name, module.name))
             if module.is_root:
-                direct[tag.name] = ctx.is_dev_dependency(tag)
+                direct[tag.name] = direct.get(tag.name, True) and ctx.is_dev_dependency(tag)
     for name, values in pulls.items():
         pull_repository(
             name = name,
@@ -64,7 +64,8 @@ bases = module_extension(
         "pull": tag_class(
             attrs = PULL_ATTRS | {
                 "name": attr.string(
-                    doc = "The name of the repository, for `use_repo`; `base = \"@name\"` is the image.",
+                    doc = """The name of the repository, for `use_repo`; `base = "@name"` is the image. All modules of a build share these names, so a \
+module that others depend on should begin them with its own name.""",
                     mandatory = True,
                 ),
             },

@@ -50,7 +50,7 @@ def reproducibility_test(name, tags = [], timeout = "eternal", **kwargs):
     _reproducibility_test(
         name = name,
         # No result is reused, because the image may depend on what Bazel does not know.
-        tags = (tags or []) + ["external", "local", "manual", "reproducibility"],
+        tags = list(tags or []) + ["external", "local", "manual", "reproducibility"],
         timeout = timeout,
         **kwargs
     )

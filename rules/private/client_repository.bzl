@@ -65,7 +65,7 @@ def _client_repository_impl(ctx):
     # A proxy's address may have a password, so no other user may read the file, not even before its mode is set.
     made = ctx.execute(["mkdir", "-m", "700", "private"])
     if made.return_code:
-        fail("bases.client: a private directory cannot be made: " + made.stderr)
+        fail("bases.client: mkdir has not made a directory that only you can read: " + made.stderr)
 
     # Bazel 7 would encode the bytes of the environment as UTF-8 again.
     ctx.file(_CLIENT_FILE, json.encode_indent(client), executable = False, legacy_utf8 = False)

@@ -58,7 +58,7 @@ def declare_program(rule, name, attributes):
       name: str, the name of the target.
       attributes: dict, the attributes of the rule besides its name.
     """
-    tags = attributes.pop("tags", None) or []
+    tags = list(attributes.pop("tags", None) or [])
     rule(
         name = name,
         tags = tags + ["manual"],

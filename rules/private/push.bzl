@@ -82,8 +82,9 @@ image_push = rule(
 The program prints the names that the registry then has: `repository@sha256:...`, with the digest that the build computed, and \
 each `repository:tag`. Blobs that the registry already has are not uploaded again. Without tags, the image is pushed by digest.
 
-`bazel run //app:push -- --repository HOST/PATH --tag TAG` overrides the attributes. `--tag` may be repeated. A client that makes no progress for `--timeout` seconds (600) is ended. `--insecure` allows \
-plain HTTP, which is always allowed for a registry on this machine.
+`bazel run //app:push -- --repository HOST/PATH --tag TAG` overrides the attributes. `--tag` may be repeated. `--insecure` allows \
+plain HTTP, which is always allowed for a registry on this machine. A client that makes no progress for `--timeout` seconds (600) \
+is ended.
 
 The program runs [crane](https://github.com/google/go-containerregistry) or [skopeo](https://github.com/containers/skopeo) from \
 `PATH`, with the credentials that they find, or the client of a registered [`registry_client`](toolchains.md) toolchain. podman \

@@ -12,7 +12,7 @@ import tarfile
 
 from bases import copy_files, read_capabilities, umoci_layout  # noqa: F401 (umoci_layout is a fixture)
 
-from support import packer, require
+from support import oci_layout, packer, require
 
 
 def test_a_file_is_copied_with_its_attributes(umoci_layout, tmp_path):
@@ -86,6 +86,16 @@ def test_modes_owners_and_xattrs_of_copied_files_are_changed(umoci_layout, tmp_p
     assert (ping.mode, ping.uid, ping.gid, ping.mtime) == (0o711, 5, 6, 4102444800)
     assert ping.pax_headers["SCHILY.xattr.user.more"] == "1" and "SCHILY.xattr.user.note" in ping.pax_headers
     assert (replaced.mode, replaced.uid) == (0o755, 0)
+
+
+def test_directories_of_copied_files_do_not_repeat_the_attributes_of_overlayfs(tmp_path):
+    """They are about the layer of the base: repeated, they would hide the files of the base in the directory."""
+    records = {"SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.note": "kept"}
+    entries = [oci_layout.directory("opt/")._replace(records=records), oci_layout.Member("opt/tool", content=b"\x7fELF")]
+    layout = oci_layout.write(tmp_path / "layout", [oci_layout.Member("opt/old", content=b"")], entries)
+    assert copy_files(tmp_path, layout, packer.assign("/opt/tool", "kill")) == (0, "")
+    with tarfile.open(tmp_path / "blob") as archive:
+        assert archive.getmember("opt").pax_headers == {"SCHILY.xattr.user.note": "kept"}
 
 
 def test_changes_of_files_that_are_not_copied_are_refused(umoci_layout, tmp_path):

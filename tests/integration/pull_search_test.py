@@ -63,12 +63,12 @@ image(
 
 
 class LayeredBase(Base):
-    """An image of several layers, for one platform."""
+    """An image of several layers, for one platform. If it is not valid, its config has the diff_ids in the wrong order."""
 
-    def __init__(self, path: pathlib.Path, layers: list[list[Member]]) -> None:
+    def __init__(self, path: pathlib.Path, layers: list[list[Member]], *, is_valid: bool = True) -> None:
         self.layout = archives.Layout(path)
         blobs = [oci_layout.layer(members) for members in layers]
-        config = archives.config(*blobs, architecture="amd64")
+        config = archives.config(*(blobs if is_valid else blobs[::-1]), architecture="amd64")
         entry = self.layout.manifest(config, [(blob, archives.LAYER) for blob in blobs])
         self.layout.index(entry)
         self.digest = entry["digest"]
@@ -116,13 +116,8 @@ class Pulled(NamedTuple):
 
     def remove_outputs(self) -> None:
         """Removes the outputs of images, and the layers that actions keep for each other."""
-        for outputs in (self.consumer.workspace.output("searched"), *self.list_stores()):
-            shutil.rmtree(outputs, ignore_errors=True)
-
-    def list_stores(self) -> list[pathlib.Path]:
-        """Returns the directories in which actions keep layers for each other."""
-        configurations = self.consumer.workspace.output("").resolve().parent.parent
-        return list(configurations.glob("*/bin/external/*/fetched"))
+        shutil.rmtree(self.consumer.workspace.output("searched"), ignore_errors=True)
+        self.consumer.remove_fetched_layers()
 
     def write(self, capabilities: dict[str, str], more: str = "") -> None:
         """Writes an image over the base in the registry, and the same image over the whole layout."""
@@ -140,13 +135,13 @@ class Pulled(NamedTuple):
         return json.loads(self.consumer.workspace.output(f"searched/{name}.descriptor.json").read_bytes())
 
 
-def _open(make_directory: pytest.TempPathFactory, layers: list[list[Member]]) -> Iterator[Pulled]:
+def _open(make_directory: pytest.TempPathFactory, layers: list[list[Member]], *, is_valid: bool = True) -> Iterator[Pulled]:
     workspace = Workspace(make_directory.mktemp("search"))
     workspace.write("BUILD.bazel", "")
     workspace.write(
         "layout/BUILD.bazel", 'filegroup(name = "layout", srcs = glob(["base/**"]), visibility = ["//visibility:public"])'
     )
-    base = LayeredBase(workspace.directory / "layout/base", layers)
+    base = LayeredBase(workspace.directory / "layout/base", layers, is_valid=is_valid)
     with registries.serve(make_directory.mktemp("registry")) as registry:
         consumer = Consumer(workspace, base, registry)
         consumer.pull_new("layered")
@@ -240,7 +235,7 @@ def test_a_second_machine_with_the_cache_fetches_nothing(pulled, tmp_path):
 
 def test_a_damaged_layer_in_the_output_tree_is_fetched_again(pulled):
     assert pulled.build({"/usr/bin/top": "cap_net_raw=ep"}) == [4]
-    (stored,) = [path / pulled.layers[4] for path in pulled.list_stores()]
+    (stored,) = [path / pulled.layers[4] for path in pulled.consumer.list_stores()]
     size = stored.stat().st_size
     stored.unlink()
     stored.write_bytes(bytes(size))
@@ -258,3 +253,12 @@ def test_a_hard_link_to_a_file_of_a_lower_layer_needs_all_layers(tmp_path_factor
         pulled.write({"/usr/bin/across": "cap_net_raw=ep"})
         what = 'base: "/usr/bin/linked": container engines give this file different capabilities'
         assert what in pulled.consumer.fail("//searched:image")
+
+
+def test_a_layer_that_is_not_valid_is_a_problem_of_the_image(tmp_path_factory):
+    with contextlib.contextmanager(_open)(tmp_path_factory, LAYERS, is_valid=False) as pulled:
+        served, messages, whole = pulled.fail({"/usr/bin/top": "cap_net_raw=ep"})
+        assert served == [4]
+        what = f"layer sha256:{pulled.layers[4]}: its diff_id in the image's config is"
+        assert len(messages) == len(whole) == 2  # Of the action that copies the file, and of the checks.
+        assert all(re.match(f'base: "@@[^"]*": {what} ', message) for message in messages), messages

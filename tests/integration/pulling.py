@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -89,10 +90,24 @@ class Consumer:
         self.workspace.write("MODULE.bazel", self._module + MODULE.format(attributes="".join(lines)) + more)
 
     def pull_new(self, name: str, **options: Any) -> str:
-        """Pushes the base to a repository that no test has used, pulls it from there, and returns its name."""
+        """Pushes the base to a repository that no test has used, pulls it from there, and returns its name.
+
+        No layer that another test has fetched is left.
+        """
+        self.remove_fetched_layers()
         self.base.push(f"{self.registry.host}/{name}:13")
         self.pull(name, **options)
         return name
+
+    def remove_fetched_layers(self) -> None:
+        """Removes the layers that actions keep for each other; those that are outputs of actions stay."""
+        for path in self.list_stores():
+            shutil.rmtree(path)
+
+    def list_stores(self) -> list[pathlib.Path]:
+        """Returns the directories in which actions keep layers for each other."""
+        configurations = self.workspace.output("").resolve().parent.parent
+        return list(configurations.glob("*/bin/external/*/fetched"))
 
     def find_digest(self, name: str) -> str:
         """Builds an image or an index, and returns its digest."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from support import http_cache, require
+from support import http_cache
 from support import registry as registries
 from support.bazel import Workspace
 
@@ -101,8 +100,6 @@ def _release(
     workspace: Workspace, cache: http_cache.HttpCache, registry: registries.Registry, *flags: str, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Runs the release with the flags of the build repeated, because the program cannot know them."""
-    bazel = shutil.which("bazel") or require.tool("bazelisk")
-    home = workspace.directory.parent / "home"
     return workspace.run(
         "run",
         *cache.flags,
@@ -111,9 +108,7 @@ def _release(
         "--",
         f"--repository-prefix={registry.host}",
         "--tag=v1",
-        f"--bazel={bazel} --output_user_root={home}/bazel --max_idle_secs=20",
-        "--build-flag=--lockfile_mode=off",
-        *(f"--build-flag={flag}" for flag in cache.flags),
+        *workspace.list_release_flags(cache.flags),
         *flags,
         check=False,
     )

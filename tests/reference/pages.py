@@ -25,7 +25,7 @@ _SCHEMAS = DIRECTORY / "schemas"
 _HEAD = "<!-- Generated from {}. To update it, run: " + COMMAND + " -->\n\n"
 
 # The rules of build settings, with the type of their values.
-_FLAG_RULES = {"label_flag": "Label", "threads": "Integer"}
+_FLAG_RULES = {"bool_flag": "Boolean", "label_flag": "Label", "threads": "Integer"}
 
 
 def make_pages() -> dict[str, str]:
@@ -118,7 +118,7 @@ def _make_index(modules: dict[str, Message]) -> str:
         summary = get_field(module, "module_docstring").partition("\n\n")[0]
         rows.append([f"[{name}.bzl]({name}.md)", links, summary])
     page += rendering.render_table(["file", "symbols", ""], rows)
-    page += "\n[Build flags](flags.md) set the number of threads and the library that compresses.\n\n## JSON\n\n"
+    page += "\n[Build flags](flags.md) set the number of threads, the library that compresses, and how layers of a base are fetched.\n\n## JSON\n\n"
     page += "The JSON that the rules and programs write is described by JSON Schemas (draft 2020-12).\n\n"
     rows = []
     for path in sorted(_SCHEMAS.glob("*.json")):

@@ -138,3 +138,20 @@ def test_a_build_with_a_cache_is_served_no_layer(mode, cache, directory):
             assert {digest: cache.served[digest] for digest in layers} == dict.fromkeys(layers, 1 + 2)
     finally:
         workspace.stop()
+
+
+def test_a_release_of_an_index_is_served_each_layer_once(cache, directory):
+    """The platforms of the index share their layers. The release has Bazel download one of the equal outputs."""
+    flags = [*cache.flags, "--remote_download_minimal"]
+    workspace = _make_workspace(directory / "released")
+    try:
+        cache.reset()
+        with tempfile.TemporaryDirectory() as state, registries.serve(pathlib.Path(state)) as registry:
+            prefix = ["--repository-prefix", f"{registry.host}/released"]
+            workspace.run("run", *flags, "//:release", "--", *prefix, *workspace.list_release_flags(flags), timeout=TIMEOUT)
+        served = dict(cache.served)
+        workspace.run("build", *flags, LAYOUTS, "//:image", timeout=TIMEOUT)
+        layers = _list_layers(workspace, "image")
+        assert {digest: served.get(digest, 0) for digest in layers} == dict.fromkeys(layers, 1)
+    finally:
+        workspace.stop()

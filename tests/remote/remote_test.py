@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import executor as executors
+import pulling
 import pytest
 
 from support import bazel
+from support import registry as registries
 from support.bazel import Workspace
 
 # These actions make links to outputs on this machine, so rules/private/request.bzl forbids to run them remotely.
@@ -23,6 +25,16 @@ LAYOUTS = ["every/above", "every/image", "every/index"]
 # Some of the outputs that are compared: each compression, and the documents of an image.
 OUTPUTS = {"gzip.tar.gz", "none.tar", "zstd.tar.zst", "retrofitted.tar.gz", "image_binary.layer.json"}
 OUTPUTS |= {"links.tar.gz", "made_by_ln.tar.gz", "image.config.json", "image.manifest.json", "index.index.json", "oci-layout"}
+SEARCHED = """
+load("@rules_setcap//rules:image.bzl", "image")
+image(
+    name = "image",
+    base = "@base",
+    disabled_checks = ["architecture", "format"],
+    file_capabilities = {"/usr/bin/ping": "cap_net_raw=ep"},
+    platform = "linux/amd64",
+)
+"""
 # Seconds. A build whose worker has ended would wait for ever.
 TIMEOUT = 300
 
@@ -158,3 +170,25 @@ def test_an_interpreter_of_the_build_runs_remotely_and_configurations_share_resu
         interpreters = {action["commandArgs"][0] for action in actions if action["mnemonic"] == "SetcapLayer"}
         assert interpreters == {"interpreter/bin/python"}
         assert _find_differences(_read_layouts(remote), local.layouts) == []
+
+
+def test_files_of_a_base_in_a_registry_are_searched_here_and_copied_remotely(remote, executor, tmp_path_factory):
+    """No layer is an input of a remote action, and whoever has the cache needs no registry."""
+    remote.write("searched/BUILD.bazel", SEARCHED)
+    with registries.serve(tmp_path_factory.mktemp("registry")) as registry:
+        consumer = pulling.Consumer(remote, pulling.Base(tmp_path_factory.mktemp("base")), registry)
+        consumer.pull_new("base")
+        flags = [*executor.flags, "--remote_download_minimal", "//searched:image"]
+        with executor.add_reports():
+            runners = _collect_runners(_build(remote, *flags))
+            assert {runner for name, ways in runners.items() if name not in {*LOCAL, "SetcapSearch"} for runner in ways} == {
+                "remote"
+            }
+            assert runners["SetcapSearch"] == {"local"} and "SetcapFetch" not in runners
+            layers = consumer.base.layers["linux/amd64"]
+            fetched = registry.fetched_blobs("base")
+            assert sorted(blob for blob in fetched if blob in layers) == sorted(layers)
+            remote.run("clean")
+            runners = _collect_runners(_build(remote, *flags))
+        assert runners["SetcapSearch"] == {"remote cache hit"}
+        assert registry.fetched_blobs("base") == fetched

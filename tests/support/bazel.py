@@ -127,6 +127,15 @@ class Project:
             assert done.returncode == 0, done.stderr
         return done
 
+    def list_release_flags(self, build_flags: Sequence[str]) -> list[str]:
+        """Returns the flags with which the program of image_release runs Bazel as run() does.
+
+        Args:
+          build_flags: the flags of the build.
+        """
+        command = f"{self._bazel} --output_user_root={self._home}/bazel --max_idle_secs=20"
+        return [f"--bazel={command}", *(f"--build-flag={flag}" for flag in ("--lockfile_mode=off", *build_flags))]
+
     def stop(self) -> None:
         """Stops the server of Bazel, also if it still runs a command whose timeout has passed."""
         try:

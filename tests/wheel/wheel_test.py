@@ -59,7 +59,7 @@ def test_the_metadata_describe_the_package(metadata, version):
 
 
 def test_nothing_is_needed_but_for_extras(metadata):
-    assert metadata.get_all("Provides-Extra") == ["gzip", "yaml"]
+    assert metadata.get_all("Provides-Extra") == ["gzip", "isal", "yaml"]
     assert metadata.get_all("Requires-Dist") == [
         "deflate>=0.9; extra == 'gzip'",
         "isal>=1.7; extra == 'isal'",

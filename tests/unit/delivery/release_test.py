@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rules_setcap.delivery.errors import DeliveryError, InterruptedReleaseError, TransientError, UnansweredError
-from rules_setcap.delivery.release import selection
+from rules_setcap.delivery.release import local_blobs, selection
 from rules_setcap.delivery.release.local_blobs import LocalBlobs, NestedBuild, find_bazel, list_download_flags
 from rules_setcap.delivery.release.model import ReleaseImage, list_blobs
 from rules_setcap.delivery.release.registry import parse_retry_after
@@ -268,6 +268,7 @@ def test_a_blob_of_an_external_repository_is_found(tmp_path):
 
 def test_a_bazel_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(local_blobs, "_SILENCE", 1.0)
     (tmp_path / "bazel").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/id\nsleep 1000\n")
     (tmp_path / "bazel").chmod(0o755)
     blobs = LocalBlobs(str(tmp_path), NestedBuild(f"{tmp_path}/bazel --x", []), RunningPrograms(1))

@@ -99,6 +99,20 @@ def test_a_parent_directory_keeps_its_extended_attributes(tmp_path):
         assert archive.getmember("data").pax_headers == records
 
 
+def test_a_parent_directory_does_not_repeat_the_attributes_of_overlayfs(tmp_path):
+    """They are about the layer of the base: repeated, they would hide the files of the base in the directory."""
+    records = {"SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.note": "kept"}
+    opaque = [directory("data/")._replace(records=records), Member("data/old", content=b"")]
+    # Engines differ about the hard link, so the base is unpacked as overlayfs does, which marks a directory with an opaque whiteout.
+    whiteout = [directory("more/"), Member("more/.wh..wh..opq"), Member("more/link", b"1", link="old")]
+    flag = _list_base(tmp_path, [Member("old", content=b"")], opaque, whiteout)
+    layer = packer.Layer(tmp_path).add("/data/x", b"").add("/more/x", b"")
+    _pack_layer(layer, flag)
+    with tarfile.open(layer.blob) as archive:
+        assert archive.getmember("data").pax_headers == {"SCHILY.xattr.user.note": "kept"}
+        assert archive.getmember("more").pax_headers == {}
+
+
 def test_links_of_the_base_are_followed(tmp_path, base):
     """The entry is at the path to which /bin leads, and /bin stays a link. Capabilities and modes follow the link as well."""
     layer = (

@@ -196,6 +196,16 @@ def test_the_variant_selects_an_image_from_an_index(assemble_image, tmp_path):
         'base: "//:base": has no image for linux/arm/v8; it has linux/arm/v6, linux/arm/v7'
     ]
     assert read_problems(assemble_image("--base-layout=base", architecture="arm")) == [
+        'base: "//:base": has 2 images for linux/arm; set platform to one of linux/arm/v6, linux/arm/v7'
+    ]
+
+
+def test_two_images_for_one_platform_are_reported(assemble_image, tmp_path):
+    base = tmp_path / "base"
+    configs = [{**BASE_CONFIG, "architecture": "arm", "author": author} for author in ("a", "b")]
+    platform = {"os": "linux", "architecture": "arm"}
+    write_index(base, *({**put_manifest(base, config), "platform": platform} for config in configs))
+    assert read_problems(assemble_image("--base-layout=base", architecture="arm")) == [
         'base: "//:base": has 2 images for linux/arm; it must have one'
     ]
 

@@ -51,6 +51,11 @@ class CheckedImage:
         self.flags.append("--base-contents=base.json")
         return self
 
+    def leave_layers_unread(self) -> None:
+        """Makes the base one of which an action has read only the upper layers."""
+        contents = json.loads((self.directory / "base.json").read_bytes())
+        (self.directory / "base.json").write_text(json.dumps({**contents, "unread": 2}))
+
     def layer(self, attribute: str, files: dict[str, Any], *flags: str, disabled: Sequence[str] = ()) -> CheckedImage:
         """Packs a layer.
 
@@ -128,6 +133,13 @@ def test_a_loader_that_no_layer_has_is_a_problem(image, programs, flags):
     expected = f'binary: "/app/x": {NO_LOADER} {OFF.format("loader")}'
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x") == (1, [expected])
     assert image.run({"Entrypoint": ["/app/x"]}, binary="/app/x", disabled=["loader"]) == (0, [])
+
+
+def test_a_loader_in_a_layer_of_the_base_that_was_not_read_is_no_problem(image, programs):
+    image.base(directory("usr/")).layer("file_capabilities", {"/usr/x": programs / "dynamic"}, packer.assign("/usr/x", "kill"))
+    assert image.run({"Entrypoint": ["/usr/x"]}) == (1, [f'file_capabilities: "/usr/x": {NO_LOADER} {OFF.format("loader")}'])
+    image.leave_layers_unread()
+    assert image.run({"Entrypoint": ["/usr/x"]}, program_attribute="entrypoint") == (0, [])
 
 
 def test_a_loader_is_found_through_links(image, programs):
@@ -325,6 +337,16 @@ def test_a_script_before_the_program_is_a_remark(image, programs):
         {"config": {**ENTRYPOINT, "User": "root:0"}},
     ):
         assert image.run(**{"config": ENTRYPOINT, "binary": "/app/x", "program_attribute": "entrypoint", **quiet}) == (0, [])
+
+
+def test_a_script_whose_interpreter_was_not_read_is_a_remark(image, programs):
+    image.base(Member("entrypoint.sh", content=b"#!/bin/sh\n"))
+    image.layer("file_capabilities", {"/app/x": programs / "static"}, RAW)
+    image.leave_layers_unread()
+    status, lines = image.run(ENTRYPOINT)
+    assert (status, len(lines)) == (0, 1)
+    assert 'the container starts "/entrypoint.sh", which does not have these capabilities' in lines[0]
+    assert 'its interpreter "/bin/sh" would give them to every script' in lines[0]
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "root:65532", "0:0"])

@@ -101,17 +101,18 @@ class DecompressedStream:
         return size - left
 
     @contextlib.contextmanager
-    def read_ahead(self, consume: Callable[[bytes], object] | None = None) -> Iterator[AheadStream]:
+    def read_ahead(self, consume: Callable[[bytes], object] | None = None, pieces_ahead: int = 0) -> Iterator[AheadStream]:
         """Decompresses in a thread of its own during a with statement.
 
         Args:
           consume: a function that gets all bytes in one more thread, such as the update() of a hash. It has got all of them when
             the end of the stream has been read.
+          pieces_ahead: pieces of 1 MiB that may wait until they are read; 0 for a few.
 
         Yields:
           The stream. After the block, nothing more can be read.
         """
-        from rules_setcap.archive.read_ahead import ReadAhead
+        from rules_setcap.archive.read_ahead import FEW, ReadAhead
 
         def decompress() -> tuple[bytes, int] | None:
             data = self._stream.read(_PIECE)
@@ -123,12 +124,13 @@ class DecompressedStream:
                 consume(piece[0])
             return piece
 
-        pieces = ReadAhead(decompress)
+        most = max(FEW, pieces_ahead)
+        pieces = ReadAhead(decompress, FEW if consume else most)
         try:
             if consume is None:
                 yield AheadStream(pieces.take, self._count, self.codec)
                 return
-            consumed = ReadAhead(pass_on)
+            consumed = ReadAhead(pass_on, most)
             try:
                 yield AheadStream(consumed.take, self._count, self.codec)
             finally:

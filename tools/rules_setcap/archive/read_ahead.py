@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RESULTS = 4  # Results that wait for the caller. More bridge longer pauses, and take more memory.
+FEW = 4
+"""Results that wait for a caller that takes them soon. More bridge longer pauses, and take more memory."""
 
 
 class ReadAhead(Generic[T]):
@@ -24,17 +25,18 @@ class ReadAhead(Generic[T]):
     The thread ends after the first result that is false, after an exception, and at close().
     """
 
-    def __init__(self, produce: Callable[[], T]) -> None:
+    def __init__(self, produce: Callable[[], T], count: int = FEW) -> None:
         """Starts the thread.
 
         Args:
           produce: returns the next result; a false one is the last.
+          count: the most results that wait for the caller.
         """
         self._produce = produce
         self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._slots: SimpleQueue[bool] = SimpleQueue()  # True for each result that may still be produced; False to stop.
         self._last: tuple[Any, BaseException | None] | None = None
-        for _ in range(_RESULTS):
+        for _ in range(count):
             self._slots.put(True)
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -210,7 +210,7 @@ class RegistryClient(NamedTuple):
           directory: its working directory; None for that of this process.
           file_size: the largest file that it may write, in bytes; 0 for no limit.
         """
-        environment = {"HOME": pwd.getpwuid(os.getuid()).pw_dir, "PATH": _DEFAULT_PATH, **self.environment}
+        environment = {**_find_home(), "PATH": _DEFAULT_PATH, **self.environment}
         # The shell's unit is 512 bytes.
         limit = ["/bin/sh", "-c", 'ulimit -f "$0" && exec "$@"', str(file_size // 512 + 1)] if file_size else []
         try:
@@ -237,3 +237,11 @@ class RegistryClient(NamedTuple):
         if status:
             reason = format_last_lines(read_end(errors)) or f"exit code {status}"
             raise RegistryError(f"{self.kind} has not fetched {what}: {reason}")
+
+
+def _find_home() -> dict[str, str]:
+    """Returns the variable HOME of this user; nothing for a user whom the system does not know, as in some containers."""
+    try:
+        return {"HOME": pwd.getpwuid(os.getuid()).pw_dir}
+    except KeyError:
+        return {}

@@ -15,7 +15,7 @@ from rules_setcap.diagnostics.suggestions import suggest_path
 from rules_setcap.imagecap.grants import ATTRIBUTE
 from rules_setcap.oci.extraction import ExtractedFile, extract_file
 from rules_setcap.oci.image import follow_path
-from rules_setcap.oci.layer_blobs import list_image_layers
+from rules_setcap.oci.layer_blobs import count_layers_ahead, list_image_layers
 from rules_setcap.oci.layer_merge import apply_layers, unpack_if_engines_differ
 from rules_setcap.oci.platforms import format_platform
 from rules_setcap.packer.assignments import Assignment
@@ -117,12 +117,12 @@ def plan_changes(
     blobs = list_image_layers(source.layout, image, have_digests=source.is_unpacked)
     extracted: dict[tuple[int, int], ExtractedFile] = {}
     if in_place:
-        root = apply_layers(blobs, budget)
+        root = apply_layers(blobs, budget, layers_ahead=count_layers_ahead())
     else:
         # Files that are copied are most often the only ones of their name, so that their layers need not be read again.
         base_names = {assignment.path.rpartition("/")[2] for assignment in assignments}
         inspect = functools.partial(_extract_files, names=base_names, directory=directory, extracted=extracted)
-        root = apply_layers(blobs, budget, inspect)
+        root = apply_layers(blobs, budget, inspect, layers_ahead=count_layers_ahead())
     tree, _ = unpack_if_engines_differ(root, blobs, first=True)
     if follow_links:
         assignments = [_follow_links(assignment, tree) for assignment in assignments]

@@ -51,7 +51,7 @@ def read_layout_image(layout: str, platform: Mapping[str, str]) -> ImageDocument
     """
     images = _read_images(layout, platform, sparse=False).images
     if len(images) != 1:
-        raise InputError([format_problem("base", layout, _describe_choice_fault(layout, platform, len(images)))])
+        raise InputError([format_problem("base", layout, _describe_choice_fault(layout, platform, images))])
     return images[0]  # type: ignore[no-any-return]
 
 
@@ -161,13 +161,18 @@ def _read_images(layout: str, platform: Mapping[str, str] | None, sparse: bool) 
     return LayoutImages(images, reader.non_images)
 
 
-def _describe_choice_fault(layout: str, platform: Mapping[str, str], count: int) -> str:
-    """Returns why `count` images for a platform are not one, as a sentence."""
+def _describe_choice_fault(layout: str, platform: Mapping[str, str], images: Sequence[ImageDocuments]) -> str:
+    """Returns why the images for a platform are not one, as a sentence."""
     name = format_platform(platform)
-    if count:
-        return f"has {count} images for {name}; it must have one"
-    images, non_images = read_layout_images(layout)
-    existing = sorted({format_platform(image.config) for image in images})
+    if images:
+        named = [image.descriptor.get("platform") for image in images]
+        pairs = zip(named, images, strict=True)
+        platforms = sorted({format_platform(value if isinstance(value, dict) else image.config) for value, image in pairs})
+        differ = len(platforms) == len(images)
+        instead = f"set platform to one of {', '.join(platforms)}" if differ else "it must have one"
+        return f"has {len(images)} images for {name}; {instead}"
+    all_images, non_images = read_layout_images(layout)
+    existing = sorted({format_platform(image.config) for image in all_images})
     return f"has no image for {name}" + (f"; it has {', '.join(existing)}" if existing else "") + describe_non_images(non_images)
 
 

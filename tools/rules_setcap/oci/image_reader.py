@@ -179,10 +179,11 @@ def _read_image(layout: str, image: image_documents.ImageDocuments, budget: Read
     """
     layers = LayerReader()
     blobs = layer_blobs.list_image_layers(layout, image, have_digests=is_unpacked)
-    for number, blob in enumerate(blobs, 1):
-        progress.begin_step(f"layer {number} of {len(blobs)}", blob.descriptor["size"])
-        with layer_blobs.open_layer(blob, budget) as archive:
-            layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
+    with contextlib.closing(layer_blobs.open_layers(blobs, budget, layer_blobs.count_layers_ahead())) as opened:
+        for number, (blob, layer) in enumerate(zip(blobs, opened, strict=True), 1):
+            progress.begin_step(f"layer {number} of {len(blobs)}", blob.descriptor["size"])
+            with layer as archive:
+                layers.add_layer(archive, blob.descriptor["digest"], blob.descriptor["size"])
     try:
         second_budget = ReadBudget()
         progress.begin_step("all layers again", sum(blob.descriptor["size"] for blob in blobs))

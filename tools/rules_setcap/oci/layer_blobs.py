@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import os
-from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.decompress import LAYER_CODECS, DecompressedStream, DecompressionError
@@ -18,15 +18,18 @@ from rules_setcap.oci.blobs import HashingReader, VerifiedBlob, blob_path
 from rules_setcap.oci.platforms import split_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from rules_setcap.archive.budget import ReadBudget
 
-LayerBlob = namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id", "has_digest"), defaults=(False,))
+LayerBlob = collections.namedtuple("LayerBlob", ("path", "descriptor", "place", "diff_id", "has_digest"), defaults=(False,))
 """The blob of a layer. path: str, of the file; descriptor: dict; place: str, the path of the layout or of the blob, for
 messages; diff_id: str, from the image's config; has_digest: bool, whether the file is known to have the digest of the descriptor,
 because this process has written it."""
 
+_PIECES_AHEAD = 48  # MiB of the tars of all layers that are opened ahead.
+_MAX_LAYERS_AHEAD = 3
 _SMALL = 1 << 20  # Threads take longer to start than a smaller blob takes to read.
 
 
@@ -81,13 +84,78 @@ def list_built_layers(metadata_paths: Sequence[str], blobs: Sequence[str]) -> li
     return layers
 
 
+def open_layers(
+    blobs: Iterable[LayerBlob], budget: ReadBudget, layers_ahead: int = 0
+) -> Generator[contextlib.AbstractContextManager[TarReader], None, None]:
+    """Yields what open_layer() returns for each layer. Some layers that follow are decompressed at the same time.
+
+    A caller that may not take all of them closes the generator.
+
+    Args:
+      blobs: the layers. Each must be closed before the next is taken.
+      budget: counts the reading of all layers together.
+      layers_ahead: the number of layers that are opened before they are taken; see count_layers_ahead().
+    """
+    if not layers_ahead:
+        for blob in blobs:
+            yield open_layer(blob, budget)
+        return
+    pieces = _PIECES_AHEAD // layers_ahead
+    opened: collections.deque[_OpenedLayer] = collections.deque()
+    try:
+        for blob in blobs:
+            opened.append(_OpenedLayer(open_layer(blob, budget, pieces)))
+            if len(opened) > layers_ahead:
+                yield opened.popleft()
+        while opened:
+            yield opened.popleft()
+    finally:
+        for layer in opened:
+            layer.abandon()
+
+
+def count_layers_ahead() -> int:
+    """Returns the number of layers to open ahead, for a program that may use all CPUs of this process."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return min(_MAX_LAYERS_AHEAD, (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1) - 1)
+
+
+class _OpenedLayer(contextlib.AbstractContextManager["TarReader"]):
+    """A layer that is opened before the block that reads it. An error of the opening is raised when the block begins."""
+
+    def __init__(self, layer: contextlib.AbstractContextManager[TarReader]) -> None:
+        self._layer = layer
+        self._error: Exception | None = None
+        try:
+            self._archive = layer.__enter__()
+        except Exception as error:
+            self._error = error
+
+    def __enter__(self) -> TarReader:
+        if self._error is not None:
+            raise self._error
+        return self._archive
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self._layer.__exit__(kind, error, traceback)
+
+    def abandon(self) -> None:
+        """Closes the layer without reading it."""
+        if self._error is None:
+            with contextlib.suppress(GeneratorExit):
+                self._layer.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
 @contextlib.contextmanager
-def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
+def open_layer(blob: LayerBlob, budget: ReadBudget, pieces_ahead: int = 0) -> Iterator[TarReader]:
     """Opens a layer in a with statement; verifies the whole blob when the block ends.
 
     Args:
       blob: the layer.
       budget: counts the reading of all layers of an image together.
+      pieces_ahead: MiB of its tar that may wait until they are read; 0 for a few.
 
     Yields:
       The entries of the layer.
@@ -113,7 +181,7 @@ def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
                 elif size < _SMALL:
                     yield TarReader(stream, budget)
                 else:
-                    with stream.read_ahead() as ahead:
+                    with stream.read_ahead(pieces_ahead=pieces_ahead) as ahead:
                         yield TarReader(ahead, budget)
                         ahead.skip_rest()
             else:
@@ -123,7 +191,7 @@ def open_layer(blob: LayerBlob, budget: ReadBudget) -> Iterator[TarReader]:
                     digest, _ = reader.read_rest()
                 else:
                     hashed = hashlib.sha256()
-                    with stream.read_ahead(hashed.update) as ahead:
+                    with stream.read_ahead(hashed.update, pieces_ahead) as ahead:
                         yield TarReader(ahead, budget)
                         ahead.skip_rest()
                     digest = "sha256:" + hashed.hexdigest()

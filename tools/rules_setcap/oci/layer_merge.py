@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from rules_setcap.archive.budget import ReadBudget
@@ -11,7 +12,7 @@ from rules_setcap.archive.records import XATTR
 from rules_setcap.diagnostics import limits
 from rules_setcap.diagnostics.errors import InputError, format_problem
 from rules_setcap.oci.engines.comparison import DECISIVE_RECORDS, shorten_entries, unpack_by_engines
-from rules_setcap.oci.layer_blobs import open_layer
+from rules_setcap.oci.layer_blobs import open_layer, open_layers
 from rules_setcap.oci.root_filesystem import RootFilesystem
 
 if TYPE_CHECKING:
@@ -38,22 +39,26 @@ def merge_layers(blobs: Sequence[LayerBlob], budget: ReadBudget) -> RootFilesyst
     return unpack_if_engines_differ(apply_layers(blobs, budget), blobs, first=True)[0]
 
 
-def apply_layers(blobs: Sequence[LayerBlob], budget: ReadBudget, inspect: Inspect | None = None) -> RootFilesystem:
+def apply_layers(
+    blobs: Sequence[LayerBlob], budget: ReadBudget, inspect: Inspect | None = None, *, layers_ahead: int = 0
+) -> RootFilesystem:
     """Returns the merged root filesystem by the rules about which container engines agree.
 
     Args:
       blobs: the layers, the lowest first.
       budget: counts what is read.
       inspect: gets each layer and its number, and yields its entries; it may read their content. None to read none.
+      layers_ahead: the number of layers that are decompressed ahead, as for open_layers().
 
     Raises:
       InputError: a blob is not a valid layer, or does not agree with its descriptor.
     """
     root = RootFilesystem()
-    for number, blob in enumerate(blobs):
-        with open_layer(blob, budget) as archive:
-            members = inspect(archive, number) if inspect else archive
-            root.apply_layer(drop_unused_records(members, budget), number, blob.descriptor["size"])
+    with contextlib.closing(open_layers(blobs, budget, layers_ahead)) as layers:
+        for number, (blob, layer) in enumerate(zip(blobs, layers, strict=True)):
+            with layer as archive:
+                members = inspect(archive, number) if inspect else archive
+                root.apply_layer(drop_unused_records(members, budget), number, blob.descriptor["size"])
     return root
 
 

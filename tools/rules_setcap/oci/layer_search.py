@@ -85,11 +85,12 @@ class LayerSearch:
           InputError: a layer is not valid, or no engine accepts the layers.
         """
         paths = list(paths)
-        frontier = self._find_frontier(paths)
+        frontier, is_due = self._find_frontier(paths), False
         while frontier and self.first:
             self._read_layer()
-            if self.first and not self._needs_all and self._may_settle(frontier) and self._merge_upper_layers():
-                frontier = self._find_frontier(paths)
+            is_due = is_due or self._may_settle(frontier)
+            if self.first and is_due and not self._needs_all and self._merge_upper_layers():
+                frontier, is_due = self._find_frontier(paths), False
         if frontier:
             self._merge_all_layers()
 

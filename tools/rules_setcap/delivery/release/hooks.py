@@ -42,7 +42,7 @@ class Hook:
         environment = {**os.environ, "RUNFILES_DIR": self.runfiles} if self.runfiles else None
         command = [self.path, reference]
         try:
-            status = programs.run(command, stdout=sys.stderr, environment=environment, longest=programs.limit)
+            status = programs.run(command, stdout=sys.stderr, environment=environment, total=True)
         except HangingError as error:
             raise DeliveryError(f"hook {self.name} {reference}: it {error}; --timeout sets this limit") from None
         except OSError as error:

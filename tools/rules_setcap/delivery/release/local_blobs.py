@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _REGEX_SIZE = 60_000
 """The longest regular expression in one argument; Linux takes 131,072 bytes (MAX_ARG_STRLEN)."""
 _CHUNK = 1 << 20
+_PROGRESS = ("--show_progress", "--show_progress_rate_limit=10")
+"""Flags with which Bazel prints something now and then while it works."""
+_SILENCE = 120.0
+"""The time in which Bazel prints something, in seconds. While an action runs, it prints a line every 20 to 30 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,15 @@ class LocalBlobs:
             targets.write("".join(f"{label}\n" for label in labels))
             targets.flush()
             flags = list_download_flags(built) if len(built) == len(missing) else ["--remote_download_outputs=toplevel"]
-            arguments = [*command, "build", *self._build.flags, "--output_groups=layers", *flags, "--show_result=0"]
+            arguments = [*command, "build", *_PROGRESS, *self._build.flags, "--output_groups=layers", *flags, "--show_result=0"]
             print(f"downloading {len(missing)} blobs by {shlex.join(command)} build", file=sys.stderr)
             try:
-                # A build may take long. While its server works, the client that is started here gets messages from it.
                 status = self._programs.run(
-                    [*arguments, f"--target_pattern_file={targets.name}"], stdout=sys.stderr, directory=workspace, rate=0
+                    [*arguments, f"--target_pattern_file={targets.name}"],
+                    stdout=sys.stderr,
+                    directory=workspace,
+                    limit=max(self._programs.limit, _SILENCE),
+                    rate=0,
                 )
             except HangingError as error:
                 what = f"it {error}, and has not downloaded the blobs; --timeout sets this limit"

@@ -50,7 +50,8 @@ class RunningPrograms:
         stderr: IO[bytes] | None = None,
         directory: str | None = None,
         environment: Mapping[str, str] | None = None,
-        longest: float | None = None,
+        limit: float | None = None,
+        total: bool = False,
         rate: float = MIN_RATE,
     ) -> int:
         """Runs a program, and returns its exit code.
@@ -61,7 +62,8 @@ class RunningPrograms:
           stderr: as for subprocess.Popen.
           directory: its working directory; None for that of this process.
           environment: its environment variables; None for those of this process.
-          longest: the longest time that it may take, in seconds; None for `limit` without progress.
+          limit: as for Program; None for that of this object.
+          total: as for Program.
           rate: as for Program.
 
         Raises:
@@ -74,28 +76,28 @@ class RunningPrograms:
                 raise InterruptedReleaseError("interrupted")
             program = Program(
                 command,
-                self.limit if longest is None else longest,
+                self.limit if limit is None else limit,
                 stdout=stdout,
                 stderr=stderr,
                 directory=directory,
                 environment=environment,
-                total=longest is not None,
+                total=total,
                 rate=rate,
             )
             self._programs.add(program)
         with self._forget(program), program:
             return program.wait()
 
-    def call(self, command: Sequence[str], directory: str | None, longest: float | None = None) -> Outcome:
+    def call(self, command: Sequence[str], directory: str | None, limit: float | None = None) -> Outcome:
         """Runs a client whose output is read; errors are those of run().
 
         Args:
           command: its path and its arguments.
           directory: a directory for temporary files; None for that of the system.
-          longest: as for run().
+          limit: as for run().
         """
         with tempfile.TemporaryFile(dir=directory) as output, tempfile.TemporaryFile(dir=directory) as messages:
-            status = self.run(command, stdout=output, stderr=messages, longest=longest)
+            status = self.run(command, stdout=output, stderr=messages, limit=limit)
             output.seek(0)
             return Outcome(status, output.read(), read_end(messages))
 
