@@ -38,8 +38,6 @@ _WORDS = {HARDLINK: "hard link", SYMLINK: "symbolic link"}
 _LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _FILE, _OLD_FILE, _OLD_SPARSE = b"x", b"g", b"L", b"K", b"0", b"\0", b"S"
 _CHUNK = 1 << 20
 _ZERO = bytes(BLOCK)
-_STARGZ_INDEX = b"stargz.index.json"
-"""The name of the table of contents of an eStargz layer in its header (estargz.md of stargz-snapshotter)."""
 
 
 class Member:
@@ -202,7 +200,7 @@ class TarReader:
         """
         yield self._rest
         data = self._stream.read(BLOCK) if self.ended else b""
-        if size := _read_index_size(data):
+        if size := headers.read_stargz_index_size(data):
             self._offset += BLOCK
             self._left, self._padding = size, -size % BLOCK
             yield data
@@ -341,17 +339,6 @@ class _PrecedingHeaders:
             raise HeaderError(f"long name or target {quote_bytes(content)} is empty or has a NUL")
         if self.texts.setdefault(kind, name) != name:
             raise HeaderError("a second long name or target for one entry")
-
-
-def _read_index_size(block: bytes) -> int:
-    """Returns the size of the table of contents of an eStargz layer from its header; 0 for any other block."""
-    if len(block) < BLOCK or not block.startswith(_STARGZ_INDEX):
-        return 0
-    try:
-        header = headers.parse_header(block)
-    except HeaderError:
-        return 0
-    return header.size if (header.kind, header.name) == (_FILE, _STARGZ_INDEX) else 0
 
 
 def _make_member(header: Header, preceding: _PrecedingHeaders) -> Member:
