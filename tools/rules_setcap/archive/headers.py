@@ -80,7 +80,10 @@ def parse_header(block: bytes) -> Header:
 
 
 def read_stargz_index_size(block: bytes) -> int:
-    """Returns the size of the table of contents of an eStargz layer from its header; 0 for any other block."""
+    """Returns the size of the table of contents of an eStargz layer from its header; 0 for any other block.
+
+    BuildKit writes it after the end of the archive, so that engines do not see it.
+    """
     if len(block) < BLOCK or not block.startswith(_STARGZ_INDEX):
         return 0
     try:
