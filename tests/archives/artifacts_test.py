@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[Callable[[Layout], list[dict[str, Any]]], str]] = {
     ),
     "an encrypted layer": (
         lambda made: [made.manifest(config(b"x"), [(b"x", LAYER + "+encrypted")])],
-        "layer of unknown media type",
+        "is encrypted; decrypt the image first",
     ),
     "a layer that is elsewhere": (
         lambda made: [_put_without_layer(made, urls=["https://registry.example/layer"])],

@@ -39,6 +39,38 @@ def test_annotations_of_a_rewritten_layer_are_brought_up_to_date(tmp_path):
     assert any("stargz" in note for note in report["notes"])
 
 
+def _add_table_of_contents(layer: bytes, name: str = "stargz.index.json") -> bytes:
+    """Returns a layer as BuildKit writes it with `compression=estargz`: an archive with a file follows the end of the archive."""
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        end = max(member.offset_data + (member.size + 511) // 512 * 512 for member in archive) + 1024
+    table = io.BytesIO()
+    with tarfile.open(fileobj=table, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = 700
+        archive.addfile(entry, io.BytesIO(b"{" * 700))
+    return layer[:end] + table.getvalue()
+
+
+def test_a_layer_with_a_table_of_contents_after_its_end_is_rewritten(tmp_path):
+    layout = Layout(tmp_path / "image")
+    layer = _add_table_of_contents(LOWER)
+    image = layout.write_index(layout.put_image(layer))
+    set_capabilities("--rewrite", image, tmp_path / "new", "/usr/bin/nginx=cap_net_raw=ep")
+    assert read_capabilities(tmp_path / "new")["/usr/bin/nginx"] == "cap_net_raw=ep"
+    set_capabilities("--rewrite", tmp_path / "new", tmp_path / "back", "/usr/bin/nginx=")
+    manifest = read_blob(tmp_path / "back", read_index(tmp_path / "back")[0]["digest"])
+    config = read_blob(tmp_path / "back", manifest["config"]["digest"])
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+
+
+def test_a_layer_with_another_archive_after_its_end_is_not_rewritten(tmp_path):
+    layout = Layout(tmp_path / "image")
+    image = layout.write_index(layout.put_image(_add_table_of_contents(LOWER, "etc/passwd")))
+    done = run_imagecap("set", "--rewrite", image, tmp_path / "new", GRANT)
+    assert "has something after its end, at byte" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_layer_at_urls_is_not_rewritten(tmp_path):
     layout = Layout(tmp_path / "image")
     entry = layout.put_image(LOWER, UPPER)

@@ -217,7 +217,7 @@ def test_changed_attributes_apply_to_layers_that_have_directories_of_actions(wor
             with tarfile.open(blob) as archive:
                 assert file in archive.getnames()
             assert _read_mtimes(blob) == {mtime}
-    assert "--mtime=1" in workspace.run("aquery", "--include_param_files", "//directories:all").stdout
+    assert '--mtime="1"' in workspace.run("aquery", "--include_param_files", "//directories:all").stdout
 
 
 def _build_stamped(workspace: Workspace, tmp_path: pathlib.Path, **status: str) -> tuple[set[str], dict[str, Any]]:

@@ -115,7 +115,7 @@ _ATTRIBUTES = {
         "tag": "app:1",
     },
     "manifests": {
-        "images": {"app": ":push"},
+        "images": {"registry.example/app": ":push"},
         "srcs": ["pod.yaml"],
     },
     "other": {

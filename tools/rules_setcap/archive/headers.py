@@ -24,6 +24,8 @@ _GNU_TIMES = (("atime", 189, 201), ("ctime", 201, 213))
 MAX_ID = 0xFFFFFFFE
 """The greatest uid and gid: uid_t has 32 bits, and the largest number means "unchanged" to chown(2)."""
 MAX_SIZE = (1 << 63) - BLOCK
+_STARGZ_INDEX = b"stargz.index.json"
+"""The name of the table of contents of an eStargz layer (estargz.md of stargz-snapshotter)."""
 _SPACES = 8 * ord(" ")  # The checksum counts its own field as eight spaces.
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*").fullmatch
 
@@ -75,6 +77,20 @@ def parse_header(block: bytes) -> Header:
     kind, prefix, link, mode, uid, gid, is_gnu = _parse_common(block[100:124], block[156:])
     name = block[:100].partition(b"\0")[0]
     return Header(kind, prefix + b"/" + name if prefix else name, link, mode, uid, gid, size, is_gnu)
+
+
+def read_stargz_index_size(block: bytes) -> int:
+    """Returns the size of the table of contents of an eStargz layer from its header; 0 for any other block.
+
+    BuildKit writes it after the end of the archive, so that engines do not see it.
+    """
+    if len(block) < BLOCK or not block.startswith(_STARGZ_INDEX):
+        return 0
+    try:
+        header = parse_header(block)
+    except HeaderError:
+        return 0
+    return header.size if (header.kind, header.name) == (b"0", _STARGZ_INDEX) else 0
 
 
 @functools.lru_cache(256)  # The members of an archive share most of these fields.

@@ -194,16 +194,22 @@ class TarReader:
         """Yields the end-of-archive marker and the bytes that follow it, after all members were read.
 
         Raises:
-          TarError: the bytes are not all zeros: some programs read a second archive there.
+          TarError: other bytes are not all zeros: some programs read a second archive there.
         """
-        data = self._rest
-        yield data
-        while data := self._stream.read(_CHUNK):
+        yield self._rest
+        data = self._stream.read(BLOCK) if self.ended else b""
+        if size := headers.read_stargz_index_size(data):
+            self._offset, self._left, self._padding = self._offset + BLOCK, size, -size % BLOCK
+            yield data
+            yield from self.read_content()
+            data = self._stream.read(_CHUNK)
+        while data:
             if data.strip(b"\0"):
                 at = self._offset + len(data) - len(data.lstrip(b"\0"))
                 raise TarError(f"has something after its end, at byte {at}")
             self._offset += len(data)
             yield data
+            data = self._stream.read(_CHUNK)
 
     def check_end(self, codec: str) -> None:
         """Raises TarError if a part may be missing, after all members were read; `codec` is that of the stream."""
