@@ -57,13 +57,6 @@ def shell(request, tmp_path) -> Shell:
     return Shell(tmp_path, request.param)
 
 
-@pytest.fixture
-def path(request) -> str:
-    """Returns a path in the registry that no other test uses."""
-    name = "".join(character if character.isalnum() else "-" for character in request.node.name.lower())
-    return name.strip("-").replace("--", "-")
-
-
 def _make_flags(host: str, path: str) -> tuple[str, ...]:
     return "--repository-prefix", f"{host}/{path}", "--tag", "v1", "--retries", "0"
 

@@ -11,28 +11,17 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from releases import NAMES, Shell, list_statuses
+from releases import NAMES, Shell, list_statuses, list_tags
 
 from support import registry as registries
 from support import registry_proxy, require
-from support.registry_proxy import DROP, TRUNCATE, Answer, Proxy
+from support.registry_proxy import DROP, TRUNCATE, Answer
 
 ERROR = b'{"errors":[{"code":"UNKNOWN","message":"a fault of the test"}]}'
+BLOB_UNKNOWN = b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
 PUSHED, TAGGED = dict.fromkeys(NAMES, "pushed"), dict.fromkeys(NAMES, "tagged")
 MANIFEST_PUT = "^PUT .*/manifests/sha256"
 TAG_PUT = "^PUT .*/manifests/v1$"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
-    with registries.serve(tmp_path_factory.mktemp("registry")) as served:
-        yield served
-
-
-@pytest.fixture
-def proxy(registry) -> Iterator[Proxy]:
-    with registry_proxy.serve(registry.host) as served:
-        yield served
 
 
 @pytest.fixture
@@ -41,27 +30,27 @@ def shell(tmp_path) -> Shell:
 
 
 @pytest.fixture
-def flags(request, proxy) -> tuple[str, ...]:
+def flags(proxy, path) -> tuple[str, ...]:
     """Returns the flags of a release to a path in the registry that no other test uses."""
-    name = "".join(character if character.isalnum() else "-" for character in request.node.name.lower())
-    return "--repository-prefix", f"{proxy.host}/{name.strip('-').replace('--', '-')}", "--tag", "v1"
-
-
-def list_tags(registry: registries.Registry, flags: tuple[str, ...]) -> list[str]:
-    """Returns the tags of all repositories of a test."""
-    path = flags[1].partition("/")[2]
-    return [tag for name in NAMES for tag in registry.tags(f"{path}/team/{name}")]
+    return "--repository-prefix", f"{proxy.host}/{path}", "--tag", "v1"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize(
     "pattern", ["^HEAD .*/manifests/v1", "^HEAD .*/blobs/", "^POST .*/blobs/uploads/", MANIFEST_PUT, TAG_PUT]
 )
-def test_errors_that_pass_are_retried(shell, registry, proxy, flags, pattern, status):
+def test_errors_that_pass_are_retried(shell, registry, proxy, path, flags, pattern, status):
     proxy.fail(pattern, Answer(status, {"Retry-After": "0"}, ERROR), 2)
     done = shell.run(*flags)
     assert (done.returncode, list_statuses(done.stdout)) == (0, PUSHED), done.stderr
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
+
+
+def test_a_manifest_whose_blobs_the_registry_does_not_know_yet_is_pushed_again(shell, registry, proxy, path, flags):
+    proxy.fail(MANIFEST_PUT, Answer(400, {}, BLOB_UNKNOWN), 2)
+    done = shell.run(*flags)
+    assert (done.returncode, list_statuses(done.stdout)) == (0, PUSHED), done.stderr
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
 def test_retry_after_is_honoured(shell, proxy, flags):
@@ -76,35 +65,35 @@ def test_retry_after_is_honoured(shell, proxy, flags):
 
 @pytest.mark.parametrize("answer", [DROP, TRUNCATE], ids=["dropped", "truncated"])
 @pytest.mark.parametrize("pattern", ["^(PATCH|PUT) .*/blobs/uploads/", MANIFEST_PUT])
-def test_connections_that_break_are_retried(shell, registry, proxy, flags, pattern, answer):
+def test_connections_that_break_are_retried(shell, registry, proxy, path, flags, pattern, answer):
     proxy.fail(pattern, answer, 2)
     done = shell.run(*flags)
     assert (done.returncode, list_statuses(done.stdout)) == (0, PUSHED), done.stderr
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
 @pytest.mark.parametrize("pattern", ["^POST .*/blobs/uploads/", "^(PATCH|PUT) .*/blobs/uploads/", MANIFEST_PUT])
-def test_a_release_that_fails_moves_no_tag_and_goes_on_later(shell, registry, proxy, flags, pattern):
+def test_a_release_that_fails_moves_no_tag_and_goes_on_later(shell, registry, proxy, path, flags, pattern):
     proxy.fail(pattern.replace(".*", ".*/team/web"), Answer(500, {}, ERROR), 1000)
     done = shell.run(*flags, "--retries", "0")
     assert (done.returncode, list_statuses(done.stdout)) == (1, PUSHED | {"web": "failed"})
     assert "1 of 4 images failed, and no tag has moved; run it again to go on" in done.stderr
     assert "a fault of the test" in done.stderr or "500" in done.stderr
-    assert list_tags(registry, flags) == []
+    assert list_tags(registry, path) == []
     proxy.heal()
     done = shell.run(*flags)
     assert (done.returncode, list_statuses(done.stdout)) == (0, TAGGED | {"web": "pushed"}), done.stderr
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
     for image in ("api", "archive", "index"):
         assert not proxy.count(f"^(POST|PATCH) .*/team/{image}/")
 
 
-def test_a_registry_that_forbids_the_push_is_not_asked_again(shell, registry, proxy, flags):
+def test_a_registry_that_forbids_the_push_is_not_asked_again(shell, registry, proxy, path, flags):
     proxy.fail("^POST .*/team/web/blobs/uploads/", Answer(403, {}, b'{"errors":[{"code":"DENIED","message":"no"}]}'), 1000)
     done = shell.run(*flags)
     assert (done.returncode, list_statuses(done.stdout)) == (1, PUSHED | {"web": "failed"})
     assert "DENIED" in done.stderr
-    assert list_tags(registry, flags) == []
+    assert list_tags(registry, path) == []
 
 
 @pytest.mark.parametrize("pattern", ["^HEAD", "^PATCH", MANIFEST_PUT, TAG_PUT])
@@ -146,7 +135,7 @@ def test_a_registry_that_is_killed(tmp_path, pattern):
 
 @pytest.mark.parametrize("pattern", ["^HEAD .*/manifests/", "^PATCH .*", MANIFEST_PUT])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_release(shell, registry, proxy, flags, pattern, number):
+def test_an_interrupted_release(shell, registry, proxy, path, flags, pattern, number):
     """The registry holds a request back, the user interrupts the release, and nothing is left of it."""
     waiting: list[float] = []
 
@@ -165,23 +154,23 @@ def test_an_interrupted_release(shell, registry, proxy, flags, pattern, number):
     assert "interrupted: " in stderr and "0 of 4 images have their tags; run it again to go on" in stderr
     assert "Traceback" not in stderr
     assert not list((shell.directory / "tmp").iterdir())
-    assert list_tags(registry, flags) == []
+    assert list_tags(registry, path) == []
     proxy.heal()
     done = shell.run(*flags)
     assert done.returncode == 0, done.stderr
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
-def test_two_releases_at_once(tmp_path, registry, proxy, flags):
+def test_two_releases_at_once(tmp_path, registry, proxy, path, flags):
     shells = [Shell(tmp_path / name) for name in ("one", "two")]
     processes = [shell.start(*flags) for shell in shells]
     outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert [process.returncode for process in processes] == [0, 0], "".join(errors for _, errors in outputs)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
     assert set(list_statuses(shells[0].run(*flags).stdout).values()) == {"unchanged"}
 
 
-def test_a_tag_that_somebody_else_moves(shell, registry, proxy, flags):
+def test_a_tag_that_somebody_else_moves(shell, registry, proxy, path, flags):
     """Another release moves the tag of an image while this one pushes; no tag of this release moves."""
     repository = f"{flags[1]}/team"
 
@@ -198,10 +187,10 @@ def test_a_tag_that_somebody_else_moves(shell, registry, proxy, flags):
     assert done.returncode == 1
     assert list_statuses(done.stdout)["web"] == "failed"
     assert f"somebody else has moved {repository}/web:v1 to {digest} during the release, and no tag was moved" in done.stderr
-    assert list_tags(registry, flags) == ["other", "v1"]
+    assert list_tags(registry, path) == ["other", "v1"]
     done = shell.run(*flags)
     assert done.returncode == 0, done.stderr
-    assert list_tags(registry, flags) == ["other", *["v1"] * len(NAMES)]
+    assert list_tags(registry, path) == ["other", *["v1"] * len(NAMES)]
 
 
 @contextlib.contextmanager
@@ -218,21 +207,21 @@ def make_full_disk(directory: pathlib.Path, free: int) -> Iterator[pathlib.Path]
         subprocess.run([require.tool("umount"), str(directory)], check=True)
 
 
-def test_a_full_disk_for_temporary_files(shell, registry, proxy, flags):
+def test_a_full_disk_for_temporary_files(shell, registry, proxy, path, flags):
     with make_full_disk(shell.directory / "disk", 2) as disk:
         done = shell.run(*flags, TMPDIR=str(disk))
         assert done.returncode == 1
         assert "No space left on device" in done.stderr and "no tag has moved" in done.stderr
-    assert list_tags(registry, flags) == []
+    assert list_tags(registry, path) == []
     assert shell.run(*flags).returncode == 0
 
 
-def test_a_full_disk_for_the_file_of_digests(shell, registry, proxy, flags):
+def test_a_full_disk_for_the_file_of_digests(shell, registry, proxy, path, flags):
     with make_full_disk(shell.directory / "disk", 0) as disk:
         done = shell.run(*flags, "--output", str(disk / "digests.json"))
     assert (done.returncode, list_statuses(done.stdout)) == (1, PUSHED)
     assert "digests.json" in done.stderr and "No space left on device" in done.stderr
-    assert list_tags(registry, flags) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
 OTHER_DIGEST = "sha256:" + "0" * 64
@@ -250,13 +239,13 @@ OTHER_DIGEST = "sha256:" + "0" * 64
         (MANIFEST_PUT, Answer(201), "does not have"),
     ],
 )
-def test_a_hostile_registry_moves_no_tag(shell, registry, proxy, flags, pattern, answer, message):
+def test_a_hostile_registry_moves_no_tag(shell, registry, proxy, path, flags, pattern, answer, message):
     proxy.fail(pattern, answer, 1000)
     done = shell.run(*flags, "--retries", "1")
     assert done.returncode == 1
     assert message in done.stderr and "\x1b" not in done.stderr
     assert "no tag has moved" in done.stderr
-    assert list_tags(registry, flags) == []
+    assert list_tags(registry, path) == []
 
 
 def test_a_registry_that_ignores_a_tag_is_reported(shell, proxy, flags):

@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from releases import NAMES, Shell, list_statuses
+from releases import NAMES, Shell, list_statuses, list_tags
 
-from support import registry as registries
 from support import registry_proxy
 from support.registry_proxy import Answer, Proxy
 
@@ -31,25 +30,6 @@ PATTERNS = {
     "a manifest is pushed": "^PUT .*/manifests/sha256",
     "a tag is moved": "^PUT .*/manifests/v1$",
 }
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
-    with registries.serve(tmp_path_factory.mktemp("registry")) as served:
-        yield served
-
-
-@pytest.fixture
-def proxy(registry) -> Iterator[Proxy]:
-    with registry_proxy.serve(registry.host) as served:
-        yield served
-
-
-@pytest.fixture
-def path(request) -> str:
-    """Returns a path in the registry that no other test uses."""
-    name = "".join(character if character.isalnum() else "-" for character in request.node.name.lower())
-    return name.strip("-").replace("--", "-")
 
 
 def _make_flags(proxy: Proxy, path: str) -> tuple[str, ...]:
@@ -74,10 +54,6 @@ def _hang(proxy: Proxy, pattern: str) -> Iterator[None]:
     finally:
         proxy.heal()
         release.set()
-
-
-def _list_tags(registry: registries.Registry, path: str) -> list[str]:
-    return [tag for name in NAMES for tag in registry.tags(f"{path}/team/{name}")]
 
 
 def _list_clients(shell: Shell) -> list[str]:
@@ -113,10 +89,10 @@ def test_a_registry_that_does_not_answer_ends_the_release(tmp_path, registry, pr
     )
     assert not _list_clients(shell)
     if "v1" not in pattern:
-        assert _list_tags(registry, path) == []
+        assert list_tags(registry, path) == []
     done = shell.run(*flags)
     assert done.returncode == 0, done.stderr
-    assert _list_tags(registry, path) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
 def test_one_request_that_hangs_is_repeated(tmp_path, registry, proxy, path):
@@ -133,7 +109,7 @@ def test_one_request_that_hangs_is_repeated(tmp_path, registry, proxy, path):
     done = shell.run(*_make_flags(proxy, path), *TIMEOUT)
     release.set()
     assert (done.returncode, list_statuses(done.stdout)) == (0, dict.fromkeys(NAMES, "pushed")), done.stderr
-    assert _list_tags(registry, path) == ["v1"] * len(NAMES)
+    assert list_tags(registry, path) == ["v1"] * len(NAMES)
 
 
 def test_a_slow_upload_is_not_ended(tmp_path, registry, proxy, path):

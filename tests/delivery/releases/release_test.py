@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
 
 import jsonschema
 import pytest
 from releases import NAMES, Shell, list_statuses
 
-from support import registry as registries
 from support import registry_proxy
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
-    with registries.serve(tmp_path_factory.mktemp("registry")) as served:
-        yield served
-
-
-@pytest.fixture
-def proxy(registry) -> Iterator[registry_proxy.Proxy]:
-    with registry_proxy.serve(registry.host) as served:
-        yield served
 
 
 @pytest.fixture(params=["crane", "skopeo"])
@@ -32,10 +18,9 @@ def shell(request, tmp_path) -> Shell:
 
 
 @pytest.fixture
-def prefix(request, proxy) -> str:
-    """Returns a path in the registry that no other test uses."""
-    name = "".join(character if character.isalnum() else "-" for character in request.node.name.lower())
-    return f"{proxy.host}/{name.strip('-').replace('--', '-')}"
+def prefix(proxy, path) -> str:
+    """Returns a repository prefix that no other test uses."""
+    return f"{proxy.host}/{path}"
 
 
 def _path(prefix: str, name: str) -> str:

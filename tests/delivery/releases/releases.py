@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 from typing import Any
 
+from support import registry as registries
 from support import require
 
 HERE = pathlib.Path("tests/delivery/releases").absolute()
@@ -73,3 +74,8 @@ def list_statuses(output: str) -> dict[str, str]:
     """Returns the status of each image of the table on stdout, by the last part of its repository."""
     rows = [line.split() for line in output.splitlines()[:-1]]
     return {row[1].partition("@")[0].rpartition("/")[2]: row[0] for row in rows}
+
+
+def list_tags(registry: registries.Registry, path: str) -> list[str]:
+    """Returns the tags of all repositories below a path in a registry."""
+    return [tag for name in NAMES for tag in registry.tags(f"{path}/team/{name}")]

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 _TRANSIENT = re.compile(
     r"TOOMANYREQUESTS|too many requests|Too Many Requests|\b(408|425|429|500|502|503|504)\b|timeout|timed out|connection re(set|fused)"
-    r"|unexpected EOF|: EOF|broken pipe|server closed|temporar|no route to host|network is unreachable|UNAVAILABLE",
+    r"|unexpected EOF|: EOF|broken pipe|server closed|temporar|no route to host|network is unreachable|UNAVAILABLE|blob[ _]unknown",
     re.IGNORECASE,
 )
-"""A pattern of the messages of clients about errors that may pass."""
+"""A pattern of the messages of clients about errors that may pass. docker-registry does not know a blob for a moment while somebody
+else uploads it, too, and registries with several servers may know it later."""
 _MISSING = re.compile(r"MANIFEST_UNKNOWN|NAME_UNKNOWN|manifest unknown|name unknown|404 Not Found|status code 404", re.IGNORECASE)
 """A pattern of their messages about a manifest that the registry does not have."""
 _FORBIDDEN = re.compile(r"unauthorized|denied|401 |403 |forbidden", re.IGNORECASE)
