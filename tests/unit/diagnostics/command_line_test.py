@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import pytest
 
 from rules_setcap.diagnostics.command_line import CommandParser, parse_number
@@ -55,3 +58,12 @@ def test_a_flag_without_its_value_is_reported_after_the_others(capsys):
 def test_what_is_not_a_number_is_an_error(text):
     with pytest.raises(ValueError, match=r"^must be a number from 1 to 9$"):
         parse_number(text, 1, 9)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_that_cannot_be_printed_is_an_error(monkeypatch, flag):
+    """Otherwise the interpreter reports the error when it exits."""
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            _make_parser().parse_command([flag])

@@ -71,10 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         return CLOSED
     except OSError as error:
         _discard_stdout()
-        print(
-            f"{target}: {escape(str(error.filename))}: {error.strerror}" if error.filename else f"{target}: {error}",
-            file=sys.stderr,
-        )
+        place = f"{escape(str(error.filename))}: " if error.filename else ""
+        print(f"{target}: {place}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -6,6 +6,7 @@ Build actions have a parser of their own, rules_setcap.actions.arguments, which 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from typing import TYPE_CHECKING, NoReturn
 
@@ -128,6 +129,19 @@ class CommandParser(argparse.ArgumentParser):
           message: what is wrong. If it does not say what to write instead, after a semicolon, the line refers to --help.
         """
         self.exit(2, "".join(map(self._format_error, [*self._problems, message])))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exits with a status.
+
+        Args:
+          status: the exit status.
+          message: what to print on stderr.
+
+        Raises:
+          OSError: the text of --help or --version cannot be written to stdout.
+        """
+        sys.stdout.flush()
+        super().exit(status, message)
 
     def _format_error(self, message: str) -> str:
         hint = "" if "; " in message else f'; "{self.prog} --help" describes the arguments'
