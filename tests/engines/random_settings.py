@@ -117,14 +117,14 @@ def draw_security_context(draw: random.Random, pod: bool) -> dict[str, Any]:
     if draw.random() < 0.4:
         drawn["runAsUser"] = draw.choice([0, 1000, 1000, 65532, 2147483647])
     if draw.random() < 0.3:
-        drawn["runAsGroup"] = draw.choice([0, 1000, 50])
+        drawn["runAsGroup"] = draw.choice([0, 1000, 50, 70000])
     if draw.random() < 0.3:
         drawn["runAsNonRoot"] = draw.choice([True, True, False])
     if pod:
         if draw.random() < 0.3:
-            drawn["supplementalGroups"] = [draw.choice([0, 1000])]
+            drawn["supplementalGroups"] = [draw.choice([0, 1000, 70000])]
         if draw.random() < 0.2:
-            drawn["fsGroup"] = 2000
+            drawn["fsGroup"] = draw.choice([2000, 70000])
         if draw.random() < 0.2:
             drawn["sysctls"] = [draw.choice(_SYSCTLS)]
         return drawn

@@ -112,6 +112,8 @@ def containerd(state: pathlib.Path, machine: Machine | None = None, config: str 
         + "".join(
             f"[{kind}]\naddress = {json.dumps(str(path))}\n" for kind, path in [("grpc", socket), ("ttrpc", state / "ttrpc.sock")]
         )
+        # Its socket has the same path for each containerd of the machine, so the second would exit.
+        + '[plugins."io.containerd.nri.v1.nri"]\ndisable = true\n'
         + config
     )
     command = [require.tool("containerd"), "--config", str(file)]

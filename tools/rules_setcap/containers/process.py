@@ -148,11 +148,17 @@ def _compute_uid(
         raise InputError([format_problem(where, text, what + "; write the uid")])
     if uid > _LAST_UID:
         raise InputError([format_problem(where, text, f"uid is out of range (0 to {_LAST_UID})")])
-    if uid >= _POD_IDS and mode and mode.value == "pod":
-        what = f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
+    if what := _find_namespace_fault(uid, mode):
         raise InputError([format_problem(where, text, what)])
     _check_non_root(settings, name, uid, because["uid"])
     return uid
+
+
+def _find_namespace_fault(number: int, mode: Setting[str] | None) -> str:
+    """Returns why a process cannot have a uid or gid in its user namespace; "" if it can."""
+    if number < _POD_IDS or not mode or mode.value != "pod":
+        return ""
+    return f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
 
 
 def _check_non_root(settings: Settings, name: str, uid: int, reason: str) -> None:
@@ -192,6 +198,8 @@ def _check_groups(settings: Settings, image_user: str, gids: Mapping[str, int] |
         if _is_decimal(group):
             if int(group) > _LAST_UID:
                 problems.add(setting.where, group, f"gid is out of range (0 to {_LAST_UID})")
+            elif what := _find_namespace_fault(int(group), settings.user_namespace):
+                problems.add(setting.where, group, what)
         elif (
             group and gids is not None and group not in gids and not (settings.engine_name == "podman" and group == "keep-groups")
         ):

@@ -65,6 +65,35 @@ def test_a_pod_with_a_user_namespace_shares_no_namespace_of_the_host():
     ]
 
 
+@pytest.mark.parametrize(("name", "ids"), [("runAsUser", "runAsUser: %s"), ("runAsGroup", "runAsUser: 5, runAsGroup: %s")])
+def test_the_ids_of_a_pod_are_in_its_user_namespace(name, ids):
+    """The sandbox has them, also if the containers have others."""
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostUsers: %s, securityContext: {" + ids + "},"
+        " containers: [{name: x, securityContext: {runAsUser: 1000, runAsGroup: 1000}}]}}"
+    )
+    assert read_problems((text % ("false", 65536)).encode()) == [
+        f'file.yaml:1: spec.securityContext.{name}: "65536": the pod does not start: with hostUsers: false its IDs are'
+        " 0 to 65535 by default; write one of these"
+    ]
+    assert read_pods((text % ("false", 65535)).encode(), "file.yaml")
+    assert read_pods((text % ("true", 65536)).encode(), "file.yaml")
+
+
+@pytest.mark.parametrize("where", ["container", "pod"])
+def test_the_groups_of_a_container_are_in_the_user_namespace_of_the_pod(where):
+    group = ("securityContext: {runAsUser: 1000, runAsGroup: 70000}", "") if where == "container" else ("", "fsGroup: 70000")
+    text = "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, securityContext: {%s}, containers: [{name: x, %s}]}}"
+    (pod,) = read_pods((text % (group[1], group[0])).encode(), "file.yaml")
+    with pytest.raises(InputError) as refused:
+        compute_initial_process(pod.containers[0].settings)
+    (problem,) = refused.value.problems
+    assert (
+        '"70000": not in the pod\'s user namespace, which has the IDs 0 to 65535 by default: file.yaml:1: spec.hostUsers'
+        in problem
+    )
+
+
 def test_an_unmasked_proc_needs_a_user_namespace():
     context = "securityContext: {procMount: Unmasked}"
     text = "{apiVersion: v1, kind: Pod, spec: {%s, containers: [{name: x, %s}]}}"

@@ -55,7 +55,9 @@ def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, s
     if escalation and not escalation.value:
         _check_escalation(context, adds, privileged)
     user, group = _read_id("runAsUser", context, pod_context), _read_id("runAsGroup", context, pod_context)
-    _check_pod_group(pod_context, engine_name)
+    if engine_name == "containerd":
+        _check_pod_group(pod_context)
+        _check_pod_ids(pod_context, spec)
     return Settings(
         where=container.where,
         engine_name=engine_name,
@@ -155,15 +157,30 @@ def _check_proc_mount(context: Field | None, spec: Field) -> None:
         proc.problem("the API server refuses it unless the pod has hostUsers: false")
 
 
-def _check_pod_group(pod_context: Field | None, engine_name: str) -> None:
+def _check_pod_group(pod_context: Field | None) -> None:
     """Adds a problem for a pod with a group and without a user, which containerd does not start.
 
     The source is internal/cri/server/podsandbox/sandbox_run_linux.go: "user group is specified without user".
     """
     group = pod_context.get("runAsGroup") if pod_context else None
-    if group and pod_context and not pod_context.get("runAsUser") and engine_name == "containerd":
+    if group and pod_context and not pod_context.get("runAsUser"):
         what = "containerd does not start a pod with a group and without a user; add runAsUser beside it, or move it to the containers"
         group.problem(what)
+
+
+def _check_pod_ids(pod_context: Field | None, spec: Field) -> None:
+    """Adds a problem for each ID of a pod that is not in its user namespace.
+
+    The first process of the sandbox has these IDs, also if each container has others. The source is runc's libcontainer,
+    init_linux.go, setupUser.
+    """
+    users = spec.get("hostUsers")
+    for name in ("runAsUser", "runAsGroup") if users and users.boolean() is False else ():
+        field = pod_context.get(name) if pod_context else None
+        if field and (value := field.integer()) is not None and _POD_IDS <= value <= _LAST_ID:
+            field.problem(
+                f"the pod does not start: with hostUsers: false its IDs are 0 to {_POD_IDS - 1} by default; write one of these"
+            )
 
 
 def _read_groups(pod_context: Field | None) -> tuple[Setting[str], ...]:
