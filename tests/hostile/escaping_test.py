@@ -172,7 +172,7 @@ def test_characters_that_the_encoding_lacks_are_escaped(tmp_path: pathlib.Path) 
 def test_internal_errors_are_one_line(
     error: Exception, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_flags: object) -> None:
         raise error
 
     image = tmp_path / "image.tar"
@@ -184,5 +184,7 @@ def test_internal_errors_are_one_line(
     assert stderr.startswith(f"getcap: internal error: {type(error).__name__}: ") and stderr.endswith("; please report this\n")
     assert image_tests.main(["capabilities", "--target=//t", "--report=x", "--image=x"]) == errors.INTERNAL
     _check_printable(capsys.readouterr().err, 1)
-    monkeypatch.setattr("rules_setcap.oci.image_reader.read_images", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "rules_setcap.oci.image_reader.read_images", lambda *_, **_flags: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     assert cli.main([str(image)]) == 130
