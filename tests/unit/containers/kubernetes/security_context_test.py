@@ -80,16 +80,26 @@ def test_the_ids_of_a_pod_are_in_its_user_namespace(name, ids):
     assert read_pods((text % ("true", 65536)).encode(), "file.yaml")
 
 
-@pytest.mark.parametrize("where", ["container", "pod"])
-def test_the_groups_of_a_container_are_in_the_user_namespace_of_the_pod(where):
-    group = ("securityContext: {runAsUser: 1000, runAsGroup: 70000}", "") if where == "container" else ("", "fsGroup: 70000")
-    text = "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, securityContext: {%s}, containers: [{name: x, %s}]}}"
-    (pod,) = read_pods((text % (group[1], group[0])).encode(), "file.yaml")
+@pytest.mark.parametrize(
+    ("pod", "container"),
+    [
+        ("", "runAsUser: 1000, runAsGroup: 70000"),
+        ("", "runAsGroup: 70000"),
+        ("fsGroup: 70000", ""),
+        ("supplementalGroups: [5, 70000]", ""),
+    ],
+)
+def test_the_groups_of_a_container_are_in_the_user_namespace_of_the_pod(pod, container):
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {hostUsers: false, securityContext: {%s},"
+        " containers: [{name: x, securityContext: {%s}}]}}"
+    )
+    (read,) = read_pods((text % (pod, container)).encode(), "file.yaml")
     with pytest.raises(InputError) as refused:
-        compute_initial_process(pod.containers[0].settings)
+        compute_initial_process(read.containers[0].settings)
     (problem,) = refused.value.problems
     assert (
-        '"70000": not in the pod\'s user namespace, which has the IDs 0 to 65535 by default: file.yaml:1: spec.hostUsers'
+        "70000\": not in the pod's user namespace, which has the IDs 0 to 65535 by default: file.yaml:1: spec.hostUsers"
         in problem
     )
 

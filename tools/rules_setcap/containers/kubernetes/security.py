@@ -81,7 +81,7 @@ def read_settings(container: Field, name: str, spec: Field, volumes: dict[str, s
         directory=_read_member(container, "workingDir", Field.text),
         network=_read_member(spec, "hostNetwork", lambda field: "host" if field.boolean() else None),
         sysctls=_read_sysctls(pod_context),
-        groups=_read_groups(pod_context),
+        groups=_read_groups(pod_context, None if user else group),
     )
 
 
@@ -183,11 +183,17 @@ def _check_pod_ids(pod_context: Field | None, spec: Field) -> None:
             )
 
 
-def _read_groups(pod_context: Field | None) -> tuple[Setting[str], ...]:
-    """Returns the supplementary groups of a pod: supplementalGroups and fsGroup."""
+def _read_groups(pod_context: Field | None, group: Setting[int] | None) -> tuple[Setting[str], ...]:
+    """Returns the groups that a container gets besides those of its user.
+
+    Args:
+      pod_context: the securityContext of the pod, which has supplementalGroups and fsGroup.
+      group: runAsGroup, if the user is that of the image.
+    """
     added = pod_context.get("supplementalGroups") if pod_context else None
     fields = [*(added.items() if added else ()), pod_context.get("fsGroup") if pod_context else None]
-    return tuple(Setting(str(gid), field.where) for field in fields if field and (gid := field.integer()) is not None)
+    groups = [Setting(str(gid), field.where) for field in fields if field and (gid := field.integer()) is not None]
+    return (*groups, Setting(str(group.value), group.where)) if group else tuple(groups)
 
 
 def _read_sysctls(pod_context: Field | None) -> tuple[Setting[tuple[str, str]], ...]:
