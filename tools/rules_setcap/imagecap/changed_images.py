@@ -145,7 +145,7 @@ class LayerRewriter:
         """
         self._source, self._directory, self._gzip_compression = source, directory, gzip_compression
         self._numbers = itertools.count()
-        self._budget = ReadBudget(copies=True, blobs=True)
+        self._budget = source.make_budget(copies=True)
         self._done: dict[tuple[str, tuple[tuple[int, EntryChange], ...]], RewrittenLayer] = {}
 
     def rewrite_image(self, plan: Plan, problems: Problems) -> ChangedImage:

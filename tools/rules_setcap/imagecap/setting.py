@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rules_setcap.archive.budget import ReadBudget
 from rules_setcap.diagnostics import progress
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
@@ -175,8 +174,8 @@ class _ImageChanger:
 
     def __init__(self, request: SetRequest, source: Source, workspace: str, codec: tuple[str, str]) -> None:
         self._request, self._source, self._workspace, self._codec = request, source, workspace, codec
-        self._budget = ReadBudget(copies=not request.rewrite, blobs=True)
-        self._copy_budget = ReadBudget(copies=True, blobs=True)
+        self._budget = source.make_budget(copies=not request.rewrite)
+        self._copy_budget = source.make_budget(copies=True)
         self._rewriter = LayerRewriter(source, workspace, request.compression or "zlib")
 
     def change_image(self, image: ImageDocuments) -> ChangedImage:

@@ -40,6 +40,7 @@ class Source(NamedTuple):
       codec: how the archive is compressed; "none" for a directory.
       docker_names: by the digest of a config, the names of the image in the manifest.json of a Docker archive.
       unverified: the digests and diff_ids of layers that have not been unpacked to verify them.
+      size: bytes of the archive; None for a directory.
     """
 
     name: str
@@ -50,6 +51,15 @@ class Source(NamedTuple):
     codec: str
     docker_names: dict[str, list[str]]
     unverified: frozenset[tuple[str, str]] = frozenset()
+    size: int | None = None
+
+    def make_budget(self, *, copies: bool = False) -> ReadBudget:
+        """Returns a new budget for reading layers. That of an archive does not grow with its layers, which may be larger than itself.
+
+        Args:
+          copies: whether the bytes are hashed and written, and not only skipped.
+        """
+        return ReadBudget(self.size, copies=copies, blobs=self.size is None)
 
 
 def open_source(name: str, directory: str) -> Source:
@@ -75,14 +85,15 @@ def open_source(name: str, directory: str) -> Source:
         if os.path.isdir(name):
             return Source(name, name, False, "oci", True, "none", {})
     layout = os.path.join(directory, "layout")
-    progress.begin_step("unpacking", os.path.getsize(path))
+    size = os.path.getsize(path)
+    progress.begin_step("unpacking", size)
     with _name_source(path, name):
         archive = import_archive(layout, path, attribute="image", verify_later=True)
     if path != name:
         os.unlink(path)
     kind = "oci-archive" if archive.docker_images is None else "docker-archive"
     names = archive.list_docker_names()
-    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names, frozenset(archive.unverified))
+    return Source(name, layout, True, kind, archive.has_manifests, archive.codec, names, frozenset(archive.unverified), size)
 
 
 def read_images(source: Source, platform: str, image_name: str = "") -> image_documents.LayoutImages:
@@ -142,7 +153,7 @@ def verify_other_layers(source: Source, images: Sequence[ImageDocuments]) -> Non
         for image in images
         for layer, diff_id in zip(image.manifest["layers"], image.config["rootfs"]["diff_ids"], strict=True)
     }
-    budget = ReadBudget(blobs=True)
+    budget = source.make_budget()
     for digest, diff_id in sorted(source.unverified - pairs):
         budget.add_blob(digest, os.path.getsize(blob_path(source.layout, digest)))
         try:
