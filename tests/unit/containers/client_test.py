@@ -38,7 +38,7 @@ def _refused_by_docker(command: str, words: list[str]) -> bool:
     refused = any(
         text in finished.stderr for text in ("unknown flag", "unknown shorthand", "needs an argument", "invalid argument")
     )
-    later = "/nowhere/docker.sock", "invalid reference format", "not a TTY"
+    later = "/nowhere/docker.sock", "invalid reference format", "not a TTY", "Invalid --security-opt"
     assert refused or any(text in finished.stderr for text in later), finished.stderr
     return refused
 
