@@ -54,17 +54,13 @@ def _kubernetes_manifests_impl(ctx):
     args.add_all(outputs, format_each = "--output=%s")
     for flag, file in {"helm": helm, "joined": joined, "kustomize": kustomization}.items():
         args.add(file, format = "--" + flag + "=%s")
-    ctx.actions.run(
-        executable = ctx.executable._command,
-        arguments = ["resolve", args],
+    _run_command(
+        ctx,
+        ["resolve", args],
         inputs = depset(sources, transitive = inputs),
         outputs = outputs + [helm, joined, kustomization],
         mnemonic = "SetcapManifests",
         progress_message = "Writing digests into the manifests of %{label}",
-        env = {},
-        use_default_shell_env = False,
-        toolchain = None,
-        execution_requirements = PATH_MAPPING,
     )
     return [
         DefaultInfo(
@@ -135,19 +131,27 @@ def _divide_manifests(ctx, names, sources):
     args.add_all(names, format_each = "--name=%s")
     args.add_all(bundles.values(), format_each = "--bundle=%s")
     args.add_all(sources, format_each = "--manifest=%s")
-    ctx.actions.run(
-        executable = ctx.executable._command,
-        arguments = ["divide", args],
+    _run_command(
+        ctx,
+        ["divide", args],
         inputs = sources,
         outputs = bundles.values(),
         mnemonic = "SetcapDivideManifests",
         progress_message = "Dividing the manifests of %{label}",
+    )
+    return bundles
+
+def _run_command(ctx, arguments, **kwargs):
+    """Declares an action that runs the tool of manifests; further arguments are those of ctx.actions.run()."""
+    ctx.actions.run(
+        executable = ctx.executable._command,
+        arguments = arguments,
         env = {},
         use_default_shell_env = False,
         toolchain = None,
         execution_requirements = PATH_MAPPING,
+        **kwargs
     )
-    return bundles
 
 def _check_image(ctx, number, image, sources, bundle):
     """Declares the action that checks the containers of an image.

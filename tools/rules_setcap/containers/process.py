@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from rules_setcap.capabilities.names import ALL, NAMES, find_number, lower_ascii
 from rules_setcap.containers.engines import Engine, EngineBehaviour
-from rules_setcap.containers.settings import Setting, Settings, format_engine_name
+from rules_setcap.containers.settings import POD_IDS, Setting, Settings, format_engine_name
 from rules_setcap.diagnostics.errors import InputError, format_problem, quote
 from rules_setcap.diagnostics.problems import Problems
 
 _LAST_UID = (1 << 31) - 1  # moby daemon/oci_linux.go, getUser; Kubernetes' IsValidUserID
-_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _PODMAN_LABEL = "io.containers.capabilities"  # containers/common pkg/capabilities, ContainerImageLabels
 
 
@@ -156,9 +155,9 @@ def _compute_uid(
 
 def _find_namespace_fault(number: int, mode: Setting[str] | None) -> str:
     """Returns why a process cannot have a uid or gid in its user namespace; "" if it can."""
-    if number < _POD_IDS or not mode or mode.value != "pod":
+    if number < POD_IDS or not mode or mode.value != "pod":
         return ""
-    return f"not in the pod's user namespace, which has the IDs 0 to {_POD_IDS - 1} by default: {mode.where}"
+    return f"not in the pod's user namespace, which has the IDs 0 to {POD_IDS - 1} by default: {mode.where}"
 
 
 def _check_non_root(settings: Settings, name: str, uid: int, reason: str) -> None:

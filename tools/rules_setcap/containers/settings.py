@@ -12,6 +12,9 @@ from rules_setcap.diagnostics.errors import quote
 
 T = TypeVar("T")
 
+POD_IDS = 1 << 16
+"""The number of IDs in the user namespace of a pod, by default. The source is userNamespaces.idsPerPod of the kubelet."""
+
 
 @dataclass(frozen=True)
 class Setting(Generic[T]):

@@ -14,7 +14,6 @@ from rules_setcap.diagnostics.errors import InputError, escape, format_problem, 
 from rules_setcap.diagnostics.standard_input import STANDARD_INPUT, copy_standard_input, open_standard_input
 from rules_setcap.oci import image_documents
 from rules_setcap.oci.archive_import import import_archive, verify_diff_id
-from rules_setcap.oci.blobs import blob_path
 from rules_setcap.oci.image_names import reject_image_name, reject_plain_directory
 from rules_setcap.oci.named_images import choose_images, list_names
 from rules_setcap.oci.platforms import format_platform, parse_platform
@@ -155,7 +154,6 @@ def verify_other_layers(source: Source, images: Sequence[ImageDocuments]) -> Non
     }
     budget = source.make_budget()
     for digest, diff_id in sorted(source.unverified - pairs):
-        budget.add_blob(digest, os.path.getsize(blob_path(source.layout, digest)))
         try:
             verify_diff_id(source.layout, digest, diff_id, budget)
         except (TarError, DecompressionError) as error:

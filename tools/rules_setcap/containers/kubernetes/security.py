@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from rules_setcap.containers.settings import Mount, Setting, Settings, normalize_target, parse_capability
+from rules_setcap.containers.settings import POD_IDS, Mount, Setting, Settings, normalize_target, parse_capability
 from rules_setcap.diagnostics.suggestions import suggest
 from rules_setcap.documents.yaml_documents import Field
 
 T = TypeVar("T")
 
-_POD_IDS = 1 << 16  # kubelet: userNamespaces.idsPerPod
 _LAST_ID = (1 << 31) - 1  # k8s.io/apimachinery, IsValidUserID
 
 # Fields of k8s.io/api/core/v1 (types.go): SecurityContext, PodSecurityContext, Capabilities.
@@ -116,8 +115,8 @@ def check_sysctls(spec: Field) -> None:
             name.problem("the API server refuses it together with hostNetwork: true")
         last = (value.text() or "").split()[-1:] if value else []
         is_range = text == "net.ipv4.ping_group_range" and last and last[0].isascii() and last[0].isdigit()
-        if is_range and value and users and users.boolean() is False and int(last[0][:12]) >= _POD_IDS:
-            value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {_POD_IDS - 1} by default")
+        if is_range and value and users and users.boolean() is False and int(last[0][:12]) >= POD_IDS:
+            value.problem(f"the pod does not start: with hostUsers: false its groups are 0 to {POD_IDS - 1} by default")
 
 
 def _check_known(field: Field | None, known: frozenset[str], advice: str) -> None:
@@ -177,9 +176,9 @@ def _check_pod_ids(pod_context: Field | None, spec: Field) -> None:
     users = spec.get("hostUsers")
     for name in ("runAsUser", "runAsGroup") if users and users.boolean() is False else ():
         field = pod_context.get(name) if pod_context else None
-        if field and (value := field.integer()) is not None and _POD_IDS <= value <= _LAST_ID:
+        if field and (value := field.integer()) is not None and POD_IDS <= value <= _LAST_ID:
             field.problem(
-                f"the pod does not start: with hostUsers: false its IDs are 0 to {_POD_IDS - 1} by default; write one of these"
+                f"the pod does not start: with hostUsers: false its IDs are 0 to {POD_IDS - 1} by default; write one of these"
             )
 
 
